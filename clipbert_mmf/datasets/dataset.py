@@ -1,0 +1,147 @@
+"""The one dataset: texts and targets from a sample maker, frames from a media processor, one batch shape out.
+
+Comes after ``annotations`` and ``tasks``; MMF collates its samples into the ``SampleList`` the model reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from typing import Any
+
+import numpy as np
+import torch
+from mmf.common.registry import registry
+from mmf.common.sample import Sample
+from mmf.datasets.base_dataset import BaseDataset
+
+from clipbert_mmf.datasets.failures import FailureLog
+from clipbert_mmf.datasets.tasks import SampleMaker
+
+logger = logging.getLogger(__name__)
+
+#: Other media tried in place of a broken one before training stops.
+_MAX_REPLACEMENTS = 20
+
+
+class UnreadableMediaError(RuntimeError):
+    """A medium that ``strict`` evaluation needed could not be read, or no replacement could be found in training."""
+
+
+class ClipBertDataset(BaseDataset):
+    """One split of one dataset.
+
+    The processors are attached by MMF after construction (``init_processors``): ``text_processor`` and, by split,
+    ``train_media_processor`` or ``eval_media_processor``.
+
+    Args:
+        dataset_name: registry key.
+        config: the dataset's section of the configuration.
+        dataset_type: ``train``, ``val`` or ``test``.
+        media_location: store of the split's media.
+        seed: of the run; every random choice follows from (seed, epoch, item).
+    """
+
+    def __init__(self, dataset_name: str, config, dataset_type: str, media_location: str, seed: int):
+        super().__init__(dataset_name, config, dataset_type)
+        self.media_location = media_location
+        self.seed = seed
+        self.strict = bool(config.get("strict", False))
+        self.maker: SampleMaker | None = None
+        self.failures: FailureLog | None = None
+        # Shared memory, so that workers that live on between epochs see a new epoch too.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._salt = zlib.crc32(f"{dataset_name}/{dataset_type}".encode())
+
+    @property
+    def is_training(self) -> bool:
+        """Whether items are drawn anew each epoch and broken media replaced."""
+        return self._dataset_type == "train"
+
+    @property
+    def media_processor(self):
+        """The processor of this split."""
+        return self.train_media_processor if self.is_training else self.eval_media_processor
+
+    def attach(self, maker: SampleMaker, failures: FailureLog) -> None:
+        """Give the dataset its items and the record of what could not be read."""
+        self.maker = maker
+        self.failures = failures
+
+    def __len__(self) -> int:
+        return len(self.maker)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other clips, negatives and masks from now on; a trainer calls this before each epoch."""
+        self._epoch.fill_(int(epoch))
+
+    def item_rng(self, item: int) -> np.random.Generator:
+        """Return the item's generator: the same whatever the number of workers or ranks."""
+        epoch = int(self._epoch) if self.is_training else 0
+        return np.random.default_rng([self.seed & 0xFFFFFFFF, self._salt, epoch, item])
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return ``frames`` (K, T, 3, L, L) uint8, the maker's tensors, ``item_index``, ``readable``."""
+        item = int(index)
+        rng = self.item_rng(item)
+        if self.is_training:
+            item, frames, num_replaced = self._read_or_replace(item, rng)
+            readable = True
+        else:
+            frames, readable = self._read_or_blank(item, rng)
+            num_replaced = 0
+        sample = Sample()
+        sample.frames = frames
+        for name, value in self.maker.make(item, rng).items():
+            sample[name] = value
+        sample.item_index = torch.tensor(item)
+        sample.readable = torch.tensor(int(readable))
+        sample.num_replaced = torch.tensor(num_replaced)
+        return sample
+
+    def _read(self, item: int, rng: np.random.Generator):
+        return self.media_processor(
+            self.media_location, self.maker.media_key(item), rng, window_sec=self.maker.window_sec(item)
+        )
+
+    def _read_or_replace(self, item: int, rng: np.random.Generator) -> tuple[int, torch.Tensor, int]:
+        for num_replaced in range(_MAX_REPLACEMENTS + 1):
+            media = self.maker.media_index(item)
+            if not self.failures.is_broken(media):
+                # A child generator, so that the draws below do not depend on what was read before.
+                result = self._read(item, np.random.default_rng(rng.integers(0, 2**63, 2)))
+                if result.frames is not None:
+                    return item, result.frames, num_replaced
+                self.failures.add(media, self.maker.media_key(item), result.failure)
+                self.failures.check()
+            else:
+                rng.integers(0, 2**63, 2)
+            item = int(rng.integers(len(self)))
+        raise UnreadableMediaError(
+            f"{self.dataset_name}: {_MAX_REPLACEMENTS} media in a row could not be read, the last was "
+            f"'{self.maker.media_key(item)}'; check {self.media_location}"
+        )
+
+    def _read_or_blank(self, item: int, rng: np.random.Generator) -> tuple[torch.Tensor, bool]:
+        result = self._read(item, rng)
+        if result.frames is not None:
+            return result.frames, True
+        if self.strict:
+            raise UnreadableMediaError(f"{self.dataset_name} ({self._dataset_type}), strict: {result.failure}")
+        self.failures.add(self.maker.media_index(item), self.maker.media_key(item), result.failure)
+        return torch.zeros(self.media_processor.frames_shape, dtype=torch.uint8), False
+
+    def prepare_batch(self, batch):
+        """Move the batch to the device; with MMF's own trainers, also pass on the epoch they count."""
+        epoch = registry.get("current_epoch", no_warning=True)
+        if self.is_training and epoch is not None:
+            self.set_epoch(epoch)
+        return super().prepare_batch(batch)
+
+    def format_for_prediction(self, report) -> list[dict[str, Any]]:
+        """Return one record per item of the batch: its key and its raw score rows."""
+        rows = report.scores.reshape(len(report.item_index), -1).tolist()
+        return [
+            {"key": self.maker.media_key(int(item)), "readable": bool(readable), "scores": row}
+            for item, readable, row in zip(report.item_index, report.readable, rows)
+        ]

@@ -1,0 +1,1 @@
+"""MMF processors: thin adapters that read configuration and call ``video`` and ``transforms``."""

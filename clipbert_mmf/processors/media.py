@@ -1,0 +1,174 @@
+"""``clipbert_video`` and ``clipbert_image``: a key in a store to the uint8 frames of K clips (paper section 3).
+
+One call opens the file once, decodes every wanted frame once and resizes it; frames stay uint8 until the device.
+Comes after the dataset chose the item; the model's backbone reads the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from mmf.common.registry import registry
+from mmf.datasets.processors.processors import BaseProcessor
+from torch import Tensor
+
+from clipbert_mmf.processors.config import read_params
+from clipbert_mmf.transforms.frames import resize_and_pad
+from clipbert_mmf.video.decode import read_frames
+from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.images import read_image
+from clipbert_mmf.video.sampling import SAMPLERS, sample_clips
+from clipbert_mmf.video.store import MediaStore, open_store
+
+
+@dataclass(frozen=True)
+class MediaResult:
+    """Frames of one medium, or why there are none.
+
+    Attributes:
+        frames: ``(K, T, 3, L, L)`` uint8 RGB, or None when the medium could not be read.
+        failure: the reason in one line, empty when ``frames`` is there.
+    """
+
+    frames: Tensor | None
+    failure: str = ""
+
+
+class MediaProcessor(BaseProcessor):
+    """Shared by both processors: keeps the stores open, turns a ``MediaError`` into a ``MediaResult``."""
+
+    NAME = ""
+    PARAMS: dict[str, Any] = {}
+
+    def __init__(self, config, *args, **kwargs):
+        self.params = read_params(self.NAME, config, self.PARAMS)
+        self._stores: dict[str, MediaStore] = {}
+        self._check_params()
+
+    def _check_params(self) -> None:
+        for key in ("image_size", "num_clips", "num_frames"):
+            value = self.params.get(key, 1)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"processor '{self.NAME}': {key} is {value!r}; expected a whole number of at least 1")
+
+    @property
+    def frames_shape(self) -> tuple[int, ...]:
+        """``(K, T, 3, L, L)`` of every result."""
+        size = self.params["image_size"]
+        return (self.params.get("num_clips", 1), self.params.get("num_frames", 1), 3, size, size)
+
+    def open_store(self, location: str) -> MediaStore:
+        """Return the store at ``location``, opened once per process."""
+        if location not in self._stores:
+            self._stores[location] = open_store(location)
+        return self._stores[location]
+
+    def __call__(
+        self,
+        location: str,
+        key: str,
+        rng: np.random.Generator,
+        window_sec: tuple[float, float] | None = None,
+    ) -> MediaResult:
+        """Read one medium.
+
+        Args:
+            location: folder, LMDB or other store.
+            key: the medium's key in the store (file stem).
+            rng: draws the clips; read_image does not use it.
+            window_sec: part of the video that counts, or None for all of it.
+        """
+        try:
+            return MediaResult(self._read(self.open_store(location), location, key, rng, window_sec))
+        except MediaError as error:
+            return MediaResult(None, str(error))
+
+    def _read(self, store, location, key, rng, window_sec) -> Tensor:
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker opens its own stores: LMDB handles must not cross a process boundary.
+        return {**self.__dict__, "_stores": {}}
+
+
+@registry.register_processor("clipbert_video")
+class ClipBertVideoProcessor(MediaProcessor):
+    """K clips of T frames.
+
+    Config keys: ``image_size`` (L, pixels), ``num_clips`` (K), ``num_frames`` (T), ``sampling`` (a key of
+    ``SAMPLERS``), ``fps`` (frames per second inside a clip; the clip lasts T / fps seconds) or ``clip_len_sec``,
+    ``window_sec`` ([start, end] or null: the whole video), ``backend``, ``num_threads``.
+    """
+
+    NAME = "clipbert_video"
+    PARAMS = {
+        "image_size": 448,
+        "num_clips": 1,
+        "num_frames": 1,
+        "sampling": "random",
+        "fps": None,
+        "clip_len_sec": None,
+        "window_sec": None,
+        "backend": "auto",
+    }
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        how = self.params["sampling"]
+        if how not in SAMPLERS:
+            raise ValueError(f"processor '{self.NAME}': sampling is '{how}'; allowed are {sorted(SAMPLERS)}")
+        if self.params["fps"] and self.params["clip_len_sec"]:
+            raise ValueError(f"processor '{self.NAME}': give fps or clip_len_sec, not both")
+
+    @property
+    def clip_len_sec(self) -> float:
+        """Length of a clip in seconds; 1 s unless configured (the paper's default)."""
+        if self.params["clip_len_sec"]:
+            return float(self.params["clip_len_sec"])
+        if self.params["fps"]:
+            return self.params["num_frames"] / float(self.params["fps"])
+        return 1.0
+
+    def _read(self, store, location, key, rng, window_sec) -> Tensor:
+        window = window_sec or self.params["window_sec"]
+        size = self.params["image_size"]
+
+        def choose_times(info):
+            return sample_clips(
+                self.params["sampling"],
+                info.duration_sec,
+                self.params["num_clips"],
+                self.params["num_frames"],
+                self.clip_len_sec,
+                rng=rng,
+                window_sec=tuple(window) if window else None,
+            )
+
+        return read_frames(
+            store.read(key),
+            choose_times,
+            backend=self.params["backend"],
+            key=key,
+            store=location,
+            transform=partial(_pad_channels_last, image_size=size),
+        )
+
+
+@registry.register_processor("clipbert_image")
+class ClipBertImageProcessor(MediaProcessor):
+    """An image as one clip of one frame. Config key: ``image_size`` (L, pixels)."""
+
+    NAME = "clipbert_image"
+    PARAMS = {"image_size": 768}
+
+    def _read(self, store, location, key, rng, window_sec) -> Tensor:
+        size = self.params["image_size"]
+        image = read_image(store.read(key), key=key, store=location, longest_side=size)
+        return resize_and_pad(image, size)[None, None]
+
+
+def _pad_channels_last(frame: Tensor, image_size: int) -> Tensor:
+    return resize_and_pad(frame.permute(2, 0, 1), image_size)

@@ -1,0 +1,1 @@
+"""Frames and texts to tensors of one size."""

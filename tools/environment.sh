@@ -1,0 +1,49 @@
+# Sourced by quickstart.sh and test.sh: makes .venv once and brings it up to date when what it depends on changed.
+# PYTHON chooses the interpreter (3.10 to 3.12), VENV the directory.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=${VENV:-$root/.venv}
+cd "$root"
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-} python3.11 python3.12 python3.10 python3; do
+    if command -v "$candidate" >/dev/null &&
+      "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  echo "clipbert_mmf needs Python 3.10, 3.11 or 3.12; found none. Set PYTHON=/path/to/python3.11" >&2
+  return 1
+}
+
+# The second argument of a step is what it runs; both its end and its time are printed.
+step() {
+  local title=$1 begin=$SECONDS
+  shift
+  echo "==> $title"
+  "$@"
+  echo "    ($((SECONDS - begin)) s)"
+}
+
+make_environment() {
+  local python stamp fingerprint
+  if [ ! -x "$venv/bin/python" ]; then
+    python=$(find_python)
+    step "Making $venv with $python" "$python" -m venv "$venv"
+  fi
+  stamp=$venv/.clipbert_mmf
+  fingerprint=$(cat requirements/pinned.txt setup.py tools/install_mmf.py tools/environment.sh | cksum)
+  if [ "$(cat "$stamp" 2>/dev/null)" != "$fingerprint" ]; then
+    rm -f "$stamp"
+    step "Installing the pinned libraries (about 3 GB, mostly torch)" \
+      "$venv/bin/python" -m pip install --disable-pip-version-check -r requirements/pinned.txt
+    step "Installing MMF from PyPI" "$venv/bin/python" tools/install_mmf.py
+    step "Installing clipbert_mmf" \
+      "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -e .
+    echo "$fingerprint" >"$stamp"
+  fi
+  export PATH=$venv/bin:$PATH VIRTUAL_ENV=$venv
+  unset PYTHONHOME
+}
