@@ -1,0 +1,166 @@
+"""The one builder: reads a dataset's configuration, finds its files, and gives MMF the dataset of each split.
+
+Comes before ``dataset``; a class per row of ``specs.SPECS`` is registered, all of them this one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from mmf.common.registry import registry
+from mmf.datasets.base_dataset_builder import BaseDatasetBuilder
+from mmf.utils.configuration import get_mmf_env
+
+from clipbert_mmf.datasets.dataset import ClipBertDataset
+from clipbert_mmf.datasets.failures import FailureLog
+from clipbert_mmf.datasets.sources import find_file, load_sources
+from clipbert_mmf.datasets.specs import SPECS, DatasetSpec
+from clipbert_mmf.datasets.tasks import TASKS
+from clipbert_mmf.paths import config_dir
+
+logger = logging.getLogger(__name__)
+
+#: Keys of a dataset's section beside the settings of its sample makers.
+_KEYS = {
+    "data_dir", "annotations", "media", "answers", "max_failure_share", "strict", "texts_per_item", "processors",
+    "batch_size", "num_workers", "pin_memory", "persistent_workers", "shuffle", "zoo_requirements",
+}
+
+
+class ClipBertBuilder(BaseDatasetBuilder):
+    """Builds ``ClipBertDataset`` for one row of the table; subclasses only set ``spec``."""
+
+    spec: DatasetSpec
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(self.spec.name)
+
+    @classmethod
+    def config_path(cls) -> str:
+        """Absolute path of the dataset's default configuration."""
+        return str(config_dir() / "datasets" / cls.spec.name / "defaults.yaml")
+
+    def build(self, config, dataset_type="train", *args, **kwargs):
+        """Nothing to download: users hold the files, and ``load`` says what is missing."""
+
+    def update_registry_for_model(self, config):
+        """MMF's release calls this on every builder; the model reads its own configuration."""
+
+    def load(self, config, dataset_type="train", *args, **kwargs) -> ClipBertDataset:
+        """Return the dataset of one split.
+
+        Raises:
+            FileNotFoundError: if ``data_dir``, an annotation file or the media are not there.
+            ValueError: for an unknown key, or one that is out of range.
+        """
+        self._check_keys(config)
+        root = self._data_dir(config)
+        maker_class = TASKS[self.spec.task][0 if dataset_type == "train" else 1]
+        seed = int(registry.get("config").training.seed or 0)
+        location = self._media_location(config, root, dataset_type)
+        dataset = ClipBertDataset(self.spec.name, config, dataset_type, location, seed)
+        dataset.init_processors()
+        records = load_sources(
+            self._require(config, "annotations", dataset_type), root, self.spec, seed=seed,
+            where=f"dataset_config.{self.spec.name}.annotations.{dataset_type}",
+        )
+        maker = maker_class(
+            records, dataset.text_processor, self._settings(config, maker_class, dataset_type),
+            self._answers(config, root),
+        )
+        dataset.attach(maker, self._failure_log(config, dataset_type, maker))
+        self._report_missing(dataset)
+        return dataset
+
+    def _check_keys(self, config) -> None:
+        settings = set().union(*(maker.SETTINGS for maker in TASKS[self.spec.task]))
+        unknown = sorted(set(config) - _KEYS - settings)
+        if unknown:
+            raise ValueError(
+                f"dataset_config.{self.spec.name}: unknown keys {unknown}; allowed are {sorted(_KEYS | settings)}"
+            )
+
+    def _data_dir(self, config) -> Path:
+        root = Path(os.path.expanduser(str(config.data_dir)))
+        if not root.is_dir():
+            raise FileNotFoundError(
+                f"dataset_config.{self.spec.name}.data_dir is '{root}': no such directory. Set it to where the "
+                f"annotations and media lie, e.g. dataset_config.{self.spec.name}.data_dir=/data/{self.spec.corpus}"
+            )
+        return root.resolve()
+
+    def _require(self, config, key: str, dataset_type: str) -> Any:
+        section = config.get(key)
+        if not section or dataset_type not in section:
+            raise ValueError(
+                f"dataset_config.{self.spec.name}.{key} has no '{dataset_type}'; MMF always builds train, val and test"
+            )
+        return section[dataset_type]
+
+    def _media_location(self, config, root: Path, dataset_type: str) -> str:
+        given = str(self._require(config, "media", dataset_type))
+        if "://" in given:
+            return given
+        location = root / os.path.expanduser(given)
+        if not location.exists():
+            raise FileNotFoundError(
+                f"dataset_config.{self.spec.name}.media.{dataset_type} is '{given}': {location} does not exist; "
+                f"expected a folder of {self.spec.media}s or an LMDB, below data_dir or absolute"
+            )
+        return str(location)
+
+    def _settings(self, config, maker_class, dataset_type: str) -> dict[str, Any]:
+        settings = {key: config[key] for key in maker_class.SETTINGS if key in config and key != "texts_per_item"}
+        texts = config.get("texts_per_item")
+        if texts is not None:
+            settings["texts_per_item"] = texts["train" if dataset_type == "train" else "eval"]
+        return settings
+
+    def _answers(self, config, root: Path) -> dict[str, int] | None:
+        given = config.get("answers")
+        if not given:
+            return None
+        path = find_file(root, str(given), f"dataset_config.{self.spec.name}.answers")
+        return {str(answer): int(index) for answer, index in json.loads(path.read_text(encoding="utf-8")).items()}
+
+    def _failure_log(self, config, dataset_type: str, maker) -> FailureLog:
+        training = dataset_type == "train"
+        bad_list = Path(get_mmf_env("save_dir")) / f"unreadable_{self.spec.name}.jsonl" if training else None
+        failures = FailureLog(
+            f"{self.spec.name} ({dataset_type})", maker.num_media, float(config.get("max_failure_share", 0.05)), bad_list
+        )
+        if training:
+            known = failures.read_bad_list(maker.groups.find)
+            if known:
+                logger.warning("%s: %d media of %s are skipped", failures.name, known, bad_list)
+        return failures
+
+    def _report_missing(self, dataset: ClipBertDataset) -> None:
+        missing = dataset.media_processor.count_missing(
+            dataset.media_location, (dataset.maker.groups.key(group) for group in range(dataset.maker.num_media))
+        )
+        total = dataset.maker.num_media
+        message = "%s (%s): %d items, %d %ss, %d of them not in %s"
+        values = (
+            self.spec.name, dataset.dataset_type, len(dataset), total, self.spec.media, missing, dataset.media_location
+        )
+        if missing == total:
+            raise FileNotFoundError(
+                f"{message % values}: none of the annotated {self.spec.media}s is there. Is "
+                f"dataset_config.{self.spec.name}.media the right directory? For example "
+                f"'{dataset.maker.groups.key(0)}' was looked for as the stem of a file"
+            )
+        logger.log(logging.WARNING if missing else logging.INFO, message, *values)
+
+
+def make_builder(spec: DatasetSpec) -> type[ClipBertBuilder]:
+    """Return the builder class of one row, for ``registry.register_builder``."""
+    return type(f"{spec.name.title().replace('_', '')}Builder", (ClipBertBuilder,), {"spec": spec})
+
+
+for _spec in SPECS.values():
+    registry.register_builder(_spec.name)(make_builder(_spec))

@@ -1,0 +1,99 @@
+"""From a split's configured sources to its packed records: finds the files, filters keys, draws a subset.
+
+Comes before ``tasks`` and after the parsers of ``annotations``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Iterable, Iterator, Mapping
+
+import numpy as np
+
+from clipbert_mmf.datasets.annotations import read_annotations, read_keys
+from clipbert_mmf.datasets.annotations.records import TextRecord
+from clipbert_mmf.datasets.grouping import PackedRecords
+from clipbert_mmf.datasets.specs import DatasetSpec
+
+_SOURCE_KEYS = {"file", "split", "only", "exclude", "num_texts"}
+
+
+def find_file(root: Path, name: str, where: str) -> Path:
+    """Find an annotation file: an absolute path, a path below ``root``, or its name anywhere below ``root``.
+
+    Args:
+        root: data directory.
+        name: as configured.
+        where: the configuration key, for messages.
+    Raises:
+        FileNotFoundError: if nothing or more than one file fits.
+    """
+    direct = root / name
+    if direct.is_file():
+        return direct
+    found = sorted(path for path in root.rglob(Path(name).name) if path.is_file() and path.match(name))
+    if len(found) == 1:
+        return found[0]
+    problem = f"{len(found)} files have that name: {[str(path) for path in found]}" if found else "no such file"
+    raise FileNotFoundError(f"{where} is '{name}': {problem} below {root}; give its path from there")
+
+
+def load_sources(
+    sources: Any, root: Path, spec: DatasetSpec, *, seed: int, where: str
+) -> PackedRecords:
+    """Read all sources of a split, in order.
+
+    Args:
+        sources: a list of mappings with ``file`` and optionally ``split`` (owner's names), ``only``, ``exclude``
+            (a file that lists keys) and ``num_texts``; a plain file name stands for ``{file: name}``.
+        root: data directory.
+        spec: row of the table of datasets.
+        seed: draws the ``num_texts`` texts.
+        where: the configuration key, for messages.
+    Raises:
+        ValueError: for an unknown key or a source that leaves no record.
+        FileNotFoundError: if a file is not there.
+        AnnotationError: for a malformed file.
+    """
+    def read_all() -> Iterator[TextRecord]:
+        for source in [sources] if isinstance(sources, (str, Mapping)) else sources:
+            source = {"file": source} if isinstance(source, str) else source
+            unknown = sorted(set(source) - _SOURCE_KEYS)
+            if unknown:
+                raise ValueError(f"{where}: unknown keys {unknown} of a source; allowed are {sorted(_SOURCE_KEYS)}")
+            yield from _read_source(source, root, spec, seed, where)
+
+    return PackedRecords.from_records(read_all())
+
+
+def _read_source(source, root: Path, spec: DatasetSpec, seed: int, where: str) -> Iterable[TextRecord]:
+    path = find_file(root, source["file"], f"{where}.file")
+    split = source.get("split")
+    splits = None if split is None else [split] if isinstance(split, str) else list(split)
+    records: Iterable[TextRecord] = read_annotations(path, spec.corpus, splits=splits)
+    for key, keep in (("only", True), ("exclude", False)):
+        if source.get(key):
+            listed = read_keys(find_file(root, source[key], f"{where}.{key}"))
+            records = [record for record in records if (record.media_key in listed) == keep]
+    if source.get("num_texts"):
+        records = draw_texts(list(records), int(source["num_texts"]), seed)
+    if not isinstance(records, list):
+        return records
+    if not records:
+        raise ValueError(f"{where}: {path} has no record for {dict(source)}")
+    return records
+
+
+def draw_texts(records: list[TextRecord], num_texts: int, seed: int) -> list[TextRecord]:
+    """Draw one text each of ``num_texts`` media, in the order of the file; fewer media give one text each.
+
+    The draw is the run's seed's alone, so that every process and every later run sees the same subset.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, record in enumerate(records):
+        rows.setdefault(record.media_key, []).append(row)
+    rng = np.random.default_rng(seed)
+    keys = sorted(rows)
+    chosen = rng.permutation(len(keys))[:num_texts]
+    kept = sorted(rows[keys[media]][int(rng.integers(len(rows[keys[media]])))] for media in chosen)
+    return [records[row] for row in kept]
