@@ -1,0 +1,1 @@
+"""The only code that knows which MMF, torch and transformers is there."""

@@ -1,0 +1,37 @@
+"""Notices the first ``import mmf`` of a process and only then loads what makes MMF run here.
+
+``clipbert_mmf.pth`` imports this module when an interpreter starts, so it must stay this small: ``mmf_run`` imports MMF
+before it knows of any plugin, and workers and spawned children start as bare interpreters too. Setting the environment
+variable ``CLIPBERT_MMF_HOST=0`` switches it off.
+"""
+
+import os
+import sys
+
+OFF_SWITCH = "CLIPBERT_MMF_HOST"
+
+
+class MmfFinder:
+    """A finder for ``mmf`` and its submodules; every other import passes at the cost of a string comparison."""
+
+    @staticmethod
+    def find_spec(fullname, path=None, target=None):
+        """Return the spec of an MMF module with our loader around its own, or None."""
+        if fullname != "mmf" and not fullname.startswith("mmf."):
+            return None
+        from clipbert_mmf.host.loading import find_mmf_spec
+
+        return find_mmf_spec(fullname, path, target)
+
+
+def install() -> None:
+    """Put the finder in place, once; register at once where MMF was imported before us."""
+    if os.environ.get(OFF_SWITCH) == "0" and "mmf" not in sys.modules:
+        return
+    if os.environ.get(OFF_SWITCH) != "0" and MmfFinder not in sys.meta_path:
+        sys.meta_path.insert(0, MmfFinder)
+    mmf = sys.modules.get("mmf")
+    if mmf is not None and hasattr(mmf, "__version__"):
+        from clipbert_mmf.host.loading import register_plugin
+
+        register_plugin()
