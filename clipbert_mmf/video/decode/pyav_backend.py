@@ -1,0 +1,277 @@
+"""Reads frames with PyAV (FFmpeg): the backend that serves every file, and the measure for the others.
+
+All packets are read once, without decoding; their times make the timeline. Wanted frames then need only the packets
+from the key frame before each of them, and of those only the ones that other frames refer to. Where packets do not
+tell the frames' times (packed B-frames in AVI, transport streams), the stream is decoded once to learn them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Iterator
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
+
+from clipbert_mmf.video.decode.packets import PacketTable, read_packets
+from clipbert_mmf.video.decode.timeline import Timeline, VideoInfo, make_timeline
+from clipbert_mmf.video.decode.upright import read_turn, turn_upright
+from clipbert_mmf.video.errors import DecodeError, EmptyMediaError, NoVideoStreamError
+
+#: FFmpeg opens images and text as one-frame "videos"; none of these is one.
+_NOT_VIDEO = ("image2", "tty", "bin", "xbin", "adf", "idf")
+#: Codecs in which a decoder may leave out frames that no other frame refers to, exactly and packet by packet.
+_SKIPPABLE_CODECS = ("h264", "mpeg4", "mpeg2video", "mpeg1video")
+#: Decoded frames kept while the timeline is learned by decoding, so that small files are decoded once.
+_MAX_KEPT_BYTES = 128 * 2**20
+
+
+class PyavReader:
+    """One open video.
+
+    Args:
+        source: bytes or file.
+        num_threads: of the decoder.
+    Raises:
+        MediaError: when it is not a readable video; key and store are filled in by the caller.
+    """
+
+    def __init__(self, source: bytes | Path, num_threads: int = 1):
+        self._container = _open_container(source)
+        try:
+            self._stream = _choose_stream(self._container)
+            self._context = self._stream.codec_context
+            self._context.thread_count = num_threads
+            self._reformatter = VideoReformatter()
+            self._turn: tuple[bool, bool, bool] | None = None
+            self._table = _read_table(self._container, self._stream)
+            self._decoded: _DecodedStream | None = None
+            self.timeline = self._learn_timeline()
+            self.info = self._describe()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Release the file and the decoder."""
+        self._container.close()
+
+    def _learn_timeline(self) -> Timeline:
+        table, tick = self._table, self._stream.time_base
+        if table.is_exact:
+            return make_timeline(table.pts[table.is_shown], tick, table.last_ticks)
+        self._decoded = _decode_all(self._context, table, self._stream)
+        return self._decoded.timeline
+
+    def _describe(self) -> VideoInfo:
+        duration = self.timeline.duration_sec
+        rate = self._stream.average_rate
+        # A constant rate is known better than counted: Matroska rounds the times it is counted from.
+        fps = self.timeline.num_frames / duration if duration > 0 else float(rate or 25)
+        if rate and abs(float(rate) - fps) < 0.01 * fps:
+            fps = float(rate)
+        return VideoInfo(
+            duration_sec=duration,
+            fps=fps,
+            num_frames=self.timeline.num_frames,
+            width=self._stream.codec_context.width,
+            height=self._stream.codec_context.height,
+            codec=self._table.codec,
+            container=self._table.container,
+        )
+
+    def frames(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Decode frames.
+
+        Args:
+            wanted: sorted, distinct frame indices of the timeline.
+        Yields:
+            frame index and ``(H, W, 3)`` uint8 RGB, upright, in any order.
+        Raises:
+            DecodeError: if one of them cannot be decoded.
+        """
+        if self._decoded is None:
+            found = yield from self._decode_runs(wanted)
+            wanted = np.setdiff1d(wanted, found)
+            if not len(wanted):
+                return
+            # A packet held no frame, or its key mark was wrong: look again, the slow and sure way.
+            self._decoded = _decode_all(self._context, self._table, self._stream)
+            times = self.timeline.times_sec[wanted]
+            shift = float((int(self._decoded.timeline.ticks[0]) - int(self.timeline.ticks[0])) * self.timeline.tick_sec)
+            for index, frame in zip(wanted, self._decoded.timeline.frames_at(times - shift)):
+                for _, picture in self._pick_decoded(np.array([frame])):
+                    yield int(index), picture
+            return
+        yield from self._pick_decoded(wanted)
+
+    def _decode_runs(self, wanted: np.ndarray):
+        index_of_pts = {int(self.timeline.ticks[index]): int(index) for index in wanted}
+        found: list[int] = []
+        for start, stop in self._plan_runs(index_of_pts):
+            for frame in self._decode_packets(start, stop, index_of_pts):
+                index = index_of_pts.get(frame.pts)
+                if index is not None and not frame.is_corrupt and index not in found:
+                    found.append(index)
+                    yield index, self._to_rgb(frame)
+        return np.array(found, dtype=np.int64)
+
+    def _plan_runs(self, index_of_pts: dict[int, int]) -> list[tuple[int, int]]:
+        """Return the stretches of packets ``[start, stop)`` that hold all wanted frames, apart and in order."""
+        packet_of_pts = {int(pts): packet for packet, pts in enumerate(self._table.pts)}
+        needed = sorted((self._table.find_start(packet_of_pts[pts]), packet_of_pts[pts] + 1) for pts in index_of_pts)
+        runs: list[list[int]] = []
+        for start, stop in needed:
+            if runs and start < runs[-1][1]:
+                runs[-1][1] = max(runs[-1][1], stop)
+            else:
+                runs.append([start, stop])
+        return [(start, stop) for start, stop in runs]
+
+    def _decode_packets(self, start: int, stop: int, wanted_pts: dict[int, int]) -> Iterator[av.VideoFrame]:
+        context, table = self._context, self._table
+        can_skip = table.codec in _SKIPPABLE_CODECS
+        try:
+            for number in range(start, stop):
+                if can_skip:
+                    context.skip_frame = "DEFAULT" if int(table.pts[number]) in wanted_pts else "NONREF"
+                yield from context.decode(table.packets[number])
+            yield from context.decode(None)
+        except FFmpegError as error:
+            raise DecodeError(f"decoding breaks at packet {number} of {len(table.packets)}: {error.strerror}") from error
+        finally:
+            context.skip_frame = "DEFAULT"
+            context.flush_buffers()
+
+    def _pick_decoded(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        decoded = self._decoded
+        if len(wanted) and int(wanted[-1]) >= decoded.num_good:
+            raise DecodeError(f"decoding breaks after {decoded.num_good} of {decoded.timeline.num_frames} frames")
+        if decoded.kept is not None:
+            for index in wanted:
+                yield int(index), self._to_rgb(decoded.kept[int(index)])
+            return
+        remaining = set(int(index) for index in wanted)
+        for number, frame in enumerate(_decode_in_order(self._context, self._table)):
+            if number in remaining:
+                remaining.discard(number)
+                yield number, self._to_rgb(frame)
+            if not remaining:
+                break
+        self._context.flush_buffers()
+
+    def _to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
+        if self._turn is None:
+            self._turn = read_turn(frame)
+        picture = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        return turn_upright(picture, self._turn)
+
+
+class _DecodedStream:
+    """What decoding everything taught: the timeline, how many frames are good, and the frames if they are small."""
+
+    def __init__(self, timeline: Timeline, num_good: int, kept: list[av.VideoFrame] | None):
+        self.timeline = timeline
+        self.num_good = num_good
+        self.kept = kept
+
+
+def _decode_in_order(context: av.VideoCodecContext, table: PacketTable) -> Iterator[av.VideoFrame]:
+    """Decode every packet; what cannot be decoded before the first frame is skipped, as a player does."""
+    context.flush_buffers()
+    num_frames = 0
+    for packet in [*table.packets, None]:
+        try:
+            frames = context.decode(packet)
+        except FFmpegError:
+            if num_frames:
+                raise
+            continue
+        num_frames += len(frames)
+        yield from frames
+
+
+def _decode_all(context: av.VideoCodecContext, table: PacketTable, stream: av.video.stream.VideoStream) -> _DecodedStream:
+    pts: list[int | None] = []
+    kept: list[av.VideoFrame] | None = []
+    size, last_ticks, broken = 0, 0, False
+    try:
+        for frame in _decode_in_order(context, table):
+            pts.append(frame.pts)
+            last_ticks = frame.duration
+            size += sum(plane.buffer_size for plane in frame.planes)
+            if kept is not None:
+                kept.append(frame)
+            if size > _MAX_KEPT_BYTES:
+                kept = None
+    except FFmpegError:
+        broken = True
+    finally:
+        context.flush_buffers()
+    if not pts:
+        raise DecodeError("no frame can be decoded")
+    num_good = len(pts)
+    if broken and table.pts is not None and None not in pts:
+        # The frames behind the break still count as time; asking for one is an error.
+        pts.extend(int(later) for later in np.sort(table.pts) if later > max(pts))
+    return _DecodedStream(_timeline_of_decoded(pts, stream, last_ticks), num_good, kept)
+
+
+def _timeline_of_decoded(pts: list[int | None], stream: av.video.stream.VideoStream, last_ticks: int) -> Timeline:
+    # A decoder gives frames out in the order they are shown. Where their times step backwards (packed B-frames) the
+    # same times, sorted, belong to them; where times are missing or repeated, only the frame rate is left.
+    if None not in pts and len(set(pts)) == len(pts):
+        return make_timeline(np.array(pts), stream.time_base, last_ticks)
+    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+    return make_timeline(np.arange(len(pts)), 1 / Fraction(rate), 1)
+
+
+def _open_container(source: bytes | Path) -> av.container.InputContainer:
+    # "file:" keeps a name with a colon from being taken for a protocol; the list keeps playlists from opening others.
+    target = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else f"file:{os.fspath(source)}"
+    try:
+        container = av.open(target, metadata_errors="ignore", options={"protocol_whitelist": "file"})
+    except FFmpegError as error:
+        raise DecodeError(f"cannot be opened as a video: {error.strerror}") from error
+    name = container.format.name
+    if name in _NOT_VIDEO or name.endswith("_pipe"):
+        container.close()
+        raise NoVideoStreamError(f"not a video (FFmpeg calls it '{name}')")
+    return container
+
+
+def _choose_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
+    """Return the first video stream that is no cover picture."""
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise DecodeError("no decoder for its video stream")
+            return stream
+    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
+    raise NoVideoStreamError(f"no video stream (streams: {kinds})")
+
+
+def _read_table(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> PacketTable:
+    try:
+        table = read_packets(container, stream)
+    except FFmpegError as error:
+        raise DecodeError(f"reading the container breaks: {error.strerror}") from error
+    if not table.packets:
+        raise EmptyMediaError("its video stream holds no frame")
+    return table
+
+
+@contextmanager
+def open_pyav(source: bytes | Path, num_threads: int = 1) -> Iterator[PyavReader]:
+    """Open a video for reading and close it again."""
+    reader = PyavReader(source, num_threads)
+    try:
+        yield reader
+    finally:
+        reader.close()

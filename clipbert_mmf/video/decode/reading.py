@@ -1,0 +1,156 @@
+"""``read_frames``: one open and one pass for all clips of a video, each distinct frame decoded and transformed once."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipbert_mmf.video.decode.containers import find_truncation_in
+from clipbert_mmf.video.decode.decord_backend import CannotServe, read_with_decord
+from clipbert_mmf.video.decode.pyav_backend import PyavReader, open_pyav
+from clipbert_mmf.video.decode.timeline import VideoInfo
+from clipbert_mmf.video.errors import (
+    DecodeError,
+    EmptyMediaError,
+    ExtremeAspectError,
+    MediaError,
+    MissingMediaError,
+    TruncatedMediaError,
+)
+
+logger = logging.getLogger(__name__)
+
+#: ``auto`` is PyAV: it shows the right frame of every file and, measured, is faster (tools/benchmark.py data).
+BACKENDS = ("auto", "pyav", "decord")
+#: Longer side over shorter side beyond which a picture is taken for broken.
+MAX_ASPECT = 100
+
+ChooseTimes = Callable[[VideoInfo], np.ndarray]
+_served: Counter[str] = Counter()
+
+
+def read_frames(
+    source: bytes | Path,
+    choose_times: np.ndarray | ChooseTimes,
+    *,
+    backend: str = "auto",
+    key: str = "",
+    store: str = "",
+    transform: Callable[[Tensor], Tensor] | None = None,
+    num_threads: int = 1,
+) -> Tensor:
+    """Decode the frames on screen at the given times.
+
+    Args:
+        source: the encoded bytes, or a file.
+        choose_times: seconds from the first frame, any shape such as ``(K, T)``; or a function that returns them,
+            called once, for callers that need to know the duration first. A time outside the video shows its first
+            or last frame.
+        backend: a member of ``BACKENDS``. Where the chosen one cannot serve a file, the next one does.
+        key: name for messages.
+        store: location for messages.
+        transform: from ``(H, W, 3)`` uint8 to one frame of the result, called once per distinct frame; without it
+            frames are ``(3, H, W)``.
+        num_threads: decoder threads; one is best where each worker decodes its own videos.
+    Returns:
+        ``(*times.shape, 3, H, W)`` uint8 RGB, upright; sample aspect ratios are ignored.
+    Raises:
+        MediaError: a subclass that says what is wrong with the medium.
+        ValueError: for an unknown backend, or times that are no numbers.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend is '{backend}'; allowed are {', '.join(BACKENDS)}")
+    try:
+        _check_source(source)
+        with open_pyav(source, num_threads) as reader:
+            times = np.asarray(choose_times(reader.info) if callable(choose_times) else choose_times, dtype=np.float64)
+            if not times.size or not np.isfinite(times).all():
+                raise ValueError(f"times are {times}; expected at least one finite number of seconds")
+            wanted, positions = np.unique(reader.timeline.frames_at(times), return_inverse=True)
+            frames = _read_distinct(source, reader, wanted, backend, transform, num_threads)
+    except MediaError as error:
+        raise type(error)(error.reason, key or _name_of(source), store) from error
+    return frames[torch.from_numpy(positions.reshape(-1))].reshape(*times.shape, *frames.shape[1:])
+
+
+def describe_video(source: bytes | Path, *, key: str = "", store: str = "") -> VideoInfo:
+    """Return what is known about a video without decoding it.
+
+    Raises:
+        MediaError: as ``read_frames``.
+    """
+    try:
+        _check_source(source)
+        with open_pyav(source) as reader:
+            return reader.info
+    except MediaError as error:
+        raise type(error)(error.reason, key or _name_of(source), store) from error
+
+
+def take_served() -> Counter[str]:
+    """Return how many videos each backend served in this process since the last call, and start anew."""
+    counts = Counter(_served)
+    _served.clear()
+    return counts
+
+
+def _read_distinct(source, reader: PyavReader, wanted: np.ndarray, backend: str, transform, num_threads: int) -> Tensor:
+    """Return ``(len(wanted), ...)``: one row per distinct frame."""
+    if backend == "decord":
+        try:
+            frames = _collect(read_with_decord(source, reader.timeline, wanted, num_threads), wanted, transform)
+            _served["decord"] += 1
+            return frames
+        except CannotServe as reason:
+            logger.debug("PyAV takes over: %s", reason)
+    frames = _collect(reader.frames(wanted), wanted, transform)
+    _served["pyav"] += 1
+    return frames
+
+
+def _collect(pictures: Iterator[tuple[int, np.ndarray]], wanted: np.ndarray, transform) -> Tensor:
+    frames: Tensor | None = None
+    row_of_frame = {int(index): row for row, index in enumerate(wanted)}
+    for index, picture in pictures:
+        height, width = picture.shape[:2]
+        if max(height, width) > MAX_ASPECT * min(height, width):
+            raise ExtremeAspectError(f"the picture is {width}x{height}")
+        frame = torch.from_numpy(picture)
+        frame = transform(frame) if transform else frame.permute(2, 0, 1)
+        if frames is None:
+            frames = frame.new_empty((len(wanted), *frame.shape))
+        elif frame.shape != frames.shape[1:]:
+            raise DecodeError(f"the picture changes its size from {tuple(frames.shape[1:])} to {tuple(frame.shape)}")
+        frames[row_of_frame.pop(index)] = frame
+    if frames is None or row_of_frame:
+        raise DecodeError(f"frames {sorted(row_of_frame)[:5]} cannot be decoded")
+    return frames
+
+
+def _check_source(source: bytes | Path) -> None:
+    """Refuse what no backend should be asked to open."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        size = len(source)
+    else:
+        path = Path(source)
+        if not path.is_file():
+            raise MissingMediaError(f"no file {path}")
+        size = path.stat().st_size
+    if size == 0:
+        raise EmptyMediaError("the file is empty")
+    try:
+        cut = find_truncation_in(source)
+    except OSError as error:
+        raise DecodeError(f"cannot be read: {error}") from error
+    if cut:
+        raise TruncatedMediaError(f"cut short: {cut}")
+
+
+def _name_of(source: bytes | Path) -> str:
+    return "" if isinstance(source, (bytes, bytearray, memoryview)) else str(source)

@@ -1,0 +1,96 @@
+"""When each frame of a video is on screen, and which one is at a given time: the one rule for every backend.
+
+The first frame is shown at 0. The frame at time t is the last one whose presentation time is at most t; before the
+first it is the first, after the last it is the last. Containers round presentation times to their clock (Matroska to
+1 ms), so a time up to half a tick before a frame, and never more than 1 ms, already shows that frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+#: Largest tolerance: in AVI and GIF a tick is as long as a frame and nothing was rounded.
+_MAX_TOLERANCE_SEC = 1e-3
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a caller may know about a video before it chooses times.
+
+    Attributes:
+        duration_sec: end of the last frame, counted from the first frame.
+        fps: frames per second on average.
+        num_frames: frames that are shown.
+        width: of the stored picture, before any rotation, pixels.
+        height: of the stored picture, before any rotation, pixels.
+        codec: FFmpeg's name of the codec.
+        container: FFmpeg's name of the container.
+    """
+
+    duration_sec: float
+    fps: float
+    num_frames: int
+    width: int
+    height: int
+    codec: str = ""
+    container: str = ""
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Presentation times of all frames of a video.
+
+    Attributes:
+        ticks: (num_frames,) int64, strictly increasing.
+        tick_sec: length of a tick.
+        last_ticks: how long the last frame is shown.
+    """
+
+    ticks: np.ndarray
+    tick_sec: Fraction
+    last_ticks: int
+
+    @property
+    def num_frames(self) -> int:
+        """Frames that are shown."""
+        return len(self.ticks)
+
+    @property
+    def duration_sec(self) -> float:
+        """From the first frame's start to the last frame's end."""
+        return float((int(self.ticks[-1]) - int(self.ticks[0]) + self.last_ticks) * self.tick_sec)
+
+    @property
+    def times_sec(self) -> np.ndarray:
+        """``(num_frames,)`` float64: presentation times, the first is 0."""
+        return (self.ticks - self.ticks[0]) * float(self.tick_sec)
+
+    def frames_at(self, times_sec: np.ndarray) -> np.ndarray:
+        """Return the index of the frame shown at each time.
+
+        Args:
+            times_sec: any shape, seconds from the first frame.
+        Returns:
+            int64 of the same shape, in ``[0, num_frames)``.
+        """
+        tolerance_sec = min(float(self.tick_sec) / 2, _MAX_TOLERANCE_SEC)
+        # 1e-9: an exact half tick must not depend on how the caller's seconds were rounded.
+        shown = np.searchsorted(self.times_sec, np.asarray(times_sec) + tolerance_sec + 1e-9, side="right") - 1
+        return np.clip(shown, 0, self.num_frames - 1)
+
+
+def make_timeline(pts: np.ndarray, tick_sec: Fraction, last_ticks: int | None) -> Timeline:
+    """Build a timeline from distinct presentation times in any order.
+
+    Args:
+        pts: ``(num_frames,)`` ticks, at least one.
+        last_ticks: how long the frame shown last stays, or None where the file does not say: then as long as the
+            typical frame.
+    """
+    ticks = np.sort(np.asarray(pts, dtype=np.int64))
+    if not last_ticks or last_ticks < 0:
+        last_ticks = int(np.median(np.diff(ticks))) if len(ticks) > 1 else max(1, round(Fraction(1, 25) / tick_sec))
+    return Timeline(ticks, Fraction(tick_sec), int(last_ticks))

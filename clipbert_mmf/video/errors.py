@@ -1,0 +1,58 @@
+"""What can be wrong with a medium, as types that say which one, where, and why.
+
+Everything ``video`` raises about a medium is a ``MediaError``; the dataset decides what a failure does.
+"""
+
+from __future__ import annotations
+
+
+class MediaError(Exception):
+    """A medium cannot be read.
+
+    Args:
+        reason: what is wrong, in one line.
+        key: the medium's key in the store, or its file name.
+        store: the location of the store.
+    """
+
+    def __init__(self, reason: str, key: str = "", store: str = ""):
+        self.reason = " ".join(str(reason).split())
+        self.key = str(key)
+        self.store = str(store)
+        super().__init__(self.reason, self.key, self.store)
+
+    def __str__(self) -> str:
+        place = f" in {self.store}" if self.store else ""
+        return f"'{self.key or 'unnamed medium'}'{place}: {self.reason}"
+
+
+class MissingMediaError(MediaError):
+    """The store holds nothing under this key."""
+
+
+class EmptyMediaError(MediaError):
+    """The file has no bytes, or no frame."""
+
+
+class TruncatedMediaError(MediaError):
+    """The file ends before its own headers say so."""
+
+
+class NoVideoStreamError(MediaError):
+    """The file is no video: audio only, an image, or something else entirely."""
+
+
+class ExtremeAspectError(MediaError):
+    """The picture is so long and thin that nothing would be left of it after resizing."""
+
+
+class DecodeError(MediaError):
+    """The file cannot be opened, or a wanted frame cannot be decoded."""
+
+
+class ReaderTimeoutError(MediaError):
+    """Reading took longer than the watchdog allows; the reader process was ended."""
+
+
+class StoreError(MediaError):
+    """The store itself cannot be opened or read."""

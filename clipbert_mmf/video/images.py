@@ -1,0 +1,85 @@
+"""Encoded images of any kind to upright RGB, uint8.
+
+The image twin of ``decode``: comes after a store gave the bytes; ``transforms.frames`` resizes the result.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from clipbert_mmf.video.errors import DecodeError, EmptyMediaError, ExtremeAspectError, MissingMediaError
+
+#: Longer side over shorter side beyond which a picture is taken for broken.
+MAX_ASPECT = 100
+
+
+def read_image(source: bytes | Path, *, key: str = "", store: str = "", longest_side: int | None = None) -> Tensor:
+    """Decode one image: first frame, EXIF rotation applied, any colour mode made RGB, transparency dropped.
+
+    Args:
+        source: the encoded bytes, or a file.
+        key: name for messages.
+        store: location for messages.
+        longest_side: the size it will be resized to; lets a JPEG decode at 1/2, 1/4 or 1/8 of its size, never below
+            this. Faster, and the result differs from resizing the full picture as antialiasing does.
+    Returns:
+        ``(3, H, W)`` uint8 RGB, stored as ``(H, W, 3)``.
+    Raises:
+        MediaError: MissingMediaError, EmptyMediaError, ExtremeAspectError, or DecodeError with the reason.
+    """
+    data = _read_bytes(source, key, store)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if max(image.size) > MAX_ASPECT * min(image.size):
+                raise ExtremeAspectError(f"the picture is {image.width}x{image.height}", key, store)
+            if longest_side and image.format == "JPEG":
+                _allow_reduced_scale(image, longest_side)
+            # Draws the pixels: a truncated file raises here.
+            pixels = np.array(_to_rgb(ImageOps.exif_transpose(image)))
+    except UnidentifiedImageError as error:
+        raise DecodeError("not an image in a format that Pillow knows", key, store) from error
+    except ExtremeAspectError:
+        raise
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, MemoryError) as error:
+        raise DecodeError(f"broken image: {error or type(error).__name__}", key, store) from error
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _read_bytes(source: bytes | Path, key: str, store: str) -> bytes:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source) if not isinstance(source, bytes) else source
+    else:
+        try:
+            data = Path(source).read_bytes()
+        except FileNotFoundError as error:
+            raise MissingMediaError(f"no file {source}", key or str(source), store) from error
+        except OSError as error:
+            raise DecodeError(f"cannot read {source}: {error}", key or str(source), store) from error
+    if not data:
+        raise EmptyMediaError("the file is empty", key or (str(source) if isinstance(source, Path) else ""), store)
+    return data
+
+
+def _allow_reduced_scale(image: Image.Image, longest_side: int) -> None:
+    longer = max(image.size)
+    if longer < 2 * longest_side:
+        return
+    # draft() picks the smallest scale that is not below the size asked for; the ceiling keeps that promise.
+    image.draft(None, tuple(-(-side * longest_side // longer) for side in image.size))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "I":
+        values = np.asarray(image)
+        # Pillow reads 16-bit PNG as 32-bit integers where it has no 16-bit mode.
+        shift = 8 if values.max(initial=0) > 255 else 0
+        return Image.fromarray(np.clip(values >> shift, 0, 255).astype(np.uint8)).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

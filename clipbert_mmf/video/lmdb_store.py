@@ -1,0 +1,64 @@
+"""Media in an LMDB, in the layout of the released ClipBERT: the stem in UTF-8 to the encoded file's bytes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Iterator
+
+from clipbert_mmf.video.errors import StoreError
+from clipbert_mmf.video.store import MediaStore
+
+
+#: Environments by process and real path; those of a parent process are never touched.
+_OPEN: dict[tuple[int, str], Any] = {}
+
+
+class LmdbStore(MediaStore):
+    """Read-only, without lock files and without read-ahead: many workers read at random from one file.
+
+    Args:
+        location: the folder that holds ``data.mdb``, or that file.
+    """
+
+    def _open(self) -> Any:
+        try:
+            import lmdb
+        except ImportError as error:
+            raise StoreError("this is an LMDB; pip install lmdb to read it", "", self.location) from error
+        in_folder = os.path.isdir(self.location)
+        folder, name = os.path.split(self.location)
+        if name == "data.mdb":
+            path, in_folder = folder or ".", True
+        else:
+            path = self.location
+        # LMDB refuses a second opening of one file in one process, so stores at the same place share one.
+        name = (os.getpid(), os.path.realpath(path))
+        if name not in _OPEN:
+            try:
+                _OPEN[name] = lmdb.open(
+                    path, subdir=in_folder, readonly=True, create=False, lock=False, readahead=False, max_readers=1024
+                )
+            except lmdb.Error as error:
+                raise StoreError(f"not a readable LMDB: {error}", "", self.location) from error
+        return _OPEN[name]
+
+    def _find(self, handle: Any, key: str) -> bytes | None:
+        name = key.encode("utf-8")
+        if not name or len(name) > handle.max_key_size():
+            return None
+        with handle.begin(buffers=False) as transaction:
+            return transaction.get(name)
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, str) or not key:
+            return False
+        with self.handle.begin(buffers=True) as transaction:
+            return transaction.get(key.encode("utf-8")) is not None
+
+    def _list(self, handle: Any) -> Iterator[str]:
+        with handle.begin(buffers=False) as transaction:
+            with transaction.cursor() as cursor:
+                yield from (name.decode("utf-8") for name in cursor.iternext(keys=True, values=False))
+
+    def __len__(self) -> int:
+        return self.handle.stat()["entries"]

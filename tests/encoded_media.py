@@ -1,0 +1,144 @@
+"""Writes real encoded files at test time: every frame shows its own number, so a test can read which one it got.
+
+A frame is a dark picture with a row of white squares, the bits of its number (most significant first), and a bright
+corner at the top left that shows which way is up. Blocks of 16 pixels survive any codec.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+BLOCK = 16
+NUM_BITS = 6
+WIDTH, HEIGHT = BLOCK * (NUM_BITS + 2), 64
+
+
+def draw_frame(number: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
+    """Return ``(height, width, 3)`` uint8: red corner at the top left, the number's bits in the third row of blocks."""
+    picture = np.full((height, width, 3), 40, dtype=np.uint8)
+    picture[:BLOCK, : 2 * BLOCK] = (220, 40, 40)
+    for bit in range(NUM_BITS):
+        if number >> (NUM_BITS - 1 - bit) & 1:
+            left = (bit + 1) * BLOCK
+            picture[2 * BLOCK : 3 * BLOCK, left : left + BLOCK] = 235
+    return picture
+
+
+def read_number(picture: np.ndarray) -> int:
+    """Return the number a decoded frame shows; the inverse of ``draw_frame``.
+
+    Args:
+        picture: ``(H, W, 3)`` or ``(3, H, W)`` uint8, upright, not resized.
+    """
+    picture = np.asarray(picture)
+    if picture.shape[0] == 3:
+        picture = picture.transpose(1, 2, 0)
+    row = picture[2 * BLOCK + 4 : 3 * BLOCK - 4].astype(float).mean(axis=(0, 2))
+    bits = [row[(bit + 1) * BLOCK + 4 : (bit + 2) * BLOCK - 4].mean() > 128 for bit in range(NUM_BITS)]
+    return sum(int(value) << (NUM_BITS - 1 - bit) for bit, value in enumerate(bits))
+
+
+def is_upright(picture: np.ndarray) -> bool:
+    """Tell whether the red corner is at the top left and nowhere else."""
+    picture = np.asarray(picture)
+    if picture.shape[0] == 3:
+        picture = picture.transpose(1, 2, 0)
+    red = (picture[..., 0].astype(int) - picture[..., 1]) > 60
+    rows, columns = np.nonzero(red)
+    return len(rows) > 0 and rows.max() < BLOCK + 3 and columns.max() < 2 * BLOCK + 3 and columns.max() > BLOCK
+
+
+def write_video(
+    path: Path,
+    num_frames: int = 24,
+    *,
+    fps: int | Fraction = 12,
+    codec: str = "libx264",
+    pix_fmt: str | None = None,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    gop: int = 8,
+    b_frames: int | None = None,
+    pts: list[int] | None = None,
+    time_base: Fraction | None = None,
+    rotation: int = 0,
+    container: str | None = None,
+    codec_options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+    audio: bool = False,
+) -> Path:
+    """Encode frames 0, 1, 2, ... and return the path.
+
+    Args:
+        pts: presentation time of each frame in ticks of ``time_base``; equal distance at ``fps`` without it.
+        rotation: degrees counter-clockwise that a player must turn the picture; what is shown stays upright.
+        b_frames: largest number of consecutive B-frames, or None for the codec's own choice.
+    """
+    options = {"crf": "1"} if codec.startswith("lib") else {}
+    options |= {"preset": "ultrafast"} if codec == "libx264" and b_frames is None else {}
+    if codec == "libvpx-vp9":
+        options |= {"deadline": "realtime", "cpu-used": "8"}
+    with av.open(str(path), "w", format=container, options=container_options or {}) as output:
+        stream = output.add_stream(codec, rate=fps, options={**options, **(codec_options or {})})
+        turned = rotation % 180 != 0
+        stream.width, stream.height = (height, width) if turned else (width, height)
+        stream.pix_fmt = pix_fmt or {"gif": "rgb8"}.get(codec, "yuv420p")
+        stream.codec_context.gop_size = gop
+        stream.codec_context.thread_count = 1
+        if b_frames is not None:
+            stream.codec_context.max_b_frames = b_frames
+        if time_base is not None:
+            stream.codec_context.time_base = time_base
+        if rotation:
+            stream.set_display_rotation(rotation)
+        sound = output.add_stream("aac", rate=16000) if audio else None
+        for number in range(num_frames):
+            # What is stored is turned the other way, so that what is shown is upright.
+            picture = np.ascontiguousarray(np.rot90(draw_frame(number, width, height), -rotation // 90))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = number if pts is None else pts[number]
+            frame.time_base = time_base or 1 / Fraction(fps)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+        if sound is not None:
+            _write_silence(output, sound, seconds=num_frames / float(fps))
+    return Path(path)
+
+
+def write_audio(path: Path, seconds: float = 0.5) -> Path:
+    """Write a file with sound and no picture."""
+    with av.open(str(path), "w") as output:
+        _write_silence(output, output.add_stream("aac", rate=16000), seconds)
+    return Path(path)
+
+
+def _write_silence(output, stream, seconds: float) -> None:
+    for start in range(0, int(seconds * 16000), 1024):
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 16000, start
+        output.mux(stream.encode(frame))
+    output.mux(stream.encode(None))
+
+
+def write_image(path: Path, width: int = 64, height: int = 48, mode: str = "RGB", **options) -> Path:
+    """Write an image whose left half is dark and right half is bright."""
+    from PIL import Image
+
+    picture = np.full((height, width, 3), 30, np.uint8)
+    picture[:, width // 2 :] = 220
+    Image.fromarray(picture).convert(mode).save(path, **options)
+    return Path(path)
+
+
+def write_lmdb(folder: Path, values: dict[str, bytes]) -> Path:
+    """Write a store in the layout of the released ClipBERT."""
+    import lmdb
+
+    with lmdb.open(str(folder), map_size=2**26) as environment, environment.begin(write=True) as transaction:
+        for key, value in values.items():
+            transaction.put(key.encode(), value)
+    return Path(folder)
