@@ -70,6 +70,8 @@ def write_video(
     codec_options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     audio: bool = False,
+    second_stream: bool = False,
+    tile: bool = False,
 ) -> Path:
     """Encode frames 0, 1, 2, ... and return the path.
 
@@ -77,6 +79,8 @@ def write_video(
         pts: presentation time of each frame in ticks of ``time_base``; equal distance at ``fps`` without it.
         rotation: degrees counter-clockwise that a player must turn the picture; what is shown stays upright.
         b_frames: largest number of consecutive B-frames, or None for the codec's own choice.
+        second_stream: add another video stream, all black.
+        tile: the picture is too small for ``draw_frame``; make it grey.
     """
     options = {"crf": "1"} if codec.startswith("lib") else {}
     options |= {"preset": "ultrafast"} if codec == "libx264" and b_frames is None else {}
@@ -96,17 +100,46 @@ def write_video(
         if rotation:
             stream.set_display_rotation(rotation)
         sound = output.add_stream("aac", rate=16000) if audio else None
+        other = _add_black_stream(output, fps, width, height) if second_stream else None
         for number in range(num_frames):
+            drawn = np.full((height, width, 3), 128, np.uint8) if tile else draw_frame(number, width, height)
             # What is stored is turned the other way, so that what is shown is upright.
-            picture = np.ascontiguousarray(np.rot90(draw_frame(number, width, height), -rotation // 90))
+            picture = np.ascontiguousarray(np.rot90(drawn, -rotation // 90))
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = number if pts is None else pts[number]
             frame.time_base = time_base or 1 / Fraction(fps)
             output.mux(stream.encode(frame))
+            if other is not None:
+                output.mux(other.encode(av.VideoFrame.from_ndarray(np.zeros_like(picture), format="rgb24")))
         output.mux(stream.encode(None))
+        if other is not None:
+            output.mux(other.encode(None))
         if sound is not None:
             _write_silence(output, sound, seconds=num_frames / float(fps))
     return Path(path)
+
+
+def copy_packets(source: Path, path: Path, keep, shift: int = 0) -> Path:
+    """Copy a video without decoding it: the packets for which ``keep(number, packet)`` holds, moved in time.
+
+    Args:
+        shift: ticks added to every time; a negative one makes the MP4 writer add an edit list.
+    """
+    with av.open(str(source)) as opened, av.open(str(path), "w") as output:
+        stream = opened.streams.video[0]
+        copied = output.add_stream_from_template(stream)
+        for number, packet in enumerate(packet for packet in opened.demux(stream) if packet.size):
+            if keep(number, packet):
+                packet.stream = copied
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                output.mux(packet)
+    return Path(path)
+
+
+def _add_black_stream(output, fps, width: int, height: int):
+    stream = output.add_stream("libx264", rate=fps, options={"preset": "ultrafast"})
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    return stream
 
 
 def write_audio(path: Path, seconds: float = 0.5) -> Path:

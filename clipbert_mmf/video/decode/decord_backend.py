@@ -1,7 +1,8 @@
 """Reads frames with decord, where it is installed and agrees with the timeline.
 
-decord counts frames by its own index. It is asked only where that index tells the same times as the packets do;
-everything else goes to the next backend.
+decord counts frames by its own index, and seeks wrongly where frames are shown before the key frame they follow. It
+is asked only where its index tells the same times as the packets do, and only for pictures it converts to RGB exactly
+as PyAV does (8 bit 4:2:0, even sizes); everything else goes to the next backend.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from typing import Iterator
 
 import numpy as np
 
-from clipbert_mmf.video.decode.timeline import Timeline
-from clipbert_mmf.video.errors import DecodeError
+from clipbert_mmf.video.decode.pyav_backend import PyavReader
+
+
+#: Times of decord are float32; a frame is never this short.
+_MAX_TIME_ERROR_SEC = 2e-3
 
 
 class CannotServe(Exception):
@@ -21,19 +25,19 @@ class CannotServe(Exception):
 
 
 def read_with_decord(
-    source: bytes | Path, timeline: Timeline, wanted: np.ndarray, num_threads: int = 1
+    source: bytes | Path, facts: PyavReader, wanted: np.ndarray, num_threads: int = 1
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Decode frames.
 
     Args:
-        timeline: of this file, from its packets.
+        facts: the same file, opened by PyAV: its timeline, packets and picture format.
         wanted: sorted, distinct frame indices.
     Yields:
         frame index and ``(H, W, 3)`` uint8 RGB.
     Raises:
-        CannotServe: before the first frame, when decord is absent or sees other frames than the timeline.
-        DecodeError: when decoding breaks.
+        CannotServe: before the first frame, when decord is absent, breaks, or is not to be trusted with this file.
     """
+    _refuse_by_facts(facts)
     try:
         import decord
     except (ImportError, OSError) as error:
@@ -44,10 +48,20 @@ def read_with_decord(
         times = reader.get_frame_timestamp(range(len(reader)))[:, 0]
     except Exception as error:  # decord raises its own base class, RuntimeError and IndexError alike
         raise CannotServe(f"decord cannot open it: {error}") from error
-    if len(times) != timeline.num_frames or np.abs(times - timeline.times_sec).max() > 1e-3:
+    expected = facts.timeline.times_sec
+    if len(times) != len(expected) or np.abs(times - expected).max() > _MAX_TIME_ERROR_SEC:
         raise CannotServe("decord sees other frames or times than the packets tell")
     try:
-        pictures = reader.get_batch(list(wanted)).asnumpy()
+        pictures = reader.get_batch([int(index) for index in wanted]).asnumpy()
     except Exception as error:
-        raise DecodeError(f"decord: {error}") from error
+        raise CannotServe(f"decord breaks: {error}") from error
     yield from zip((int(index) for index in wanted), pictures)
+
+
+def _refuse_by_facts(facts: PyavReader) -> None:
+    if not facts.table.is_exact:
+        raise CannotServe("its packets do not tell the times of its frames")
+    if facts.table.has_leading_frames:
+        raise CannotServe("it has open groups of pictures")
+    if facts.pixel_format not in ("yuv420p", "yuvj420p") or facts.info.width % 2 or facts.info.height % 2:
+        raise CannotServe(f"its pictures are {facts.pixel_format} {facts.info.width}x{facts.info.height}")

@@ -28,7 +28,7 @@ class PacketTable:
         is_shown: (num_packets,) bool: False for packets an edit list decodes but does not show.
         last_ticks: duration of the packet shown last, 0 where unknown.
         container: FFmpeg's name.
-        codec: FFmpeg's name.
+        codec: FFmpeg's name of the format, whichever decoder reads it.
     """
 
     packets: list[av.Packet]
@@ -48,6 +48,12 @@ class PacketTable:
             return False
         # A frame shown before the first key frame refers to something that is not in the file.
         return len(np.unique(self.pts)) == len(self.pts) and int(self.pts[0]) == int(self.pts.min())
+
+    @property
+    def has_leading_frames(self) -> bool:
+        """Whether a frame is decoded after a key frame but shown before it (an open group of pictures)."""
+        shown_from = np.maximum.accumulate(np.where(self.is_key, self.pts, self.pts.min()))
+        return bool((self.pts < shown_from).any())
 
     def find_start(self, packet: int) -> int:
         """Return the last packet, up to this one, from which this one's frame can be decoded.
@@ -75,5 +81,5 @@ def read_packets(container: av.container.InputContainer, stream: av.video.stream
         is_shown=np.array([not packet.is_discard for packet in packets], dtype=bool),
         last_ticks=int(last or 0),
         container=container.format.name,
-        codec=stream.codec_context.name,
+        codec=stream.codec_context.codec.canonical_name,
     )

@@ -35,6 +35,11 @@ _MAX_KEPT_BYTES = 128 * 2**20
 class PyavReader:
     """One open video.
 
+    Attributes:
+        timeline: when its frames are shown.
+        info: what a caller may know.
+        table: its packets.
+
     Args:
         source: bytes or file.
         num_threads: of the decoder.
@@ -50,7 +55,7 @@ class PyavReader:
             self._context.thread_count = num_threads
             self._reformatter = VideoReformatter()
             self._turn: tuple[bool, bool, bool] | None = None
-            self._table = _read_table(self._container, self._stream)
+            self.table = _read_table(self._container, self._stream)
             self._decoded: _DecodedStream | None = None
             self.timeline = self._learn_timeline()
             self.info = self._describe()
@@ -58,12 +63,17 @@ class PyavReader:
             self.close()
             raise
 
+    @property
+    def pixel_format(self) -> str:
+        """FFmpeg's name of how the stored pictures are laid out."""
+        return self._context.pix_fmt or ""
+
     def close(self) -> None:
         """Release the file and the decoder."""
         self._container.close()
 
     def _learn_timeline(self) -> Timeline:
-        table, tick = self._table, self._stream.time_base
+        table, tick = self.table, self._stream.time_base
         if table.is_exact:
             return make_timeline(table.pts[table.is_shown], tick, table.last_ticks)
         self._decoded = _decode_all(self._context, table, self._stream)
@@ -82,8 +92,8 @@ class PyavReader:
             num_frames=self.timeline.num_frames,
             width=self._stream.codec_context.width,
             height=self._stream.codec_context.height,
-            codec=self._table.codec,
-            container=self._table.container,
+            codec=self.table.codec,
+            container=self.table.container,
         )
 
     def frames(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -102,7 +112,7 @@ class PyavReader:
             if not len(wanted):
                 return
             # A packet held no frame, or its key mark was wrong: look again, the slow and sure way.
-            self._decoded = _decode_all(self._context, self._table, self._stream)
+            self._decoded = _decode_all(self._context, self.table, self._stream)
             times = self.timeline.times_sec[wanted]
             shift = float((int(self._decoded.timeline.ticks[0]) - int(self.timeline.ticks[0])) * self.timeline.tick_sec)
             for index, frame in zip(wanted, self._decoded.timeline.frames_at(times - shift)):
@@ -124,8 +134,8 @@ class PyavReader:
 
     def _plan_runs(self, index_of_pts: dict[int, int]) -> list[tuple[int, int]]:
         """Return the stretches of packets ``[start, stop)`` that hold all wanted frames, apart and in order."""
-        packet_of_pts = {int(pts): packet for packet, pts in enumerate(self._table.pts)}
-        needed = sorted((self._table.find_start(packet_of_pts[pts]), packet_of_pts[pts] + 1) for pts in index_of_pts)
+        packet_of_pts = {int(pts): packet for packet, pts in enumerate(self.table.pts)}
+        needed = sorted((self.table.find_start(packet_of_pts[pts]), packet_of_pts[pts] + 1) for pts in index_of_pts)
         runs: list[list[int]] = []
         for start, stop in needed:
             if runs and start < runs[-1][1]:
@@ -135,13 +145,15 @@ class PyavReader:
         return [(start, stop) for start, stop in runs]
 
     def _decode_packets(self, start: int, stop: int, wanted_pts: dict[int, int]) -> Iterator[av.VideoFrame]:
-        context, table = self._context, self._table
-        can_skip = table.codec in _SKIPPABLE_CODECS
+        context, table = self._context, self.table
+        can_skip, is_skipping = table.codec in _SKIPPABLE_CODECS, False
         try:
             for number in range(start, stop):
-                if can_skip:
-                    context.skip_frame = "DEFAULT" if int(table.pts[number]) in wanted_pts else "NONREF"
-                yield from context.decode(table.packets[number])
+                packet = table.packets[number]
+                if can_skip and is_skipping != (packet.pts not in wanted_pts):
+                    is_skipping = not is_skipping
+                    context.skip_frame = "NONREF" if is_skipping else "DEFAULT"
+                yield from context.decode(packet)
             yield from context.decode(None)
         except FFmpegError as error:
             raise DecodeError(f"decoding breaks at packet {number} of {len(table.packets)}: {error.strerror}") from error
@@ -158,7 +170,7 @@ class PyavReader:
                 yield int(index), self._to_rgb(decoded.kept[int(index)])
             return
         remaining = set(int(index) for index in wanted)
-        for number, frame in enumerate(_decode_in_order(self._context, self._table)):
+        for number, frame in enumerate(_decode_in_order(self._context, self.table)):
             if number in remaining:
                 remaining.discard(number)
                 yield number, self._to_rgb(frame)

@@ -56,7 +56,7 @@ def read_frames(
         key: name for messages.
         store: location for messages.
         transform: from ``(H, W, 3)`` uint8 to one frame of the result, called once per distinct frame; without it
-            frames are ``(3, H, W)``.
+            frames are ``(3, H, W)``, stored as ``(H, W, 3)``.
         num_threads: decoder threads; one is best where each worker decodes its own videos.
     Returns:
         ``(*times.shape, 3, H, W)`` uint8 RGB, upright; sample aspect ratios are ignored.
@@ -76,7 +76,9 @@ def read_frames(
             frames = _read_distinct(source, reader, wanted, backend, transform, num_threads)
     except MediaError as error:
         raise type(error)(error.reason, key or _name_of(source), store) from error
-    return frames[torch.from_numpy(positions.reshape(-1))].reshape(*times.shape, *frames.shape[1:])
+    if len(wanted) < times.size or (np.diff(positions.reshape(-1)) < 0).any():
+        frames = frames[torch.from_numpy(positions.reshape(-1))]
+    return frames.reshape(*times.shape, *frames.shape[1:])
 
 
 def describe_video(source: bytes | Path, *, key: str = "", store: str = "") -> VideoInfo:
@@ -104,7 +106,7 @@ def _read_distinct(source, reader: PyavReader, wanted: np.ndarray, backend: str,
     """Return ``(len(wanted), ...)``: one row per distinct frame."""
     if backend == "decord":
         try:
-            frames = _collect(read_with_decord(source, reader.timeline, wanted, num_threads), wanted, transform)
+            frames = _collect(read_with_decord(source, reader, wanted, num_threads), wanted, transform)
             _served["decord"] += 1
             return frames
         except CannotServe as reason:
@@ -122,7 +124,7 @@ def _collect(pictures: Iterator[tuple[int, np.ndarray]], wanted: np.ndarray, tra
         if max(height, width) > MAX_ASPECT * min(height, width):
             raise ExtremeAspectError(f"the picture is {width}x{height}")
         frame = torch.from_numpy(picture)
-        frame = transform(frame) if transform else frame.permute(2, 0, 1)
+        frame = transform(frame) if transform else frame
         if frames is None:
             frames = frame.new_empty((len(wanted), *frame.shape))
         elif frame.shape != frames.shape[1:]:
@@ -130,7 +132,8 @@ def _collect(pictures: Iterator[tuple[int, np.ndarray]], wanted: np.ndarray, tra
         frames[row_of_frame.pop(index)] = frame
     if frames is None or row_of_frame:
         raise DecodeError(f"frames {sorted(row_of_frame)[:5]} cannot be decoded")
-    return frames
+    # Pictures stay stored as they were decoded, (H, W, 3): turning them is a copy that the caller may not need.
+    return frames if transform else frames.permute(0, 3, 1, 2)
 
 
 def _check_source(source: bytes | Path) -> None:

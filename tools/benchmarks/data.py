@@ -1,0 +1,202 @@
+"""How fast encoded video and images become frames, against the ways people read them today.
+
+One thread, files in memory, peer and ours in turn within one run. The peers are written here from their description:
+what the released ClipBERT does is one open, one seek and one decode per clip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from benchmarks.media import make_gif, make_jpeg, make_video
+from benchmarks.table import Row, compare, format_rows, write_json
+from PIL import Image
+from torch.nn import functional as F
+
+from clipbert_mmf.transforms.frames import resize_and_pad
+from clipbert_mmf.video.decode import read_frames
+from clipbert_mmf.video.images import read_image
+from clipbert_mmf.video.sampling import sample_clips
+
+CLIP_LEN_SEC = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``benchmark.py data``."""
+    parser.add_argument("--cache", type=Path, default=Path("save/benchmark_media"), help="folder of generated files")
+    parser.add_argument("--output", type=Path, default=Path("save/benchmark_data.json"), help="JSON to write")
+    parser.add_argument("--rounds", type=int, default=15, help="timed rounds per case; the median counts")
+    parser.add_argument("--quick", action="store_true", help="small files and few rounds: checks that it runs")
+
+
+def run(args: argparse.Namespace) -> list[Row]:
+    """Measure, print the table, write the JSON."""
+    torch.set_num_threads(1)
+    args.cache.mkdir(parents=True, exist_ok=True)
+    rounds = 2 if args.quick else args.rounds
+    rows = [*_video_rows(args.cache, rounds, args.quick), *_image_rows(args.cache, rounds), _transfer_row()]
+    print(format_rows(rows))
+    write_json(args.output, "data", rows, rounds=rounds, torch=torch.__version__, av=av.__version__)
+    return rows
+
+
+def _video_rows(cache: Path, rounds: int, quick: bool) -> list[Row]:
+    rows = []
+    short, long = (2, 4) if quick else (12, 60)
+    for gop in (12, 250):
+        data = make_video(cache / f"{short}s_320x240_gop{gop}.mp4", short, 320, 240, gop).read_bytes()
+        rows += _clip_rows(data, f"{short} s 320x240, GOP {gop}", rounds)
+    for gop in (12, 250):
+        name = f"{long} s 1280x720, GOP {gop}"
+        data = make_video(cache / f"{long}s_1280x720_gop{gop}.mp4", long, 1280, 720, gop).read_bytes()
+        rows.append(_single_frame_row(data, name, rounds))
+    data = make_gif(cache / f"{short}s_240x180.gif", short, 240, 180).read_bytes()
+    rows.append(_gif_row(data, f"{short} s 240x180 GIF", rounds))
+    return rows
+
+
+def _clip_rows(data: bytes, name: str, rounds: int) -> list[Row]:
+    duration = _header_duration(data)
+    draws = [sample_clips("random", duration, 8, 2, CLIP_LEN_SEC, np.random.default_rng(n)) for n in range(rounds + 1)]
+    ours_draws, peer_draws = iter(draws), iter(draws)
+    uniform = sample_clips("uniform", duration, 16, 2, CLIP_LEN_SEC)
+    sequential = f"16 uniform clips x 2, {name}"
+    return [
+        compare(
+            f"8 random clips x 2, {name}",
+            "PyAV: open, seek, decode per clip",
+            lambda: _read_per_clip(data, next(peer_draws)),
+            lambda: read_frames(data, next(ours_draws)),
+            5.0,
+            rounds,
+        ),
+        compare(
+            sequential,
+            "the same after a full decode for the length",
+            lambda: _read_per_clip(data, uniform, learn_length=True),
+            lambda: read_frames(data, uniform),
+            10.0,
+            rounds,
+        ),
+        compare(
+            sequential,
+            "one bare sequential PyAV pass",
+            lambda: _decode_everything(data),
+            lambda: read_frames(data, uniform),
+            round(1 / 1.15, 2),
+            rounds,
+        ),
+        compare(
+            sequential,
+            "decord, get_batch",
+            lambda: _read_with_decord(data, uniform),
+            lambda: read_frames(data, uniform),
+            0.0,
+            rounds,
+        ),
+    ]
+
+
+def _single_frame_row(data: bytes, name: str, rounds: int) -> Row:
+    duration = _header_duration(data)
+    draws = [sample_clips("random", duration, 1, 1, CLIP_LEN_SEC, np.random.default_rng(n)) for n in range(rounds + 1)]
+    peer_draws, ours_draws = iter(draws), iter(draws)
+    return compare(
+        f"1 clip x 1, {name}",
+        "decord, get_batch",
+        lambda: _read_with_decord(data, next(peer_draws)),
+        lambda: read_frames(data, next(ours_draws)),
+        1.0,
+        rounds,
+    )
+
+
+def _gif_row(data: bytes, name: str, rounds: int) -> Row:
+    times = sample_clips("uniform", _header_duration(data), 8, 2, CLIP_LEN_SEC)
+    return compare(
+        f"8 uniform clips x 2, {name}",
+        "PyAV: open, seek, decode per clip",
+        lambda: _read_per_clip(data, times),
+        lambda: read_frames(data, times),
+        0.0,
+        rounds,
+    )
+
+
+def _image_rows(cache: Path, rounds: int) -> list[Row]:
+    rows = []
+    for width, height, goal in ((640, 480, 2.0), (2048, 1536, 0.0)):
+        data = make_jpeg(cache / f"{width}x{height}.jpg", width, height).read_bytes()
+        rows.append(
+            compare(
+                f"JPEG {width}x{height} to L=768",
+                "PIL to float to bilinear",
+                lambda data=data: _read_image_as_float(data, 768),
+                lambda data=data: resize_and_pad(read_image(data, longest_side=768), 768),
+                goal,
+                rounds * 4,
+            )
+        )
+    return rows
+
+
+def _transfer_row() -> Row:
+    shape = (2, 4, 1, 3, 448, 448)
+    ours, peer = torch.empty(shape, dtype=torch.uint8).nbytes, torch.empty(shape, dtype=torch.float32).nbytes
+    return Row("bytes from worker to device, 2 videos x 4 frames", "float32", peer / 1e6, ours / 1e6, peer / ours, 4.0, "MB")
+
+
+def _header_duration(data: bytes) -> float:
+    with av.open(io.BytesIO(data)) as container:
+        return container.duration / av.time_base
+
+
+def _read_per_clip(data: bytes, times: np.ndarray, learn_length: bool = False) -> list[np.ndarray]:
+    """The released way: each clip opens the file anew, seeks, converts all its frames and keeps T of them."""
+    clips = []
+    for row in times:
+        if learn_length:
+            _decode_everything(data)
+            learn_length = False
+        with av.open(io.BytesIO(data)) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            start, end = (int(value / stream.time_base) for value in (row[0], row[0] + CLIP_LEN_SEC))
+            container.seek(max(start - 1024, 0), any_frame=False, backward=True, stream=stream)
+            frames = []
+            for frame in container.decode(stream):
+                if frame.pts >= end:
+                    break
+                if frame.pts >= start:
+                    frames.append(frame.to_ndarray(format="rgb24"))
+            picked = np.linspace(0, len(frames) - 1, len(row)).astype(int)
+            clips.append(np.stack([frames[index] for index in picked]))
+    return clips
+
+
+def _decode_everything(data: bytes) -> int:
+    with av.open(io.BytesIO(data)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        return sum(1 for _ in container.decode(video=0))
+
+
+def _read_with_decord(data: bytes, times: np.ndarray) -> np.ndarray | None:
+    import decord
+
+    reader = decord.VideoReader(io.BytesIO(data), num_threads=1)
+    indices = np.clip((times * reader.get_avg_fps()).astype(int), 0, len(reader) - 1)
+    return reader.get_batch(indices.reshape(-1).tolist()).asnumpy()
+
+
+def _read_image_as_float(data: bytes, image_size: int) -> torch.Tensor:
+    pixels = torch.from_numpy(np.array(Image.open(io.BytesIO(data)).convert("RGB"))).permute(2, 0, 1).float()
+    height, width = pixels.shape[1:]
+    scale = image_size / max(height, width)
+    size = (int(height * scale), int(width * scale))
+    resized = F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=False)[0]
+    return F.pad(resized, (0, image_size - size[1], 0, image_size - size[0]))

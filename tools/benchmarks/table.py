@@ -1,0 +1,76 @@
+"""Rows of a benchmark: measured side by side in one run, printed as a table, written as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Callable
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case.
+
+    Attributes:
+        case: what was measured.
+        peer: what it is compared with.
+        peer_ms: median of the peer.
+        ours_ms: median of ours.
+        ratio: peer over ours, the median over rounds; more is better.
+        goal: smallest ratio that meets the goal, or 0 where there is none.
+        unit: of the two numbers.
+    """
+
+    case: str
+    peer: str
+    peer_ms: float
+    ours_ms: float
+    ratio: float
+    goal: float = 0.0
+    unit: str = "ms"
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the goal, if there is one, is reached."""
+        return self.ratio >= self.goal
+
+
+def compare(case: str, peer: str, run_peer: Callable, run_ours: Callable, goal: float, rounds: int) -> Row:
+    """Time both in turn, so that a busy moment of the machine meets both; the median ratio of a round counts."""
+    run_peer(), run_ours()
+    peer_sec, ours_sec = [], []
+    for _ in range(rounds):
+        peer_sec.append(_time(run_peer))
+        ours_sec.append(_time(run_ours))
+    peer_ms, ours_ms = (1e3 * statistics.median(values) for values in (peer_sec, ours_sec))
+    ratio = statistics.median(theirs / ours for theirs, ours in zip(peer_sec, ours_sec))
+    return Row(case, peer, round(peer_ms, 3), round(ours_ms, 3), round(ratio, 2), goal)
+
+
+def _time(call: Callable) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def format_rows(rows: list[Row]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = ["| case | peer | peer | ours | ratio | goal | met |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    for row in rows:
+        goal, met = (f"{row.goal:g}x", "yes" if row.is_met else "NO") if row.goal else ("-", "-")
+        numbers = f"{row.peer_ms:.1f} {row.unit} | {row.ours_ms:.1f} {row.unit} | {row.ratio:.2f}x"
+        lines.append(f"| {row.case} | {row.peer} | {numbers} | {goal} | {met} |")
+    return "\n".join(lines)
+
+
+def write_json(path: Path, name: str, rows: list[Row], **facts) -> None:
+    """Write rows and the machine they were measured on."""
+    machine = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+    content = {"benchmark": name, **machine, **facts, "rows": [asdict(row) | {"met": row.is_met} for row in rows]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
