@@ -9,8 +9,8 @@ from clipbert_mmf.video.errors import StoreError
 from clipbert_mmf.video.store import MediaStore
 
 
-#: Environments by process and real path; those of a parent process are never touched.
-_OPEN: dict[tuple[int, str], Any] = {}
+#: Real path to the process that opened it and the environment.
+_OPEN: dict[str, tuple[int, Any]] = {}
 
 
 class LmdbStore(MediaStore):
@@ -32,15 +32,20 @@ class LmdbStore(MediaStore):
         else:
             path = self.location
         # LMDB refuses a second opening of one file in one process, so stores at the same place share one.
-        name = (os.getpid(), os.path.realpath(path))
-        if name not in _OPEN:
+        name = os.path.realpath(path)
+        owner, environment = _OPEN.get(name, (0, None))
+        if owner != os.getpid():
+            if environment is not None:
+                # Inherited through a fork. Without locks closing only drops this process's own mapping.
+                environment.close()
             try:
-                _OPEN[name] = lmdb.open(
+                environment = lmdb.open(
                     path, subdir=in_folder, readonly=True, create=False, lock=False, readahead=False, max_readers=1024
                 )
             except lmdb.Error as error:
                 raise StoreError(f"not a readable LMDB: {error}", "", self.location) from error
-        return _OPEN[name]
+            _OPEN[name] = (os.getpid(), environment)
+        return environment
 
     def _find(self, handle: Any, key: str) -> bytes | None:
         name = key.encode("utf-8")
