@@ -107,6 +107,14 @@ class FolderStore(MediaStore):
         return len(self.handle)
 
 
+def key_of(name: str) -> str:
+    """Return the key of a file's name: the name without its last extension.
+
+    Some owners' names end in a bare dot ("video."), which pathlib takes for part of the stem.
+    """
+    return name.rstrip(".") if name.endswith(".") else Path(name).stem
+
+
 def _index_folder(location: str) -> dict[str, str]:
     if not os.path.isdir(location):
         raise StoreError("no such folder", "", location)
@@ -118,10 +126,8 @@ def _index_folder(location: str) -> dict[str, str]:
             if name.startswith("."):
                 continue
             path = os.path.relpath(os.path.join(folder, name), location)
-            # The bare final dot of some owners' names ("video.") is no extension to pathlib.
-            stem = Path(name).stem.rstrip(".") if not name.endswith(".") else name.rstrip(".")
-            if files.setdefault(stem, path) != path:
-                doubled.append((files[stem], path))
+            if files.setdefault(key_of(name), path) != path:
+                doubled.append((files[key_of(name)], path))
     if doubled:
         logger.warning(
             "%s: %d keys stand for more than one file, the first counts; for example %s", location, len(doubled), doubled[0]
@@ -129,25 +135,42 @@ def _index_folder(location: str) -> dict[str, str]:
     return files
 
 
-def _make_lmdb(location: str) -> MediaStore:
+def _open_lmdb(location: str, cache_dir: str | None) -> MediaStore:
     from clipbert_mmf.video.lmdb_store import LmdbStore
 
     return LmdbStore(location)
 
 
-#: Kinds of stores; the values import what they need only when used.
-STORES: dict[str, Callable[[str], MediaStore]] = {
-    "folder": FolderStore,
-    "lmdb": _make_lmdb,
+def _open_tar(location: str, cache_dir: str | None) -> MediaStore:
+    from clipbert_mmf.video.tar_store import TarStore
+
+    return TarStore(location)
+
+
+def _open_iopath(location: str, cache_dir: str | None) -> MediaStore:
+    from clipbert_mmf.video.iopath_store import IopathStore
+
+    return IopathStore(location, cache_dir)
+
+
+#: Kinds of stores; what a kind needs is imported only when it is used.
+STORES: dict[str, Callable[[str, str | None], MediaStore]] = {
+    "folder": lambda location, cache_dir: FolderStore(location),
+    "lmdb": _open_lmdb,
+    "tar": _open_tar,
+    "iopath": _open_iopath,
 }
+_EXPECTED = "expected a folder of files, an LMDB, tar shards, or something://..."
 
 
-def open_store(location: str, kind: str = "auto") -> MediaStore:
+def open_store(location: str | Path, kind: str = "auto", cache_dir: str | None = None) -> MediaStore:
     """Return the store at ``location``; nothing is opened before the first read.
 
     Args:
-        location: a folder of files, or an LMDB (its folder or its ``data.mdb``).
+        location: a folder of files (searched at any depth); an LMDB (its folder or its ``data.mdb``); a folder, file or
+            pattern of ``*.tar``; or ``scheme://...`` for iopath, where ``{key}`` may stand for the key.
         kind: a key of ``STORES``, or ``auto``: told apart by what is there.
+        cache_dir: local folder in which an iopath store keeps what it read, or None.
     Raises:
         StoreError: for an unknown kind, or when nothing is at ``location``.
     """
@@ -156,7 +179,7 @@ def open_store(location: str, kind: str = "auto") -> MediaStore:
         kind = detect_store(location)
     if kind not in STORES:
         raise StoreError(f"store kind is '{kind}'; allowed are auto, {', '.join(sorted(STORES))}", "", location)
-    return STORES[kind](location)
+    return STORES[kind](location, cache_dir)
 
 
 def detect_store(location: str) -> str:
@@ -165,11 +188,19 @@ def detect_store(location: str) -> str:
     Raises:
         StoreError: when nothing is there, or a file that is no store.
     """
+    if "://" in location:
+        return "iopath"
     path = Path(location)
     if path.is_dir():
-        return "lmdb" if (path / "data.mdb").is_file() else "folder"
-    if path.is_file():
-        if path.suffix in (".mdb", ".lmdb"):
+        if (path / "data.mdb").is_file():
             return "lmdb"
-        raise StoreError("a file that is no store; expected a folder or an LMDB", "", location)
-    raise StoreError("nothing is there; expected a folder or an LMDB", "", location)
+        names = [entry.name for entry in os.scandir(path) if not entry.name.startswith(".")]
+        # A folder of videos may hold a tar left over from its download; shards lie alone, with their indices.
+        shards = [name for name in names if name.endswith(".tar")]
+        return "tar" if shards and all(name.endswith((".tar", ".index", ".json")) for name in names) else "folder"
+    if path.suffix in (".mdb", ".lmdb") and path.is_file():
+        return "lmdb"
+    if path.suffix == ".tar" and (path.is_file() or "*" in location):
+        return "tar"
+    what = "a file that is no store" if path.is_file() else "nothing is there"
+    raise StoreError(f"{what}; {_EXPECTED}", "", location)
