@@ -19,6 +19,15 @@ from clipbert_mmf.video.errors import DecodeError, EmptyMediaError, ExtremeAspec
 MAX_ASPECT = 100
 
 
+#: First bytes of the image formats that stores hold. A GIF is a video here.
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
+
+
+def is_image(head: bytes) -> bool:
+    """Tell from a file's first 16 bytes whether it is a still image."""
+    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
 def read_image(source: bytes | Path, *, key: str = "", store: str = "", longest_side: int | None = None) -> Tensor:
     """Decode one image: first frame, EXIF rotation applied, any colour mode made RGB, transparency dropped.
 

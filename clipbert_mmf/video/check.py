@@ -1,0 +1,258 @@
+"""Opens every medium of a store before a run does: which are good, which are broken and why, and how they look.
+
+Each medium is read in a reader process under the watchdog: first, last and random frames. Every finding is a line of a
+journal, so that a check that was ended goes on where it stopped. ``python -m clipbert_mmf.video.check STORE``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import json
+import logging
+import os
+import threading
+import zlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Iterator
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from clipbert_mmf.video.contact_sheet import write_contact_sheet
+from clipbert_mmf.video.decode.timeline import VideoInfo
+from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.images import is_image, read_image
+from clipbert_mmf.video.parallel import map_in_threads
+from clipbert_mmf.video.store import MediaStore, open_store
+from clipbert_mmf.video.watchdog import GuardedReader
+
+logger = logging.getLogger(__name__)
+
+#: Height of a thumbnail in the contact sheet, pixels.
+THUMBNAIL_PX = 72
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known about one medium after reading it.
+
+    Attributes:
+        key: in the store.
+        reason: why it cannot be read; empty if it can.
+        kind: ``video`` or ``image``.
+        num_bytes: of the encoded file.
+        strip: JPEG of its thumbnails side by side, base64.
+    """
+
+    key: str
+    reason: str = ""
+    kind: str = "video"
+    num_bytes: int = 0
+    duration_sec: float = 0.0
+    fps: float = 0.0
+    num_frames: int = 0
+    width: int = 0
+    height: int = 0
+    codec: str = ""
+    container: str = ""
+    strip: str = ""
+
+
+class StoreChecker:
+    """Checks media of one store.
+
+    Args:
+        store: where they are.
+        num_random: frames to decode beside the first and the last.
+        timeout_sec: longest time for one medium.
+    """
+
+    def __init__(self, store: MediaStore, num_random: int = 2, timeout_sec: float = 60.0):
+        self.store = store
+        self.num_random = num_random
+        self.timeout_sec = timeout_sec
+        self._local = threading.local()
+
+    def check(self, key: str) -> Finding:
+        """Read one medium; whatever is wrong with it becomes the finding's reason."""
+        finding = Finding(key)
+        try:
+            source = self.store.read(key)
+            head = source[:16] if isinstance(source, bytes) else _read_head(source)
+            size = len(source) if isinstance(source, bytes) else source.stat().st_size
+            finding = replace(finding, num_bytes=size, kind="image" if is_image(head) else "video")
+            return self._check_image(finding, source) if is_image(head) else self._check_video(finding, source)
+        except (MediaError, OSError) as error:
+            return replace(finding, reason=f"{type(error).__name__}: {getattr(error, 'reason', error)}")
+
+    def _check_image(self, finding: Finding, source: bytes | Path) -> Finding:
+        picture = read_image(source, key=finding.key, store=self.store.location)
+        _, height, width = picture.shape
+        strip = _encode_strip(make_thumbnail(picture.permute(1, 2, 0))[None])
+        return replace(finding, num_frames=1, width=width, height=height, strip=strip)
+
+    def _check_video(self, finding: Finding, source: bytes | Path) -> Finding:
+        seen: list[VideoInfo] = []
+        # The same frames each time, whatever was checked before.
+        rng = np.random.default_rng(zlib.crc32(finding.key.encode()))
+
+        def choose_times(info: VideoInfo) -> np.ndarray:
+            seen.append(info)
+            between = np.sort(rng.uniform(0, info.duration_sec, self.num_random))
+            return np.array([0.0, *between, info.duration_sec])
+
+        if not hasattr(self._local, "reader"):
+            self._local.reader = GuardedReader(self.timeout_sec)
+        thumbnails = self._local.reader.read_frames(
+            source, choose_times, key=finding.key, store=self.store.location, transform=make_thumbnail
+        )
+        facts = asdict(seen[0])
+        return replace(finding, strip=_encode_strip(thumbnails), **{name: facts[name] for name in facts})
+
+
+def make_thumbnail(frame: Tensor) -> Tensor:
+    """Shrink an ``(H, W, 3)`` uint8 picture to ``(3, THUMBNAIL_PX, w)``."""
+    height, width = frame.shape[:2]
+    size = (min(max(1, width * THUMBNAIL_PX // height), 4 * THUMBNAIL_PX), THUMBNAIL_PX)
+    small = Image.fromarray(frame.contiguous().numpy()).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return torch.from_numpy(np.array(small)).permute(2, 0, 1)
+
+
+def check_store(
+    store: MediaStore,
+    journal: Path,
+    *,
+    num_workers: int = 1,
+    num_random: int = 2,
+    timeout_sec: float = 60.0,
+    keys: list[str] | None = None,
+) -> Iterator[Finding]:
+    """Check every medium that the journal does not know yet, and add each finding to it.
+
+    Args:
+        journal: JSON-lines file, made if it is not there.
+        num_workers: media at the same time, each in its own reader process.
+        num_random: frames to decode beside the first and the last.
+        timeout_sec: longest time for one medium.
+        keys: which media; all of the store without it.
+    Yields:
+        new findings, in the order of the keys.
+    """
+    known = {finding.key for finding in read_journal(journal)}
+    left = [key for key in (store.keys() if keys is None else keys) if key not in known]
+    checker = StoreChecker(store, num_random, timeout_sec)
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with journal.open("a", encoding="utf-8") as lines:
+        for finding in map_in_threads(checker.check, left, num_workers):
+            lines.write(json.dumps(asdict(finding), ensure_ascii=False) + "\n")
+            lines.flush()
+            yield finding
+
+
+def read_journal(journal: Path) -> list[Finding]:
+    """Return the findings of earlier checks; a last line cut by a kill is dropped from the file."""
+    if not journal.is_file():
+        return []
+    findings, good_bytes = [], 0
+    data = journal.read_bytes()
+    for line in data.splitlines(keepends=True):
+        try:
+            findings.append(Finding(**json.loads(line)))
+        except (ValueError, TypeError):
+            break
+        good_bytes += len(line)
+    if good_bytes < len(data):
+        os.truncate(journal, good_bytes)
+    return findings
+
+
+def write_report(findings: list[Finding], folder: Path, title: str, max_pictures: int = 2000) -> dict:
+    """Write ``report.json``, ``bad.jsonl`` (the format of a dataset's bad list) and ``contact_sheet.html``.
+
+    Returns:
+        the totals that ``report.json`` starts with.
+    """
+    bad = [finding for finding in findings if finding.reason]
+    reasons: dict[str, int] = {}
+    for finding in bad:
+        name = finding.reason.split(":")[0]
+        reasons[name] = reasons.get(name, 0) + 1
+    totals = {
+        "store": title,
+        "num_media": len(findings),
+        "num_bad": len(bad),
+        "reasons": dict(sorted(reasons.items())),
+        "hours": round(sum(finding.duration_sec for finding in findings) / 3600, 4),
+        "num_bytes": sum(finding.num_bytes for finding in findings),
+    }
+    rows = [{name: value for name, value in asdict(finding).items() if name != "strip"} for finding in findings]
+    (folder / "report.json").write_text(json.dumps({**totals, "media": rows}, indent=1, ensure_ascii=False), "utf-8")
+    lines = [json.dumps({"key": finding.key, "reason": finding.reason}, ensure_ascii=False) for finding in bad]
+    (folder / "bad.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    write_contact_sheet(folder / "contact_sheet.html", totals, findings, max_pictures)
+    return totals
+
+
+def _read_head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(16)
+
+
+def _encode_strip(thumbnails: Tensor) -> str:
+    pictures = thumbnails.permute(2, 0, 3, 1).reshape(thumbnails.shape[2], -1, 3)
+    buffer = io.BytesIO()
+    Image.fromarray(pictures.contiguous().numpy()).save(buffer, "JPEG", quality=70)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the command line of the check."""
+    parser = argparse.ArgumentParser(prog="check_videos", description="Reads every medium of a store and reports.")
+    parser.add_argument("store", help="folder, LMDB, tar shards or scheme://...")
+    parser.add_argument("--output", type=Path, default=Path("save/check"), help="folder of journal and report")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="media at the same time")
+    parser.add_argument("--random", type=int, default=2, help="frames beside the first and the last")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one medium")
+    parser.add_argument("--fresh", action="store_true", help="forget the journal of an earlier check")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check a store with a progress bar; return 0 if all media are good, 1 if some are bad."""
+    from tqdm import tqdm
+
+    options = make_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    journal = options.output / "journal.jsonl"
+    if options.fresh:
+        journal.unlink(missing_ok=True)
+    store = open_store(options.store)
+    keys = store.keys()
+    checked = check_store(
+        store,
+        journal,
+        num_workers=options.workers,
+        num_random=options.random,
+        timeout_sec=options.timeout,
+        keys=keys,
+    )
+    num_known = len({finding.key for finding in read_journal(journal)} & set(keys))
+    with tqdm(total=len(keys), initial=num_known, unit="file", desc="checking") as progress:
+        for finding in checked:
+            progress.update()
+            if finding.reason:
+                progress.write(f"{finding.key}: {finding.reason}")
+    wanted = set(keys)
+    findings = [finding for finding in read_journal(journal) if finding.key in wanted]
+    totals = write_report(findings, options.output, store.location)
+    logger.info("%d of %d media are bad; see %s", totals["num_bad"], totals["num_media"], options.output)
+    return 1 if totals["num_bad"] else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

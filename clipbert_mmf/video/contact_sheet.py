@@ -1,0 +1,66 @@
+"""One self-contained HTML page of thumbnails that a person can scan for what no check finds."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any, Sequence
+
+_STYLE = """
+body { font: 14px system-ui, sans-serif; margin: 1.5rem; color: #222; background: #fff }
+.media { display: flex; flex-wrap: wrap; gap: .6rem }
+figure { margin: 0; padding: .3rem; border: 1px solid #ddd; border-radius: 4px; max-width: 100% }
+figure.bad { border-color: #b00; background: #fee }
+img { display: block; height: 72px; max-width: 100% }
+figcaption { font-size: 12px; max-width: 24rem; overflow-wrap: anywhere }
+table { border-collapse: collapse } td, th { padding: .1rem .6rem; text-align: left }
+@media (prefers-color-scheme: dark) {
+  body { color: #ddd; background: #181818 } figure { border-color: #444 } figure.bad { background: #411 } }
+"""
+
+
+def write_contact_sheet(path: Path, totals: dict[str, Any], findings: Sequence[Any], max_pictures: int) -> None:
+    """Write the page: bad media first, then thumbnails.
+
+    Args:
+        totals: what ``check.write_report`` counts.
+        findings: of ``check.check_store``.
+        max_pictures: thumbnails in the page; of more media, evenly spread ones are shown.
+    """
+    bad = [finding for finding in findings if finding.reason]
+    good = [finding for finding in findings if not finding.reason]
+    step = max(1, -(-len(good) // max_pictures))
+    shown = good[::step]
+    reasons = "".join(f"<tr><td>{_text(name)}</td><td>{count}</td></tr>" for name, count in totals["reasons"].items())
+    parts = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{_text(totals['store'])}</title>",
+        f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>",
+        f"<h1>{_text(totals['store'])}</h1>",
+        f"<p>{totals['num_media']} media, {totals['num_bad']} bad, {totals['hours']:.2f} hours, ",
+        f"{totals['num_bytes'] / 2**20:.1f} MiB. Thumbnails: first, random and last frame; {len(shown)} of {len(good)}.</p>",
+        f"<table>{reasons}</table>" if reasons else "",
+        "<h2>Bad</h2><div class=media>" if bad else "",
+        *(_bad_figure(finding) for finding in bad),
+        "</div>" if bad else "",
+        "<h2>Good</h2><div class=media>",
+        *(_good_figure(finding) for finding in shown),
+        "</div></html>",
+    ]
+    path.write_text("\n".join(part for part in parts if part), encoding="utf-8")
+
+
+def _bad_figure(finding: Any) -> str:
+    return f"<figure class=bad><figcaption><b>{_text(finding.key)}</b><br>{_text(finding.reason)}</figcaption></figure>"
+
+
+def _good_figure(finding: Any) -> str:
+    if finding.kind == "image":
+        facts = f"{finding.width}x{finding.height}"
+    else:
+        facts = f"{finding.duration_sec:.1f} s, {finding.width}x{finding.height}, {finding.fps:.3g} fps, {finding.codec}"
+    picture = f"<img loading=lazy alt='' src='data:image/jpeg;base64,{finding.strip}'>"
+    return f"<figure>{picture}<figcaption><b>{_text(finding.key)}</b> {_text(facts)}</figcaption></figure>"
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value), quote=True)
