@@ -67,3 +67,10 @@ class LmdbStore(MediaStore):
 
     def __len__(self) -> int:
         return self.handle.stat()["entries"]
+
+
+def close_environment(location: str | os.PathLike) -> None:
+    """Close what this process has open for reading at ``location``: LMDB does not open a file twice in a process."""
+    _, environment = _OPEN.pop(os.path.realpath(location), (0, None))
+    if environment is not None:
+        environment.close()

@@ -67,7 +67,7 @@ def read_frames(
     if backend not in BACKENDS:
         raise ValueError(f"backend is '{backend}'; allowed are {', '.join(BACKENDS)}")
     try:
-        _check_source(source)
+        check_source(source)
         with open_pyav(source, num_threads) as reader:
             times = np.asarray(choose_times(reader.info) if callable(choose_times) else choose_times, dtype=np.float64)
             if not times.size or not np.isfinite(times).all():
@@ -88,7 +88,7 @@ def describe_video(source: bytes | Path, *, key: str = "", store: str = "") -> V
         MediaError: as ``read_frames``.
     """
     try:
-        _check_source(source)
+        check_source(source)
         with open_pyav(source) as reader:
             return reader.info
     except MediaError as error:
@@ -136,7 +136,7 @@ def _collect(pictures: Iterator[tuple[int, np.ndarray]], wanted: np.ndarray, tra
     return frames if transform else frames.permute(0, 3, 1, 2)
 
 
-def _check_source(source: bytes | Path) -> None:
+def check_source(source: bytes | Path) -> None:
     """Refuse what no backend should be asked to open."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         size = len(source)
