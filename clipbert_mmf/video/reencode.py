@@ -55,10 +55,8 @@ def reencode_video(source: bytes | Path, encoding: Encoding) -> bytes:
     check_source(source)
     output = io.BytesIO()
     with open_pyav(source) as reader, av.open(output, "w", format="mp4") as container:
-        frames, pts, time_base, rate, last_ticks = _plan_frames(reader, encoding.fps)
+        frames, pts, time_base, rate = _plan_frames(reader, encoding.fps)
         stream, reformatter = None, VideoReformatter()
-        # Without these the last frame of a variable rate would stay as long as the one before it.
-        stays = dict(zip(pts.tolist(), np.diff(pts, append=pts[-1] + last_ticks).tolist()))
         for picture, tick in zip(_in_order(reader, frames), pts):
             if stream is None:
                 size = _output_size(picture.shape[1], picture.shape[0], encoding.short_side)
@@ -66,26 +64,20 @@ def reencode_video(source: bytes | Path, encoding: Encoding) -> bytes:
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame = reformatter.reformat(frame, *size, format="yuv420p", interpolation="AREA")
             frame.pts, frame.time_base = int(tick), time_base
-            _mux(container, stream.encode(frame), stays)
-        _mux(container, stream.encode(None), stays)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return output.getvalue()
 
 
-def _mux(container, packets: list[av.Packet], stays: dict[int, int]) -> None:
-    for packet in packets:
-        packet.duration = stays.get(packet.pts, packet.duration)
-        container.mux(packet)
-
-
-def _plan_frames(reader: PyavReader, fps: float | None) -> tuple[np.ndarray, np.ndarray, Fraction, Fraction, int]:
-    """Return which frames to write, when to show each, in which clock, the nominal rate, and how long the last stays."""
+def _plan_frames(reader: PyavReader, fps: float | None) -> tuple[np.ndarray, np.ndarray, Fraction, Fraction]:
+    """Return which frames to write, when to show each, in which clock, and the nominal rate."""
     rate = Fraction(reader.info.fps).limit_denominator(1001)
     if fps is None or fps >= reader.info.fps:
         ticks = reader.timeline.ticks - reader.timeline.ticks[0]
-        return np.arange(len(ticks)), ticks, reader.timeline.tick_sec, rate, reader.timeline.last_ticks
+        return np.arange(len(ticks)), ticks, reader.timeline.tick_sec, rate
     rate = Fraction(fps).limit_denominator(1001)
     count = max(1, int(reader.timeline.duration_sec * rate + Fraction(1, 2)))
-    return reader.timeline.frames_at(np.arange(count) / float(rate)), np.arange(count), 1 / rate, rate, 1
+    return reader.timeline.frames_at(np.arange(count) / float(rate)), np.arange(count), 1 / rate, rate
 
 
 def _in_order(reader: PyavReader, frames: np.ndarray) -> Iterator[np.ndarray]:
