@@ -5,6 +5,8 @@ Comes after ``video.decode``; normalising happens on the device, in the backbone
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -51,6 +53,28 @@ def resize_and_pad(frame: Tensor, image_size: int) -> Tensor:
 
 
 def _resize(frames: Tensor, height: int, width: int) -> Tensor:
-    # torch's uint8 kernel rounds twice and is up to one level off, so the arithmetic is float.
-    resized = F.interpolate(frames.float(), size=(height, width), mode="bilinear", align_corners=False)
-    return resized.round_().to(torch.uint8)
+    """Bilinear, one axis after the other in float, rounded once.
+
+    torch's uint8 kernel is faster still, but it rounds after each axis and is up to a whole level off; its float
+    kernel reads four neighbours per value where two and two do.
+    """
+    num_frames, channels, old_height, old_width = frames.shape
+    rows = frames.permute(0, 2, 3, 1).reshape(num_frames, old_height, old_width * channels)
+    if height == old_height:
+        mixed = rows.float()
+    else:
+        above, below, share = _neighbours(old_height, height)
+        # Whole rows are gathered while they are still bytes.
+        mixed = torch.lerp(rows.index_select(1, above).float(), rows.index_select(1, below).float(), share[:, None])
+    planes = mixed.view(num_frames, height, old_width, channels).permute(0, 3, 1, 2).reshape(-1, height, old_width)
+    if width != old_width:
+        planes = F.interpolate(planes, size=width, mode="linear", align_corners=False)
+    return planes.round_().view(num_frames, channels, height, width)
+
+
+@lru_cache(maxsize=256)
+def _neighbours(old: int, new: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return for each of ``new`` positions its two neighbours among ``old`` ones, and the second one's share."""
+    position = ((torch.arange(new, dtype=torch.float64) + 0.5) * (old / new) - 0.5).clamp_(min=0.0)
+    first = position.long().clamp_(max=old - 1)
+    return first, (first + 1).clamp_(max=old - 1), (position - first).float()

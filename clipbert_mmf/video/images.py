@@ -49,8 +49,9 @@ def read_image(source: bytes | Path, *, key: str = "", store: str = "", longest_
                 raise ExtremeAspectError(f"the picture is {image.width}x{image.height}", key, store)
             if longest_side and image.format == "JPEG":
                 _allow_reduced_scale(image, longest_side)
-            # Draws the pixels: a truncated file raises here.
-            pixels = np.array(_to_rgb(ImageOps.exif_transpose(image)))
+            # Both read the pixels: a truncated file raises here.
+            ImageOps.exif_transpose(image, in_place=True)
+            pixels = np.array(_to_rgb(image))
     except UnidentifiedImageError as error:
         raise DecodeError("not an image in a format that Pillow knows", key, store) from error
     except ExtremeAspectError:

@@ -118,7 +118,7 @@ def test_a_video_is_opened_once_whatever_the_number_of_clips(video_file, monkeyp
 
 def test_only_the_packets_that_wanted_frames_need_are_decoded(video_file):
     reader = PyavReader(video_file("b_frames.mp4"))
-    runs = reader._plan_runs({int(reader.timeline.ticks[frame]): frame for frame in (1, 2, 23)})
+    runs = reader.table.plan_runs([int(reader.timeline.ticks[frame]) for frame in (1, 2, 23)])
     reader.close()
     assert sum(stop - start for start, stop in runs) < NUM_FRAMES / 2
 
@@ -129,6 +129,19 @@ def test_a_key_mark_that_is_wrong_does_not_change_the_frame(video_file):
     pictures = dict(reader.frames(np.array([6, 13, 14])))
     reader.close()
     assert {index: read_number(picture) for index, picture in pictures.items()} == {6: 6, 13: 13, 14: 14}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["b_frames.mp4", "open_gop.mkv", "late_start.mp4", "variable.mkv", "asp.avi", "transport.ts", "animated.gif", "vp9.webm"],
+)
+def test_a_video_too_large_to_keep_is_read_again_where_it_is_wanted(video_file, name, monkeypatch):
+    monkeypatch.setattr("clipbert_mmf.video.decode.packets.MAX_KEPT_BYTES", 0)
+    monkeypatch.setattr("clipbert_mmf.video.decode.full_pass._MAX_KEPT_BYTES", 0)
+    for frames in ([22], [3, 9, 17], [0, 1, 23], [13, 14]):
+        for source in (video_file(name), video_file(name).read_bytes()):
+            pictures = read_frames(source, times_of(name, np.array(frames)))
+            assert [read_number(picture) for picture in pictures] == frames
 
 
 def test_several_decoder_threads_give_the_same_frames(video_file):

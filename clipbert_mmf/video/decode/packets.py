@@ -1,20 +1,26 @@
-"""The compressed packets of a video stream: which can be trusted to be one frame each, and what must be decoded.
+"""The compressed packets of a video stream: which can be trusted to be one frame each, and where decoding may start.
 
 Reading packets is a hundred times cheaper than decoding them. Their presentation times tell every frame's time before
-anything is decoded, and their key marks tell where decoding may start.
+anything is decoded. Used by ``pyav_backend``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Iterator
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 #: Containers whose packets carry presentation times, one packet per frame.
 _EXACT_CONTAINERS = ("mp4", "matroska", "gif")
 #: Codecs whose packets may hold no frame or more than one, whatever the container.
 _INEXACT_CODECS = ("vp8",)
+#: Packets of longer videos are not kept but read again where they are wanted, so that a worker's memory is bounded.
+MAX_KEPT_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -22,22 +28,27 @@ class PacketTable:
     """The packets of one stream, in decoding order.
 
     Attributes:
-        packets: the packets themselves.
         pts: presentation times in ticks; None where the container has none for some packet.
+        dts: decoding times in ticks, 0 where the container has none.
         is_key: (num_packets,) bool: decoding may start here.
         is_shown: (num_packets,) bool: False for packets an edit list decodes but does not show.
         last_ticks: duration of the packet shown last, 0 where unknown.
         container: FFmpeg's name.
         codec: FFmpeg's name of the format, whichever decoder reads it.
+        kept: the packets themselves, or None if they are too many bytes.
     """
 
-    packets: list[av.Packet]
     pts: np.ndarray | None
+    dts: np.ndarray
     is_key: np.ndarray
     is_shown: np.ndarray
     last_ticks: int
     container: str
     codec: str
+    kept: list[av.Packet] | None
+
+    def __len__(self) -> int:
+        return len(self.is_key)
 
     @property
     def is_exact(self) -> bool:
@@ -55,6 +66,11 @@ class PacketTable:
         shown_from = np.maximum.accumulate(np.where(self.is_key, self.pts, self.pts.min()))
         return bool((self.pts < shown_from).any())
 
+    @cached_property
+    def packet_of_pts(self) -> dict[int, int]:
+        """Presentation time to packet."""
+        return {pts: packet for packet, pts in enumerate(self.pts.tolist())}
+
     def find_start(self, packet: int) -> int:
         """Return the last packet, up to this one, from which this one's frame can be decoded.
 
@@ -63,23 +79,82 @@ class PacketTable:
         keys = np.flatnonzero(self.is_key[: packet + 1] & (self.pts[: packet + 1] <= self.pts[packet]))
         return int(keys[-1]) if len(keys) else 0
 
+    def plan_runs(self, wanted_pts: list[int]) -> list[tuple[int, int]]:
+        """Return the stretches of packets ``[start, stop)`` that hold all wanted frames, apart and in order."""
+        packets = (self.packet_of_pts[pts] for pts in wanted_pts)
+        runs: list[list[int]] = []
+        for start, stop in sorted((self.find_start(packet), packet + 1) for packet in packets):
+            if runs and start < runs[-1][1]:
+                runs[-1][1] = max(runs[-1][1], stop)
+            else:
+                runs.append([start, stop])
+        return [(start, stop) for start, stop in runs]
 
-def read_packets(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> PacketTable:
+
+def read_table(container: InputContainer, stream: VideoStream) -> PacketTable:
     """Read all packets of a stream; decodes nothing.
 
     Raises:
         av.error.FFmpegError: when the container breaks off with an error.
     """
-    packets = [packet for packet in container.demux(stream) if packet.size]
-    pts = [packet.pts for packet in packets]
-    known = None if None in pts else np.array(pts, dtype=np.int64)
-    last = None if known is None or not len(packets) else packets[int(known.argmax())].duration
+    kept: list[av.Packet] | None = []
+    pts, dts, is_key, is_shown = [], [], [], []
+    num_bytes, last_pts, last_ticks = 0, None, 0
+    for packet in container.demux(stream):
+        if not packet.size:
+            continue
+        pts.append(packet.pts)
+        dts.append(packet.dts or 0)
+        is_key.append(packet.is_keyframe)
+        is_shown.append(not packet.is_discard)
+        if packet.pts is not None and (last_pts is None or packet.pts > last_pts):
+            last_pts, last_ticks = packet.pts, packet.duration or 0
+        if kept is not None:
+            kept.append(packet)
+            num_bytes += packet.size
+            if num_bytes > MAX_KEPT_BYTES:
+                kept = None
     return PacketTable(
-        packets=packets,
-        pts=known,
-        is_key=np.array([packet.is_keyframe for packet in packets], dtype=bool),
-        is_shown=np.array([not packet.is_discard for packet in packets], dtype=bool),
-        last_ticks=int(last or 0),
+        pts=None if None in pts else np.array(pts, dtype=np.int64),
+        dts=np.array(dts, dtype=np.int64),
+        is_key=np.array(is_key, dtype=bool),
+        is_shown=np.array(is_shown, dtype=bool),
+        last_ticks=last_ticks,
         container=container.format.name,
         codec=stream.codec_context.codec.canonical_name,
+        kept=kept,
     )
+
+
+def iterate_packets(
+    container: InputContainer, stream: VideoStream, table: PacketTable, start: int = 0, stop: int | None = None
+) -> Iterator[av.Packet]:
+    """Yield the packets ``[start, stop)``, from memory or from the container."""
+    stop = len(table) if stop is None else stop
+    if table.kept is not None:
+        yield from table.kept[start:stop]
+        return
+    number = _seek(container, stream, table, start)
+    for packet in container.demux(stream):
+        if not packet.size:
+            continue
+        if number >= stop:
+            break
+        if number >= start:
+            yield packet
+        number += 1
+
+
+def _seek(container: InputContainer, stream: VideoStream, table: PacketTable, start: int) -> int:
+    """Go to ``start`` or before it; return the number of the packet that comes next."""
+    if start:
+        container.seek(int(table.dts[start]), stream=stream, backward=True, any_frame=False)
+        first = next((packet for packet in container.demux(stream) if packet.size), None)
+        if first is not None:
+            matches = np.flatnonzero((table.dts == (first.dts or 0)) & (table.pts == first.pts))
+            if len(matches) == 1 and int(matches[0]) <= start:
+                # That packet is spent: seek once more to stand before it.
+                container.seek(int(table.dts[start]), stream=stream, backward=True, any_frame=False)
+                return int(matches[0])
+    container.seek(int(min(table.dts[0], 0 if table.pts is None else table.pts.min())), stream=stream, backward=True)
+    return 0

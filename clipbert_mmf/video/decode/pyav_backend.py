@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import Iterator
 
@@ -19,7 +18,8 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
-from clipbert_mmf.video.decode.packets import PacketTable, read_packets
+from clipbert_mmf.video.decode.full_pass import DecodedStream, decode_all, decode_in_order
+from clipbert_mmf.video.decode.packets import PacketTable, iterate_packets, read_table
 from clipbert_mmf.video.decode.timeline import Timeline, VideoInfo, make_timeline
 from clipbert_mmf.video.decode.upright import read_turn, turn_upright
 from clipbert_mmf.video.errors import DecodeError, EmptyMediaError, NoVideoStreamError
@@ -28,8 +28,6 @@ from clipbert_mmf.video.errors import DecodeError, EmptyMediaError, NoVideoStrea
 _NOT_VIDEO = ("image2", "tty", "bin", "xbin", "adf", "idf")
 #: Codecs in which a decoder may leave out frames that no other frame refers to, exactly and packet by packet.
 _SKIPPABLE_CODECS = ("h264", "mpeg4", "mpeg2video", "mpeg1video")
-#: Decoded frames kept while the timeline is learned by decoding, so that small files are decoded once.
-_MAX_KEPT_BYTES = 128 * 2**20
 
 
 class PyavReader:
@@ -56,7 +54,7 @@ class PyavReader:
             self._reformatter = VideoReformatter()
             self._turn: tuple[bool, bool, bool] | None = None
             self.table = _read_table(self._container, self._stream)
-            self._decoded: _DecodedStream | None = None
+            self._decoded: DecodedStream | None = None
             self.timeline = self._learn_timeline()
             self.info = self._describe()
         except BaseException:
@@ -76,7 +74,7 @@ class PyavReader:
         table, tick = self.table, self._stream.time_base
         if table.is_exact:
             return make_timeline(table.pts[table.is_shown], tick, table.last_ticks)
-        self._decoded = _decode_all(self._context, table, self._stream)
+        self._decoded = decode_all(self._container, self._stream, table)
         return self._decoded.timeline
 
     def _describe(self) -> VideoInfo:
@@ -112,19 +110,14 @@ class PyavReader:
             if not len(wanted):
                 return
             # A packet held no frame, or its key mark was wrong: look again, the slow and sure way.
-            self._decoded = _decode_all(self._context, self.table, self._stream)
-            times = self.timeline.times_sec[wanted]
-            shift = float((int(self._decoded.timeline.ticks[0]) - int(self.timeline.ticks[0])) * self.timeline.tick_sec)
-            for index, frame in zip(wanted, self._decoded.timeline.frames_at(times - shift)):
-                for _, picture in self._pick_decoded(np.array([frame])):
-                    yield int(index), picture
+            yield from self._decode_surely(wanted)
             return
         yield from self._pick_decoded(wanted)
 
     def _decode_runs(self, wanted: np.ndarray):
         index_of_pts = {int(self.timeline.ticks[index]): int(index) for index in wanted}
         found: list[int] = []
-        for start, stop in self._plan_runs(index_of_pts):
+        for start, stop in self.table.plan_runs(list(index_of_pts)):
             for frame in self._decode_packets(start, stop, index_of_pts):
                 index = index_of_pts.get(frame.pts)
                 if index is not None and not frame.is_corrupt and index not in found:
@@ -132,34 +125,31 @@ class PyavReader:
                     yield index, self._to_rgb(frame)
         return np.array(found, dtype=np.int64)
 
-    def _plan_runs(self, index_of_pts: dict[int, int]) -> list[tuple[int, int]]:
-        """Return the stretches of packets ``[start, stop)`` that hold all wanted frames, apart and in order."""
-        packet_of_pts = {int(pts): packet for packet, pts in enumerate(self.table.pts)}
-        needed = sorted((self.table.find_start(packet_of_pts[pts]), packet_of_pts[pts] + 1) for pts in index_of_pts)
-        runs: list[list[int]] = []
-        for start, stop in needed:
-            if runs and start < runs[-1][1]:
-                runs[-1][1] = max(runs[-1][1], stop)
-            else:
-                runs.append([start, stop])
-        return [(start, stop) for start, stop in runs]
-
     def _decode_packets(self, start: int, stop: int, wanted_pts: dict[int, int]) -> Iterator[av.VideoFrame]:
         context, table = self._context, self.table
         can_skip, is_skipping = table.codec in _SKIPPABLE_CODECS, False
+        number = start
         try:
-            for number in range(start, stop):
-                packet = table.packets[number]
+            for packet in iterate_packets(self._container, self._stream, table, start, stop):
                 if can_skip and is_skipping != (packet.pts not in wanted_pts):
                     is_skipping = not is_skipping
                     context.skip_frame = "NONREF" if is_skipping else "DEFAULT"
                 yield from context.decode(packet)
+                number += 1
             yield from context.decode(None)
         except FFmpegError as error:
-            raise DecodeError(f"decoding breaks at packet {number} of {len(table.packets)}: {error.strerror}") from error
+            raise DecodeError(f"decoding breaks at packet {number} of {len(table)}: {error.strerror}") from error
         finally:
             context.skip_frame = "DEFAULT"
             context.flush_buffers()
+
+    def _decode_surely(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        self._decoded = decode_all(self._container, self._stream, self.table)
+        shift = int(self._decoded.timeline.ticks[0]) - int(self.timeline.ticks[0])
+        times = self.timeline.times_sec[wanted] - float(shift * self.timeline.tick_sec)
+        for index, frame in zip(wanted, self._decoded.timeline.frames_at(times)):
+            for _, picture in self._pick_decoded(np.array([frame])):
+                yield int(index), picture
 
     def _pick_decoded(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         decoded = self._decoded
@@ -169,79 +159,19 @@ class PyavReader:
             for index in wanted:
                 yield int(index), self._to_rgb(decoded.kept[int(index)])
             return
-        remaining = set(int(index) for index in wanted)
-        for number, frame in enumerate(_decode_in_order(self._context, self.table)):
+        remaining = {int(index) for index in wanted}
+        for number, frame in enumerate(decode_in_order(self._container, self._stream, self.table)):
             if number in remaining:
                 remaining.discard(number)
                 yield number, self._to_rgb(frame)
             if not remaining:
                 break
-        self._context.flush_buffers()
 
     def _to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
         if self._turn is None:
             self._turn = read_turn(frame)
         picture = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
         return turn_upright(picture, self._turn)
-
-
-class _DecodedStream:
-    """What decoding everything taught: the timeline, how many frames are good, and the frames if they are small."""
-
-    def __init__(self, timeline: Timeline, num_good: int, kept: list[av.VideoFrame] | None):
-        self.timeline = timeline
-        self.num_good = num_good
-        self.kept = kept
-
-
-def _decode_in_order(context: av.VideoCodecContext, table: PacketTable) -> Iterator[av.VideoFrame]:
-    """Decode every packet; what cannot be decoded before the first frame is skipped, as a player does."""
-    context.flush_buffers()
-    num_frames = 0
-    for packet in [*table.packets, None]:
-        try:
-            frames = context.decode(packet)
-        except FFmpegError:
-            if num_frames:
-                raise
-            continue
-        num_frames += len(frames)
-        yield from frames
-
-
-def _decode_all(context: av.VideoCodecContext, table: PacketTable, stream: av.video.stream.VideoStream) -> _DecodedStream:
-    pts: list[int | None] = []
-    kept: list[av.VideoFrame] | None = []
-    size, last_ticks, broken = 0, 0, False
-    try:
-        for frame in _decode_in_order(context, table):
-            pts.append(frame.pts)
-            last_ticks = frame.duration
-            size += sum(plane.buffer_size for plane in frame.planes)
-            if kept is not None:
-                kept.append(frame)
-            if size > _MAX_KEPT_BYTES:
-                kept = None
-    except FFmpegError:
-        broken = True
-    finally:
-        context.flush_buffers()
-    if not pts:
-        raise DecodeError("no frame can be decoded")
-    num_good = len(pts)
-    if broken and table.pts is not None and None not in pts:
-        # The frames behind the break still count as time; asking for one is an error.
-        pts.extend(int(later) for later in np.sort(table.pts) if later > max(pts))
-    return _DecodedStream(_timeline_of_decoded(pts, stream, last_ticks), num_good, kept)
-
-
-def _timeline_of_decoded(pts: list[int | None], stream: av.video.stream.VideoStream, last_ticks: int) -> Timeline:
-    # A decoder gives frames out in the order they are shown. Where their times step backwards (packed B-frames) the
-    # same times, sorted, belong to them; where times are missing or repeated, only the frame rate is left.
-    if None not in pts and len(set(pts)) == len(pts):
-        return make_timeline(np.array(pts), stream.time_base, last_ticks)
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    return make_timeline(np.arange(len(pts)), 1 / Fraction(rate), 1)
 
 
 def _open_container(source: bytes | Path) -> av.container.InputContainer:
@@ -271,10 +201,10 @@ def _choose_stream(container: av.container.InputContainer) -> av.video.stream.Vi
 
 def _read_table(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> PacketTable:
     try:
-        table = read_packets(container, stream)
+        table = read_table(container, stream)
     except FFmpegError as error:
         raise DecodeError(f"reading the container breaks: {error.strerror}") from error
-    if not table.packets:
+    if not len(table):
         raise EmptyMediaError("its video stream holds no frame")
     return table
 

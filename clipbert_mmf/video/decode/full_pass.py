@@ -1,0 +1,100 @@
+"""Decodes a whole stream to learn when its frames are shown, where the packets do not tell.
+
+Packed B-frames in AVI, transport and program streams, files that lost their first key frame, VP8 with hidden frames.
+Used by ``pyav_backend``.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Iterator
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from clipbert_mmf.video.decode.packets import PacketTable, iterate_packets
+from clipbert_mmf.video.decode.timeline import Timeline, make_timeline
+from clipbert_mmf.video.errors import DecodeError
+
+#: Decoded frames kept while the timeline is learned, so that small files are decoded once.
+_MAX_KEPT_BYTES = 128 * 2**20
+
+
+class DecodedStream:
+    """What decoding everything taught.
+
+    Attributes:
+        timeline: when the frames are shown.
+        num_good: frames that can be decoded; those after them lie behind a break.
+        kept: the frames if they are small, else None.
+    """
+
+    def __init__(self, timeline: Timeline, num_good: int, kept: list[av.VideoFrame] | None):
+        self.timeline = timeline
+        self.num_good = num_good
+        self.kept = kept
+
+
+def decode_in_order(container: InputContainer, stream: VideoStream, table: PacketTable) -> Iterator[av.VideoFrame]:
+    """Decode every packet; what cannot be decoded before the first frame is skipped, as a player does.
+
+    Raises:
+        FFmpegError: where decoding breaks after the first frame.
+    """
+    context = stream.codec_context
+    context.flush_buffers()
+    has_started = False
+    try:
+        for packet in (*iterate_packets(container, stream, table), None):
+            try:
+                frames = context.decode(packet)
+            except FFmpegError:
+                if has_started:
+                    raise
+                continue
+            has_started = has_started or bool(frames)
+            yield from frames
+    finally:
+        context.flush_buffers()
+
+
+def decode_all(container: InputContainer, stream: VideoStream, table: PacketTable) -> DecodedStream:
+    """Decode the stream once.
+
+    Raises:
+        DecodeError: if it has no frame that can be decoded.
+    """
+    pts: list[int | None] = []
+    kept: list[av.VideoFrame] | None = []
+    size, last_ticks, is_broken = 0, 0, False
+    try:
+        for frame in decode_in_order(container, stream, table):
+            pts.append(frame.pts)
+            last_ticks = frame.duration
+            if kept is not None:
+                kept.append(frame)
+                size += sum(plane.buffer_size for plane in frame.planes)
+                if size > _MAX_KEPT_BYTES:
+                    kept = None
+    except FFmpegError:
+        is_broken = True
+    if not pts:
+        raise DecodeError("no frame can be decoded")
+    num_good = len(pts)
+    if is_broken and table.pts is not None and None not in pts:
+        # The frames behind the break still count as time; asking for one is an error.
+        last = max(pts)
+        pts.extend(later for later in np.sort(table.pts).tolist() if later > last)
+    return DecodedStream(_make_timeline(pts, stream, last_ticks), num_good, kept)
+
+
+def _make_timeline(pts: list[int | None], stream: VideoStream, last_ticks: int) -> Timeline:
+    # A decoder gives frames out in the order they are shown. Where their times step backwards (packed B-frames) the
+    # same times, sorted, belong to them; where times are missing or repeated, only the frame rate is left.
+    if None not in pts and len(set(pts)) == len(pts):
+        return make_timeline(np.array(pts), stream.time_base, last_ticks)
+    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+    return make_timeline(np.arange(len(pts)), 1 / Fraction(rate), 1)
