@@ -38,15 +38,16 @@ def main(parent: int) -> None:
             _write(answers, ("info", info))
             return _read(requests)
 
+        served: list[str] = []
         try:
-            frames = read_frames(request.pop("source"), choose_times, **request).contiguous()
+            frames = read_frames(request.pop("source"), choose_times, on_served=served.append, **request).contiguous()
         except MediaError as error:
             _write(answers, ("error", error))
             continue
         except Exception as error:  # a fault of the caller, such as a wrong backend: raised there
             _write(answers, ("error", _portable(error)))
             continue
-        _write(answers, ("frames", tuple(frames.shape)))
+        _write(answers, ("frames", (tuple(frames.shape), served[0])))
         answers.write(_HEADER.pack(frames.numel()))
         answers.write(frames.numpy().data)
         answers.flush()

@@ -54,6 +54,7 @@ class GuardedReader:
         *,
         key: str = "",
         store: str = "",
+        on_served: Callable[[str], None] | None = None,
         **options: Any,
     ) -> Tensor:
         """Decode frames; see ``decode.read_frames`` for the arguments.
@@ -79,7 +80,9 @@ class GuardedReader:
                 elif kind == "error":
                     raise value
                 else:
-                    shape, data = value
+                    (shape, backend), data = value
+                    if on_served:
+                        on_served(backend)
                     return torch.frombuffer(data, dtype=torch.uint8).reshape(shape)
         except TimeoutError:
             self.close()

@@ -33,6 +33,12 @@ def test_a_guarded_reader_gives_the_same_frames(reader, video_file):
     assert reader.read_frames(path, TIMES, transform=keep_top_row).shape == (1, 2, 3, 1, 128)
 
 
+def test_the_backend_that_served_is_told(reader, video_file):
+    served = []
+    reader.read_frames(video_file("animated.gif"), TIMES, on_served=served.append)
+    assert served == ["pyav"]
+
+
 def test_times_are_chosen_on_the_callers_side(reader, video_file):
     seen = []
     frames = reader.read_frames(video_file("plain.mp4"), lambda info: (seen.append(info), np.array([0.5]))[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from pathlib import Path
 from typing import Callable, Iterator
 
@@ -32,7 +31,6 @@ BACKENDS = ("auto", "pyav", "decord")
 MAX_ASPECT = 100
 
 ChooseTimes = Callable[[VideoInfo], np.ndarray]
-_served: Counter[str] = Counter()
 
 
 def read_frames(
@@ -44,6 +42,7 @@ def read_frames(
     store: str = "",
     transform: Callable[[Tensor], Tensor] | None = None,
     num_threads: int = 1,
+    on_served: Callable[[str], None] | None = None,
 ) -> Tensor:
     """Decode the frames on screen at the given times.
 
@@ -58,6 +57,7 @@ def read_frames(
         transform: from ``(H, W, 3)`` uint8 to one frame of the result, called once per distinct frame; without it
             frames are ``(3, H, W)``, stored as ``(H, W, 3)``.
         num_threads: decoder threads; one is best where each worker decodes its own videos.
+        on_served: told the name of the backend that decoded the frames; see ``served.ServedTally``.
     Returns:
         ``(*times.shape, 3, H, W)`` uint8 RGB, upright; sample aspect ratios are ignored.
     Raises:
@@ -73,9 +73,11 @@ def read_frames(
             if not times.size or not np.isfinite(times).all():
                 raise ValueError(f"times are {times}; expected at least one finite number of seconds")
             wanted, positions = np.unique(reader.timeline.frames_at(times), return_inverse=True)
-            frames = _read_distinct(source, reader, wanted, backend, transform, num_threads)
+            frames, served = _read_distinct(source, reader, wanted, backend, transform, num_threads)
     except MediaError as error:
         raise type(error)(error.reason, key or _name_of(source), store) from error
+    if on_served:
+        on_served(served)
     if len(wanted) < times.size or (np.diff(positions.reshape(-1)) < 0).any():
         frames = frames[torch.from_numpy(positions.reshape(-1))]
     return frames.reshape(*times.shape, *frames.shape[1:])
@@ -95,25 +97,16 @@ def describe_video(source: bytes | Path, *, key: str = "", store: str = "") -> V
         raise type(error)(error.reason, key or _name_of(source), store) from error
 
 
-def take_served() -> Counter[str]:
-    """Return how many videos each backend served in this process since the last call, and start anew."""
-    counts = Counter(_served)
-    _served.clear()
-    return counts
-
-
-def _read_distinct(source, reader: PyavReader, wanted: np.ndarray, backend: str, transform, num_threads: int) -> Tensor:
-    """Return ``(len(wanted), ...)``: one row per distinct frame."""
+def _read_distinct(
+    source: bytes | Path, reader: PyavReader, wanted: np.ndarray, backend: str, transform, num_threads: int
+) -> tuple[Tensor, str]:
+    """Return ``(len(wanted), ...)``, one row per distinct frame, and which backend decoded them."""
     if backend == "decord":
         try:
-            frames = _collect(read_with_decord(source, reader, wanted, num_threads), wanted, transform)
-            _served["decord"] += 1
-            return frames
+            return _collect(read_with_decord(source, reader, wanted, num_threads), wanted, transform), "decord"
         except CannotServe as reason:
             logger.debug("PyAV takes over: %s", reason)
-    frames = _collect(reader.frames(wanted), wanted, transform)
-    _served["pyav"] += 1
-    return frames
+    return _collect(reader.frames(wanted), wanted, transform), "pyav"
 
 
 def _collect(pictures: Iterator[tuple[int, np.ndarray]], wanted: np.ndarray, transform) -> Tensor:

@@ -1,0 +1,28 @@
+"""Backends are counted over all workers of a loader."""
+
+import pytest
+import torch
+
+from clipbert_mmf.video.served import ServedTally
+
+
+class Serving(torch.utils.data.Dataset):
+    def __init__(self, tally):
+        self.tally = tally
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, index):
+        self.tally("decord" if index % 4 == 0 else "pyav")
+        return index
+
+
+@pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (2, "spawn")])
+def test_every_worker_counts(workers, start):
+    tally = ServedTally()
+    loader = torch.utils.data.DataLoader(Serving(tally), num_workers=workers, multiprocessing_context=start)
+    for _ in range(2):
+        assert len(list(loader)) == 40
+        assert tally.take() == {"pyav": 30, "decord": 10}
+    assert tally.take() == {}
