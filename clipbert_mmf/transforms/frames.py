@@ -52,6 +52,20 @@ def resize_and_pad(frame: Tensor, image_size: int) -> Tensor:
     return padded
 
 
+def pad_channels_last(frame: Tensor, image_size: int) -> Tensor:
+    """``resize_and_pad`` for one frame as a decoder gives it.
+
+    Here, and not beside its caller, because the watchdog's reader process must be able to import it cheaply.
+
+    Args:
+        frame: ``(H, W, 3)`` uint8.
+        image_size: L, pixels.
+    Returns:
+        ``(3, L, L)`` uint8.
+    """
+    return resize_and_pad(frame.permute(2, 0, 1), image_size)
+
+
 def _resize(frames: Tensor, height: int, width: int) -> Tensor:
     """Bilinear, one axis after the other in float, rounded once.
 

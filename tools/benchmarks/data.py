@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
+from functools import partial
 from pathlib import Path
 
 import av
@@ -18,10 +20,12 @@ from benchmarks.table import Row, compare, format_rows, write_json
 from PIL import Image
 from torch.nn import functional as F
 
-from clipbert_mmf.transforms.frames import resize_and_pad
+from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
 from clipbert_mmf.video.decode import read_frames
+from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.images import read_image
 from clipbert_mmf.video.sampling import sample_clips
+from clipbert_mmf.video.watchdog import GuardedReader
 
 CLIP_LEN_SEC = 1.0
 
@@ -31,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", type=Path, default=Path("save/benchmark_media"), help="folder of generated files")
     parser.add_argument("--output", type=Path, default=Path("save/benchmark_data.json"), help="JSON to write")
     parser.add_argument("--rounds", type=int, default=15, help="timed rounds per case; the median counts")
+    parser.add_argument("--reads", type=int, default=10_000, help="reads over which memory is watched")
     parser.add_argument("--quick", action="store_true", help="small files and few rounds: checks that it runs")
 
 
@@ -41,7 +46,11 @@ def run(args: argparse.Namespace) -> list[Row]:
     rounds = 2 if args.quick else args.rounds
     rows = [*_video_rows(args.cache, rounds, args.quick), *_image_rows(args.cache, rounds), _transfer_row()]
     print(format_rows(rows))
-    write_json(args.output, "data", rows, rounds=rounds, torch=torch.__version__, av=av.__version__)
+    memory = _memory_over_reads(args.cache, 50 if args.quick else args.reads)
+    print("resident memory of one process, MiB: " + ", ".join(f"{size:.0f} after {n}" for n, size in memory.items()))
+    write_json(
+        args.output, "data", rows, rounds=rounds, torch=torch.__version__, av=av.__version__, resident_mib=memory
+    )
     return rows
 
 
@@ -57,6 +66,8 @@ def _video_rows(cache: Path, rounds: int, quick: bool) -> list[Row]:
         rows.append(_single_frame_row(data, name, rounds))
     data = make_gif(cache / f"{short}s_240x180.gif", short, 240, 180).read_bytes()
     rows.append(_gif_row(data, f"{short} s 240x180 GIF", rounds))
+    data = make_video(cache / f"{short}s_320x240_gop250.mp4", short, 320, 240, 250).read_bytes()
+    rows.append(_guarded_row(data, f"{short} s 320x240, GOP 250", rounds))
     return rows
 
 
@@ -128,6 +139,22 @@ def _gif_row(data: bytes, name: str, rounds: int) -> Row:
     )
 
 
+def _guarded_row(data: bytes, name: str, rounds: int) -> Row:
+    times = sample_clips("random", _header_duration(data), 4, 1, CLIP_LEN_SEC, np.random.default_rng(0))
+    reader, transform = GuardedReader(60.0), partial(pad_channels_last, image_size=448)
+    try:
+        return compare(
+            f"4 random clips x 1 to L=448, {name}",
+            "the same in a reader process under the watchdog",
+            lambda: reader.read_frames(data, times, transform=transform),
+            lambda: read_frames(data, times, transform=transform),
+            0.0,
+            rounds,
+        )
+    finally:
+        reader.close()
+
+
 def _image_rows(cache: Path, rounds: int) -> list[Row]:
     rows = []
     for width, height, goal in ((640, 480, 2.0), (2048, 1536, 0.0)):
@@ -149,6 +176,30 @@ def _transfer_row() -> Row:
     shape = (2, 4, 1, 3, 448, 448)
     ours, peer = torch.empty(shape, dtype=torch.uint8).nbytes, torch.empty(shape, dtype=torch.float32).nbytes
     return Row("bytes from worker to device, 2 videos x 4 frames", "float32", peer / 1e6, ours / 1e6, peer / ours, 4.0, "MB")
+
+
+def _memory_over_reads(cache: Path, num_reads: int) -> dict[int, float]:
+    """Resident MiB of this process while it reads videos of different kinds, one of them broken."""
+    files = [
+        make_video(cache / f"2s_{width}x{height}.mp4", 2, width, height, 12).read_bytes()
+        for width, height in ((160, 120), (240, 180), (96, 160))
+    ]
+    files += [make_gif(cache / "2s_120x90.gif", 2, 120, 90).read_bytes(), files[0][:5000]]
+    rng, sizes = np.random.default_rng(0), {}
+    for number in range(num_reads + 1):
+        try:
+            times = sample_clips("random", 2.0, 2, 1, CLIP_LEN_SEC, rng)
+            read_frames(files[number % len(files)], times, transform=partial(pad_channels_last, image_size=96))
+        except MediaError:
+            pass
+        if number and number % max(1, num_reads // 5) == 0:
+            sizes[number] = round(_resident_mib(), 1)
+    return sizes
+
+
+def _resident_mib() -> float:
+    with open("/proc/self/statm") as pages:
+        return int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _header_duration(data: bytes) -> float:

@@ -72,14 +72,12 @@ def read_frames(
             times = np.asarray(choose_times(reader.info) if callable(choose_times) else choose_times, dtype=np.float64)
             if not times.size or not np.isfinite(times).all():
                 raise ValueError(f"times are {times}; expected at least one finite number of seconds")
-            wanted, positions = np.unique(reader.timeline.frames_at(times), return_inverse=True)
-            frames, served = _read_distinct(source, reader, wanted, backend, transform, num_threads)
+            shown = reader.timeline.frames_at(times.reshape(-1))
+            frames, served = _read_shown(source, reader, shown, backend, transform, num_threads)
     except MediaError as error:
         raise type(error)(error.reason, key or _name_of(source), store) from error
     if on_served:
         on_served(served)
-    if len(wanted) < times.size or (np.diff(positions.reshape(-1)) < 0).any():
-        frames = frames[torch.from_numpy(positions.reshape(-1))]
     return frames.reshape(*times.shape, *frames.shape[1:])
 
 
@@ -97,21 +95,24 @@ def describe_video(source: bytes | Path, *, key: str = "", store: str = "") -> V
         raise type(error)(error.reason, key or _name_of(source), store) from error
 
 
-def _read_distinct(
-    source: bytes | Path, reader: PyavReader, wanted: np.ndarray, backend: str, transform, num_threads: int
+def _read_shown(
+    source: bytes | Path, reader: PyavReader, shown: np.ndarray, backend: str, transform, num_threads: int
 ) -> tuple[Tensor, str]:
-    """Return ``(len(wanted), ...)``, one row per distinct frame, and which backend decoded them."""
+    """Return one row per entry of ``shown`` (frame indices), and which backend decoded them."""
+    wanted = np.unique(shown)
     if backend == "decord":
         try:
-            return _collect(read_with_decord(source, reader, wanted, num_threads), wanted, transform), "decord"
+            return _collect(read_with_decord(source, reader, wanted, num_threads), shown, transform), "decord"
         except CannotServe as reason:
             logger.debug("PyAV takes over: %s", reason)
-    return _collect(reader.frames(wanted), wanted, transform), "pyav"
+    return _collect(reader.frames(wanted), shown, transform), "pyav"
 
 
-def _collect(pictures: Iterator[tuple[int, np.ndarray]], wanted: np.ndarray, transform) -> Tensor:
+def _collect(pictures: Iterator[tuple[int, np.ndarray]], shown: np.ndarray, transform) -> Tensor:
     frames: Tensor | None = None
-    row_of_frame = {int(index): row for row, index in enumerate(wanted)}
+    rows_of_frame: dict[int, list[int]] = {}
+    for row, index in enumerate(shown.tolist()):
+        rows_of_frame.setdefault(index, []).append(row)
     for index, picture in pictures:
         height, width = picture.shape[:2]
         if max(height, width) > MAX_ASPECT * min(height, width):
@@ -119,12 +120,13 @@ def _collect(pictures: Iterator[tuple[int, np.ndarray]], wanted: np.ndarray, tra
         frame = torch.from_numpy(picture)
         frame = transform(frame) if transform else frame
         if frames is None:
-            frames = frame.new_empty((len(wanted), *frame.shape))
+            frames = frame.new_empty((len(shown), *frame.shape))
         elif frame.shape != frames.shape[1:]:
             raise DecodeError(f"the picture changes its size from {tuple(frames.shape[1:])} to {tuple(frame.shape)}")
-        frames[row_of_frame.pop(index)] = frame
-    if frames is None or row_of_frame:
-        raise DecodeError(f"frames {sorted(row_of_frame)[:5]} cannot be decoded")
+        for row in rows_of_frame.pop(index):
+            frames[row] = frame
+    if frames is None or rows_of_frame:
+        raise DecodeError(f"frames {sorted(rows_of_frame)[:5]} cannot be decoded")
     # Pictures stay stored as they were decoded, (H, W, 3): turning them is a copy that the caller may not need.
     return frames if transform else frames.permute(0, 3, 1, 2)
 
