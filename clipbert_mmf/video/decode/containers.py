@@ -24,7 +24,7 @@ def find_truncation(stream: BinaryIO) -> str:
     stream.seek(0)
     head = stream.read(12)
     if head[:6] in (b"GIF87a", b"GIF89a"):
-        return "" if _gif_ends(stream, size) else "the GIF has no end mark"
+        return "" if _gif_ends(stream, size) else "the GIF ends inside a picture"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         end = 8 + int.from_bytes(head[4:8], "little")
     elif head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
@@ -46,9 +46,34 @@ def find_truncation_in(source: bytes | str | os.PathLike) -> str:
 
 
 def _gif_ends(stream: BinaryIO, size: int) -> bool:
-    stream.seek(max(0, size - 1024))
-    # Some writers add bytes after the trailer 0x3B; a cut file ends in the middle of its picture data.
-    return stream.read().rstrip(b"\x00\r\n").endswith(b"\x3b")
+    stream.seek(max(0, size - 64))
+    if stream.read().rstrip(b"\x00\r\n").endswith(b"\x3b"):
+        return True
+    # No end mark: some writers forget it, or add bytes after it. A cut file ends inside a block.
+    stream.seek(0)
+    return _walk_gif(stream.read())
+
+
+def _walk_gif(data: bytes) -> bool:
+    """Tell whether the blocks of a GIF end where one of them ends."""
+    position = 13 + _color_table_bytes(data[10:11])
+    while position < len(data):
+        kind = data[position]
+        if kind == 0x2C:
+            position += 10 + _color_table_bytes(data[position + 9 : position + 10]) + 1
+        elif kind == 0x21:
+            position += 2
+        else:
+            # The end mark, or bytes that are none of a GIF's: what came before is whole.
+            return True
+        while position < len(data) and data[position]:
+            position += 1 + data[position]
+        position += 1
+    return position == len(data)
+
+
+def _color_table_bytes(flags: bytes) -> int:
+    return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0
 
 
 def _end_of_boxes(stream: BinaryIO, size: int) -> int:
