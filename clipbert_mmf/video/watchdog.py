@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipbert_mmf.video.errors import DecodeError, MediaError, ReaderTimeoutError
+from clipbert_mmf.video.errors import DecodeError, ReaderTimeoutError
 
 _HEADER = struct.Struct("<Q")
 #: Starting Python and importing torch, on a busy machine; the timeout of a video counts after that.
@@ -78,7 +78,7 @@ class GuardedReader:
                     times = choose_times(value) if callable(choose_times) else choose_times
                     self._send(np.asarray(times, dtype=np.float64), deadline)
                 elif kind == "error":
-                    raise value
+                    break
                 else:
                     (shape, backend), data = value
                     if on_served:
@@ -91,12 +91,11 @@ class GuardedReader:
             code = self._process.wait() if self._process else "?"
             self.close()
             raise DecodeError(f"the reader process crashed (exit code {code})", shown, store) from error
-        except MediaError:
-            raise
         except BaseException:
             # Half an exchange is left in the pipes.
             self.close()
             raise
+        raise value
 
     def close(self) -> None:
         """End the reader process."""

@@ -23,6 +23,8 @@ IMAGES = sorted((REAL / "images").rglob("*.*"))
 
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="the real files are not here")
 
+#: ``auto`` is PyAV.
+DISTINCT_BACKENDS = [backend for backend in BACKENDS if backend != "auto"]
 #: What decoding everything cannot tell: frames behind a break, and images that are none.
 NUM_FRAMES = {"corrupted.mp4": 50}
 BROKEN_IMAGES = {"corrupt.jpg"}
@@ -51,12 +53,12 @@ def decode_fully(path: Path, wanted: set[int]) -> tuple[dict[int, np.ndarray], l
 def test_real_video_gives_the_frames_of_a_full_decode(path):
     info = describe_video(path)
     rng = np.random.default_rng(0)
-    wanted = np.unique([0, info.num_frames - 1, info.num_frames // 2, *rng.integers(0, info.num_frames, 6)])
+    wanted = np.unique([0, info.num_frames - 1, *rng.integers(0, info.num_frames, 4)])
     expected, times = decode_fully(path, set(wanted.tolist()))
     assert info.num_frames == NUM_FRAMES.get(path.name, len(times))
     assert info.duration_sec == pytest.approx(info.num_frames / info.fps, rel=0.02)
     moments = {frame: times[frame] - times[0] + 1e-4 for frame in expected}
-    for backend in BACKENDS:
+    for backend in DISTINCT_BACKENDS:
         groups = [[frame] for frame in expected] + ([list(expected)] if path.name not in NUM_FRAMES else [])
         for frames in groups:
             pictures = read_frames(path, np.array([moments[frame] for frame in frames]), backend=backend)

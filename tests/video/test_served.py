@@ -18,10 +18,11 @@ class Serving(torch.utils.data.Dataset):
         return index
 
 
-@pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (2, "spawn")])
+@pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (1, "spawn")])
 def test_every_worker_counts(workers, start):
     tally = ServedTally()
-    loader = torch.utils.data.DataLoader(Serving(tally), num_workers=workers, multiprocessing_context=start)
+    options = {"num_workers": workers, "multiprocessing_context": start, "persistent_workers": workers > 0}
+    loader = torch.utils.data.DataLoader(Serving(tally), **options)
     for _ in range(2):
         assert len(list(loader)) == 40
         assert tally.take() == {"pyav": 30, "decord": 10}

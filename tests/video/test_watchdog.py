@@ -54,8 +54,10 @@ def test_errors_come_through_and_the_reader_goes_on(reader, video_file, tmp_path
 
 
 def test_an_error_of_the_caller_is_raised_as_such(reader, video_file):
+    process = reader._process
     with pytest.raises(ValueError, match="backend is 'x'"):
         reader.read_frames(video_file("plain.mp4"), TIMES, backend="x")
+    assert reader._process is process
     with pytest.raises(ZeroDivisionError):
         reader.read_frames(video_file("plain.mp4"), lambda info: 1 / 0)
     assert read_number(reader.read_frames(video_file("plain.mp4"), np.array([0.5]))[0]) == 6

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> list[Row]:
     """Measure, print the table, write the JSON."""
     torch.set_num_threads(1)
     args.cache.mkdir(parents=True, exist_ok=True)
-    rounds = 2 if args.quick else args.rounds
+    rounds = 1 if args.quick else args.rounds
     rows = [*_video_rows(args.cache, rounds, args.quick), *_image_rows(args.cache, rounds), _transfer_row()]
     print(format_rows(rows))
     memory = _memory_over_reads(args.cache, 50 if args.quick else args.reads)
@@ -56,13 +56,14 @@ def run(args: argparse.Namespace) -> list[Row]:
 
 def _video_rows(cache: Path, rounds: int, quick: bool) -> list[Row]:
     rows = []
-    short, long = (2, 4) if quick else (12, 60)
+    short, long, size = (1, 1, (320, 180)) if quick else (12, 60, (1280, 720))
+    large = f"{size[0]}x{size[1]}"
     for gop in (12, 250):
         data = make_video(cache / f"{short}s_320x240_gop{gop}.mp4", short, 320, 240, gop).read_bytes()
         rows += _clip_rows(data, f"{short} s 320x240, GOP {gop}", rounds)
     for gop in (12, 250):
-        name = f"{long} s 1280x720, GOP {gop}"
-        data = make_video(cache / f"{long}s_1280x720_gop{gop}.mp4", long, 1280, 720, gop).read_bytes()
+        name = f"{long} s {large}, GOP {gop}"
+        data = make_video(cache / f"{long}s_{large}_gop{gop}.mp4", long, *size, gop).read_bytes()
         rows.append(_single_frame_row(data, name, rounds))
     data = make_gif(cache / f"{short}s_240x180.gif", short, 240, 180).read_bytes()
     rows.append(_gif_row(data, f"{short} s 240x180 GIF", rounds))

@@ -1,0 +1,27 @@
+"""The data benchmark runs from the command line, and its table says what was met."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_data_benchmark_prints_a_table_and_writes_json(tmp_path):
+    command = [sys.executable, "tools/benchmark.py", "data", "--quick", "--cache", str(tmp_path / "media")]
+    result = subprocess.run(
+        [*command, "--output", str(tmp_path / "data.json")], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    content = json.loads((tmp_path / "data.json").read_text())
+    assert content["benchmark"] == "data" and len(content["rows"]) == 15
+    for row in content["rows"]:
+        assert f"| {row['case']} | {row['peer']} |" in result.stdout
+        assert row["met"] == (row["ratio"] >= row["goal"])
+    sizes = list(content["resident_mib"].values())
+    assert max(sizes) - min(sizes) < 30
+
+
+def test_an_unknown_benchmark_is_named():
+    result = subprocess.run([sys.executable, "tools/benchmark.py", "dta"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2 and "invalid choice: 'dta'" in result.stderr
