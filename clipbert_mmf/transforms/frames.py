@@ -71,19 +71,30 @@ def _resize(frames: Tensor, height: int, width: int) -> Tensor:
 
     torch's uint8 kernel is faster still, but it rounds after each axis and is up to a whole level off; its float
     kernel reads four neighbours per value where two and two do.
+
+    Returns:
+        ``(F, C, height, width)`` int16: torch turns float into int16 and int16 into uint8 five times faster than
+        float into uint8.
     """
-    num_frames, channels, old_height, old_width = frames.shape
-    rows = frames.permute(0, 2, 3, 1).reshape(num_frames, old_height, old_width * channels)
-    if height == old_height:
-        mixed = rows.float()
+    # (H, W, 3) storage is turned to planes on the side where there are fewer rows.
+    if height > frames.shape[-2]:
+        mixed = _mix_rows(frames, height, axis=2)
     else:
-        above, below, share = _neighbours(old_height, height)
-        # Whole rows are gathered while they are still bytes.
-        mixed = torch.lerp(rows.index_select(1, above).float(), rows.index_select(1, below).float(), share[:, None])
-    planes = mixed.view(num_frames, height, old_width, channels).permute(0, 3, 1, 2).reshape(-1, height, old_width)
-    if width != old_width:
-        planes = F.interpolate(planes, size=width, mode="linear", align_corners=False)
-    return planes.round_().view(num_frames, channels, height, width)
+        mixed = _mix_rows(frames.permute(0, 2, 3, 1), height, axis=1).permute(0, 3, 1, 2)
+    mixed = mixed.contiguous()
+    if width != mixed.shape[-1]:
+        mixed = F.interpolate(mixed.flatten(0, 1), size=width, mode="linear", align_corners=False)
+    return mixed.round_().to(torch.int16).view(*frames.shape[:2], height, width)
+
+
+def _mix_rows(frames: Tensor, height: int, axis: int) -> Tensor:
+    """Return float frames with ``height`` rows along ``axis``; whole rows are gathered while they are still bytes."""
+    frames = frames.contiguous()
+    if height == frames.shape[axis]:
+        return frames.float()
+    above, below, share = _neighbours(frames.shape[axis], height)
+    share = share.view(-1, *[1] * (frames.ndim - axis - 1))
+    return frames.index_select(axis, above).float().lerp_(frames.index_select(axis, below).float(), share)
 
 
 @lru_cache(maxsize=256)
