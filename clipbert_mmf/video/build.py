@@ -227,7 +227,9 @@ def describe_report(report: BuildReport) -> str:
     speed = ""
     if report.read_ms_after:
         gain = report.read_ms_before / report.read_ms_after
-        speed = f"; 8 random frames in {report.read_ms_after:.1f} ms, before {report.read_ms_before:.1f} ms ({gain:.1f}x)"
+        speed = (
+            f"; 8 random frames in {report.read_ms_after:.1f} ms, before {report.read_ms_before:.1f} ms ({gain:.1f}x)"
+        )
     return (
         f"{report.num_media} media ({report.num_written} new, {report.num_skipped} there before, "
         f"{len(report.failed)} failed){size} in {report.seconds:.1f} s{speed}"

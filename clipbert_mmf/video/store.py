@@ -130,7 +130,10 @@ def _index_folder(location: str) -> dict[str, str]:
                 doubled.append((files[key_of(name)], path))
     if doubled:
         logger.warning(
-            "%s: %d keys stand for more than one file, the first counts; for example %s", location, len(doubled), doubled[0]
+            "%s: %d keys stand for more than one file, the first counts; for example %s",
+            location,
+            len(doubled),
+            doubled[0],
         )
     return files
 

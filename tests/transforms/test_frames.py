@@ -34,7 +34,17 @@ def test_longer_side_becomes_the_image_size_and_the_shorter_is_cut_to_a_whole_pi
     assert fit_inside(height, width, size) == expected
 
 
-SIZES = [(48, 64, 96), (64, 48, 96), (48, 64, 40), (240, 426, 64), (37, 53, 61), (5, 3, 17), (90, 2, 30), (64, 64, 64), (1, 1, 5)]
+SIZES = [
+    (48, 64, 96),
+    (64, 48, 96),
+    (48, 64, 40),
+    (240, 426, 64),
+    (37, 53, 61),
+    (5, 3, 17),
+    (90, 2, 30),
+    (64, 64, 64),
+    (1, 1, 5),
+]
 
 
 @pytest.mark.parametrize("channels_last", [True, False])

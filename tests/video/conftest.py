@@ -34,10 +34,16 @@ VIDEO_FILES: dict[str, dict] = {
     "odd.mp4": {"width": 131, "height": 67, "pix_fmt": "yuv444p"},
     "odd.webm": {"width": 131, "height": 67, "codec": "libvpx-vp9"},
     "ten_bit.mp4": {"pix_fmt": "yuv420p10le", "codec_options": {"preset": "ultrafast"}},
-    "hevc.mp4": {"codec": "libx265", "codec_options": {"x265-params": "log-level=none:pools=none", "preset": "ultrafast"}},
+    "hevc.mp4": {
+        "codec": "libx265",
+        "codec_options": {"x265-params": "log-level=none:pools=none", "preset": "ultrafast"},
+    },
     "av1.mkv": {"codec": "libsvtav1", "codec_options": {"preset": "8", "svtav1-params": "lp=1"}},
     "vp9.webm": {"codec": "libvpx-vp9"},
-    "vp8.webm": {"codec": "libvpx", "codec_options": {"crf": "8", "b": "4M", "auto-alt-ref": "1", "lag-in-frames": "16"}},
+    "vp8.webm": {
+        "codec": "libvpx",
+        "codec_options": {"crf": "8", "b": "4M", "auto-alt-ref": "1", "lag-in-frames": "16"},
+    },
     "asp.avi": {"codec": "mpeg4", "b_frames": 2},
     "asp.mp4": {"codec": "mpeg4", "b_frames": 2},
     "plain.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},

@@ -108,7 +108,9 @@ def test_shards_are_closed_at_their_size(folder, tmp_path):
     assert content_of(open_store(tmp_path / "built")) == content_of(open_store(folder))
 
 
-@pytest.mark.parametrize("name", ["b_frames.mp4", "variable.mp4", "turned_90.mp4", "odd.webm", "animated.gif", "asp.avi"])
+@pytest.mark.parametrize(
+    "name", ["b_frames.mp4", "variable.mp4", "turned_90.mp4", "odd.webm", "animated.gif", "asp.avi"]
+)
 def test_reencoding_keeps_every_frame_and_its_time(video_file, name):
     data = reencode_video(video_file(name).read_bytes(), Encoding(gop=4, crf=5))
     before, after = describe_video(video_file(name)), describe_video(data)
@@ -156,7 +158,9 @@ def test_a_target_begun_otherwise_is_refused(folder, tmp_path):
         build_store(open_store(folder), tmp_path / "built", "lmdb", encoding=Encoding())
 
 
-@pytest.mark.parametrize(("change", "message"), [({"gop": 0}, "gop is 0"), ({"crf": 99}, "crf is 99"), ({"fps": -1.0}, "fps is -1")])
+@pytest.mark.parametrize(
+    ("change", "message"), [({"gop": 0}, "gop is 0"), ({"crf": 99}, "crf is 99"), ({"fps": -1.0}, "fps is -1")]
+)
 def test_a_wrong_encoding_is_named(change, message):
     with pytest.raises(ValueError, match=message):
         Encoding(**change)

@@ -29,7 +29,9 @@ def test_a_gif_without_end_mark_or_with_bytes_behind_it_is_whole(video_file, tai
     assert find_truncation_in((data if has_end else data[:-1]) + tail) == ""
 
 
-@pytest.mark.parametrize("data", [b"", b"RIFF", b"\x00\x00\x00\x18ftyp", b"GIF89a", b"\x1a\x45\xdf\xa3\x9f", b"\x1a\x45\xdf\xa3"])
+@pytest.mark.parametrize(
+    "data", [b"", b"RIFF", b"\x00\x00\x00\x18ftyp", b"GIF89a", b"\x1a\x45\xdf\xa3\x9f", b"\x1a\x45\xdf\xa3"]
+)
 def test_a_bare_beginning_does_not_crash(data):
     assert isinstance(find_truncation_in(data), str)
 

@@ -135,7 +135,16 @@ def test_a_key_mark_that_is_wrong_does_not_change_the_frame(video_file):
 
 @pytest.mark.parametrize(
     "name",
-    ["b_frames.mp4", "open_gop.mkv", "late_start.mp4", "variable.mkv", "asp.avi", "transport.ts", "animated.gif", "vp9.webm"],
+    [
+        "b_frames.mp4",
+        "open_gop.mkv",
+        "late_start.mp4",
+        "variable.mkv",
+        "asp.avi",
+        "transport.ts",
+        "animated.gif",
+        "vp9.webm",
+    ],
 )
 def test_a_video_too_large_to_keep_is_read_again_where_it_is_wanted(video_file, name, monkeypatch):
     monkeypatch.setattr("clipbert_mmf.video.decode.packets.MAX_KEPT_BYTES", 0)

@@ -78,7 +78,9 @@ def broken_file(tmp_path_factory, video_file):
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
-@pytest.mark.parametrize("name", ["plain.mp4", "fragmented.mp4", "matroska.mkv", "vp9.webm", "plain.avi", "animated.gif"])
+@pytest.mark.parametrize(
+    "name", ["plain.mp4", "fragmented.mp4", "matroska.mkv", "vp9.webm", "plain.avi", "animated.gif"]
+)
 def test_a_file_cut_anywhere_is_an_error(video_file, name, share):
     with pytest.raises(MediaError):
         read_frames(cut(video_file(name).read_bytes(), share), START)

@@ -72,7 +72,10 @@ def test_exif_rotation_is_applied(orientation):
     assert np.abs(picture.permute(1, 2, 0).numpy().astype(int) - upright).mean() < 3
 
 
-@pytest.mark.parametrize(("longest", "expected"), [(None, 640), (700, 640), (640, 640), (400, 640), (320, 320), (300, 320), (100, 160), (10, 80)])
+@pytest.mark.parametrize(
+    ("longest", "expected"),
+    [(None, 640), (700, 640), (640, 640), (400, 640), (320, 320), (300, 320), (100, 160), (10, 80)],
+)
 def test_a_jpeg_is_decoded_small_but_never_below_the_size_asked_for(longest, expected):
     data = encode(Image.new("RGB", (640, 480), (200, 90, 30)), "JPEG")
     picture = read_image(data, longest_side=longest)

@@ -125,7 +125,9 @@ def test_two_files_with_one_stem_are_reported(folder, caplog):
     assert "1 keys stand for more than one file" in caplog.text
 
 
-@pytest.mark.parametrize(("name", "key"), [("12@N00_1_2.m.mp4", "12@N00_1_2.m"), ("bare.", "bare"), ("no_dot", "no_dot")])
+@pytest.mark.parametrize(
+    ("name", "key"), [("12@N00_1_2.m.mp4", "12@N00_1_2.m"), ("bare.", "bare"), ("no_dot", "no_dot")]
+)
 def test_the_key_is_the_name_without_its_last_extension(tmp_path, name, key):
     (tmp_path / name).write_bytes(b"x")
     assert open_store(tmp_path).keys() == [key]
@@ -156,7 +158,11 @@ def test_a_key_longer_than_lmdb_allows_is_simply_missing(stores):
 
 @pytest.mark.parametrize(
     ("location", "kind", "message"),
-    [("gone", "auto", "nothing is there"), ("file.txt", "auto", "no store"), ("", "ftp", "store kind is 'ftp'; allowed are auto, ")],
+    [
+        ("gone", "auto", "nothing is there"),
+        ("file.txt", "auto", "no store"),
+        ("", "ftp", "store kind is 'ftp'; allowed are auto, "),
+    ],
 )
 def test_a_wrong_location_is_named(tmp_path, location, kind, message):
     (tmp_path / "file.txt").write_text("x")

@@ -176,7 +176,9 @@ def _image_rows(cache: Path, rounds: int) -> list[Row]:
 def _transfer_row() -> Row:
     shape = (2, 4, 1, 3, 448, 448)
     ours, peer = torch.empty(shape, dtype=torch.uint8).nbytes, torch.empty(shape, dtype=torch.float32).nbytes
-    return Row("bytes from worker to device, 2 videos x 4 frames", "float32", peer / 1e6, ours / 1e6, peer / ours, 4.0, "MB")
+    return Row(
+        "bytes from worker to device, 2 videos x 4 frames", "float32", peer / 1e6, ours / 1e6, peer / ours, 4.0, "MB"
+    )
 
 
 def _memory_over_reads(cache: Path, num_reads: int) -> dict[int, float]:

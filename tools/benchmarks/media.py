@@ -23,7 +23,9 @@ def make_video(path: Path, seconds: float, width: int, height: int, gop: int, fp
     scene, sprite = _texture(height * 2, width * 2), _texture(height // 3, width // 3, seed=1)
     part = path.with_suffix(".part.mp4")
     with av.open(str(part), "w", format="mp4") as output:
-        stream = output.add_stream("libx264", rate=fps, options={"preset": "veryfast", "crf": "23", "sc_threshold": "0"})
+        stream = output.add_stream(
+            "libx264", rate=fps, options={"preset": "veryfast", "crf": "23", "sc_threshold": "0"}
+        )
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.gop_size = gop
         for number in range(int(seconds * fps)):
