@@ -37,7 +37,7 @@ def write_contact_sheet(path: Path, totals: dict[str, Any], findings: Sequence[A
         f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>",
         f"<h1>{_text(totals['store'])}</h1>",
         f"<p>{totals['num_media']} media, {totals['num_bad']} bad, {totals['hours']:.2f} hours, ",
-        f"{totals['num_bytes'] / 2**20:.1f} MiB. Thumbnails: first, random, last frame; {len(shown)} of {len(good)}.</p>",
+        f"{totals['num_bytes'] / 2**20:.1f} MiB. Shown: first, random, last frame; {len(shown)} of {len(good)}.</p>",
         f"<table>{reasons}</table>" if reasons else "",
         "<h2>Bad</h2><div class=media>" if bad else "",
         *(_bad_figure(finding) for finding in bad),
