@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Install MMF on today's Python, beside the libraries that are there.
+
+PyPI's only usable file of MMF 1.0.0rc10 is a wheel tagged for CPython 3.8, although it holds pure Python but for one
+optional extension; its source archive lacks every YAML file. So the wheel is downloaded, its tag rewritten, and
+installed without its pins (torch 1.5, transformers 2.3). With --source, MMF's main branch is installed from a directory
+or a git URL instead. Running it again is safe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+RELEASE = "1.0.0rc10"
+#: What MMF imports at start beside what clipbert_mmf needs anyway.
+NEEDS = ["requests", "scikit-learn", "nltk", "editdistance", "GitPython", "termcolor", "packaging", "tensorboard",
+         "psutil", "matplotlib", "ftfy"]
+#: The extension modules of the cp38 wheel cannot be loaded by another Python; MMF runs without them.
+USELESS_SUFFIX = ".so"
+
+
+def pip(*arguments: str) -> None:
+    """Run this interpreter's pip; its failure ends the program with its exit code."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    code = subprocess.run(command).returncode
+    if code:
+        sys.exit(f"install_mmf: '{' '.join(command)}' failed with exit code {code}; see above")
+
+
+def retag(wheel: Path) -> Path:
+    """Write a copy of the wheel that any Python 3 accepts.
+
+    Args:
+        wheel: the downloaded file.
+    Returns:
+        The new wheel, in the same directory.
+    """
+    retagged = wheel.with_name(f"mmf-{RELEASE}-py3-none-any.whl")
+    records: list[str] = []
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(retagged, "w", zipfile.ZIP_DEFLATED) as new:
+        for entry in old.infolist():
+            name, data = entry.filename, old.read(entry)
+            if name.endswith(USELESS_SUFFIX) or name.endswith(".dist-info/RECORD") or name.endswith("/"):
+                continue
+            if name.endswith(".dist-info/WHEEL"):
+                lines = [line for line in data.decode().splitlines() if not line.startswith(("Tag:", "Root-Is-Purelib:"))]
+                data = ("\n".join([*lines, "Root-Is-Purelib: true", "Tag: py3-none-any"]) + "\n").encode()
+            new.writestr(entry, data)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            records.append(f"{name},sha256={digest},{len(data)}")
+        record = f"mmf-{RELEASE}.dist-info/RECORD"
+        new.writestr(record, "\n".join([*records, f"{record},,"]) + "\n")
+    return retagged
+
+
+def install_release() -> str:
+    """Install the PyPI release; return what was done."""
+    with tempfile.TemporaryDirectory() as directory:
+        pip("download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version", "3.8", "--abi", "cp38",
+            "--implementation", "cp", "--platform", "manylinux1_x86_64", "--dest", directory, f"mmf=={RELEASE}")
+        (wheel,) = Path(directory).glob("mmf-*.whl")
+        pip("install", "--quiet", "--no-deps", "--force-reinstall", str(retag(wheel)))
+    return f"MMF {RELEASE} from PyPI, its wheel retagged for every Python 3"
+
+
+def install_source(source: str) -> str:
+    """Install MMF's main branch from a directory, a bare repository or a git URL; return what was done."""
+    path = Path(source).expanduser()
+    if (path / "setup.py").is_file():
+        pip("install", "--quiet", "--no-deps", "--force-reinstall", str(path.resolve()))
+        return f"MMF from the directory {path}"
+    with tempfile.TemporaryDirectory() as directory:
+        url = str(path.resolve()) if path.exists() else source.removeprefix("git+")
+        clone = ["git", "clone", "--quiet", "--depth", "1", f"file://{url}" if path.exists() else url, directory]
+        if subprocess.run(clone).returncode:
+            sys.exit(f"install_mmf: cannot clone '{source}'; give a directory with MMF's setup.py or a git URL")
+        if not (Path(directory) / "mmf").is_dir():
+            sys.exit(f"install_mmf: '{source}' holds no 'mmf' package; is it MMF's repository?")
+        pip("install", "--quiet", "--no-deps", "--force-reinstall", directory)
+    return f"MMF from {source}"
+
+
+def check() -> str:
+    """Import MMF in a new process and describe it; ends the program where that fails."""
+    program = (
+        "import clipbert_mmf.host.hook as hook; hook.install(); import mmf, pathlib;"
+        "root = pathlib.Path(mmf.__file__).parent; from clipbert_mmf.host.flavour import mmf_flavour;"
+        "print(f'mmf {mmf.__version__} ({mmf_flavour()}) in {root}, {len(list(root.rglob(\"*.yaml\")))} YAML files')"
+    )
+    root = str(Path(__file__).resolve().parent.parent)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root)
+    if result.returncode:
+        sys.exit(f"install_mmf: MMF is installed but does not import:\n{result.stderr}")
+    return result.stdout.strip().splitlines()[-1]
+
+
+def main() -> None:
+    """Parse the arguments and install."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", help="directory or git URL of MMF's main branch; default: the PyPI release")
+    arguments = parser.parse_args()
+    pip("install", "--quiet", *NEEDS)
+    done = install_source(arguments.source) if arguments.source else install_release()
+    print(f"Installed {done}\nChecked: {check()}")
+
+
+if __name__ == "__main__":
+    main()
