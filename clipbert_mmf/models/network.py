@@ -1,0 +1,112 @@
+"""ClipBERT as plain PyTorch: received parts, one data flow, no configuration."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from clipbert_mmf.modules.cross_encoder import CrossEncoder
+from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
+from clipbert_mmf.modules.grid_backbone import GridBackbone, GridEncoder
+from clipbert_mmf.scoring.clips import fold_clips
+from clipbert_mmf.scoring.objectives import count_words
+from clipbert_mmf.shapes import IGNORED_TOKEN
+
+
+class ClipBertNetwork(nn.Module):
+    """Frames and texts to folded scores.
+
+    Args:
+        backbone, grid_encoder, temporal_fusion, visual_embedding, text_embedding, encoder, head: the parts.
+        fold: how clips become one row, a key of ``FOLDS``.
+        group_options: whether the scores of a video's N texts are one row (multiple choice).
+        pairs_per_chunk: (pair, clip) combinations that go through the cross-encoder at once in evaluation.
+    """
+
+    def __init__(
+        self,
+        backbone: GridBackbone,
+        grid_encoder: GridEncoder,
+        temporal_fusion: nn.Module,
+        visual_embedding: VisualEmbedding,
+        text_embedding: TextEmbedding,
+        encoder: CrossEncoder,
+        head: nn.Module,
+        fold: str = "lse",
+        group_options: bool = False,
+        pairs_per_chunk: int = 64,
+    ):
+        super().__init__()
+        self.backbone = backbone
+        self.grid_encoder = grid_encoder
+        self.temporal_fusion = temporal_fusion
+        self.visual_embedding = visual_embedding
+        self.text_embedding = text_embedding
+        self.encoder = encoder
+        self.head = head
+        self.fold = fold
+        self.group_options = group_options
+        self.pairs_per_chunk = pairs_per_chunk
+
+    def encode_clips(self, frames: Tensor) -> Tensor:
+        """Return ``(B, K, V, D)`` visual embeddings of ``(B, K, T, 3, H, W)`` frames, each frame encoded once."""
+        batch, clips, length = frames.shape[:3]
+        grids = self.grid_encoder(self.backbone(frames.flatten(0, 2)))
+        clip_grids = self.temporal_fusion(grids.unflatten(0, (batch * clips, length)))
+        return self.visual_embedding(clip_grids).unflatten(0, (batch, clips))
+
+    def forward(
+        self,
+        frames: Tensor,
+        input_ids: Tensor,
+        input_mask: Tensor,
+        segment_ids: Tensor,
+        lm_label_ids: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Score every text of a video against it.
+
+        Args:
+            frames: ``(B, K, T, 3, H, W)`` uint8 or float, 0 to 255.
+            input_ids, input_mask, segment_ids: ``(B, N, L)`` int64.
+            lm_label_ids: ``(B, N, L)`` for the pre-training head.
+        Returns:
+            ``scores`` ``(P, A)``, or ``(B, N)`` for multiple choice; with labels also ``mlm_scores`` ``(M, vocab)``,
+            ``mlm_targets`` ``(M,)``, ``mlm_right`` and ``mlm_total`` ``(P,)``.
+        """
+        batch, num_texts = input_ids.shape[:2]
+        visual = self.encode_clips(frames)
+        texts = [x.flatten(0, 1) for x in (input_ids, input_mask, segment_ids)]
+        labels = None if lm_label_ids is None or not self.head.READS_TEXT else lm_label_ids.flatten(0, 1)
+        videos = torch.arange(batch, device=frames.device).repeat_interleave(num_texts)
+        chunk = len(videos) if self.training or labels is not None else max(1, self.pairs_per_chunk // visual.shape[1])
+        outputs = [
+            self._score(visual, videos[i : i + chunk], *(x[i : i + chunk] for x in texts), labels)
+            for i in range(0, len(videos), chunk)
+        ]
+        scores = fold_clips(torch.cat([clip_scores for clip_scores, _ in outputs]), self.fold)
+        result = {"scores": scores.view(batch, num_texts) if self.group_options else scores}
+        if labels is not None:
+            result.update(outputs[0][1])
+        return result
+
+    def _score(self, visual, videos, input_ids, input_mask, segment_ids, labels):
+        # Padding beyond the longest text of the chunk is computed for nobody.
+        length = max(1, int(input_mask.sum(1).max()))
+        clips = visual.shape[1]
+        text = self.text_embedding(input_ids[:, :length], segment_ids[:, :length])
+        rows, pooled = self.encoder(
+            text.repeat_interleave(clips, 0),
+            input_mask[:, :length].repeat_interleave(clips, 0),
+            visual[videos].flatten(0, 1),
+            keep_text=labels is not None,
+        )
+        clip_scores = self.head(pooled).unflatten(0, (len(videos), clips))
+        words = {} if labels is None else self._score_words(rows.unflatten(0, (len(videos), clips)), labels[:, :length])
+        return clip_scores, words
+
+    def _score_words(self, rows: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        # Hidden words are read from the mean over clips; images have one.
+        hidden = labels != IGNORED_TOKEN
+        word_scores = self.head.score_words(rows.mean(1)[hidden])
+        right, total = count_words(word_scores.detach(), labels)
+        return {"mlm_scores": word_scores, "mlm_targets": labels[hidden], "mlm_right": right, "mlm_total": total}

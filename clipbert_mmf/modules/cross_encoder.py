@@ -1,0 +1,78 @@
+"""The transformer over text tokens, then visual tokens (spec section 3); heads read its first rows.
+
+Post-LN BERT layers through ``scaled_dot_product_attention``. The last layer computes only the rows that are read.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward, each followed by LayerNorm of the sum."""
+
+    def __init__(self, hidden_size, num_heads, intermediate_size, dropout=0.1, layer_norm_eps=1e-12):
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+        self.value = nn.Linear(hidden_size, hidden_size)
+        self.attention_output = nn.Linear(hidden_size, hidden_size)
+        self.attention_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.intermediate = nn.Linear(hidden_size, intermediate_size)
+        self.output = nn.Linear(intermediate_size, hidden_size)
+        self.output_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor, allowed: Tensor | None, num_rows: int | None = None) -> Tensor:
+        """Return the first ``num_rows`` rows (all by default) of ``(P, S, D)``; ``allowed`` is (P, 1, 1, S) bool."""
+        rows = hidden if num_rows is None else hidden[:, :num_rows]
+        attended = F.scaled_dot_product_attention(
+            self._split(self.query(rows)), self._split(self.key(hidden)), self._split(self.value(hidden)),
+            attn_mask=allowed, dropout_p=self.dropout.p if self.training else 0.0,
+        )
+        attended = self.attention_output(attended.transpose(1, 2).flatten(2))
+        rows = self.attention_norm(rows + self.dropout(attended))
+        fed = self.output(F.gelu(self.intermediate(rows)))
+        return self.output_norm(rows + self.dropout(fed))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+class CrossEncoder(nn.Module):
+    """A stack of layers and BERT's pooler.
+
+    Raises:
+        ValueError: if ``hidden_size`` is not a multiple of ``num_heads``.
+    """
+
+    def __init__(self, hidden_size, num_layers, num_heads, intermediate_size, dropout=0.1, layer_norm_eps=1e-12):
+        super().__init__()
+        if hidden_size % num_heads:
+            raise ValueError(f"transformer.hidden_size {hidden_size} is not a multiple of num_heads {num_heads}")
+        self.layers = nn.ModuleList(
+            EncoderLayer(hidden_size, num_heads, intermediate_size, dropout, layer_norm_eps) for _ in range(num_layers)
+        )
+        self.pooler = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, text: Tensor, text_mask: Tensor, visual: Tensor, keep_text: bool = False) -> tuple[Tensor, Tensor]:
+        """Encode pairs; visual tokens are never masked.
+
+        Args:
+            text: ``(P, L, D)``.
+            text_mask: ``(P, L)``, 1 on tokens.
+            visual: ``(P, V, D)``.
+            keep_text: whether the last layer computes all text rows, or only ``[CLS]``.
+        Returns:
+            ``(P, L or 1, D)`` rows of the last layer and ``(P, D)`` pooled.
+        """
+        hidden = torch.cat([text, visual], 1)
+        seen = torch.ones(visual.shape[:2], dtype=torch.bool, device=text.device)
+        allowed = torch.cat([text_mask.bool(), seen], 1)[:, None, None]
+        for layer in self.layers[:-1]:
+            hidden = layer(hidden, allowed)
+        rows = self.layers[-1](hidden, allowed, text.shape[1] if keep_text else 1)
+        return rows, torch.tanh(self.pooler(rows[:, 0]))

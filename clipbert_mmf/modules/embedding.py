@@ -1,0 +1,70 @@
+"""Grids and word pieces to vectors the cross-encoder reads (spec section 3). After temporal fusion."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class VisualEmbedding(nn.Module):
+    """Adds row, column and type embeddings to a grid and flattens it row by row.
+
+    Args:
+        hidden_size: D.
+        max_rows, max_columns: largest grid.
+        dropout: probability.
+        layer_norm_eps: of the LayerNorm.
+        num_sampled: positions kept at random while training (pixel random sampling of pre-training); 0 keeps all.
+    """
+
+    def __init__(self, hidden_size, max_rows=100, max_columns=100, dropout=0.1, layer_norm_eps=1e-12, num_sampled=0):
+        super().__init__()
+        self.rows = nn.Embedding(max_rows, hidden_size)
+        self.columns = nn.Embedding(max_columns, hidden_size)
+        self.type = nn.Embedding(1, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.dropout = nn.Dropout(dropout)
+        self.num_sampled = num_sampled
+
+    def forward(self, grids: Tensor) -> Tensor:
+        """Return ``(clips, V, D)`` of ``(clips, D, h, w)``.
+
+        Raises:
+            ValueError: if the grid is larger than the tables.
+        """
+        height, width = grids.shape[-2:]
+        if height > self.rows.num_embeddings or width > self.columns.num_embeddings:
+            raise ValueError(
+                f"a grid of {height}x{width} exceeds the {self.rows.num_embeddings} row and "
+                f"{self.columns.num_embeddings} column embeddings; use a smaller image_size"
+            )
+        place = self.rows.weight[:height, None] + self.columns.weight[None, :width] + self.type.weight[0]
+        tokens = (grids.permute(0, 2, 3, 1) + place).flatten(1, 2)
+        if self.training and 0 < self.num_sampled < tokens.shape[1]:
+            kept = torch.randperm(tokens.shape[1], device=tokens.device)[: self.num_sampled].sort().values
+            tokens = tokens[:, kept]
+        return self.dropout(self.norm(tokens))
+
+
+class TextEmbedding(nn.Module):
+    """BERT's: word + position + type, LayerNorm, dropout."""
+
+    def __init__(self, vocab_size, hidden_size, max_positions=512, num_types=2, dropout=0.1, layer_norm_eps=1e-12):
+        super().__init__()
+        self.words = nn.Embedding(vocab_size, hidden_size, padding_idx=0)
+        self.positions = nn.Embedding(max_positions, hidden_size)
+        self.types = nn.Embedding(num_types, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, input_ids: Tensor, segment_ids: Tensor) -> Tensor:
+        """Return ``(P, L, D)`` of ``(P, L)`` int64 ids.
+
+        Raises:
+            ValueError: if the text is longer than the position table.
+        """
+        length = input_ids.shape[1]
+        if length > self.positions.num_embeddings:
+            raise ValueError(f"a text of {length} tokens exceeds the {self.positions.num_embeddings} positions")
+        embedded = self.words(input_ids) + self.positions.weight[:length] + self.types(segment_ids)
+        return self.dropout(self.norm(embedded))

@@ -1,0 +1,1 @@
+"""What the optimizer steps over, and how far."""

@@ -1,0 +1,1 @@
+"""What scores mean: folding clips, losses, ranks and accuracies, on plain tensors."""

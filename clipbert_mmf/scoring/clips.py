@@ -1,0 +1,36 @@
+"""Scores of a video's clips to one row (paper section 3, equations 4 to 6). After the heads, before losses and metrics."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import torch
+from torch import Tensor
+
+#: Name -> fold over dimension 1.
+FOLDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda clip_logits: clip_logits.mean(1),
+    "max": lambda clip_logits: clip_logits.amax(1),
+    "lse": lambda clip_logits: torch.logsumexp(clip_logits, 1),
+}
+
+
+def fold_clips(clip_logits: Tensor, how: str) -> Tensor:
+    """Fold the scores of a video's K clips into one score row per pair.
+
+    ``lse`` is a soft maximum: a clip that is sure can outvote clips that saw nothing. Cross-entropy on its result
+    is the paper's multi-clip loss (eq. 6), so training and inference share this function.
+
+    Args:
+        clip_logits: ``(P, K, A)`` float, before any softmax.
+        how: a key of ``FOLDS``.
+    Returns:
+        ``(P, A)``, same dtype and device.
+    Raises:
+        ValueError: if ``clip_logits`` is not 3-D or ``how`` is unknown.
+    """
+    if clip_logits.dim() != 3:
+        raise ValueError(f"clip_logits have shape {tuple(clip_logits.shape)}; expected (pairs, clips, answers)")
+    if how not in FOLDS:
+        raise ValueError(f"fold is '{how}'; allowed are {sorted(FOLDS)}")
+    return FOLDS[how](clip_logits)

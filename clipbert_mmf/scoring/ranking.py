@@ -1,0 +1,77 @@
+"""Ranks of right answers in a score matrix, and what is reported of them (spec section 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+RECALL_DEPTHS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class RankSummary:
+    """Retrieval in one direction.
+
+    Attributes:
+        recall: share of queries, 0 to 1, whose first right answer is within the depth.
+        median_rank, mean_rank: 1-based.
+        num_ties: queries for which a wrong answer scored exactly as the best right one.
+    """
+
+    recall: dict[int, float]
+    median_rank: float
+    mean_rank: float
+    num_ties: int
+
+
+def rank_first_match(scores: Tensor, matches: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each query's rank of its best right answer, ties broken against us.
+
+    Args:
+        scores: ``(queries, candidates)``; minus infinity for a candidate that could not be read.
+        matches: ``(queries, candidates)`` bool.
+    Returns:
+        ``(queries,)`` int64 ranks from 1, and ``(queries,)`` bool: a wrong candidate scored the same.
+    Raises:
+        ValueError: if a query has no right answer.
+    """
+    if not bool(matches.any(1).all()):
+        raise ValueError(f"queries {torch.nonzero(~matches.any(1)).flatten()[:5].tolist()} have no right answer")
+    best = scores.masked_fill(~matches, -torch.inf).amax(1, keepdim=True)
+    wrong = ~matches
+    above = ((scores > best) & wrong).sum(1)
+    tied = ((scores == best) & wrong).sum(1)
+    return above + tied + 1, tied > 0
+
+
+def summarize_ranks(ranks: Tensor, tied: Tensor) -> RankSummary:
+    """Return recall, median and mean of 1-based ranks; the median of an even number is the mean of the middle two."""
+    ranks = ranks.double()
+    return RankSummary(
+        recall={depth: float((ranks <= depth).double().mean()) for depth in RECALL_DEPTHS},
+        median_rank=float(torch.quantile(ranks, 0.5)),
+        mean_rank=float(ranks.mean()),
+        num_ties=int(tied.sum()),
+    )
+
+
+def summarize_retrieval(scores: Tensor, matches: Tensor, readable: Tensor) -> tuple[RankSummary, RankSummary]:
+    """Summarise text-to-video and video-to-text retrieval.
+
+    An unreadable video is a miss both ways: its texts find everything else first, and it finds none of its texts.
+
+    Args:
+        scores: ``(videos, texts)``.
+        matches: ``(videos, texts)`` bool.
+        readable: ``(videos,)`` bool.
+    """
+    scores = scores.double().masked_fill(~readable[:, None], -torch.inf)
+    # Videos or texts without a partner are candidates only.
+    texts = matches.any(0)
+    videos = matches.any(1)
+    return (
+        summarize_ranks(*rank_first_match(scores.T[texts], matches.T[texts])),
+        summarize_ranks(*rank_first_match(scores[videos], matches[videos])),
+    )
