@@ -21,7 +21,7 @@ class VisualEmbedding(nn.Module):
         super().__init__()
         self.rows = nn.Embedding(max_rows, hidden_size)
         self.columns = nn.Embedding(max_columns, hidden_size)
-        self.type = nn.Embedding(1, hidden_size)
+        self.token_type = nn.Embedding(1, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.dropout = nn.Dropout(dropout)
         self.num_sampled = num_sampled
@@ -38,7 +38,7 @@ class VisualEmbedding(nn.Module):
                 f"a grid of {height}x{width} exceeds the {self.rows.num_embeddings} row and "
                 f"{self.columns.num_embeddings} column embeddings; use a smaller image_size"
             )
-        place = self.rows.weight[:height, None] + self.columns.weight[None, :width] + self.type.weight[0]
+        place = self.rows.weight[:height, None] + self.columns.weight[None, :width] + self.token_type.weight[0]
         tokens = (grids.permute(0, 2, 3, 1) + place).flatten(1, 2)
         if self.training and 0 < self.num_sampled < tokens.shape[1]:
             kept = torch.randperm(tokens.shape[1], device=tokens.device)[: self.num_sampled].sort().values
