@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Iterable
 
 import numpy as np
 from mmf.common.registry import registry
@@ -16,7 +16,7 @@ from mmf.datasets.processors.processors import BaseProcessor
 from torch import Tensor
 
 from clipbert_mmf.processors.config import read_params
-from clipbert_mmf.transforms.frames import resize_and_pad
+from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
 from clipbert_mmf.video.decode import read_frames
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.images import read_image
@@ -86,6 +86,15 @@ class MediaProcessor(BaseProcessor):
         except MediaError as error:
             return MediaResult(None, str(error))
 
+    def count_missing(self, location: str, keys: Iterable[str]) -> int:
+        """Return how many of the keys the store lacks.
+
+        Raises:
+            MediaError: if the store itself cannot be opened.
+        """
+        store = self.open_store(location)
+        return sum(key not in store for key in keys)
+
     def _read(self, store, location, key, rng, window_sec) -> Tensor:
         raise NotImplementedError
 
@@ -145,6 +154,7 @@ class ClipBertVideoProcessor(MediaProcessor):
                 self.clip_len_sec,
                 rng=rng,
                 window_sec=tuple(window) if window else None,
+                fps=info.fps,
             )
 
         return read_frames(
@@ -153,7 +163,7 @@ class ClipBertVideoProcessor(MediaProcessor):
             backend=self.params["backend"],
             key=key,
             store=location,
-            transform=partial(_pad_channels_last, image_size=size),
+            transform=partial(pad_channels_last, image_size=size),
         )
 
 
@@ -168,7 +178,3 @@ class ClipBertImageProcessor(MediaProcessor):
         size = self.params["image_size"]
         image = read_image(store.read(key), key=key, store=location, longest_side=size)
         return resize_and_pad(image, size)[None, None]
-
-
-def _pad_channels_last(frame: Tensor, image_size: int) -> Tensor:
-    return resize_and_pad(frame.permute(2, 0, 1), image_size)

@@ -1,0 +1,66 @@
+"""Renders the world: stills as JPEG, videos as H.264 MP4, some as MPEG-4 AVI or GIF."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from demo_corpus.world import Thing, make_background, paint
+
+#: Extension -> (codec, pixel format, options); GIF is written by Pillow.
+CODECS = {
+    ".mp4": ("libx264", "yuv420p", {"preset": "veryfast", "crf": "20", "g": "24"}),
+    ".avi": ("mpeg4", "yuv420p", {"q": "3"}),
+}
+
+
+def render_still(path: Path, things: list[Thing], seed: list[int]) -> tuple[int, int]:
+    """Write a picture; return its width and height in pixels."""
+    rng = np.random.default_rng(seed)
+    width, height = (int(value) for value in rng.choice([96, 112, 128, 144], 2))
+    image = make_background(rng, width, height)
+    for thing in things:
+        paint(image, thing, tuple(rng.uniform(-0.04, 0.04, 2)), rng.uniform(-0.2, 0.2))
+    image.save(path, quality=92)
+    return width, height
+
+
+def render_frames(first: Thing, second: Thing, seed: list[int]) -> tuple[list[Image.Image], int]:
+    """Return the frames of a video and its frames per second: one thing in its first half, the other in its second."""
+    rng = np.random.default_rng(seed)
+    width, height = (int(value) for value in rng.choice([96, 128, 160, 192], 2))
+    fps = int(rng.choice([8, 10, 12, 15]))
+    count = max(4, int(rng.uniform(2.0, 6.0) * fps))
+    change = count / 2 + rng.uniform(-0.08, 0.08) * count
+    background = make_background(rng, width, height)
+    speed, phase = rng.uniform(2.0, 5.0), rng.uniform(0, 2 * math.pi)
+    frames = []
+    for number in range(count):
+        image = background.copy()
+        time = number / fps
+        # Things sway in their place and turn a little: motion without a caption.
+        sway = (0.04 * math.sin(speed * time + phase), 0.04 * math.cos(speed * time))
+        paint(image, first if number < change else second, sway, 0.3 * math.sin(speed * time))
+        frames.append(image)
+    return frames, fps
+
+
+def write_video(path: Path, frames: list[Image.Image], fps: int) -> None:
+    """Encode frames by the path's extension."""
+    if path.suffix == ".gif":
+        frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0)
+        return
+    codec, pixel_format, options = CODECS[path.suffix]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(fps), options=options)
+        stream.width, stream.height = frames[0].size
+        stream.pix_fmt = pixel_format
+        stream.thread_count = 1
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+        container.mux(stream.encode(None))
