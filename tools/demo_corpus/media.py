@@ -12,6 +12,9 @@ from PIL import Image
 
 from demo_corpus.world import Thing, make_background, paint
 
+#: Width and height of videos in pixels.
+FRAME_SIZES = ((160, 120), (192, 144), (128, 128), (120, 160), (144, 192), (176, 112))
+
 #: Extension -> (codec, pixel format, options); GIF is written by Pillow.
 CODECS = {
     ".mp4": ("libx264", "yuv420p", {"preset": "veryfast", "crf": "20", "g": "24"}),
@@ -22,7 +25,7 @@ CODECS = {
 def render_still(path: Path, things: list[Thing], seed: list[int]) -> tuple[int, int]:
     """Write a picture; return its width and height in pixels."""
     rng = np.random.default_rng(seed)
-    width, height = (int(value) for value in rng.choice([96, 112, 128, 144], 2))
+    width, height = (int(value) for value in rng.choice([104, 112, 128, 144], 2))
     image = make_background(rng, width, height)
     for thing in things:
         paint(image, thing, tuple(rng.uniform(-0.04, 0.04, 2)), rng.uniform(-0.2, 0.2))
@@ -33,7 +36,7 @@ def render_still(path: Path, things: list[Thing], seed: list[int]) -> tuple[int,
 def render_frames(first: Thing, second: Thing, seed: list[int]) -> tuple[list[Image.Image], int]:
     """Return the frames of a video and its frames per second: one thing in its first half, the other in its second."""
     rng = np.random.default_rng(seed)
-    width, height = (int(value) for value in rng.choice([96, 128, 160, 192], 2))
+    width, height = FRAME_SIZES[rng.integers(len(FRAME_SIZES))]
     fps = int(rng.choice([8, 10, 12, 15]))
     count = max(4, int(rng.uniform(2.0, 6.0) * fps))
     change = count / 2 + rng.uniform(-0.08, 0.08) * count

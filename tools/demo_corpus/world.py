@@ -17,7 +17,7 @@ COLOURS = {
     "white": (245, 245, 245), "black": (20, 20, 20), "purple": (150, 50, 190), "orange": (245, 140, 30),
 }
 SHAPES = ("circle", "square", "triangle", "star", "cross")
-SIZES = {"small": 0.15, "large": 0.27}
+SIZES = {"small": 0.17, "large": 0.30}
 PLACES = {
     "on the left": (0.27, 0.5), "on the right": (0.73, 0.5), "at the top": (0.5, 0.27), "at the bottom": (0.5, 0.73),
     "in the middle": (0.5, 0.5),
