@@ -1,0 +1,106 @@
+"""The whole network at tiny size, by its properties."""
+
+import pytest
+import torch
+
+from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.modules.cross_encoder import CrossEncoder
+from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
+from clipbert_mmf.modules.grid_backbone import GridBackbone, GridEncoder
+from clipbert_mmf.modules.heads import PairHead, PretrainHead
+from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
+
+
+def make_network(head="match", fusion="mean", fold="lse", pairs_per_chunk=64, seed=0):
+    torch.manual_seed(seed)
+    backbone = GridBackbone("resnet18", norm="group", width=8, out_stage="res4", freeze_at=0)
+    text = TextEmbedding(60, 16, 30, dropout=0.0)
+    heads = {"match": lambda: PairHead(16, 2), "choose": lambda: PairHead(16, 1), "classify": lambda: PairHead(16, 7),
+             "pretrain": lambda: PretrainHead(16, text.words)}
+    return ClipBertNetwork(
+        backbone, GridEncoder(backbone.out_channels, 16), TEMPORAL_FUSIONS[fusion](16),
+        VisualEmbedding(16, 10, 10, dropout=0.0), text, CrossEncoder(16, 2, 4, 32, dropout=0.0), heads[head](),
+        fold=fold, group_options=head == "choose", pairs_per_chunk=pairs_per_chunk,
+    )
+
+
+def make_batch(batch=2, texts=3, clips=2, frames=2, length=9):
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (batch, clips, frames, 3, 64, 64), generator=generator, dtype=torch.uint8)
+    ids = torch.randint(5, 60, (batch, texts, length), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[:, 1:, 6:] = 0
+    return pixels, ids, mask, torch.zeros_like(ids)
+
+
+@pytest.mark.parametrize("head, shape", [("match", (6, 2)), ("classify", (6, 7)), ("choose", (2, 3))])
+def test_scores_have_the_shape_of_the_head(head, shape):
+    assert make_network(head)(*make_batch())["scores"].shape == shape
+
+
+@pytest.mark.parametrize("head", ["match", "classify", "choose", "pretrain"])
+def test_the_gradient_reaches_every_parameter(head):
+    network, batch = make_network(head).train(), make_batch()
+    labels = torch.full_like(batch[1], -100)
+    labels[..., 2] = batch[1][..., 2]
+    output = network(*batch, labels if head == "pretrain" else None)
+    loss = output["scores"].square().sum() + (output["mlm_scores"].square().sum() if head == "pretrain" else 0)
+    loss.backward()
+    assert [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+def test_chunks_of_pairs_change_nothing():
+    whole = make_network(pairs_per_chunk=1000).eval()
+    parts = make_network(pairs_per_chunk=2).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(parts(*make_batch())["scores"], whole(*make_batch())["scores"])
+
+
+def test_each_pair_is_scored_as_if_it_were_alone():
+    network, (frames, ids, mask, segments) = make_network().eval(), make_batch()
+    with torch.no_grad():
+        together = network(frames, ids, mask, segments)["scores"].view(2, 3, 2)
+        alone = network(frames[1:], ids[1:, 2:], mask[1:, 2:], segments[1:, 2:])["scores"]
+    torch.testing.assert_close(together[1, 2:], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_clip_order_does_not_matter_but_clips_do():
+    network, (frames, *texts) = make_network().eval(), make_batch()
+    with torch.no_grad():
+        scores = network(frames, *texts)["scores"]
+        torch.testing.assert_close(network(frames.flip(1), *texts)["scores"], scores, rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(network(frames[:, :1], *texts)["scores"], scores)
+
+
+def test_inputs_are_not_changed_and_evaluation_repeats():
+    network, batch = make_network().eval(), make_batch()
+    copies = [value.clone() for value in batch]
+    with torch.no_grad():
+        assert torch.equal(network(*batch)["scores"], network(*batch)["scores"])
+    assert all(torch.equal(a, b) for a, b in zip(batch, copies))
+
+
+def test_hidden_words_are_scored_where_they_are():
+    network, batch = make_network("pretrain").eval(), make_batch(clips=1)
+    labels = torch.full_like(batch[1], -100)
+    labels[0, 1, 3], labels[1, 2, 1], labels[1, 2, 4] = 7, 8, 9
+    output = network(*batch, labels)
+    assert output["mlm_scores"].shape == (3, 60)
+    assert output["mlm_targets"].tolist() == [7, 8, 9]
+    assert output["mlm_total"].tolist() == [0, 1, 0, 0, 0, 2]
+
+
+def test_bf16_agrees_with_fp32():
+    network, batch = make_network().eval(), make_batch()
+    with torch.no_grad():
+        full = network(*batch)["scores"]
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network(*batch)["scores"]
+    torch.testing.assert_close(half.float(), full, rtol=5e-2, atol=5e-2)
+
+
+def test_state_dict_round_trip():
+    first, second = make_network(seed=0).eval(), make_network(seed=1).eval()
+    second.load_state_dict(first.state_dict())
+    with torch.no_grad():
+        assert torch.equal(first(*make_batch())["scores"], second(*make_batch())["scores"])
