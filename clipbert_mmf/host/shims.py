@@ -15,6 +15,7 @@ import os
 from types import ModuleType
 from typing import Any, Callable
 
+from clipbert_mmf.host.distributed_shims import DISTRIBUTED_SHIMS
 from clipbert_mmf.host.standins import Standin
 
 
@@ -45,7 +46,14 @@ def accept_missing_options(module: ModuleType) -> None:
 
 
 def accept_missing_learning_rate(module: ModuleType) -> None:
-    """both, omegaconf >= 2.1: ``config.learning_rate`` is read although no default has it. Goes with the above."""
+    """release, omegaconf >= 2.1: ``config.learning_rate`` is read although no default has it. Goes with release.
+
+    Main asks whether the key is there; giving it None would make that the optimizer's learning rate.
+    """
+    from clipbert_mmf.host.flavour import mmf_flavour
+
+    if mmf_flavour() != "release":
+        return
     update = module.Configuration._update_specific
 
     @functools.wraps(update)
@@ -264,6 +272,7 @@ def import_from_any_directory(module: ModuleType) -> None:
 SHIMS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
     "mmf.utils.patch": (skip_importing_all_transformers,),
     "mmf.utils.env": (import_from_any_directory,),
+    "mmf.utils.distributed": DISTRIBUTED_SHIMS,
     "mmf.utils.general": (find_our_configs,),
     "mmf.utils.configuration": (
         accept_missing_options,

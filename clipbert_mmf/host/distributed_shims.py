@@ -1,0 +1,103 @@
+"""Lets MMF run as several processes on a CPU, and as one process per GPU under torchrun. Applied like ``shims``.
+
+MMF's ``mmf_cli.run`` starts and numbers the processes; ``mmf.utils.distributed`` joins them. Both take it for granted
+that several processes means NCCL, and that a process which torchrun started sees one GPU.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from types import ModuleType
+
+from clipbert_mmf.host.standins import Standin
+
+logger = logging.getLogger(__name__)
+
+#: Module of MMF's command line; it is imported before any run starts.
+_RUNNER = "mmf_cli.run"
+
+
+def count_processes_without_nccl(module: ModuleType) -> None:
+    """both: without NCCL (a CPU build of torch) every process takes itself for the only one, so all of them write
+    checkpoints and read all of the data. Goes when MMF asks ``torch.distributed`` whether it is initialized.
+    """
+    module.dist = Standin("torch.distributed", "torch.distributed", additions={"is_nccl_available": lambda: True})
+
+
+def join_with_any_backend(module: ModuleType) -> None:
+    """both: joining ends in a CUDA call whatever the backend, and one torchrun process is refused.
+
+    The backend follows the device: gloo on a CPU, ``distributed.backend`` otherwise. Goes when MMF does the like.
+    """
+    join = module.distributed_init
+
+    @functools.wraps(join)
+    def distributed_init(config):
+        if getattr(module, "is_xla", lambda: False)():
+            return join(config)
+        import torch
+
+        if not torch.distributed.is_initialized():
+            on_cpu = not torch.cuda.is_available() or config.training.get("device", "cuda") == "cpu"
+            torch.distributed.init_process_group(
+                backend="gloo" if on_cpu else config.distributed.backend,
+                init_method=config.distributed.init_method,
+                world_size=config.distributed.world_size,
+                rank=config.distributed.rank,
+            )
+            module.suppress_output(torch.distributed.get_rank() == 0)
+        config.distributed.rank = torch.distributed.get_rank()
+        logger.info("process %d of %d joined", config.distributed.rank, torch.distributed.get_world_size())
+        return config.distributed.rank
+
+    module.distributed_init = distributed_init
+
+
+def start_with_any_device(module: ModuleType) -> None:
+    """both: under torchrun all processes of a machine use GPU 0, and ``distributed.world_size=2`` without as many GPUs
+    is refused. Goes when MMF reads ``LOCAL_RANK`` and spawns on CPUs.
+    """
+    infer = module.infer_init_method
+
+    @functools.wraps(infer)
+    def infer_init_method(config):
+        infer(config)
+        runner = sys.modules.get(_RUNNER)
+        if runner is None:
+            return
+        if config.distributed.init_method == "env://":
+            _use_local_rank(runner)
+        elif config.distributed.init_method is None and config.distributed.world_size > 1:
+            _spawn_on_cpu(runner)
+
+    module.infer_init_method = infer_init_method
+
+
+def _use_local_rank(runner: ModuleType) -> None:
+    main = getattr(runner.distributed_main, "__wrapped__", runner.distributed_main)
+
+    @functools.wraps(main)
+    def distributed_main(device_id, configuration, predict=False):
+        import torch
+
+        local_rank = int(os.environ.get("LOCAL_RANK", device_id))
+        # Where a launcher shows each process one GPU, that one has number 0.
+        return main(local_rank % max(1, torch.cuda.device_count()), configuration, predict)
+
+    runner.distributed_main = distributed_main
+
+
+def _spawn_on_cpu(runner: ModuleType) -> None:
+    """Answer MMF's question how many devices there are with as many processes as anyone may want."""
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    cuda = Standin("torch.cuda", "torch.cuda", additions={"device_count": lambda: os.cpu_count() * 1024})
+    runner.torch = Standin("torch", "torch", additions={"cuda": cuda})
+
+
+DISTRIBUTED_SHIMS = (count_processes_without_nccl, join_with_any_backend, start_with_any_device)

@@ -1,0 +1,39 @@
+"""Randomness as a function of where a run stands: (seed, what, update or epoch, rank) gives the generators' state.
+
+So a resumed run draws what the uninterrupted one would have drawn, with nothing to store, whatever evaluation or
+checkpointing happened in between.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def derive_state(seed: int, *parts: int | str) -> np.ndarray:
+    """Return four 32-bit words that depend on the seed and every part."""
+    words = [part if isinstance(part, int) else zlib.crc32(part.encode()) for part in parts]
+    return np.random.SeedSequence([seed & 0xFFFFFFFF, *words]).generate_state(4)
+
+
+def seed_all(seed: int, *parts: int | str) -> None:
+    """Put torch (CPU and CUDA), numpy and python into the state that ``derive_state`` names."""
+    state = derive_state(seed, *parts)
+    torch.manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
+    np.random.seed(state)
+    random.seed(state.tobytes())
+
+
+@contextmanager
+def numpy_seeded(seed: int, *parts: int | str):
+    """Seed numpy's global generator for a while: MMF's iteration strategies draw from it."""
+    saved = np.random.get_state()
+    np.random.seed(derive_state(seed, *parts))
+    try:
+        yield
+    finally:
+        np.random.set_state(saved)

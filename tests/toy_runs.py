@@ -1,0 +1,62 @@
+"""Runs the toy plugin through MMF's command line, in this process or in processes of its own, and reads what it wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+PLUGIN = Path(__file__).resolve().parent / "toy_plugin"
+ROOT = PLUGIN.parent.parent
+
+
+def toy_options(save_dir: Path, *options: str) -> list[str]:
+    """Return the command line of a toy run."""
+    return [
+        f"config={PLUGIN / 'configs' / 'run.yaml'}", "model=toy_mlp", "dataset=toy_points", f"env.user_dir={PLUGIN}",
+        f"env.save_dir={save_dir}", *options,
+    ]
+
+
+def run_here(save_dir: Path, *options: str, predict: bool = False) -> list[dict]:
+    """Run in this process and return the records of ``metrics.jsonl``."""
+    import mmf  # noqa: F401  registers the plugin
+    from mmf_cli.run import run
+
+    run(toy_options(save_dir, *options), predict=predict)
+    return read_records(save_dir)
+
+
+def start(save_dir: Path, *options: str, rank: int = 0, world_size: int = 1, port: int = 0, **env: str):
+    """Start a process of its own, as one of ``world_size``."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "MMF_USER_DIR": str(PLUGIN), **env}
+    if world_size > 1:
+        environment.update(
+            MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(world_size), RANK=str(rank),
+            LOCAL_RANK=str(rank),
+        )
+    code = "import clipbert_mmf, mmf\nfrom mmf_cli.run import run\nrun()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *toy_options(save_dir, *options)], env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )
+
+
+def free_port() -> int:
+    """Return a port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def read_records(save_dir: Path) -> list[dict]:
+    """Return the records of ``metrics.jsonl``."""
+    return [json.loads(line) for line in (Path(save_dir) / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses_by_update(records: list[dict]) -> dict[int, float]:
+    """Return the total training loss of every logged update."""
+    return {r["update"]: r["losses"]["train/total_loss"] for r in records if r["split"] == "train"}
