@@ -12,6 +12,7 @@ export OMP_NUM_THREADS=$threads TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 [ -f $data/corpus.json ] || step "Making the demo corpus in $data" python tools/make_demo_corpus.py --out $data
 rm -rf $save
 mkdir -p $save
+begin=$SECONDS
 
 step "Pre-training on captioned images (MLM + ITM)" \
   mmf_run config=projects/clipbert/configs/coco_captions_pretraining/demo.yaml \
@@ -20,6 +21,7 @@ step "Pre-training on captioned images (MLM + ITM)" \
 step "Fine-tuning text-to-video retrieval from that checkpoint, then testing on held-out videos" \
   mmf_run config=projects/clipbert/configs/msrvtt_retrieval/demo.yaml \
   model=clipbert dataset=msrvtt_retrieval run_type=train_val_test env.save_dir=$save/retrieval \
-  model_config.clipbert.weights.clipbert=$save/pretrain/current.ckpt
+  model_config.clipbert.weights.clipbert=$save/pretrain/clipbert_final.pth
 
-python tools/quickstart_table.py --run $save/retrieval --dataset msrvtt_retrieval --out $save/results.json
+python tools/quickstart_table.py --run $save/retrieval --dataset msrvtt_retrieval \
+  --seconds $((SECONDS - begin)) --out $save/results.json

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Print one table of a retrieval run's final test and write it as JSON. Reads what the run wrote."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+ROWS = (
+    ("R@1", "r1", "share"), ("R@5", "r5", "share"), ("R@10", "r10", "share"),
+    ("median rank", "median_rank", "rank"), ("mean rank", "mean_rank", "rank"),
+)
+
+
+def read_final_metrics(run: Path, dataset: str, split: str) -> dict[str, float]:
+    """Return the last metrics of a split, from the run's log.
+
+    Raises:
+        SystemExit: if the run has not finished its test.
+    """
+    log = run / "train.log"
+    pattern = re.compile(rf"{split}/{dataset}/clipbert_(\w+): (-?[\d.]+)")
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    for line in reversed(lines):
+        found = dict(pattern.findall(line))
+        if found:
+            return {name: float(value) for name, value in found.items()}
+    sys.exit(f"{log} has no metrics of '{split}' of {dataset}; did the run finish?")
+
+
+def chance(num_items: int) -> dict[str, float]:
+    """Return what guessing gives with one right answer among ``num_items``."""
+    values = {f"r{depth}": min(1.0, depth / num_items) for depth in (1, 5, 10)}
+    return {**values, "median_rank": (num_items + 1) / 2, "mean_rank": (num_items + 1) / 2}
+
+
+def main() -> None:
+    """Parse the arguments, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="env.save_dir of the run")
+    parser.add_argument("--dataset", default="msrvtt_retrieval")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--seconds", type=float, help="how long training took")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    arguments = parser.parse_args()
+    metrics = read_final_metrics(arguments.run, arguments.dataset, arguments.split)
+    num_items = int(metrics["num_items"])
+    guess = chance(num_items)
+    print(f"{'':<14}{'text to video':>16}{'video to text':>16}{'chance':>10}")
+    for title, name, kind in ROWS:
+        values = [metrics[f"t2v_{name}"], metrics[f"v2t_{name}"], guess[name]]
+        shown = [f"{100 * value:.1f} %" if kind == "share" else f"{value:.1f}" for value in values]
+        print(f"{title:<14}{shown[0]:>16}{shown[1]:>16}{shown[2]:>10}")
+    print(f"{num_items} videos, {num_items**2} pairs, {int(metrics['num_unreadable'])} unreadable"
+          + (f", {arguments.seconds:.0f} s of training and testing" if arguments.seconds else ""))
+    result = {"dataset": arguments.dataset, "split": arguments.split, "metrics": metrics, "chance": guess,
+              "pairs": num_items**2, "seconds": arguments.seconds}
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
