@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -16,19 +15,18 @@ ROWS = (
 
 
 def read_final_metrics(run: Path, dataset: str, split: str) -> dict[str, float]:
-    """Return the last metrics of a split, from the run's log.
+    """Return the last metrics of a split that the run wrote.
 
     Raises:
         SystemExit: if the run has not finished its test.
     """
-    log = run / "train.log"
-    pattern = re.compile(rf"{split}/{dataset}/clipbert_(\w+): (-?[\d.]+)")
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    path, prefix = run / "metrics.jsonl", f"{split}/{dataset}/clipbert_"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     for line in reversed(lines):
-        found = dict(pattern.findall(line))
-        if found:
-            return {name: float(value) for name, value in found.items()}
-    sys.exit(f"{log} has no metrics of '{split}' of {dataset}; did the run finish?")
+        entry = json.loads(line)
+        if entry.get("split") == split and entry.get("metrics"):
+            return {name.removeprefix(prefix): value for name, value in entry["metrics"].items()}
+    sys.exit(f"{path} has no metrics of '{split}' of {dataset}; did the run finish?")
 
 
 def chance(num_items: int) -> dict[str, float]:
