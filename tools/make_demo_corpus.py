@@ -23,6 +23,7 @@ from demo_corpus.world import Thing, describe_still, describe_video, draw_thing 
 
 #: Every so manieth video has another container than MP4.
 GIF_EVERY, AVI_EVERY = 25, 20
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def plan_videos(seed: int, counts: dict[str, int], captions: int) -> list[dict]:
@@ -114,14 +115,17 @@ def write_coco(out: Path, pool, seed: int, counts: dict[str, int]) -> list[str]:
 
 
 def write_tokenizer(out: Path, captions: list[str]) -> int:
-    """Train a WordPiece vocabulary on the captions and save it as a BERT tokenizer; return its size."""
-    from tokenizers import BertWordPieceTokenizer
+    """Save a BERT tokenizer whose WordPiece vocabulary holds every word and character of the captions; return its size.
+
+    Trainers break ties by hash order; a sorted list is the same in every run.
+    """
     from transformers import BertTokenizerFast
 
     out.mkdir(parents=True, exist_ok=True)
-    trained = BertWordPieceTokenizer()
-    trained.train_from_iterator(captions, vocab_size=400, min_frequency=2, show_progress=False)
-    trained.save_model(str(out))
+    words = {word for caption in captions for word in caption.split()}
+    characters = sorted(set("".join(words)))
+    pieces = [*characters, *(f"##{character}" for character in characters), *sorted(words - set(characters))]
+    (out / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, *pieces]) + "\n", encoding="utf-8")
     tokenizer = BertTokenizerFast(vocab_file=str(out / "vocab.txt"))
     tokenizer.save_pretrained(out)
     return len(tokenizer)

@@ -17,7 +17,7 @@ FRAME_SIZES = ((160, 120), (192, 144), (128, 128), (120, 160), (144, 192), (176,
 
 #: Extension -> (codec, pixel format, options); GIF is written by Pillow.
 CODECS = {
-    ".mp4": ("libx264", "yuv420p", {"preset": "veryfast", "crf": "20", "g": "24"}),
+    ".mp4": ("libx264", "yuv420p", {"preset": "veryfast", "crf": "20", "g": "24", "x264-params": "threads=1:lookahead-threads=1"}),
     ".avi": ("mpeg4", "yuv420p", {"q": "3"}),
 }
 

@@ -1,0 +1,61 @@
+"""The demo corpus at tiny size: deterministic, readable, in its owners' formats."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clipbert_mmf.datasets.annotations import read_annotations, read_keys
+from clipbert_mmf.video.decode import read_frames
+from clipbert_mmf.video.store import open_store
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_demo_corpus.py"
+
+
+def generate(out):
+    subprocess.run(
+        [sys.executable, str(TOOL), "--out", str(out), "--num-train", "10", "--num-test", "3", "--num-images", "10",
+         "--workers", "1"],
+        check=True, capture_output=True, timeout=120,
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return generate(tmp_path_factory.mktemp("corpus"))
+
+
+def test_two_runs_write_the_same_bytes(corpus, tmp_path):
+    again = generate(tmp_path / "again")
+    files = sorted(path.relative_to(corpus) for path in corpus.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
+    different = [str(file) for file in files if (corpus / file).read_bytes() != (again / file).read_bytes()]
+    assert different == []
+
+
+def test_every_video_and_image_can_be_read(corpus):
+    videos = open_store(str(corpus / "msrvtt" / "videos"))
+    assert len(videos) == 10 + 6
+    for key in videos.keys():
+        assert read_frames(videos.read(key), lambda info: [[0.0, info.duration_sec]], key=key).shape[:2] == (1, 2)
+    assert len(open_store(str(corpus / "coco" / "images"))) == 11
+
+
+def test_test_captions_are_in_no_training_video(corpus):
+    train = {r.text for r in read_annotations(corpus / "msrvtt/MSRVTT_data.json", "msrvtt", ["train", "val"])}
+    test = list(read_annotations(corpus / "msrvtt/MSRVTT_JSFUSION_test.csv", "msrvtt"))
+    assert len(test) == 3 and not train & {r.text for r in test}
+    assert not read_keys(corpus / "msrvtt/MSRVTT_train.9k.csv") & {r.media_key for r in test}
+
+
+def test_images_have_captions_and_the_tokenizer_knows_their_words(corpus):
+    from transformers import AutoTokenizer
+
+    records = list(read_annotations(corpus / "coco/captions_train2014.json", "coco_captions"))
+    assert len({r.media_key for r in records}) == 10 and len(records) == 20
+    tokenizer = AutoTokenizer.from_pretrained(str(corpus / "tokenizer"))
+    assert tokenizer.unk_token_id not in tokenizer([r.text for r in records])["input_ids"][0]
+    assert json.loads((corpus / "corpus.json").read_text())["vocabulary"] == len(tokenizer)
