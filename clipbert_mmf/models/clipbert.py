@@ -32,7 +32,7 @@ KEYS: dict[str, set[str] | None] = {
     "temporal_fusion": None,
     "transformer": {
         "hidden_size", "num_layers", "num_heads", "intermediate_size", "vocab_size", "max_positions", "dropout",
-        "layer_norm_eps", "max_rows", "max_columns",
+        "layer_norm_eps", "max_rows", "max_columns", "init_std",
     },
     "head": {"type", "num_answers"},
     "fold": None,
@@ -121,10 +121,11 @@ class ClipBert(BaseModel):
         return PairHead(hidden_size, num_outputs, dropout)
 
     def _initialize(self) -> None:
-        # BERT's: normal with 0.02, zero biases; convolutions keep theirs.
+        # BERT's: normal, zero biases; convolutions keep theirs.
+        std = self.config.transformer.init_std
         for module in self.network.modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
-                nn.init.normal_(module.weight, std=0.02)
+                nn.init.normal_(module.weight, std=std)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
 

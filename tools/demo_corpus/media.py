@@ -12,8 +12,8 @@ from PIL import Image
 
 from demo_corpus.world import Thing, make_background, paint
 
-#: Width and height of videos in pixels.
-FRAME_SIZES = ((160, 120), (192, 144), (128, 128), (120, 160), (144, 192), (176, 112))
+#: Width and height of videos in pixels; whole macroblocks, since what pads others is not the same in every run.
+FRAME_SIZES = ((160, 128), (192, 144), (128, 128), (128, 160), (144, 192), (176, 112))
 
 #: Extension -> (codec, pixel format, options); GIF is written by Pillow.
 CODECS = {
