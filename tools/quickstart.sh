@@ -16,7 +16,7 @@ begin=$SECONDS
 
 step "Pre-training on captioned images (MLM + ITM)" \
   mmf_run config=projects/clipbert/configs/coco_captions_pretraining/demo.yaml \
-  model=clipbert dataset=coco_captions_pretraining run_type=train env.save_dir=$save/pretrain
+  model=clipbert dataset=coco_captions_pretraining run_type=train_val env.save_dir=$save/pretrain
 
 step "Fine-tuning text-to-video retrieval from that checkpoint, then testing on held-out videos" \
   mmf_run config=projects/clipbert/configs/msrvtt_retrieval/demo.yaml \
