@@ -1,66 +1,70 @@
 """Metrics registered with MMF, one key per number: the release drops a metric's parameters.
 
 Each gathers all ranks' items, drops those a sampler repeated to fill a batch, and calls ``scoring``; so one process and
-several give the same numbers. Items that could not be read count as misses or as wrong.
+several give the same numbers. Items that could not be read count as misses or as wrong. Shares (recall, accuracy) are
+0 to 1, ranks start at 1.
 """
 
 from __future__ import annotations
+
+import weakref
 
 import torch
 from mmf.common.registry import registry
 from mmf.modules.metrics import BaseMetric
 from torch import Tensor
 
+from clipbert_mmf.scoring import answers
+from clipbert_mmf.scoring.gathering import first_of_each, gather_rows, index_of_texts
 from clipbert_mmf.scoring.ranking import summarize_retrieval
 from clipbert_mmf.shapes import PADDING_TEXT
 
 
-def gather_rows(rows: Tensor) -> Tensor:
-    """Concatenate a tensor of all ranks along dimension 0, whatever their lengths."""
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
-        return rows
-    gathered: list[Tensor | None] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(gathered, rows.cpu())
-    return torch.cat(gathered).to(rows.device)
+def _version_of(field: Tensor) -> int:
+    return 0 if field.is_inference() else field._version
 
 
-def first_of_each(index: Tensor) -> Tensor:
-    """Return the position of the first occurrence of each index, ascending by index."""
-    order = torch.argsort(index, stable=True)
-    ascending = index[order]
-    is_first = torch.ones_like(ascending, dtype=torch.bool)
-    is_first[1:] = ascending[1:] != ascending[:-1]
-    return order[is_first]
+def _are_same(marks: list, fields: list[Tensor | None]) -> bool:
+    return all(
+        mark is field if mark is None or field is None else mark[0]() is field and mark[1] == _version_of(field)
+        for mark, field in zip(marks, fields)
+    )
 
 
 class ClipBertMetric(BaseMetric):
-    """Shares one summary among the keys that read it, since MMF asks for each number on its own."""
+    """Shares one summary among the keys that read it, since MMF asks for each number on its own.
+
+    A subclass is a family: the fields it reads from the report, and how all its numbers follow from them.
+    """
 
     FIELDS: tuple[str, ...] = ("scores", "targets", "item_index", "readable")
-    _last: tuple[tuple[int, ...], object] | None = None
+    #: Fields that only some tasks have; ``None`` where they are absent.
+    OPTIONAL: tuple[str, ...] = ()
+    _last: tuple[list, object] | None = None
 
     def __init__(self, name: str, *args, **kwargs):
         super().__init__(name)
-        self.required_params = list(self.FIELDS)
+        self.required_params = [*self.FIELDS, *self.OPTIONAL]
 
     def calculate(self, sample_list, model_output, *args, **kwargs):
         """Return the number of this key as a tensor."""
-        return torch.tensor(float(self.pick(self._summary(sample_list))))
+        return torch.tensor(float(self.pick(self.read_summary(sample_list))))
 
     def pick(self, summary) -> float:
         """Return this key's number."""
         raise NotImplementedError
 
     @classmethod
-    def _summary(cls, report):
+    def read_summary(cls, report):
+        """Return the family's numbers of a report, computed when its first key asks."""
         fields = [report[name] for name in cls.FIELDS]
-        # The report of one evaluation is the same tensors for every key; all ranks ask in the same order.
-        mark = tuple(id(field) for field in fields) + tuple(field._version for field in fields)
+        fields += [report[name] if name in report else None for name in cls.OPTIONAL]
         family = cls.family()
-        if family._last is None or family._last[0] != mark:
-            # The tensors are kept with their summary, so that their identities cannot be given to others.
-            family._last = (mark, cls.summarize(*fields), fields)
+        # One evaluation gives every key the same tensors. Weak references neither keep a score matrix alive nor
+        # mistake a new tensor for the old one.
+        if family._last is None or not _are_same(family._last[0], fields):
+            marks = [None if field is None else (weakref.ref(field), _version_of(field)) for field in fields]
+            family._last = (marks, cls.summarize(*fields))
         return family._last[1]
 
     @classmethod
@@ -94,46 +98,86 @@ class RetrievalMetric(ClipBertMetric):
 
 
 class PairMetric(ClipBertMetric):
-    """Right or wrong, pair by pair; texts that only filled a batch do not count, unreadable items count as wrong."""
+    """A score for each pair, averaged; texts that only filled a batch do not count, unreadable items score 0."""
+
+    OPTIONAL = ("text_index",)
 
     @classmethod
     def family(cls):
         return PairMetric
 
     @classmethod
-    def _summary(cls, report):
-        if "text_index" not in report:
-            report["text_index"] = torch.arange(report["targets"].numel(), device=report["targets"].device).view(
-                report["targets"].shape
-            )
-        return super()._summary(report)
+    def score_pairs(cls, scores, targets, readable) -> dict[str, Tensor]:
+        """Return ``(P,)`` scores by name, from ``scores`` (P, A), the targets of the pairs and ``(P,)`` bool."""
+        return {"accuracy": answers.score_classes(scores, targets) * readable}
 
-    FIELDS = ("scores", "targets", "item_index", "readable", "text_index")
+    @classmethod
+    def flatten_targets(cls, targets: Tensor) -> tuple[Tensor, int]:
+        """Return the targets of the P pairs and N; multiple choice has one target per item."""
+        return targets.flatten(), targets.shape[1] if targets.dim() > 1 else 1
 
     @classmethod
     def summarize(cls, scores, targets, item_index, readable, text_index):
-        right = (scores.argmax(-1).view(targets.shape) == targets) & (readable.view(-1, *[1] * (targets.dim() - 1)) == 1)
-        index = gather_rows(text_index).flatten()
-        right, kept = gather_rows(right).flatten(), first_of_each(index)
+        targets, num_texts = cls.flatten_targets(targets)
+        if text_index is None:
+            text_index = index_of_texts(item_index, num_texts)
+        pair_scores = cls.score_pairs(scores.float(), targets, readable.bool().repeat_interleave(num_texts))
+        index = gather_rows(text_index.flatten())
+        kept = first_of_each(index)
         kept = kept[index[kept] != PADDING_TEXT]
         items = first_of_each(gather_rows(item_index))
-        return {"accuracy": float(right[kept].double().mean()), "readable": gather_rows(readable)[items].bool()}
+        summary = {name: float(gather_rows(values)[kept].mean()) for name, values in pair_scores.items()}
+        return {**summary, "num_texts": len(kept), "readable": gather_rows(readable)[items].bool()}
+
+
+class SoftAnswerMetric(PairMetric):
+    """VQA's official score of each answer."""
+
+    @classmethod
+    def family(cls):
+        return SoftAnswerMetric
+
+    @classmethod
+    def score_pairs(cls, scores, targets, readable):
+        return {"accuracy": answers.score_soft_answers(scores, targets) * readable}
+
+    @classmethod
+    def flatten_targets(cls, targets):
+        return targets.flatten(0, 1), targets.shape[1]
+
+
+class CountMetric(PairMetric):
+    """Counts: right after rounding, and the squared error."""
+
+    @classmethod
+    def family(cls):
+        return CountMetric
+
+    @classmethod
+    def score_pairs(cls, scores, targets, readable):
+        return {
+            "accuracy": answers.score_counts(scores, targets) * readable,
+            "squared_error": answers.square_count_errors(scores, targets, readable),
+        }
 
 
 class WordMetric(ClipBertMetric):
     """Hidden words found, over all texts."""
 
-    FIELDS = ("mlm_right", "mlm_total", "item_index", "readable")
+    FIELDS = ("mlm_right", "mlm_total", "item_index")
+    OPTIONAL = ("text_index",)
 
     @classmethod
     def family(cls):
         return WordMetric
 
     @classmethod
-    def summarize(cls, right, total, item_index, readable):
-        items = len(item_index)
-        right, total = right.view(items, -1).sum(1), total.view(items, -1).sum(1)
-        kept = first_of_each(gather_rows(item_index))
+    def summarize(cls, right, total, item_index, text_index):
+        if text_index is None:
+            text_index = index_of_texts(item_index, len(right) // len(item_index))
+        index = gather_rows(text_index.flatten())
+        kept = first_of_each(index)
+        kept = kept[index[kept] != PADDING_TEXT]
         right, total = gather_rows(right)[kept], gather_rows(total)[kept]
         return {"accuracy": float(right.sum()) / max(1, int(total.sum()))}
 
@@ -164,4 +208,8 @@ for _prefix, _family in (("clipbert_", RetrievalMetric), ("clipbert_pair_", Pair
     _register(f"{_prefix}num_unreadable", _family, lambda summary: int((~summary["readable"]).sum()))
 _register("clipbert_accuracy", PairMetric, lambda summary: summary["accuracy"])
 _register("clipbert_itm_accuracy", PairMetric, lambda summary: summary["accuracy"])
+_register("clipbert_pair_num_texts", PairMetric, lambda summary: summary["num_texts"])
+_register("clipbert_vqa_accuracy", SoftAnswerMetric, lambda summary: summary["accuracy"])
+_register("clipbert_count_accuracy", CountMetric, lambda summary: summary["accuracy"])
+_register("clipbert_count_mse", CountMetric, lambda summary: summary["squared_error"])
 _register("clipbert_mlm_accuracy", WordMetric, lambda summary: summary["accuracy"])

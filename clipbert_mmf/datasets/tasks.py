@@ -267,7 +267,8 @@ class MultipleChoice(SampleMaker):
                 f"{self.num_options}; all must have the same number"
             )
         tokens = self.text_processor([join_question_and_option(record.text, option) for option in record.options])
-        return {**_as_fields(tokens), "targets": torch.tensor(int(record.answer))}
+        row = torch.tensor(int(self.rows(item)[0]))
+        return {**_as_fields(tokens), "targets": torch.tensor(int(record.answer)), "text_index": row}
 
 
 #: Task -> (maker for training, maker for evaluation).

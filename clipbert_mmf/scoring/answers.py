@@ -1,0 +1,61 @@
+"""How good each answer is, pair by pair (spec section 5): right or wrong, VQA's partial scores, counts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def score_classes(scores: Tensor, targets: Tensor) -> Tensor:
+    """Return 1.0 where the highest score is the target's; an answer outside the vocabulary (-1) is never right.
+
+    Args:
+        scores: ``(P, A)``.
+        targets: ``(P,)`` int64.
+    Returns:
+        ``(P,)`` float64.
+    """
+    return (scores.argmax(-1) == targets).double()
+
+
+def score_soft_answers(scores: Tensor, targets: Tensor) -> Tensor:
+    """Return VQA's official score of the answer each pair gives.
+
+    An answer that n of ten people gave scores ``min(1, 0.3 n)``, the mean over the ten ways to leave one of them out;
+    ``targets`` hold these values, so the score is the one at the highest logit.
+
+    Args:
+        scores: ``(P, A)``.
+        targets: ``(P, A)`` float, 0 to 1.
+    Returns:
+        ``(P,)`` float64.
+    """
+    return targets.gather(1, scores.argmax(-1, keepdim=True))[:, 0].double()
+
+
+#: Smallest and largest count of TGIF-QA.
+COUNT_RANGE = (1, 10)
+
+
+def round_counts(scores: Tensor) -> Tensor:
+    """Return the counts that ``(P, 1)`` outputs mean: rounded, and kept in ``COUNT_RANGE``."""
+    return scores.double().reshape(-1).round().clamp(*COUNT_RANGE)
+
+
+def square_count_errors(scores: Tensor, targets: Tensor, readable: Tensor) -> Tensor:
+    """Return ``(P,)`` float64 squared errors of the rounded counts; an unreadable item errs as far as one can.
+
+    Args:
+        scores: ``(P, 1)``.
+        targets: ``(P,)``.
+        readable: ``(P,)`` bool.
+    """
+    targets = targets.double()
+    low, high = COUNT_RANGE
+    worst = torch.maximum(targets - low, high - targets)
+    return torch.where(readable, round_counts(scores) - targets, worst).square()
+
+
+def score_counts(scores: Tensor, targets: Tensor) -> Tensor:
+    """Return ``(P,)`` float64: 1.0 where the rounded count is the target."""
+    return (round_counts(scores) == targets.double()).double()
