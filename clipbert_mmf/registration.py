@@ -1,24 +1,8 @@
-"""Everything this plugin registers with MMF, one line per adapter file."""
+"""Everything this plugin registers with MMF, one line per adapter file; imported once MMF is there (``host.loading``)."""
 
-import importlib
-import logging
-
-ADAPTERS = (
-    "clipbert_mmf.processors.media",
-    "clipbert_mmf.processors.text",
-    "clipbert_mmf.datasets.builder",
-    "clipbert_mmf.models.clipbert",
-    "clipbert_mmf.losses",
-    "clipbert_mmf.metrics",
-    "clipbert_mmf.optim.schedules",
-    "clipbert_mmf.host.trainer",
-)
-
-for adapter in ADAPTERS:
-    try:
-        importlib.import_module(adapter)
-    except ModuleNotFoundError as error:
-        # Only while the package grows: rooms that are not there yet.
-        if not (error.name or "").startswith("clipbert_mmf"):
-            raise
-        logging.getLogger(__name__).warning("%s is not there yet (%s)", adapter, error)
+from clipbert_mmf import losses, metrics  # noqa: F401
+from clipbert_mmf.datasets import builder  # noqa: F401
+from clipbert_mmf.host import trainer  # noqa: F401
+from clipbert_mmf.models import clipbert  # noqa: F401
+from clipbert_mmf.optim import schedules  # noqa: F401
+from clipbert_mmf.processors import media, text  # noqa: F401

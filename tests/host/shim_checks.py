@@ -1,0 +1,268 @@
+"""A program that checks each shim twice on the real MMF: as installed, and with that one shim left out.
+
+Heavy libraries are imported once; each check runs in a fork that imports MMF itself anew. Prints JSON:
+``{shim: {"on": problem or null, "off": problem or null}}`` for the shims that this flavour of MMF needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+RELEASE, BOTH, MAIN = ("release",), ("release", "main"), ("main",)
+
+
+def make_config(*options, config=True):
+    """Build MMF's configuration of the toy plugin's run from a command line."""
+    from mmf.utils.configuration import Configuration
+
+    plugin = Path(__file__).resolve().parent.parent / "toy_plugin"
+    given = [f"config={plugin / 'configs' / 'run.yaml'}"] if config else []
+    options = [*given, "model=toy_mlp", "dataset=toy_points", f"env.user_dir={plugin}", *options]
+    return Configuration(argparse.Namespace(opts=options, config_override=None)).get_config()
+
+
+def check_skip_importing_all_transformers():
+    import mmf  # noqa: F401
+
+    loaded = [name for name in sys.modules if name.startswith("transformers.models.") and "modeling_" in name]
+    assert len(loaded) < 40, f"{len(loaded)} models of transformers are imported"
+
+
+def check_import_from_any_directory():
+    # As if MMF were installed below a directory of that name.
+    import shutil
+
+    import importlib.util
+
+    source = Path(importlib.util.find_spec("mmf").origin).parent
+    with tempfile.TemporaryDirectory() as directory:
+        target = Path(directory) / "my_models" / "site"
+        target.mkdir(parents=True)
+        shutil.copytree(source, target / "mmf")
+        for name in [name for name in sys.modules if name == "mmf" or name.startswith("mmf.")]:
+            del sys.modules[name]
+        sys.path.insert(0, str(target))
+        import mmf
+
+        assert mmf.__file__.startswith(str(target)), mmf.__file__
+        from mmf.common.registry import registry
+
+        assert registry.get_builder_class("vqa2") is not None
+
+
+def check_find_our_configs():
+    import mmf  # noqa: F401
+    from mmf.utils.configuration import load_yaml
+
+    os.chdir("/")
+    assert "model_config" in load_yaml("configs/models/clipbert/defaults.yaml")
+
+
+def check_accept_missing_options():
+    import mmf  # noqa: F401
+
+    os.environ["MMF_USER_DIR"] = ""
+    assert make_config(config=False).model == "toy_mlp"
+
+
+def check_accept_missing_learning_rate():
+    import mmf  # noqa: F401
+
+    assert "learning_rate" not in make_config()
+
+
+def check_register_env_resolver():
+    import mmf  # noqa: F401
+
+    os.environ["MMF_SAVE_DIR"] = "/tmp/somewhere"
+    assert make_config().env.save_dir == "/tmp/somewhere"
+
+
+def check_accept_equal_signs_in_values():
+    import mmf  # noqa: F401
+
+    assert make_config("training.experiment_name=a=b").training.experiment_name == "a=b"
+
+
+def check_decode_yaml_words():
+    import mmf  # noqa: F401
+
+    training = make_config("training.seed=null", "training.tensorboard=true", "training.pin_memory=false").training
+    assert (training.seed, training.tensorboard, training.pin_memory) == (None, True, False), training
+
+
+def check_use_current_collections():
+    make_logger().log_progress({"a": 1})
+
+
+def make_logger():
+    """Create the release's logger in a temporary directory."""
+    import mmf  # noqa: F401
+    from mmf.common.registry import registry
+    from mmf.utils.logger import Logger
+
+    config = make_config(f"env.save_dir={tempfile.mkdtemp()}", "training.stdout_capture=false")
+    registry.register("config", config)
+    return Logger(config, name="mmf.train")
+
+
+def check_show_plugin_messages():
+    import logging
+
+    logger = make_logger()
+    logging.getLogger("clipbert_mmf.anything").info("the plugin says hello")
+    assert "the plugin says hello" in Path(logger.save_dir, "train.log").read_text()
+
+
+def check_write_config_as_yaml():
+    import types
+
+    import mmf  # noqa: F401
+    from mmf.utils.checkpoint import Checkpoint
+    from omegaconf import OmegaConf
+
+    folder = tempfile.mkdtemp()
+    state = types.SimpleNamespace(ckpt_foldername=folder, config=OmegaConf.create({"a": {"b": 1}}))
+    Checkpoint.save_config(state)
+    assert OmegaConf.load(Path(folder) / "config.yaml").a.b == 1
+
+
+def check_restart_dataset_iterators():
+    import mmf  # noqa: F401
+    import numpy as np
+    from mmf.common.registry import registry
+    from mmf.datasets.multi_dataset_loader import MultiDatasetLoader
+
+    registry.register("config", make_config())
+    registry.register("current_device", "cpu")
+    loader = MultiDatasetLoader("train")
+    loader._num_datasets, loader._datasets, loader._loaders = 2, ["a", "b"], [[1, 2], [3]]
+    loader._dataset_probabilities, loader._proportional_sampling = [2 / 3, 1 / 3], True
+    loader.current_index, loader.current_dataset, loader.current_loader = 0, "a", [1, 2]
+    np.random.seed(0)
+    for _ in range(2):
+        seen = []
+        for batch in loader:
+            seen.append(batch)
+            assert len(seen) < 10
+            if len(loader._finished_iterators) < 2:
+                loader.change_dataloader()
+        assert sorted(seen) == [1, 2, 3], seen
+
+
+def check_let_builders_skip_the_registry():
+    import mmf  # noqa: F401
+    from mmf.datasets.base_dataset_builder import BaseDatasetBuilder
+
+    BaseDatasetBuilder("any").update_registry_for_model({})
+
+
+def check_keep_metric_params():
+    import mmf  # noqa: F401
+    from mmf.common.registry import registry
+    from mmf.modules.metrics import BaseMetric, Metrics
+    from omegaconf import OmegaConf
+
+    @registry.register_metric("shim_check")
+    class ShimCheck(BaseMetric):
+        def __init__(self, depth=1):
+            super().__init__("shim_check")
+            self.depth = depth
+
+    metrics = Metrics(OmegaConf.create([{"type": "shim_check", "params": {"depth": 7}, "key": "deep"}])).metrics
+    assert list(metrics) == ["deep"] and metrics["deep"].depth == 7, metrics
+
+
+def check_count_processes_without_nccl():
+    import mmf  # noqa: F401
+    import mmf.utils.distributed as module
+
+    # As on a CPU build of torch.
+    import torch
+
+    torch.distributed.is_nccl_available = lambda: False
+    torch.distributed.is_initialized = lambda: True
+    torch.distributed.get_world_size = lambda: 3
+    assert module.get_world_size() == 3
+
+
+def check_join_with_any_backend():
+    import mmf  # noqa: F401
+    from mmf.utils.distributed import distributed_init
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.create({
+        "distributed": {"backend": "gloo", "init_method": f"file://{tempfile.mktemp()}", "world_size": 1, "rank": 0},
+        "training": {"device": "cpu"},
+    })
+    assert distributed_init(config) == 0
+
+
+def check_start_with_any_device():
+    import mmf  # noqa: F401
+    import mmf_cli.run as runner
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.create({
+        "distributed": {"init_method": None, "world_size": 2, "port": -1, "backend": "gloo"},
+        "training": {"device": "cpu"},
+    })
+    runner.infer_init_method(config)
+    assert config.distributed.world_size <= runner.torch.cuda.device_count(), "refused without two GPUs"
+
+
+CHECKS = {
+    "skip_importing_all_transformers": MAIN, "import_from_any_directory": RELEASE, "find_our_configs": BOTH,
+    "accept_missing_options": BOTH, "accept_missing_learning_rate": RELEASE, "register_env_resolver": RELEASE,
+    "accept_equal_signs_in_values": RELEASE, "decode_yaml_words": BOTH, "use_current_collections": RELEASE,
+    "show_plugin_messages": RELEASE, "write_config_as_yaml": RELEASE, "restart_dataset_iterators": RELEASE,
+    "let_builders_skip_the_registry": RELEASE, "keep_metric_params": RELEASE, "count_processes_without_nccl": BOTH,
+    "join_with_any_backend": BOTH, "start_with_any_device": BOTH,
+}
+
+
+def run_in_fork(name: str, skip: str) -> str | None:
+    """Run one check in a fork; return the last line of its failure, or None."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.environ["CLIPBERT_MMF_SKIP_SHIMS"] = skip
+        try:
+            globals()[f"check_{name}"]()
+        except BaseException:
+            os.write(writer, traceback.format_exc().strip().splitlines()[-1].encode()[:2000] or b"failed")
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        problem = pipe.read().decode(errors="replace")
+    os.waitpid(child, 0)
+    return problem or None
+
+
+def main() -> None:
+    """Run all checks of this flavour."""
+    import omegaconf  # noqa: F401
+    import sklearn.metrics  # noqa: F401
+    import torchvision  # noqa: F401
+    import transformers.models.bert.modeling_bert  # noqa: F401
+
+    import clipbert_mmf  # noqa: F401
+    from clipbert_mmf.host.flavour import mmf_flavour
+
+    flavour = mmf_flavour()
+    results = {
+        name: {"on": run_in_fork(name, ""), "off": run_in_fork(name, name)}
+        for name, flavours in CHECKS.items() if flavour in flavours
+    }
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Every shim mends something: with it the check passes on the real MMF, without it the check fails."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from shim_checks import CHECKS  # noqa: E402
+
+from clipbert_mmf.host.flavour import mmf_flavour  # noqa: E402
+from clipbert_mmf.host.shims import SHIMS  # noqa: E402
+
+PROGRAM = Path(__file__).parent / "shim_checks.py"
+NEEDED = sorted(name for name, flavours in CHECKS.items() if mmf_flavour() in flavours)
+
+
+@pytest.fixture(scope="module")
+def results():
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("CLIPBERT_MMF", "MMF_"))}
+    environment["PYTHONPATH"] = str(PROGRAM.parents[2])
+    done = subprocess.run([sys.executable, str(PROGRAM)], capture_output=True, text=True, timeout=250, env=environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_with_the_shim_mmf_does_it(results, name):
+    assert results[name]["on"] is None
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_without_the_shim_mmf_does_not(results, name):
+    assert results[name]["off"] is not None
+
+
+def test_every_shim_has_a_check_and_says_what_breaks_where():
+    shims = [shim for shims in SHIMS.values() for shim in shims]
+    assert {shim.__name__ for shim in shims} == set(CHECKS)
+    for shim in shims:
+        assert shim.__doc__.split(":")[0].split(",")[0] in ("both", "main", "release"), shim.__name__
+        assert "Goes when" in shim.__doc__ or "Goes with" in shim.__doc__, shim.__name__
