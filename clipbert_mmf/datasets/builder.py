@@ -65,7 +65,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
         dataset = ClipBertDataset(self.spec.name, config, dataset_type, location, seed)
         dataset.init_processors()
         records = load_sources(
-            self._require(config, "annotations", dataset_type), root, self.spec, seed=seed,
+            self._require(config, "annotations", dataset_type), root, self.spec,
             where=f"dataset_config.{self.spec.name}.annotations.{dataset_type}",
         )
         maker = maker_class(

@@ -16,6 +16,8 @@ from clipbert_mmf.datasets.grouping import PackedRecords
 from clipbert_mmf.datasets.specs import DatasetSpec
 
 _SOURCE_KEYS = {"file", "split", "only", "exclude", "num_texts"}
+#: A drawn subset is part of the data, not of a run: runs with other seeds are compared on it.
+_SUBSET_SEED = 0
 
 
 def find_file(root: Path, name: str, where: str) -> Path:
@@ -38,9 +40,7 @@ def find_file(root: Path, name: str, where: str) -> Path:
     raise FileNotFoundError(f"{where} is '{name}': {problem} below {root}; give its path from there")
 
 
-def load_sources(
-    sources: Any, root: Path, spec: DatasetSpec, *, seed: int, where: str
-) -> PackedRecords:
+def load_sources(sources: Any, root: Path, spec: DatasetSpec, *, where: str) -> PackedRecords:
     """Read all sources of a split, in order.
 
     Args:
@@ -48,7 +48,6 @@ def load_sources(
             (a file that lists keys) and ``num_texts``; a plain file name stands for ``{file: name}``.
         root: data directory.
         spec: row of the table of datasets.
-        seed: draws the ``num_texts`` texts.
         where: the configuration key, for messages.
     Raises:
         ValueError: for an unknown key or a source that leaves no record.
@@ -61,12 +60,12 @@ def load_sources(
             unknown = sorted(set(source) - _SOURCE_KEYS)
             if unknown:
                 raise ValueError(f"{where}: unknown keys {unknown} of a source; allowed are {sorted(_SOURCE_KEYS)}")
-            yield from _read_source(source, root, spec, seed, where)
+            yield from _read_source(source, root, spec, where)
 
     return PackedRecords.from_records(read_all())
 
 
-def _read_source(source, root: Path, spec: DatasetSpec, seed: int, where: str) -> Iterable[TextRecord]:
+def _read_source(source, root: Path, spec: DatasetSpec, where: str) -> Iterable[TextRecord]:
     path = find_file(root, source["file"], f"{where}.file")
     split = source.get("split")
     splits = None if split is None else [split] if isinstance(split, str) else list(split)
@@ -76,7 +75,7 @@ def _read_source(source, root: Path, spec: DatasetSpec, seed: int, where: str) -
             listed = read_keys(find_file(root, source[key], f"{where}.{key}"))
             records = [record for record in records if (record.media_key in listed) == keep]
     if source.get("num_texts"):
-        records = draw_texts(list(records), int(source["num_texts"]), seed)
+        records = draw_texts(list(records), int(source["num_texts"]), _SUBSET_SEED)
     if not isinstance(records, list):
         return records
     if not records:
@@ -85,10 +84,7 @@ def _read_source(source, root: Path, spec: DatasetSpec, seed: int, where: str) -
 
 
 def draw_texts(records: list[TextRecord], num_texts: int, seed: int) -> list[TextRecord]:
-    """Draw one text each of ``num_texts`` media, in the order of the file; fewer media give one text each.
-
-    The draw is the run's seed's alone, so that every process and every later run sees the same subset.
-    """
+    """Draw one text each of ``num_texts`` media, in the order of the file; fewer media give one text each."""
     rows: dict[str, list[int]] = {}
     for row, record in enumerate(records):
         rows.setdefault(record.media_key, []).append(row)

@@ -6,6 +6,7 @@ import mmf  # noqa: F401
 import pytest
 from mmf.common.registry import registry
 from mmf.utils.configuration import load_yaml
+from omegaconf import OmegaConf
 
 from clipbert_mmf.datasets.specs import SPECS
 from clipbert_mmf.models.clipbert import check_keys
@@ -56,7 +57,7 @@ def types_in(node, path=()):
                 yield path, value
             else:
                 yield from types_in(value, (*path, key))
-    elif isinstance(node, (list, tuple)) or type(node).__name__ == "ListConfig":
+    elif isinstance(node, list):
         for value in node:
             yield from types_in(value, path)
 
@@ -69,7 +70,7 @@ def test_there_are_configurations():
 def test_every_yaml_loads_and_names_what_exists(path):
     import torch
 
-    config = load_yaml(str(path))
+    config = OmegaConf.to_container(load_yaml(str(path)), resolve=False)
     known_sections = {"model_config", "dataset_config", "training", "optimizer", "scheduler", "evaluation", "checkpoint"}
     assert set(config) <= known_sections, set(config) - known_sections
     for name, section in config.get("model_config", {}).items():
@@ -90,14 +91,14 @@ def test_every_yaml_loads_and_names_what_exists(path):
         assert name in SPECS
         for processor in section.get("processors", {}).values():
             if "type" in processor:
-                known = set(mapping("processor")[processor.type].PARAMS)
+                known = set(mapping("processor")[processor["type"]].PARAMS)
                 assert set(processor.get("params", {})) <= known
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))
 def test_every_dataset_has_a_default_configuration(name):
     path = registry.get_builder_class(name).config_path()
-    section = load_yaml(path).dataset_config[name]
+    section = OmegaConf.to_container(load_yaml(path), resolve=False)["dataset_config"][name]
     assert Path(path).is_absolute()
     for key in ("annotations", "media"):
         assert set(section[key]) == {"train", "val", "test"}

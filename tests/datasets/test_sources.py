@@ -22,7 +22,7 @@ def root(tmp_path):
 
 
 def load(root, *sources):
-    packed = load_sources(list(sources), root, SPEC, seed=0, where="annotations.train")
+    packed = load_sources(list(sources), root, SPEC, where="annotations.train")
     return [packed[row] for row in range(len(packed))]
 
 
