@@ -1,0 +1,64 @@
+"""MMF's command line in processes of its own, on a small run of a demo recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = [
+    "training.max_updates=3", "training.log_interval=1", "training.evaluation_interval=3", "training.num_workers=0",
+    "training.batch_size=4",
+]
+
+
+def demo_options(corpus: Path, dataset: str, save_dir: Path, *options: str) -> list[str]:
+    """Return the command line of a small run of a demo recipe."""
+    folder = {"msrvtt_retrieval": "msrvtt", "coco_captions_pretraining": "coco"}[dataset]
+    return [
+        f"config=projects/clipbert/configs/{dataset}/demo.yaml", "model=clipbert", f"dataset={dataset}",
+        f"dataset_config.{dataset}.data_dir={corpus / folder}",
+        f"dataset_config.{dataset}.processors.text_processor.params.tokenizer={corpus / 'tokenizer'}",
+        f"env.save_dir={save_dir}", *SMALL, *options,
+    ]
+
+
+def start_mmf(options: list[str], rank: int = 0, world_size: int = 1, port: int = 0) -> subprocess.Popen:
+    """Start ``mmf_run`` as one of ``world_size`` processes, as torchrun does."""
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    if world_size > 1:
+        environment.update(
+            MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(world_size), RANK=str(rank),
+            LOCAL_RANK=str(rank),
+        )
+    code = "import clipbert_mmf\nfrom mmf_cli.run import run\nrun()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *options], env=environment, cwd=ROOT, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )
+
+
+def run_mmf(options: list[str], world_size: int = 1, fails: bool = False) -> str:
+    """Run to the end and return what the first process printed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    processes = [start_mmf(options, rank, world_size, port) for rank in range(world_size)]
+    outputs = [process.communicate(timeout=250)[0] for process in processes]
+    for process, output in zip(processes, outputs):
+        assert (process.returncode != 0) == fails, output[-4000:]
+    return outputs[0]
+
+
+def read_metrics(save_dir: Path, split: str) -> dict[str, float]:
+    """Return the last metrics of a split, by short name."""
+    records = [json.loads(line) for line in (save_dir / "metrics.jsonl").read_text().splitlines()]
+    last = [record for record in records if record["split"] == split][-1]
+    return {name.rpartition("/")[2]: value for name, value in last["metrics"].items()}
