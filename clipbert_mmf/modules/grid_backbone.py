@@ -124,6 +124,8 @@ class GridBackbone(nn.Module):
             raise ValueError(f"backbone.freeze_at is {freeze_at}; allowed are 0 (nothing) to 5 (everything)")
         make_block, counts = DEPTHS[depth]
         self.bgr = bgr
+        self.stride_in_1x1 = stride_in_1x1
+        self.is_bottleneck = make_block is _make_bottleneck
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), persistent=False)
         self.stem = Conv(3, width, 7, 2, norm)

@@ -9,7 +9,7 @@ from mmf.utils.configuration import load_yaml
 from omegaconf import OmegaConf
 
 from clipbert_mmf.datasets.specs import SPECS
-from clipbert_mmf.models.clipbert import check_keys
+from clipbert_mmf.models.assembly import check_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 YAMLS = sorted([*ROOT.glob("configs/**/*.yaml"), *ROOT.glob("projects/**/*.yaml")])

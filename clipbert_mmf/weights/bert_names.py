@@ -1,0 +1,66 @@
+"""How Hugging Face's BERT names the text embedding, the layers, the pooler and the pre-training head; ClipBERT follows."""
+
+from __future__ import annotations
+
+_TEXT = {
+    "words": "word_embeddings",
+    "positions": "position_embeddings",
+    "types": "token_type_embeddings",
+    "norm": "LayerNorm",
+}
+_VISUAL = {
+    "rows": "row_position_embeddings",
+    "columns": "col_position_embeddings",
+    "token_type": "token_type_embeddings",
+    "norm": "LayerNorm",
+}
+_LAYER = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "attention_output": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "intermediate": "intermediate.dense",
+    "output": "output.dense",
+    "output_norm": "output.LayerNorm",
+}
+#: Of a model ``bert`` with a pre-training head ``cls`` beside it.
+_PRETRAIN_HEAD = {
+    "head.transform.weight": "cls.predictions.transform.dense.weight",
+    "head.transform.bias": "cls.predictions.transform.dense.bias",
+    "head.norm.weight": "cls.predictions.transform.LayerNorm.weight",
+    "head.norm.bias": "cls.predictions.transform.LayerNorm.bias",
+    "head.decoder.weight": "cls.predictions.decoder.weight",
+    "head.decoder.bias": "cls.predictions.bias",
+    "head.match.weight": "cls.seq_relationship.weight",
+    "head.match.bias": "cls.seq_relationship.bias",
+}
+
+
+def to_bert(own: str) -> str | None:
+    """``encoder.layers.3.query.weight`` -> ``bert.encoder.layer.3.attention.self.query.weight``."""
+    if own in _PRETRAIN_HEAD:
+        return _PRETRAIN_HEAD[own]
+    room, _, rest = own.partition(".")
+    if room == "text_embedding":
+        part, leaf = rest.split(".")
+        return f"bert.embeddings.{_TEXT[part]}.{leaf}"
+    if room != "encoder":
+        return None
+    if rest.startswith("pooler."):
+        return f"bert.pooler.dense.{rest.removeprefix('pooler.')}"
+    _, number, part, leaf = rest.split(".")
+    return f"bert.encoder.layer.{number}.{_LAYER[part]}.{leaf}"
+
+
+def to_visual_bert(own: str) -> str | None:
+    """As ``to_bert``, with ClipBERT's visual embedding and its pair heads."""
+    room, _, rest = own.partition(".")
+    if room == "visual_embedding":
+        part, leaf = rest.split(".")
+        return f"bert.visual_embeddings.{_VISUAL[part]}.{leaf}"
+    if own.startswith("head.hidden."):
+        return own.replace("head.hidden", "classifier.0")
+    if own.startswith("head.output."):
+        return own.replace("head.output", "classifier.2")
+    return to_bert(own)

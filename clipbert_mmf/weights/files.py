@@ -1,0 +1,165 @@
+"""Bytes on disk to named tensors, without running any code that a file may hold.
+
+The first room of ``weights``: it knows containers (PyTorch, safetensors, Detectron2 pickles, folders of Hugging Face),
+not networks. ``formats`` tells what the names mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipbert_mmf.weights.safe_pickle import ARRAY_GLOBALS, UnsafePickleError, load_pickle
+
+#: Where the tensors are in what people save, first that fits; "" is the file itself.
+_CONTAINERS = ("model", "state_dict", "model_state_dict", "blobs", "")
+#: In a folder, first that is there.
+_FILES_OF_FOLDER = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
+
+class WeightsFileError(ValueError):
+    """A weights file that cannot be read, or not used for what it was given for; the message says why."""
+
+
+@dataclass
+class WeightsFile:
+    """What a file holds.
+
+    Attributes:
+        path: of the file, or of the folder.
+        container: how it is stored, in words.
+        tensors: by the names of the file.
+        notes: other things it says about itself (author, epoch, ...), as text.
+    """
+
+    path: Path
+    container: str
+    tensors: dict[str, Tensor]
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def read_weights(path: str | Path) -> WeightsFile:
+    """Read a file or a folder of weights.
+
+    Args:
+        path: ``.pth``, ``.pt``, ``.ckpt``, ``.bin``, ``.safetensors``, ``.pkl``, or a Hugging Face folder; what is
+            inside decides, not the ending.
+    Raises:
+        FileNotFoundError: if nothing is there.
+        WeightsFileError: if it is no weights file, truncated, or needs code to be read.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"weights file '{path}': no such file")
+    container, content = _read_file(path)
+    tensors, notes = _split_content(content, path)
+    return WeightsFile(path, container, tensors, notes)
+
+
+def _read_folder(folder: Path) -> WeightsFile:
+    for name in _FILES_OF_FOLDER:
+        file = folder / name
+        if not file.is_file():
+            continue
+        if not name.endswith(".index.json"):
+            return WeightsFile(folder, f"folder with {name}", _split_content(_read_file(file)[1], file)[0])
+        tensors: dict[str, Tensor] = {}
+        for part in sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values())):
+            tensors.update(_split_content(_read_file(folder / Path(part).name)[1], folder / part)[0])
+        return WeightsFile(folder, f"folder with {name}", tensors)
+    raise WeightsFileError(f"{folder} is a folder without weights; expected one of {', '.join(_FILES_OF_FOLDER)} in it")
+
+
+def _read_file(path: Path) -> tuple[str, Any]:
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        raise WeightsFileError(f"{path} is empty")
+    if head.startswith(b"version https://git-lfs"):
+        raise WeightsFileError(f"{path} is a pointer of Git LFS, not the weights; fetch them with 'git lfs pull'")
+    if head.lstrip()[:1] == b"<":
+        raise WeightsFileError(f"{path} is a web page, not weights; the download went wrong")
+    try:
+        if head.startswith(b"PK"):
+            return "PyTorch", _read_torch(path, is_zip=True)
+        if head.startswith(_TORCH_LEGACY):
+            return "PyTorch (before 1.6)", _read_torch(path, is_zip=False)
+        if head[8:9] == b"{":
+            return "safetensors", _read_safetensors(path)
+        if head[:1] == b"\x80":
+            return "pickle", load_pickle(path)
+    except UnsafePickleError as error:
+        raise WeightsFileError(f"{path} would run code when read and is refused: {error}") from error
+    except WeightsFileError:
+        raise
+    except Exception as error:  # the readers of damaged bytes raise whatever they stumble over
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsFileError(f"{path} cannot be read, it is truncated or damaged or needs code: {reason}") from error
+    raise WeightsFileError(f"{path} is neither a PyTorch, safetensors nor pickle file (it begins with {head[:8]!r})")
+
+
+def _read_torch(path: Path, is_zip: bool) -> Any:
+    if is_zip:
+        with zipfile.ZipFile(path) as archive:
+            # PyTorch stores without compression; an archive that unpacks to more than itself was made to fill memory.
+            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                raise WeightsFileError(f"{path} unpacks to more than its size; refused")
+    with _allow_arrays():
+        # Mapped files cost no memory until a tensor is used.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip or None)
+
+
+def _allow_arrays():
+    make = getattr(torch.serialization, "safe_globals", None)
+    return make(list(ARRAY_GLOBALS)) if make else contextlib.nullcontext()
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise WeightsFileError(f"{path} cannot be read as safetensors, it is truncated or damaged: {error}") from error
+
+
+def _split_content(content: Any, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Find the tensors in what was saved; the rest becomes notes."""
+    if not isinstance(content, dict):
+        raise WeightsFileError(f"{path} holds a {type(content).__name__}, not a mapping of names to tensors")
+    for key in _CONTAINERS:
+        inner = content.get(key) if key else content
+        if isinstance(inner, dict):
+            tensors = dict(_find_tensors(inner))
+            if tensors:
+                notes = {} if not key else dict(_describe({k: v for k, v in content.items() if k != key}))
+                return tensors, notes
+    raise WeightsFileError(f"{path} holds no state dict; it has {sorted(map(str, content))[:8]}")
+
+
+def _find_tensors(mapping: dict) -> Iterator[tuple[str, Tensor]]:
+    for name, value in mapping.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            value = torch.from_numpy(np.array(value))
+        if isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided:
+            yield name, value.detach()
+
+
+def _describe(content: dict) -> Iterator[tuple[str, str]]:
+    for name, value in content.items():
+        if isinstance(value, (str, int, float, bool)):
+            yield str(name), str(value)[:200]
+        elif isinstance(value, dict) and name == "meta":
+            yield from ((f"meta.{k}", str(v)[:200]) for k, v in value.items() if isinstance(v, (str, int, float)))

@@ -1,0 +1,205 @@
+"""From a file of anyone's to our network: what fits is used, the rest is reported (spec section 8).
+
+After ``files`` and ``formats``. A fine-tuning starts here from a pre-training checkpoint; its head is new.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from clipbert_mmf.weights.files import WeightsFile, WeightsFileError, read_weights
+from clipbert_mmf.weights.formats import FORMATS, Format, detect_format, modernise, why_unused
+from clipbert_mmf.weights.report import LoadReport
+
+logger = logging.getLogger(__name__)
+
+#: What a configuration key fills: names that begin so. The masked-word head comes with the transformer it was trained in.
+PARTS: dict[str, tuple[str, ...]] = {
+    "clipbert": ("",),
+    "backbone": ("backbone.",),
+    "transformer": ("text_embedding.", "encoder.", "head.transform.", "head.norm.", "head.decoder.", "head.match."),
+}
+#: Tables of places: a longer or shorter one gives its first rows. Vocabularies must be the same, row by row.
+_TABLES_OF_PLACES = (
+    "text_embedding.positions.weight", "text_embedding.types.weight",
+    "visual_embedding.rows.weight", "visual_embedding.columns.weight",
+)
+
+
+def load_weights(network: nn.Module, location: str | Path, part: str = "clipbert", strict: bool = False) -> LoadReport:
+    """Load what fits into the network and log what happened.
+
+    Tables of positions, rows and columns of another length are used as far as they go; every other tensor of another
+    shape is left random and reported.
+
+    Args:
+        network: changed in place.
+        location: a file, a Hugging Face folder, or for the transformer the name of a model on its hub.
+        part: a key of ``PARTS``.
+        strict: raise where anything is missing, left over, resized or of a wrong shape.
+    Raises:
+        FileNotFoundError: if nothing is there.
+        WeightsFileError: if the file cannot be read, is for another part, does not suit this network, or nothing fits;
+            with ``strict`` also if not everything does.
+    """
+    path = find_weights(location, part)
+    file = read_weights(path)
+    row, names = name_ours(network, file, part)
+    _check_suits(network, row, file, part)
+    report, values = match_tensors(network, file, row, names, part)
+    if not report.used or (strict and not report.is_complete):
+        problem = "is not complete, as weights.strict asks" if report.used else "has nothing for this network"
+        raise WeightsFileError(f"{path} {problem}\n{report}")
+    network.load_state_dict(values, strict=False)
+    logger.info("%s", report)
+    return report
+
+
+def find_weights(location: str | Path, part: str = "clipbert") -> Path:
+    """Return the file or folder of a location, from the Hugging Face hub or its cache where it is a name there.
+
+    Raises:
+        FileNotFoundError: if there is neither.
+    """
+    path = Path(location).expanduser()
+    if path.exists():
+        return path
+    looks_like_name = not path.is_absolute() and str(location).count("/") <= 1 and not path.suffix
+    if not looks_like_name:
+        raise FileNotFoundError(f"model_config.clipbert.weights.{part} is '{location}': no such file")
+    from transformers.utils import cached_file
+
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        try:
+            found = cached_file(str(location), name, _raise_exceptions_for_missing_entries=False)
+            if found:
+                cached_file(str(location), "config.json", _raise_exceptions_for_missing_entries=False)
+                return Path(found).parent
+        except OSError:
+            continue
+    raise FileNotFoundError(
+        f"model_config.clipbert.weights.{part} is '{location}': no such file or folder, and no model of that name is in "
+        f"the Hugging Face cache or could be fetched from the hub"
+    )
+
+
+def name_ours(network: nn.Module, file: WeightsFile, part: str) -> tuple[Format, dict[str, str]]:
+    """Return the file's format, and for each of our names that it covers the file's name of it.
+
+    Raises:
+        WeightsFileError: if no format fits, or the format's files do not hold this part.
+    """
+    file.tensors = {modernise(name): value for name, value in file.tensors.items()}
+    found = detect_format(file.tensors)
+    if found is None:
+        known = ", ".join(row.title for row in FORMATS.values())
+        raise WeightsFileError(
+            f"{file.path} has names of no known format, such as {sorted(file.tensors)[:4]}; known are {known}"
+        )
+    key, prefix = found
+    row = FORMATS[key]
+    if part not in row.fills:
+        raise WeightsFileError(
+            f"{file.path} is {row.title}; it belongs in model_config.clipbert.weights.{' or .'.join(row.fills)}, "
+            f"not in .{part}"
+        )
+    names = {}
+    for own in network.state_dict():
+        renamed = row.rename(own) if own.startswith(PARTS[part]) else None
+        if renamed is not None:
+            names[own] = prefix + renamed
+    return row, names
+
+
+def match_tensors(
+    network: nn.Module, file: WeightsFile, row: Format, names: dict[str, str], part: str
+) -> tuple[LoadReport, dict[str, Tensor]]:
+    """Compare shapes; return the report, and the values to load by our names."""
+    report = LoadReport(str(file.path), part, row.title, notes=file.notes)
+    state, values = network.state_dict(), {}
+    for own, name in names.items():
+        value, target = file.tensors.get(name), state[own]
+        constant = row.constants.get(own.rpartition(".")[2])
+        if value is None and constant is not None and ".norm." in own:
+            values[own] = torch.full_like(target, constant)
+        elif value is None:
+            if not own.endswith("num_batches_tracked"):
+                report.missing.append(own)
+            continue
+        elif value.shape == target.shape:
+            values[own] = value
+        elif own in _TABLES_OF_PLACES and value.dim() == 2 and value.shape[1] == target.shape[1]:
+            rows = min(len(value), len(target))
+            values[own] = torch.cat([value[:rows].to(target.dtype), target[rows:]])
+            report.resized[own] = (tuple(value.shape), tuple(target.shape))
+        else:
+            report.wrong_shape[own] = (tuple(value.shape), tuple(target.shape))
+            continue
+        report.used.append(own)
+    if part != "clipbert":
+        _keep_heads_quiet(report)
+    _sort_rest(report, file, row, names)
+    return report, values
+
+
+def _keep_heads_quiet(report: LoadReport) -> None:
+    # A BERT without its masked-word head is as good: the head is then new, like those of the tasks.
+    if not any(name.startswith("head.") for name in report.used):
+        report.missing = [name for name in report.missing if not name.startswith("head.")]
+
+
+def _sort_rest(report: LoadReport, file: WeightsFile, row: Format, names: dict[str, str]) -> None:
+    asked = set(names.values())
+    for name in file.tensors:
+        if name in asked:
+            continue
+        reason = why_unused(row, name)
+        if reason is None and report.part != "clipbert" and "clipbert" in row.fills:
+            reason = "other parts of ClipBERT"
+        if reason is None:
+            report.left_over.append(name)
+        else:
+            report.unused[name] = reason
+
+
+def _check_suits(network: nn.Module, row: Format, file: WeightsFile, part: str) -> None:
+    """Refuse weights that would fit in shape and still compute something else."""
+    state = network.state_dict()
+    backbone = getattr(network, "backbone", None)
+    if backbone is not None and part != "transformer" and row.stride_in_1x1 is not None:
+        if backbone.is_bottleneck and backbone.stride_in_1x1 != row.stride_in_1x1:
+            value = str(row.stride_in_1x1).lower()
+            raise WeightsFileError(
+                f"{file.path} is {row.title}, whose blocks stride in their {'first 1x1' if row.stride_in_1x1 else '3x3'} "
+                f"convolution; set model_config.clipbert.backbone.stride_in_1x1={value}"
+            )
+        if "backbone.stem.norm.running_mean" not in state:
+            raise WeightsFileError(
+                f"{file.path} is {row.title}, trained with batch norm; set model_config.clipbert.backbone.norm to "
+                f"frozen_batch or batch"
+            )
+        if row.stride_in_1x1 is False and backbone.bgr:
+            logger.warning(
+                "%s is %s, trained on RGB frames divided by their deviation; set model_config.clipbert.backbone.bgr=false "
+                "and pixel_std=[58.395,57.12,57.375]", file.path, row.title,
+            )
+    config = file.path / "config.json"
+    if part == "transformer" and file.path.is_dir() and config.is_file():
+        _check_bert_config(network, json.loads(config.read_text(encoding="utf-8")), file.path)
+
+
+def _check_bert_config(network: nn.Module, config: dict, path: Path) -> None:
+    num_heads = network.encoder.layers[0].num_heads
+    for key, wanted, why in (
+        ("model_type", "bert", "only BERT's layers are the cross-encoder's"),
+        ("num_attention_heads", num_heads, "set model_config.clipbert.transformer.num_heads to the same"),
+        ("hidden_act", "gelu", "the cross-encoder computes the exact GELU"),
+        ("position_embedding_type", "absolute", "the cross-encoder adds absolute positions"),
+    ):
+        if config.get(key, wanted) != wanted:
+            raise WeightsFileError(f"{path / 'config.json'}: {key} is {config[key]!r}, expected {wanted!r}: {why}")

@@ -1,0 +1,85 @@
+"""Pickles of NumPy arrays, read by an unpickler that knows nothing else (Detectron2's and Caffe2's ``.pkl``)."""
+
+from __future__ import annotations
+
+import codecs
+import collections
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+try:
+    from numpy._core import multiarray
+except ImportError:  # NumPy 1
+    from numpy.core import multiarray
+
+#: What a pickled array refers to; PyTorch's own safe reader must be told.
+ARRAY_GLOBALS = (multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, codecs.encode) + tuple(
+    {type(np.dtype(name)) for name in ("float16", "float32", "float64", "int32", "int64", "uint8", "bool")}
+)
+
+
+class UnsafePickleError(Exception):
+    """A pickle asks for something that is not part of an array."""
+
+
+class _ArrayType:
+    """Stands for ``numpy.ndarray``, which a pickle may name but not call: calling it allocates any size."""
+
+
+def _start_array(kind: type, shape: tuple, code: Any) -> np.ndarray:
+    if kind is not _ArrayType or tuple(shape) != (0,):
+        raise UnsafePickleError("it rebuilds something that is not an array")
+    # The state that follows gives shape and bytes, and NumPy checks that they agree.
+    return multiarray._reconstruct(np.ndarray, (0,), b"b")
+
+
+def _make_dtype(code: Any, *flags: Any) -> np.dtype:
+    dtype = np.dtype(str(code))
+    if dtype.kind not in "fiub":
+        raise UnsafePickleError(f"it holds an array of {dtype}")
+    return dtype
+
+
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    if encoding not in ("latin1", "latin-1"):
+        raise UnsafePickleError(f"it encodes text as {encoding!r}")
+    return text.encode("latin1")
+
+
+_ALLOWED = {
+    ("numpy", "ndarray"): _ArrayType,
+    ("numpy", "dtype"): _make_dtype,
+    ("_codecs", "encode"): _encode,
+    ("collections", "OrderedDict"): collections.OrderedDict,
+}
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    _ALLOWED[_module, "_reconstruct"] = _start_array
+    _ALLOWED[_module, "scalar"] = multiarray.scalar
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise UnsafePickleError(f"it asks for {module}.{name}")
+        return _ALLOWED[module, name]
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise UnsafePickleError("it refers to something outside the file")
+
+
+def load_pickle(path: Path) -> Any:
+    """Read a pickle of dictionaries, lists, texts, numbers and numeric arrays.
+
+    Raises:
+        UnsafePickleError: if it asks for anything else.
+        pickle.UnpicklingError, EOFError, ValueError: if it is damaged.
+    """
+    with path.open("rb") as file:
+        try:
+            # Python 2 wrote many of these files.
+            return _ArrayUnpickler(file, encoding="latin1").load()
+        except (TypeError, AttributeError, IndexError, MemoryError, OverflowError) as error:
+            raise pickle.UnpicklingError(f"damaged pickle: {error}") from error
