@@ -15,7 +15,7 @@ import sys
 from types import ModuleType
 
 from clipbert_mmf.host import hook
-from clipbert_mmf.host.shims import SHIMS
+from clipbert_mmf.host.shims import SHIMS, SOURCE_EDITS
 from clipbert_mmf.host.standins import find_standin
 
 logger = logging.getLogger(__name__)
@@ -59,9 +59,14 @@ class ShimLoader:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module, then its shims; after ``mmf`` itself, register the plugin."""
-        module.__dict__["__builtins__"] = redirected_builtins()
-        self._loader.exec_module(module)
         skip = skipped()
+        module.__dict__["__builtins__"] = redirected_builtins()
+        edit = SOURCE_EDITS.get(module.__name__)
+        if edit is None or edit.__name__ in skip:
+            self._loader.exec_module(module)
+        else:
+            source = edit(self._loader.get_source(module.__name__))
+            exec(compile(source, module.__file__, "exec", dont_inherit=True), module.__dict__)
         for shim in SHIMS.get(module.__name__, ()):
             if shim.__name__ not in skip:
                 shim(module)

@@ -268,6 +268,26 @@ def import_from_any_directory(module: ModuleType) -> None:
     module.setup_imports = setup_imports
 
 
+def stay_on_cpu(source: str) -> str:
+    """release: ``visual_bert``, ``vilbert`` and their embeddings move new tensors to a GPU, whether there is one or not.
+
+    Goes with release.
+    """
+    import torch
+
+    return source if torch.cuda.is_available() else source.replace(".cuda()", "")
+
+
+def leave_transformers_alone(module: ModuleType) -> None:
+    """main, transformers >= 4.53: ``mmbt``, ``vilbert`` and others replace methods of transformers' BERT by scriptable
+    ones of 2020, for the whole process; some of those methods are gone, so building such a model raises.
+
+    Goes when main stops replacing them. TorchScript of these models needs an older transformers.
+    """
+    if not hasattr(module.BertSelfAttention, "transpose_for_scores"):
+        module.replace_with_jit = lambda: None
+
+
 #: MMF module -> shims applied, in order, when it has run.
 SHIMS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
     "mmf.utils.patch": (skip_importing_all_transformers,),
@@ -285,5 +305,11 @@ SHIMS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
     "mmf.utils.checkpoint": (write_config_as_yaml,),
     "mmf.datasets.multi_dataset_loader": (restart_dataset_iterators,),
     "mmf.datasets.base_dataset_builder": (let_builders_skip_the_registry,),
+    "mmf.modules.hf_layers": (leave_transformers_alone,),
     "mmf.modules.metrics": (keep_metric_params,),
+}
+
+#: MMF module -> edit of its source, where the mistake is inside a long function.
+SOURCE_EDITS: dict[str, Callable[[str], str]] = {
+    name: stay_on_cpu for name in ("mmf.modules.embeddings", "mmf.models.visual_bert", "mmf.models.vilbert")
 }

@@ -19,8 +19,8 @@ folder = Path(sys.argv[1])
 words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"]
 (folder / "vocab.txt").write_text("\n".join(words))
 BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
-SIZES = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-bert = BertConfig(vocab_size=len(words), max_position_embeddings=512, **SIZES)
+SIZES = {"vocab_size": len(words), "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+bert = BertConfig(max_position_embeddings=512, **SIZES)
 BertModel(bert).save_pretrained(folder)
 
 config = Configuration().get_config()
@@ -37,7 +37,7 @@ def make_batch() -> SampleList:
     batch.add_field("image", torch.randn(2, 3, 64, 64))
     batch.add_field("image_feature_0", torch.randn(2, 4, 16))
     batch.image_info_0 = SampleList()
-    batch.image_info_0.max_features = torch.tensor([4, 4])
+    batch.image_info_0.max_features = torch.tensor([4, 3])
     batch.add_field("targets", torch.tensor([0, 1]))
     return batch
 
@@ -57,8 +57,8 @@ def step(name: str, **changes) -> None:
 
 step("visual_bert", bert_model_name=str(folder), visual_embedding_dim=16, training_head_type="classification", **SIZES)
 step(
-    "mmbt", bert_model_name=str(folder), modal_hidden_size=512, training_head_type="classification",
+    "mmbt", bert_model_name=str(folder), modal_hidden_size=2048, training_head_type="classification",
     text_encoder={"type": "transformer", "params": {"bert_model_name": str(folder), **SIZES, "num_segments": 2}},
     modal_encoder={"type": "resnet152", "params": {"pretrained": False, "pool_type": "avg", "num_output_features": 1}},
-    **SIZES, 
+    **SIZES,
 )

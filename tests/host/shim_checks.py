@@ -217,7 +217,29 @@ def check_start_with_any_device():
     assert config.distributed.world_size <= runner.torch.cuda.device_count(), "refused without two GPUs"
 
 
+def check_stay_on_cpu():
+    import types
+
+    import mmf  # noqa: F401
+    import torch
+    from mmf.models.visual_bert import VisualBERT
+
+    batch = types.SimpleNamespace(visual_embeddings=torch.zeros(2, 4, 8), image_dim=torch.tensor([4, 1]))
+    assert VisualBERT.add_custom_params(None, batch).image_mask.tolist() == [[1, 1, 1, 1], [1, 0, 0, 0]]
+
+
+def check_leave_transformers_alone():
+    import mmf  # noqa: F401
+    from mmf.modules.hf_layers import replace_with_jit
+    from transformers.models.bert.modeling_bert import BertModel
+
+    before = BertModel.forward
+    replace_with_jit()
+    assert BertModel.forward is before
+
+
 CHECKS = {
+    "stay_on_cpu": RELEASE, "leave_transformers_alone": MAIN,
     "skip_importing_all_transformers": MAIN, "import_from_any_directory": RELEASE, "find_our_configs": BOTH,
     "accept_missing_options": BOTH, "accept_missing_learning_rate": RELEASE, "register_env_resolver": RELEASE,
     "accept_equal_signs_in_values": RELEASE, "decode_yaml_words": BOTH, "use_current_collections": RELEASE,

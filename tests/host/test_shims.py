@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from shim_checks import CHECKS  # noqa: E402
 
 from clipbert_mmf.host.flavour import mmf_flavour  # noqa: E402
-from clipbert_mmf.host.shims import SHIMS  # noqa: E402
+from clipbert_mmf.host.shims import SHIMS, SOURCE_EDITS  # noqa: E402
 
 PROGRAM = Path(__file__).parent / "shim_checks.py"
 NEEDED = sorted(name for name, flavours in CHECKS.items() if mmf_flavour() in flavours)
@@ -39,7 +39,7 @@ def test_without_the_shim_mmf_does_not(results, name):
 
 
 def test_every_shim_has_a_check_and_says_what_breaks_where():
-    shims = [shim for shims in SHIMS.values() for shim in shims]
+    shims = [shim for shims in SHIMS.values() for shim in shims] + list(SOURCE_EDITS.values())
     assert {shim.__name__ for shim in shims} == set(CHECKS)
     for shim in shims:
         assert shim.__doc__.split(":")[0].split(",")[0] in ("both", "main", "release"), shim.__name__
