@@ -27,7 +27,7 @@ def run_here(save_dir: Path, *options: str, predict: bool = False) -> list[dict]
     from mmf_cli.run import run
 
     run(toy_options(save_dir, *options), predict=predict)
-    return read_records(save_dir)
+    return read_records(save_dir) if (Path(save_dir) / "metrics.jsonl").exists() else []
 
 
 def start(save_dir: Path, *options: str, rank: int = 0, world_size: int = 1, port: int = 0, **env: str):

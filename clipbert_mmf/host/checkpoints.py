@@ -1,7 +1,7 @@
 """Checkpoints that a kill cannot destroy and from which a run goes on exactly; both MMFs read them, and theirs load.
 
-Extends MMF's own ``Checkpoint`` and ``EarlyStopping``, which find files and honour ``checkpoint.*``. Used by the
-registered trainer, which owns what is stored.
+Extends MMF's own ``Checkpoint``, which finds files and honours ``checkpoint.*``. Used by the registered trainer, which
+owns what is stored, and by ``early_stopping``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import torch
 from mmf.common.registry import registry
 from mmf.utils.checkpoint import Checkpoint
 from mmf.utils.configuration import get_mmf_env
-from mmf.utils.early_stopping import EarlyStopping
 from omegaconf import OmegaConf
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -75,12 +74,12 @@ def peek_seed(config) -> int | None:
     return state.get(RUN_STATE, {}).get("seed") if isinstance(state, dict) else None
 
 
-def find_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     """Tell whether a value is made of numbers, strings, lists and dicts, which any torch loads safely."""
     if isinstance(value, dict):
-        return all(isinstance(key, (str, int)) and find_plain(item) for key, item in value.items())
+        return all(isinstance(key, (str, int)) and is_plain(item) for key, item in value.items())
     if isinstance(value, (list, tuple)):
-        return all(find_plain(item) for item in value)
+        return all(is_plain(item) for item in value)
     return value is None or isinstance(value, (int, float, str, bool))
 
 
@@ -146,7 +145,7 @@ class RunCheckpoint(Checkpoint):
         }
         if trainer.scheduler is not None:
             scheduler = trainer.scheduler.state_dict()
-            state["lr_scheduler"] = {key: value for key, value in scheduler.items() if find_plain(value)}
+            state["lr_scheduler"] = {key: value for key, value in scheduler.items() if is_plain(value)}
         if self.git_repo:
             state.update(self._get_vcs_fields())
         return state
@@ -256,47 +255,5 @@ def _restore_scheduler(scheduler, state: dict[str, Any] | None, num_updates: int
         scheduler.last_epoch = num_updates
     if is_lambda:
         # Computed anew: the run may have been made longer.
-        for group, rate in zip(scheduler.optimizer.param_groups, scheduler.get_lr()):
-            group["lr"] = rate
-
-
-class RunEarlyStopping(EarlyStopping):
-    """MMF's early stopping, which every process decides alike, and which survives a resume.
-
-    Three differences: a criterion that contains "val" anywhere ("retrieval") is prefixed as well; the update of the
-    best value is restored with it; nothing is restored in the middle of the loop, where other processes do not follow.
-    """
-
-    def __init__(self, model, checkpoint, criterion: str, patience: int, minimize: bool, should_stop: bool):
-        super().__init__(model, checkpoint, criterion, patience=patience, minimize=minimize, should_stop=should_stop)
-        prefixed = criterion.startswith(("val/", "train/", "test/"))
-        self.early_stop_criteria = self.metric = criterion if prefixed else f"val/{criterion}"
-
-    def __call__(self, update, iteration, meter) -> bool:
-        """Save, as the best if it is, and tell whether to stop.
-
-        Raises:
-            ValueError: if the criterion is not among what validation measured.
-        """
-        if self.early_stop_criteria not in meter.meters:
-            raise ValueError(
-                f"training.early_stop.criteria is '{self.early_stop_criteria}', but validation gave "
-                f"{sorted(meter.meters)}"
-            )
-        value = float(meter.meters[self.early_stop_criteria].global_avg)
-        better = value < self.best_monitored_value if self.minimize else value > self.best_monitored_value
-        if better:
-            self.best_monitored_value = value
-            self.best_monitored_iteration, self.best_monitored_update = iteration, update
-        else:
-            self.activated = self.best_monitored_update + self.patience < update
-        self.checkpoint.save(update, iteration, update_best=better)
-        return bool(self.activated and self.should_stop)
-
-    def init_from_checkpoint(self, load):
-        """Take over the best value, where the checkpoint is continued and watched the same criterion."""
-        watched = load.get(RUN_STATE, {}).get("criterion", self.early_stop_criteria)
-        if self.checkpoint.resets_counts or watched != self.early_stop_criteria:
-            return
-        super().init_from_checkpoint(load)
-        self.best_monitored_update = load.get("best_update", self.best_monitored_update)
+        for group, rate, factor in zip(scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas):
+            group["lr"] = rate * factor(scheduler.last_epoch)

@@ -17,7 +17,7 @@ from mmf.common.report import Report
 from torch import Tensor, distributed as dist
 
 from clipbert_mmf.host.loaders import make_evaluation_loader
-from clipbert_mmf.host.parallel import gather_everywhere, get_rank, get_world_size
+from clipbert_mmf.host.parallel import finish_together, gather_everywhere, get_rank, get_world_size
 from clipbert_mmf.host.run_log import format_numbers, format_seconds, show_progress
 
 logger = logging.getLogger(__name__)
@@ -70,9 +70,10 @@ class EvaluationLoop:
         report, meters = evaluation.report, evaluation.meter.meters
         losses = {key: float(value) for key, value in report.losses.items()}
         evaluation.losses.update(losses)
-        for key, value in {**losses, f"{split}/total_loss": sum(losses.values())}.items():
-            meters[key].update(value, report.batch_size)
-        evaluation.losses[f"{split}/total_loss"] = float(meters[f"{split}/total_loss"].global_avg)
+        if losses:  # without any, a total of 0 would make the first validation the best for ever
+            for key, value in {**losses, f"{split}/total_loss": sum(losses.values())}.items():
+                meters[key].update(value, report.batch_size)
+            evaluation.losses[f"{split}/total_loss"] = float(meters[f"{split}/total_loss"].global_avg)
         for key, value in report.metrics.items():
             meters[key].update(float(value.mean()), report.batch_size)
 
@@ -170,6 +171,7 @@ class EvaluationLoop:
                 evaluation = self.evaluate_split(split)
                 self.log_evaluation(split, evaluation, final=True)
                 self.call_hook("on_test_end", report=evaluation.report, meter=evaluation.meter)
+        finish_together()
 
     def _predict(self, split: str) -> None:
         reporter = self.dataset_loader.get_test_reporter(split)

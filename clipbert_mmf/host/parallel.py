@@ -5,6 +5,7 @@ Uses ``torch.distributed`` itself; MMF's helpers take a machine without NCCL for
 
 from __future__ import annotations
 
+import atexit
 import logging
 from contextlib import nullcontext
 from typing import Any, ContextManager
@@ -32,6 +33,22 @@ def synchronize() -> None:
     """Wait for all processes."""
     if get_world_size() > 1:
         dist.barrier()
+
+
+def finish_together() -> None:
+    """Let no process leave while another still listens to it; torch's connections are closed when python ends.
+
+    Only for a run that went well: after a failure, waiting for others would keep the job from ending.
+    """
+    if get_world_size() > 1:
+        dist.barrier()
+        atexit.unregister(_disconnect)
+        atexit.register(_disconnect)
+
+
+def _disconnect() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def pick_device(local_rank: int, wanted: str = "cuda") -> torch.device:

@@ -1,4 +1,4 @@
-"""What the trainers of both MMFs set up in the same way: seed, device, precision, schedule, and what stops a run.
+"""What the trainers of both MMFs set up in the same way: seed, device, precision, data order, schedule, checkpoint.
 
 Comes before the loops; each function is called from the place where its MMF does the like.
 """
@@ -6,14 +6,21 @@ Comes before the loops; each function is called from the place where its MMF doe
 from __future__ import annotations
 
 import logging
+import math
+from typing import Any
 
 import torch
 from mmf.common.registry import registry
 from mmf.utils.build import build_scheduler
+from torch import Tensor
 
-from clipbert_mmf.host.checkpoints import RunCheckpoint, RunEarlyStopping, peek_seed
-from clipbert_mmf.host.parallel import from_first, get_world_size, pick_device
+from clipbert_mmf.host.checkpoints import RunCheckpoint, peek_seed
+from clipbert_mmf.host.early_stopping import RunEarlyStopping
+from clipbert_mmf.host.epoch_order import EpochOrder, split_into_updates
+from clipbert_mmf.host.loaders import make_training_loader
+from clipbert_mmf.host.parallel import from_first, get_rank, get_world_size, pick_device
 from clipbert_mmf.host.precision import Precision, read_precision
+from clipbert_mmf.host.run_log import LossWindow, MetricsFile, Stopwatch
 from clipbert_mmf.host.seeding import seed_all
 from clipbert_mmf.optim.schedules import announce_updates
 
@@ -48,6 +55,14 @@ class RunSetup:
         self.precision = Precision(read_precision(self.training_config), self.device)
         self.scaler = self.precision.make_scaler()
 
+    def start_bookkeeping(self, folder: str) -> None:
+        """Create what training and evaluation write to."""
+        self.window = LossWindow(self.device)
+        self.stopwatch = Stopwatch()
+        self.metrics_file = MetricsFile(folder, enabled=get_rank() == 0)
+        self.last_lr: list[float] = []
+        self.last_grad_norm: Tensor | None = None
+
     def seed_model(self) -> None:
         """Make the model's first weights depend on the seed alone, not on what the data drew before."""
         seed_all(self.seed, "model")
@@ -56,6 +71,7 @@ class RunSetup:
         """Build the schedule for the run's number of updates; needs ``optimizer`` and ``max_updates``."""
         announce_updates(self.max_updates)
         self.scheduler = build_scheduler(self.optimizer, self.config) if self.training_config.lr_scheduler else None
+        announce_updates(None)  # nobody else's business, should another run follow in this process
 
     def make_checkpoint(self) -> RunCheckpoint:
         """Create the checkpoint and the early stopping that saves with it."""
@@ -66,3 +82,48 @@ class RunSetup:
             should_stop=options.enabled,
         )
         return self.checkpoint
+
+    def build_order(self, loaders: dict[str, Any], strategy=None, exhaust: bool = True) -> None:
+        """Replace MMF's training loaders by ones in our order, and find the number of updates."""
+        persistent = bool(self.training_config.get("persistent_workers", False))
+        pairs = {
+            name: make_training_loader(loader, name, self.seed, persistent) for name, loader in loaders.items()
+        }
+        self.train_loaders = {name: loader for name, (loader, _) in pairs.items()}
+        self.order = EpochOrder([sampler for _, sampler in pairs.values()], self.seed, strategy, exhaust)
+        self.batches_per_update = int(self.training_config.get("update_frequency", 1))
+        self.max_updates = self._count_updates()
+
+    def _count_updates(self) -> int:
+        per_epoch = len(split_into_updates(self.order.num_batches, self.batches_per_update))
+        max_epochs, max_updates = self.training_config.max_epochs, self.training_config.max_updates
+        if max_epochs is not None:
+            return math.ceil(per_epoch * max_epochs)
+        if max_updates is None:
+            raise ValueError("set training.max_updates or training.max_epochs")
+        return int(max_updates)
+
+    def run_state(self) -> dict[str, Any]:
+        """Return the place in the run, beside MMF's own counters; plain values only."""
+        return {
+            "version": 1,
+            "seed": int(self.seed),
+            "epoch_position": self.epoch_position,
+            "order": self.order.describe(),
+            "evaluated_at": self.evaluated_at,
+            "loss_window": self.window.state(),
+        }
+
+    def restore_run_state(self, state: dict[str, Any]) -> None:
+        """Go on from a place; other data or another batch size has no such place, and the next epoch begins."""
+        self.evaluated_at = state.get("evaluated_at", -1)
+        if not state:
+            return
+        if state["order"] == self.order.describe():
+            self.epoch_position = state["epoch_position"]
+        else:
+            logger.warning(
+                "data or batch size changed since the checkpoint (%s, now %s): starting with epoch %d",
+                state["order"], self.order.describe(), self.current_epoch + 1,
+            )
+        self.window.restore(state["loss_window"], get_rank())

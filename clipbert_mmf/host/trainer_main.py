@@ -75,6 +75,7 @@ class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, MMFTrainer):
             self.finish_training()
             self.on_train_end()
         self.inference()
+        self.logistics_callback.teardown()
         self.finalize()
 
     def inference(self):

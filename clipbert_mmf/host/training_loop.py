@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import gc
 import logging
-import math
-from typing import Any, Iterator
+from typing import Iterator
 
 import torch
 from mmf.common.registry import registry
 from torch import Tensor, nn
 
-from clipbert_mmf.host.epoch_order import EpochOrder, split_into_updates
-from clipbert_mmf.host.loaders import make_training_loader, tell_epoch
+from clipbert_mmf.host.epoch_order import split_into_updates
+from clipbert_mmf.host.loaders import tell_epoch
 from clipbert_mmf.host.parallel import from_first, get_rank, get_world_size, gradient_sync, unwrap_model
-from clipbert_mmf.host.run_log import LossWindow, MetricsFile, Stopwatch, format_numbers, format_seconds
+from clipbert_mmf.host.run_log import format_numbers, format_seconds
 from clipbert_mmf.host.seeding import seed_all
 
 logger = logging.getLogger(__name__)
@@ -40,53 +39,6 @@ class TrainingLoop:
     epoch_position: int = 0
     #: Update after which validation ran last.
     evaluated_at: int = -1
-
-    # ---- before training
-
-    def build_order(self, loaders: dict[str, Any], strategy=None, exhaust: bool = True) -> None:
-        """Replace MMF's training loaders by ones in our order, and find the number of updates."""
-        persistent = bool(self.training_config.get("persistent_workers", False))
-        pairs = {
-            name: make_training_loader(loader, name, self.seed, persistent) for name, loader in loaders.items()
-        }
-        self.train_loaders = {name: loader for name, (loader, _) in pairs.items()}
-        self.order = EpochOrder([sampler for _, sampler in pairs.values()], self.seed, strategy, exhaust)
-        self.batches_per_update = int(self.training_config.get("update_frequency", 1))
-        self.max_updates = self._count_updates()
-
-    def _count_updates(self) -> int:
-        per_epoch = len(split_into_updates(self.order.num_batches, self.batches_per_update))
-        max_epochs, max_updates = self.training_config.max_epochs, self.training_config.max_updates
-        if max_epochs is not None:
-            return math.ceil(per_epoch * max_epochs)
-        if max_updates is None:
-            raise ValueError("set training.max_updates or training.max_epochs")
-        return int(max_updates)
-
-    def run_state(self) -> dict[str, Any]:
-        """Return the place in the run, beside MMF's own counters; plain values only."""
-        return {
-            "version": 1,
-            "seed": int(self.seed),
-            "epoch_position": self.epoch_position,
-            "order": self.order.describe(),
-            "evaluated_at": self.evaluated_at,
-            "loss_window": self.window.state(),
-        }
-
-    def restore_run_state(self, state: dict[str, Any]) -> None:
-        """Go on from a place; other data or another batch size has no such place, and the next epoch begins."""
-        self.evaluated_at = state.get("evaluated_at", -1)
-        if not state:
-            return
-        if state["order"] == self.order.describe():
-            self.epoch_position = state["epoch_position"]
-        else:
-            logger.warning(
-                "data or batch size changed since the checkpoint (%s, now %s): starting with epoch %d",
-                state["order"], self.order.describe(), self.current_epoch + 1,
-            )
-        self.window.restore(state["loss_window"], get_rank())
 
     # ---- training
 
@@ -285,16 +237,6 @@ class TrainingLoop:
         """Go back to the best state and write the weights alone."""
         self.checkpoint.restore()
         self.checkpoint.finalize()
-
-    # ---- set up by the trainers
-
-    def start_bookkeeping(self, folder: str) -> None:
-        """Create what training and evaluation write to."""
-        self.window = LossWindow(self.device)
-        self.stopwatch = Stopwatch()
-        self.metrics_file = MetricsFile(folder, enabled=get_rank() == 0)
-        self.last_lr: list[float] = []
-        self.last_grad_norm: Tensor | None = None
 
     @property
     def bare_model(self) -> nn.Module:

@@ -78,31 +78,40 @@ class ClipBertNetwork(nn.Module):
         texts = [x.flatten(0, 1) for x in (input_ids, input_mask, segment_ids)]
         labels = None if lm_label_ids is None or not self.head.READS_TEXT else lm_label_ids.flatten(0, 1)
         videos = torch.arange(batch, device=frames.device).repeat_interleave(num_texts)
-        chunk = len(videos) if self.training or labels is not None else max(1, self.pairs_per_chunk // visual.shape[1])
-        outputs = [
-            self._score(visual, videos[i : i + chunk], *(x[i : i + chunk] for x in texts), labels)
-            for i in range(0, len(videos), chunk)
-        ]
-        scores = fold_clips(torch.cat([clip_scores for clip_scores, _ in outputs]), self.fold)
-        result = {"scores": scores.view(batch, num_texts) if self.group_options else scores}
-        if labels is not None:
-            result.update(outputs[0][1])
-        return result
+        if self.training or labels is not None:
+            length = max(text_lengths(texts[1]).tolist())
+            clip_scores, words = self._score(visual, videos, *(x[:, :length] for x in texts), labels)
+        else:
+            clip_scores, words = self._score_in_chunks(visual, videos, *texts), {}
+        scores = fold_clips(clip_scores, self.fold)
+        return {"scores": scores.view(batch, num_texts) if self.group_options else scores, **words}
+
+    def _score_in_chunks(self, visual, videos, *texts) -> Tensor:
+        # Texts of like length go together, so that padding is computed for nobody.
+        chunk = max(1, self.pairs_per_chunk // visual.shape[1])
+        lengths, order = text_lengths(texts[1]).sort(stable=True)
+        outputs = []
+        for start, length in zip(range(0, len(order), chunk), _last_of_each(lengths.tolist(), chunk)):
+            pairs = order[start : start + chunk]
+            outputs.append(self._score(visual, videos[pairs], *(x[pairs, :length] for x in texts), None)[0])
+        sorted_scores = torch.cat(outputs)
+        return torch.empty_like(sorted_scores).index_copy_(0, order, sorted_scores)
 
     def _score(self, visual, videos, input_ids, input_mask, segment_ids, labels):
-        # Padding beyond the longest text of the chunk is computed for nobody.
-        length = max(1, int(input_mask.sum(1).max()))
         clips = visual.shape[1]
-        text = self.text_embedding(input_ids[:, :length], segment_ids[:, :length])
         rows, pooled = self.encoder(
-            text.repeat_interleave(clips, 0),
-            input_mask[:, :length].repeat_interleave(clips, 0),
+            self.text_embedding(input_ids, segment_ids).repeat_interleave(clips, 0),
+            input_mask.repeat_interleave(clips, 0),
             visual[videos].flatten(0, 1),
             keep_text=labels is not None,
         )
-        clip_scores = self.head(pooled).unflatten(0, (len(videos), clips))
-        words = {} if labels is None else self._score_words(rows.unflatten(0, (len(videos), clips)), labels[:, :length])
-        return clip_scores, words
+        # Scores keep full precision under autocast: rounded ones tie, and a tie is a miss.
+        with torch.autocast(pooled.device.type, enabled=False):
+            clip_scores = self.head(pooled.to(self.encoder.pooler.weight.dtype)).float()
+        clip_scores = clip_scores.unflatten(0, (len(videos), clips))
+        if labels is None:
+            return clip_scores, {}
+        return clip_scores, self._score_words(rows.unflatten(0, (len(videos), clips)), labels[:, : rows.shape[1]])
 
     def _score_words(self, rows: Tensor, labels: Tensor) -> dict[str, Tensor]:
         # Hidden words are read from the mean over clips; images have one.
@@ -110,3 +119,13 @@ class ClipBertNetwork(nn.Module):
         word_scores = self.head.score_words(rows.mean(1)[hidden])
         right, total = count_words(word_scores.detach(), labels)
         return {"mlm_scores": word_scores, "mlm_targets": labels[hidden], "mlm_right": right, "mlm_total": total}
+
+
+def text_lengths(input_mask: Tensor) -> Tensor:
+    """Return ``(P,)`` int64: up to which position each text of ``(P, L)`` has tokens, at least 1."""
+    places = torch.arange(1, input_mask.shape[1] + 1, device=input_mask.device)
+    return (input_mask.bool() * places).amax(1).clamp(min=1)
+
+
+def _last_of_each(ascending: list[int], size: int) -> list[int]:
+    return [ascending[min(start + size, len(ascending)) - 1] for start in range(0, len(ascending), size)]

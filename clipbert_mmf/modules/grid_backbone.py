@@ -36,6 +36,20 @@ class Conv(nn.Sequential):
         if activate:
             self.activation = nn.ReLU(inplace=True)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(F, out, h, w)`` of ``(F, in, H, W)``."""
+        if not isinstance(self.norm, FrozenBatchNorm2d):
+            return super().forward(x)
+        # A norm that never changes is part of the convolution: no pass of its own, and none in full precision under
+        # autocast. The product is made in the precision of the weights.
+        norm = self.norm
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        x = F.conv2d(
+            x, self.conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale,
+            self.conv.stride, self.conv.padding,
+        )
+        return F.relu_(x) if hasattr(self, "activation") else x
+
 
 class _Block(nn.Module):
     """A residual block: ``path`` beside an identity or a 1x1 ``shortcut``."""
@@ -50,7 +64,8 @@ class _Block(nn.Module):
             nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.path(x) + (x if self.shortcut is None else self.shortcut(x)))
+        # In place: neither sum nor norm needs its result for the gradient.
+        return self.path(x).add_(x if self.shortcut is None else self.shortcut(x)).relu_()
 
 
 def _make_bottleneck(in_channels, width, stride, norm, stride_in_1x1) -> tuple[_Block, int]:

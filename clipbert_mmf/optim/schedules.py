@@ -16,9 +16,9 @@ from torch.optim.lr_scheduler import LambdaLR
 _UPDATES_KEY = "clipbert_num_updates"
 
 
-def announce_updates(num_updates: int) -> None:
-    """Tell the schedules built from now on how many updates the run has."""
-    registry.register(_UPDATES_KEY, int(num_updates))
+def announce_updates(num_updates: int | None) -> None:
+    """Tell the schedules built from now on how many updates the run has; None takes it back."""
+    registry.register(_UPDATES_KEY, num_updates)
 
 
 def _resolve_updates(num_updates: int | None) -> int:

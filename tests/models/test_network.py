@@ -96,7 +96,36 @@ def test_bf16_agrees_with_fp32():
         full = network(*batch)["scores"]
         with torch.autocast("cpu", torch.bfloat16):
             half = network(*batch)["scores"]
-    torch.testing.assert_close(half.float(), full, rtol=5e-2, atol=5e-2)
+    torch.testing.assert_close(half, full, rtol=5e-2, atol=5e-2)
+
+
+def test_scores_are_not_rounded_under_autocast():
+    network, (frames, ids, mask, segments) = make_network().eval(), make_batch(texts=40)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        scores = network(frames, ids, mask, segments)["scores"]
+    assert scores.dtype == torch.float32
+    assert len(scores[:, 1].unique()) == len(scores)
+    assert not torch.equal(scores, scores.bfloat16().float())
+
+
+def test_texts_are_sorted_for_the_encoder_alone():
+    network, (frames, ids, mask, segments) = make_network(pairs_per_chunk=4).eval(), make_batch(texts=5)
+    order = torch.tensor([3, 1, 4, 0, 2])
+    mask[:, 3:, 3:] = 0
+    with torch.no_grad():
+        scores = network(frames, ids, mask, segments)["scores"].view(2, 5, 2)
+        moved = network(frames, ids[:, order], mask[:, order], segments[:, order])["scores"].view(2, 5, 2)
+    torch.testing.assert_close(moved, scores[:, order])
+
+
+def test_the_encoder_sees_no_padding_beyond_the_longest_text():
+    network, (frames, ids, mask, segments) = make_network().eval(), make_batch()
+    mask[..., 4:] = 0
+    seen = []
+    network.text_embedding.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[1]))
+    network(frames, ids, mask, segments)
+    network.train()(frames, ids, mask, segments)
+    assert seen == [4, 4]
 
 
 def test_state_dict_round_trip():
