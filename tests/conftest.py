@@ -1,8 +1,14 @@
-"""Fixtures shared by all tests: a real tokenizer, and a fresh MMF registry entry for what runs leave behind."""
+"""Fixtures shared by all tests: a real tokenizer, and the demo corpus at tiny size."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
 
 WORDS = (
     "a large small red green blue yellow circle square triangle star on the left right top bottom then two three "
@@ -22,3 +28,15 @@ def tokenizer_dir(tmp_path_factory):
     trained.save_model(str(directory))
     BertTokenizerFast(vocab_file=str(directory / "vocab.txt")).save_pretrained(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Path:
+    """The demo corpus at tiny size; tests that damage it work on a copy."""
+    out = tmp_path_factory.mktemp("corpus")
+    subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "make_demo_corpus.py"), "--out", str(out), "--num-train", "20",
+         "--num-test", "7", "--num-images", "24", "--workers", "1"],
+        check=True, capture_output=True, timeout=120,
+    )
+    return out

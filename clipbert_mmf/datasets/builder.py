@@ -15,7 +15,8 @@ from mmf.common.registry import registry
 from mmf.datasets.base_dataset_builder import BaseDatasetBuilder
 from mmf.utils.configuration import get_mmf_env
 
-from clipbert_mmf.datasets.dataset import ClipBertDataset
+# As a module: a worker that unpickles a dataset imports that file first, and through MMF this one in the middle of it.
+from clipbert_mmf.datasets import dataset as dataset_file
 from clipbert_mmf.datasets.failures import FailureLog
 from clipbert_mmf.datasets.sources import find_file, load_sources
 from clipbert_mmf.datasets.specs import SPECS, DatasetSpec
@@ -50,7 +51,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
     def update_registry_for_model(self, config):
         """MMF's release calls this on every builder; the model reads its own configuration."""
 
-    def load(self, config, dataset_type="train", *args, **kwargs) -> ClipBertDataset:
+    def load(self, config, dataset_type="train", *args, **kwargs) -> dataset_file.ClipBertDataset:
         """Return the dataset of one split.
 
         Raises:
@@ -62,7 +63,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
         maker_class = TASKS[self.spec.task][0 if dataset_type == "train" else 1]
         seed = int(registry.get("config").training.seed or 0)
         location = self._media_location(config, root, dataset_type)
-        dataset = ClipBertDataset(self.spec.name, config, dataset_type, location, seed)
+        dataset = dataset_file.ClipBertDataset(self.spec.name, config, dataset_type, location, seed)
         dataset.init_processors()
         records = load_sources(
             self._require(config, "annotations", dataset_type), root, self.spec,
@@ -139,7 +140,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
                 logger.warning("%s: %d media of %s are skipped", failures.name, known, bad_list)
         return failures
 
-    def _report_missing(self, dataset: ClipBertDataset) -> None:
+    def _report_missing(self, dataset: dataset_file.ClipBertDataset) -> None:
         missing = dataset.media_processor.count_missing(
             dataset.media_location, (dataset.maker.groups.key(group) for group in range(dataset.maker.num_media))
         )

@@ -22,7 +22,7 @@ from clipbert_mmf.host.parallel import from_first, get_rank, get_world_size, pic
 from clipbert_mmf.host.precision import Precision, read_precision
 from clipbert_mmf.host.run_log import LossWindow, MetricsFile, Stopwatch
 from clipbert_mmf.host.seeding import seed_all
-from clipbert_mmf.optim.schedules import announce_updates
+from clipbert_mmf.optim import schedules
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +69,9 @@ class RunSetup:
 
     def build_schedule(self) -> None:
         """Build the schedule for the run's number of updates; needs ``optimizer`` and ``max_updates``."""
-        announce_updates(self.max_updates)
+        schedules.announce_updates(self.max_updates)
         self.scheduler = build_scheduler(self.optimizer, self.config) if self.training_config.lr_scheduler else None
-        announce_updates(None)  # nobody else's business, should another run follow in this process
+        schedules.announce_updates(None)  # nobody else's business, should another run follow in this process
 
     def make_checkpoint(self) -> RunCheckpoint:
         """Create the checkpoint and the early stopping that saves with it."""

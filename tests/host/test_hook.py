@@ -1,5 +1,6 @@
 """The import hook in interpreters of its own: cheap without MMF, complete with it, switched off on demand."""
 
+import json
 import os
 import subprocess
 import sys
@@ -79,3 +80,12 @@ def test_our_user_directory_may_be_named_too():
         "print(registry.get_model_class('clipbert').__name__)",
         MMF_USER_DIR=str(ROOT / "clipbert_mmf"),
     ) == "ClipBert"
+
+
+def test_any_adapter_may_be_imported_first():
+    program = ROOT / "tests" / "host" / "import_orders.py"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=200, env=environment)
+    assert done.returncode == 0, done.stderr
+    problems = json.loads(done.stdout.strip().splitlines()[-1])
+    assert problems == {module: None for module in problems}
