@@ -72,8 +72,21 @@ class ClipBertDataset(BaseDataset):
         return len(self.maker)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw other clips, negatives and masks from now on; a trainer calls this before each epoch."""
+        """Draw other clips, negatives and masks from now on; a trainer calls this before each epoch.
+
+        Also takes over what other ranks found broken, and says once an epoch which decoders served.
+        """
+        if int(self._epoch) == int(epoch):
+            return
         self._epoch.fill_(int(epoch))
+        self.failures.read_bad_list(self.maker.groups.find)
+        served = self.media_processor.take_served()
+        if served:
+            logger.info("%s (%s): media served by %s", self.dataset_name, self._dataset_type, served)
+
+    def describe_health(self) -> dict[str, int]:
+        """Return what a trainer logs beside the losses: how many of the split's media cannot be read."""
+        return {f"{self.dataset_name}/num_unreadable": self.failures.num_broken}
 
     def item_rng(self, item: int) -> np.random.Generator:
         """Return the item's generator: the same whatever the number of workers or ranks."""

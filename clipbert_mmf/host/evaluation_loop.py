@@ -112,7 +112,7 @@ class EvaluationLoop:
 
     def _run_batches(self, split: str, name: str, loader):
         """Yield (items of this process, report) per batch, the model run in the configured precision."""
-        own, items = make_evaluation_loader(loader, name)
+        own, items = make_evaluation_loader(loader, name, self.worker_options)
         for batch in show_progress(own, len(own), f"{split} of {name}", enabled=get_rank() == 0):
             batch = self.prepare_batch(batch, loader.dataset, name, split)
             with self.precision.autocast():

@@ -6,7 +6,8 @@ Comes between MMF's loaders and the training and evaluation loops.
 from __future__ import annotations
 
 import logging
-from typing import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Iterable, Iterator, Mapping
 
 from torch.utils.data import (
     DataLoader,
@@ -46,28 +47,68 @@ def is_shuffled(loader: DataLoader, name: str) -> bool:
     )
 
 
-def rebuild_loader(loader: DataLoader, batch_sampler: Sampler, persistent_workers: bool = False) -> DataLoader:
-    """Return the loader with another batch sampler and everything else kept.
+@dataclass(frozen=True)
+class WorkerOptions:
+    """How workers read ahead.
 
-    Workers are started anew for each pass unless ``persistent_workers``: so they see what ``set_epoch`` changed.
+    Attributes:
+        persistent: keep training's workers between epochs; else each pass starts them anew, so that datasets without
+            shared memory see what ``set_epoch`` changed.
+        prefetch_factor: batches each worker reads ahead, None for torch's 2.
+        timeout_sec: longest wait for a batch before the run ends with an error, 0 for no limit.
+        start_method: ``fork``, ``spawn`` or ``forkserver``; None for the system's.
     """
-    options = {}
+
+    persistent: bool = False
+    prefetch_factor: int | None = None
+    timeout_sec: float = 0.0
+    start_method: str | None = None
+
+
+def read_worker_options(training_config: Mapping[str, Any]) -> WorkerOptions:
+    """Read ``training.persistent_workers``, ``prefetch_factor``, ``worker_timeout_sec``, ``worker_start_method``.
+
+    Raises:
+        ValueError: for a start method that is none, or a prefetch factor or timeout out of range.
+    """
+    options = WorkerOptions(
+        bool(training_config.get("persistent_workers", False)),
+        training_config.get("prefetch_factor", None),
+        float(training_config.get("worker_timeout_sec", None) or 0),
+        training_config.get("worker_start_method", None),
+    )
+    if options.start_method not in (None, "fork", "spawn", "forkserver"):
+        raise ValueError(
+            f"training.worker_start_method is '{options.start_method}'; allowed are fork, spawn, forkserver, null"
+        )
+    if options.timeout_sec < 0 or (options.prefetch_factor is not None and options.prefetch_factor < 1):
+        raise ValueError(
+            f"training.worker_timeout_sec is {options.timeout_sec:g} and prefetch_factor {options.prefetch_factor}; "
+            "expected at least 0 and at least 1"
+        )
+    return options
+
+
+def rebuild_loader(loader: DataLoader, batch_sampler: Sampler, options: WorkerOptions = WorkerOptions()) -> DataLoader:
+    """Return the loader with another batch sampler and our options for its workers; everything else is kept."""
+    workers = {}
     if loader.num_workers > 0:
-        options = {
-            "prefetch_factor": loader.prefetch_factor,
-            "persistent_workers": persistent_workers,
-            "multiprocessing_context": loader.multiprocessing_context,
+        workers = {
+            "prefetch_factor": options.prefetch_factor or loader.prefetch_factor,
+            "persistent_workers": options.persistent,
+            "multiprocessing_context": options.start_method or loader.multiprocessing_context,
+            "timeout": options.timeout_sec or loader.timeout,
         }
     rebuilt = DataLoader(
         loader.dataset, batch_sampler=batch_sampler, collate_fn=loader.collate_fn, num_workers=loader.num_workers,
-        pin_memory=loader.pin_memory, timeout=loader.timeout, worker_init_fn=loader.worker_init_fn, **options,
+        pin_memory=loader.pin_memory, worker_init_fn=loader.worker_init_fn, **workers,
     )
     rebuilt.dataset_type = getattr(loader, "dataset_type", None)
     return rebuilt
 
 
 def make_training_loader(
-    loader: DataLoader, name: str, seed: int, persistent_workers: bool
+    loader: DataLoader, name: str, seed: int, options: WorkerOptions
 ) -> tuple[DataLoader, ShardedBatches]:
     """Return a loader that reads this process's share of the global batches, and its sampler."""
     world_size = get_world_size()
@@ -75,14 +116,16 @@ def make_training_loader(
     sampler = ShardedBatches(
         len(loader.dataset), loader.batch_size * world_size, shuffle, seed, name, get_rank(), world_size
     )
-    return rebuild_loader(loader, sampler, persistent_workers), sampler
+    return rebuild_loader(loader, sampler, options), sampler
 
 
-def make_evaluation_loader(loader: DataLoader, name: str) -> tuple[DataLoader, list[int]]:
+def make_evaluation_loader(
+    loader: DataLoader, name: str, options: WorkerOptions = WorkerOptions()
+) -> tuple[DataLoader, list[int]]:
     """Return a loader that reads this process's share of the items, each once, and their numbers in order."""
     is_shuffled(loader, name)  # refuses what has no order
     sampler = ShardedItems(len(loader.dataset), loader.batch_size, get_rank(), get_world_size())
-    return rebuild_loader(loader, sampler), sampler.items
+    return rebuild_loader(loader, sampler, replace(options, persistent=False)), sampler.items
 
 
 def tell_epoch(dataset: Dataset, epoch: int) -> None:
@@ -90,6 +133,16 @@ def tell_epoch(dataset: Dataset, epoch: int) -> None:
     for part in _walk(dataset):
         if hasattr(part, "set_epoch"):
             part.set_epoch(epoch)
+
+
+def describe_health(datasets: Iterable[Dataset]) -> dict[str, int]:
+    """Return what datasets say of themselves through ``describe_health``, where they have it."""
+    health: dict[str, int] = {}
+    for dataset in datasets:
+        for part in _walk(dataset):
+            if hasattr(part, "describe_health"):
+                health.update(part.describe_health())
+    return health
 
 
 def _walk(dataset: Dataset) -> Iterator[Dataset]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from clipbert_mmf.host.checkpoints import RunCheckpoint, peek_seed
 from clipbert_mmf.host.early_stopping import RunEarlyStopping
 from clipbert_mmf.host.epoch_order import EpochOrder, split_into_updates
-from clipbert_mmf.host.loaders import make_training_loader
+from clipbert_mmf.host.loaders import make_training_loader, read_worker_options
 from clipbert_mmf.host.parallel import from_first, get_rank, get_world_size, pick_device
 from clipbert_mmf.host.precision import Precision, read_precision
 from clipbert_mmf.host.run_log import LossWindow, MetricsFile, Stopwatch
@@ -54,6 +54,7 @@ class RunSetup:
         torch.backends.cudnn.deterministic = not torch.backends.cudnn.benchmark
         self.precision = Precision(read_precision(self.training_config), self.device)
         self.scaler = self.precision.make_scaler()
+        self.worker_options = read_worker_options(self.training_config)
 
     def start_bookkeeping(self, folder: str) -> None:
         """Create what training and evaluation write to."""
@@ -85,9 +86,8 @@ class RunSetup:
 
     def build_order(self, loaders: dict[str, Any], strategy=None, exhaust: bool = True) -> None:
         """Replace MMF's training loaders by ones in our order, and find the number of updates."""
-        persistent = bool(self.training_config.get("persistent_workers", False))
         pairs = {
-            name: make_training_loader(loader, name, self.seed, persistent) for name, loader in loaders.items()
+            name: make_training_loader(loader, name, self.seed, self.worker_options) for name, loader in loaders.items()
         }
         self.train_loaders = {name: loader for name, (loader, _) in pairs.items()}
         self.order = EpochOrder([sampler for _, sampler in pairs.values()], self.seed, strategy, exhaust)

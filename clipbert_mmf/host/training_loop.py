@@ -16,7 +16,7 @@ from mmf.common.registry import registry
 from torch import Tensor, nn
 
 from clipbert_mmf.host.epoch_order import split_into_updates
-from clipbert_mmf.host.loaders import tell_epoch
+from clipbert_mmf.host.loaders import describe_health, tell_epoch
 from clipbert_mmf.host.parallel import from_first, get_rank, get_world_size, gradient_sync, unwrap_model
 from clipbert_mmf.host.run_log import format_numbers, format_seconds
 from clipbert_mmf.host.seeding import seed_all
@@ -198,6 +198,8 @@ class TrainingLoop:
         }
         if len(set(self.last_lr)) > 1:
             record["lr_of_groups"] = self.last_lr
+        health = describe_health(loader.dataset for loader in self.train_loaders.values())
+        record.update(health)
         if self.last_grad_norm is not None:
             record["grad_norm"] = float(self.last_grad_norm)
         if self.device.type == "cuda":
@@ -210,9 +212,10 @@ class TrainingLoop:
         for key, value in losses.items():
             self.meter.meters[key].update(value, 1)
         logger.info(
-            "update %d/%d, epoch %d, %s, lr %.3g, %.2f updates/s, data_wait %.2f, %s left", self.num_updates,
+            "update %d/%d, epoch %d, %s, lr %.3g, %.2f updates/s, data_wait %.2f%s, %s left", self.num_updates,
             self.max_updates, self.current_epoch, format_numbers(losses), self.last_lr[0], speed["updates_per_sec"],
-            speed["data_wait"], format_seconds(left),
+            speed["data_wait"], "".join(f", {key} {value}" for key, value in health.items() if value),
+            format_seconds(left),
         )
 
     def _validate(self) -> bool:

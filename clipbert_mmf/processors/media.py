@@ -17,11 +17,13 @@ from torch import Tensor
 
 from clipbert_mmf.processors.config import read_params
 from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
-from clipbert_mmf.video.decode import read_frames
+from clipbert_mmf.video.decode import BACKENDS, read_frames
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.images import read_image
 from clipbert_mmf.video.sampling import SAMPLERS, sample_clips
+from clipbert_mmf.video.served import ServedTally
 from clipbert_mmf.video.store import MediaStore, open_store
+from clipbert_mmf.video.watchdog import GuardedReader
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class MediaProcessor(BaseProcessor):
     def open_store(self, location: str) -> MediaStore:
         """Return the store at ``location``, opened once per process."""
         if location not in self._stores:
-            self._stores[location] = open_store(location)
+            self._stores[location] = open_store(location, cache_dir=self.params["cache_dir"])
         return self._stores[location]
 
     def __call__(
@@ -95,6 +97,10 @@ class MediaProcessor(BaseProcessor):
         store = self.open_store(location)
         return sum(key not in store for key in keys)
 
+    def take_served(self) -> dict[str, int]:
+        """Return how many media each backend served since the last call, over all workers."""
+        return {}
+
     def _read(self, store, location, key, rng, window_sec) -> Tensor:
         raise NotImplementedError
 
@@ -109,7 +115,9 @@ class ClipBertVideoProcessor(MediaProcessor):
 
     Config keys: ``image_size`` (L, pixels), ``num_clips`` (K), ``num_frames`` (T), ``sampling`` (a key of
     ``SAMPLERS``), ``fps`` (frames per second inside a clip; the clip lasts T / fps seconds) or ``clip_len_sec``,
-    ``window_sec`` ([start, end] or null: the whole video), ``backend``, ``num_threads``.
+    ``window_sec`` ([start, end] or null: the whole video), ``backend``, ``num_threads`` (of the decoder),
+    ``reader_timeout_sec`` (a reader process, ended when a file makes the decoder hang; null: none), ``cache_dir`` (local
+    copies of remote stores).
     """
 
     NAME = "clipbert_video"
@@ -122,10 +130,27 @@ class ClipBertVideoProcessor(MediaProcessor):
         "clip_len_sec": None,
         "window_sec": None,
         "backend": "auto",
+        "num_threads": 1,
+        "reader_timeout_sec": None,
+        "cache_dir": None,
     }
+
+    def __init__(self, config, *args, **kwargs):
+        super().__init__(config, *args, **kwargs)
+        self._tally = ServedTally()
+        timeout_sec = self.params["reader_timeout_sec"]
+        self._read_frames = read_frames if timeout_sec is None else GuardedReader(float(timeout_sec)).read_frames
+
+    def take_served(self) -> dict[str, int]:
+        """Return how many videos each backend served since the last call, over all workers."""
+        return self._tally.take()
 
     def _check_params(self) -> None:
         super()._check_params()
+        if self.params["backend"] not in ("auto", *BACKENDS):
+            raise ValueError(
+                f"processor '{self.NAME}': backend is '{self.params['backend']}'; allowed are {['auto', *BACKENDS]}"
+            )
         how = self.params["sampling"]
         if how not in SAMPLERS:
             raise ValueError(f"processor '{self.NAME}': sampling is '{how}'; allowed are {sorted(SAMPLERS)}")
@@ -157,10 +182,12 @@ class ClipBertVideoProcessor(MediaProcessor):
                 fps=info.fps,
             )
 
-        return read_frames(
+        return self._read_frames(
             store.read(key),
             choose_times,
             backend=self.params["backend"],
+            num_threads=self.params["num_threads"],
+            on_served=self._tally,
             key=key,
             store=location,
             transform=partial(pad_channels_last, image_size=size),
@@ -169,10 +196,10 @@ class ClipBertVideoProcessor(MediaProcessor):
 
 @registry.register_processor("clipbert_image")
 class ClipBertImageProcessor(MediaProcessor):
-    """An image as one clip of one frame. Config key: ``image_size`` (L, pixels)."""
+    """An image as one clip of one frame. Config keys: ``image_size`` (L, pixels), ``cache_dir``."""
 
     NAME = "clipbert_image"
-    PARAMS = {"image_size": 768}
+    PARAMS = {"image_size": 768, "cache_dir": None}
 
     def _read(self, store, location, key, rng, window_sec) -> Tensor:
         size = self.params["image_size"]
