@@ -22,6 +22,7 @@ from clipbert_mmf.datasets.sources import find_file, load_sources
 from clipbert_mmf.datasets.specs import SPECS, DatasetSpec
 from clipbert_mmf.datasets.tasks import TASKS
 from clipbert_mmf.paths import config_dir
+from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
         return root.resolve()
 
     def _require(self, config, key: str, dataset_type: str) -> Any:
-        section = config.get(key)
+        section = read_setting(config, key)
         if not section or dataset_type not in section:
             raise ValueError(
                 f"dataset_config.{self.spec.name}.{key} has no '{dataset_type}'; MMF always builds train, val and test"
@@ -116,13 +117,13 @@ class ClipBertBuilder(BaseDatasetBuilder):
 
     def _settings(self, config, maker_class, dataset_type: str) -> dict[str, Any]:
         settings = {key: config[key] for key in maker_class.SETTINGS if key in config and key != "texts_per_item"}
-        texts = config.get("texts_per_item")
+        texts = read_setting(config, "texts_per_item")
         if texts is not None:
             settings["texts_per_item"] = texts["train" if dataset_type == "train" else "eval"]
         return settings
 
     def _answers(self, config, root: Path) -> dict[str, int] | None:
-        given = config.get("answers")
+        given = read_setting(config, "answers")
         if not given:
             return None
         path = find_file(root, str(given), f"dataset_config.{self.spec.name}.answers")
@@ -132,7 +133,10 @@ class ClipBertBuilder(BaseDatasetBuilder):
         training = dataset_type == "train"
         bad_list = Path(get_mmf_env("save_dir")) / f"unreadable_{self.spec.name}.jsonl" if training else None
         failures = FailureLog(
-            f"{self.spec.name} ({dataset_type})", maker.num_media, float(config.get("max_failure_share", 0.05)), bad_list
+            f"{self.spec.name} ({dataset_type})",
+            maker.num_media,
+            float(read_setting(config, "max_failure_share", 0.05)),
+            bad_list,
         )
         if training:
             known = failures.read_bad_list(maker.groups.find)

@@ -14,6 +14,7 @@ from clipbert_mmf.datasets.annotations import read_annotations, read_keys
 from clipbert_mmf.datasets.annotations.records import TextRecord
 from clipbert_mmf.datasets.grouping import PackedRecords
 from clipbert_mmf.datasets.specs import DatasetSpec
+from clipbert_mmf.settings import read_setting
 
 _SOURCE_KEYS = {"file", "split", "only", "exclude", "num_texts"}
 #: A drawn subset is part of the data, not of a run: runs with other seeds are compared on it.
@@ -67,14 +68,14 @@ def load_sources(sources: Any, root: Path, spec: DatasetSpec, *, where: str) -> 
 
 def _read_source(source, root: Path, spec: DatasetSpec, where: str) -> Iterable[TextRecord]:
     path = find_file(root, source["file"], f"{where}.file")
-    split = source.get("split")
+    split = read_setting(source, "split")
     splits = None if split is None else [split] if isinstance(split, str) else list(split)
     records: Iterable[TextRecord] = read_annotations(path, spec.corpus, splits=splits)
     for key, keep in (("only", True), ("exclude", False)):
-        if source.get(key):
+        if read_setting(source, key):
             listed = read_keys(find_file(root, source[key], f"{where}.{key}"))
             records = [record for record in records if (record.media_key in listed) == keep]
-    if source.get("num_texts"):
+    if read_setting(source, "num_texts"):
         records = draw_texts(list(records), int(source["num_texts"]), _SUBSET_SEED)
     if not isinstance(records, list):
         return records

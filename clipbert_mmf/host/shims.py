@@ -17,6 +17,7 @@ from typing import Any, Callable
 
 from clipbert_mmf.host.distributed_shims import DISTRIBUTED_SHIMS
 from clipbert_mmf.host.standins import Standin
+from clipbert_mmf.settings import read_setting
 
 
 def skip_importing_all_transformers(module: ModuleType) -> None:
@@ -226,11 +227,11 @@ def keep_metric_params(module: ModuleType) -> None:
     def _init_metrics(self, metric_list):
         metrics = init(self, metric_list)
         for entry in metric_list:
-            if isinstance(entry, collections.abc.Mapping) and (entry.get("params") or entry.get("key")):
+            if isinstance(entry, collections.abc.Mapping) and (read_setting(entry, "params") or read_setting(entry, "key")):
                 name = entry["type"]
-                metric = module.registry.get_metric_class(name)(**(entry.get("params") or {}))
+                metric = module.registry.get_metric_class(name)(**(read_setting(entry, "params") or {}))
                 metrics.pop(name, None)
-                metrics[entry.get("key", name)] = metric
+                metrics[read_setting(entry, "key", name)] = metric
                 self.required_params.update(metric.required_params)
         return metrics
 

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from clipbert_mmf.models.assembly import assemble_network, freeze_parts
 from clipbert_mmf.optim.param_groups import make_param_groups
 from clipbert_mmf.paths import config_dir
+from clipbert_mmf.settings import read_setting
 from clipbert_mmf.weights.loading import load_weights
 from clipbert_mmf.weights.report import LoadReport, write_reports
 
@@ -56,7 +57,7 @@ class ClipBert(BaseModel):
         return make_param_groups(
             self.network,
             base_lr=config.optimizer.params.lr,
-            weight_decay=config.optimizer.params.get("weight_decay", 0.0),
+            weight_decay=read_setting(config.optimizer.params, "weight_decay", 0.0),
             factors={key: self.config.learning_rate_factors[key] for key in self.config.learning_rate_factors},
         )
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,11 @@ from clipbert_mmf.host.shims import SHIMS, SOURCE_EDITS  # noqa: E402
 
 PROGRAM = Path(__file__).parent / "shim_checks.py"
 NEEDED = sorted(name for name, flavours in CHECKS.items() if mmf_flavour() in flavours)
+#: Shims for what OmegaConf 2.1 changed: with an older one, MMF does these by itself.
+SINCE_OMEGACONF_2_1 = {
+    "accept_missing_learning_rate", "accept_missing_options", "register_env_resolver", "write_config_as_yaml"
+}
+IS_OLD_OMEGACONF = version("omegaconf") < "2.1"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +41,8 @@ def test_with_the_shim_mmf_does_it(results, name):
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_without_the_shim_mmf_does_not(results, name):
-    assert results[name]["off"] is not None
+    problem = results[name]["off"]
+    assert (problem is None) == (IS_OLD_OMEGACONF and name in SINCE_OMEGACONF_2_1)
 
 
 def test_every_shim_has_a_check_and_says_what_breaks_where():

@@ -176,9 +176,10 @@ class PyavReader:
 
 def _open_container(source: bytes | Path) -> av.container.InputContainer:
     # "file:" keeps a name with a colon from being taken for a protocol; the list keeps playlists from opening others.
+    # Not as "options": PyAV before 17 gives those to each stream and crashes when MPEG's streams are found later.
     target = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else f"file:{os.fspath(source)}"
     try:
-        container = av.open(target, metadata_errors="ignore", options={"protocol_whitelist": "file"})
+        container = av.open(target, metadata_errors="ignore", container_options={"protocol_whitelist": "file"})
     except FFmpegError as error:
         raise DecodeError(f"cannot be opened as a video: {error.strerror}") from error
     name = container.format.name
