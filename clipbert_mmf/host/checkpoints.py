@@ -69,7 +69,7 @@ def peek_seed(config) -> int | None:
         return None
     try:
         # Memory-mapped, so that gigabytes of weights are not read for one number.
-        state = torch.load(found, map_location="cpu", mmap=True, weights_only=True)
+        state = torch.load(str(found), map_location="cpu", mmap=True, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError):  # an older format: not written here
         return None
     return state.get(RUN_STATE, {}).get("seed") if isinstance(state, dict) else None
