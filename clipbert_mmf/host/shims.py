@@ -289,6 +289,19 @@ def leave_transformers_alone(module: ModuleType) -> None:
         module.replace_with_jit = lambda: None
 
 
+def load_without_post_init(module: ModuleType) -> None:
+    """both, transformers >= 5: models that never call ``post_init`` (``visual_bert``, ``vilbert``) have no list of tied
+    weights, and loading a pretrained folder raises.
+
+    Goes when MMF's models call ``post_init``.
+    """
+    from transformers import PreTrainedModel
+
+    for model in vars(module).values():
+        if isinstance(model, type) and issubclass(model, PreTrainedModel) and model.__module__ == module.__name__:
+            model.all_tied_weights_keys = {}
+
+
 #: MMF module -> shims applied, in order, when it has run.
 SHIMS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
     "mmf.utils.patch": (skip_importing_all_transformers,),
@@ -308,6 +321,8 @@ SHIMS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
     "mmf.datasets.base_dataset_builder": (let_builders_skip_the_registry,),
     "mmf.modules.hf_layers": (leave_transformers_alone,),
     "mmf.modules.metrics": (keep_metric_params,),
+    "mmf.models.visual_bert": (load_without_post_init,),
+    "mmf.models.vilbert": (load_without_post_init,),
 }
 
 #: MMF module -> edit of its source, where the mistake is inside a long function.

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -18,11 +19,20 @@ from clipbert_mmf.host.shims import SHIMS, SOURCE_EDITS  # noqa: E402
 
 PROGRAM = Path(__file__).parent / "shim_checks.py"
 NEEDED = sorted(name for name, flavours in CHECKS.items() if mmf_flavour() in flavours)
-#: Shims for what OmegaConf 2.1 changed: with an older one, MMF does these by itself.
-SINCE_OMEGACONF_2_1 = {
-    "accept_missing_learning_rate", "accept_missing_options", "register_env_resolver", "write_config_as_yaml"
+#: Shim -> the library and its first version that need it, where older supported ones do not.
+SINCE = {
+    "accept_missing_learning_rate": ("omegaconf", "2.1"),
+    "accept_missing_options": ("omegaconf", "2.1"),
+    "register_env_resolver": ("omegaconf", "2.1"),
+    "write_config_as_yaml": ("omegaconf", "2.1"),
+    "load_without_post_init": ("transformers", "5"),
 }
-IS_OLD_OMEGACONF = version("omegaconf") < "2.1"
+
+
+def is_needed(name: str) -> bool:
+    library, first = SINCE.get(name, ("omegaconf", "0"))
+    return Version(version(library)) >= Version(first)
+
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +52,7 @@ def test_with_the_shim_mmf_does_it(results, name):
 @pytest.mark.parametrize("name", NEEDED)
 def test_without_the_shim_mmf_does_not(results, name):
     problem = results[name]["off"]
-    assert (problem is None) == (IS_OLD_OMEGACONF and name in SINCE_OMEGACONF_2_1)
+    assert (problem is not None) == is_needed(name)
 
 
 def test_every_shim_has_a_check_and_says_what_breaks_where():

@@ -65,7 +65,8 @@ def test_real_video_gives_the_frames_of_a_full_decode(path):
         for frames in groups:
             pictures = read_frames(path, np.array([moments[frame] for frame in frames]), backend=backend)
             for frame, picture in zip(frames, pictures):
-                assert np.array_equal(picture.permute(1, 2, 0).numpy(), expected[frame]), (backend, frames, frame)
+                found, tolerance = picture.permute(1, 2, 0).numpy().astype(int), ROUNDING.get(backend, 0)
+                assert np.abs(found - expected[frame]).max() <= tolerance, (backend, frames, frame)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
