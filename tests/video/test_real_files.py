@@ -25,8 +25,8 @@ pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="the real files are no
 
 #: ``auto`` is PyAV.
 DISTINCT_BACKENDS = [backend for backend in BACKENDS if backend != "auto"]
-#: The FFmpeg of PyAV before 18 rounds some colours otherwise than decord's.
-ROUNDING = {"decord": 2} if int(av.__version__.split(".")[0]) < 18 else {}
+#: Mean grey levels by which backends may differ: PyAV before 18 brings colours to full size otherwise than decord.
+TOLERANCE = {"decord": 0.7} if int(av.__version__.split(".")[0]) < 18 else {}
 #: What decoding everything cannot tell: frames behind a break, and images that are none.
 NUM_FRAMES = {"corrupted.mp4": 50}
 BROKEN_IMAGES = {"corrupt.jpg"}
@@ -65,8 +65,8 @@ def test_real_video_gives_the_frames_of_a_full_decode(path):
         for frames in groups:
             pictures = read_frames(path, np.array([moments[frame] for frame in frames]), backend=backend)
             for frame, picture in zip(frames, pictures):
-                found, tolerance = picture.permute(1, 2, 0).numpy().astype(int), ROUNDING.get(backend, 0)
-                assert np.abs(found - expected[frame]).max() <= tolerance, (backend, frames, frame)
+                difference = np.abs(picture.permute(1, 2, 0).numpy().astype(int) - expected[frame])
+                assert difference.mean() <= TOLERANCE.get(backend, 0), (backend, frames, frame)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
