@@ -32,6 +32,8 @@ class ClipBert(BaseModel):
     def build(self) -> None:
         """Build the network from the configuration, load weights, freeze what shall not train."""
         settings = OmegaConf.to_container(self.config, resolve=True)
+        if settings["head"]["type"] == "classify" and not settings["head"].get("num_answers"):
+            settings["head"]["num_answers"] = self._count_answers()
         self.network = assemble_network(settings)
         weights = settings["weights"]
         self.load_reports = [
@@ -41,6 +43,20 @@ class ClipBert(BaseModel):
         ]
         self._save_reports(self.load_reports)
         freeze_parts(self.network, **settings["freeze"])
+
+    @staticmethod
+    def _count_answers() -> int | None:
+        """Return the size of the answer vocabulary that the run's datasets told MMF, or None."""
+        names = read_setting(registry.get("config", None, no_warning=True), "datasets") or []
+        names = names.split(",") if isinstance(names, str) else list(names)
+        sizes = {name: registry.get(f"{name}_num_final_outputs", None, no_warning=True) for name in names}
+        sizes = {name: size for name, size in sizes.items() if size}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(
+                f"the datasets have answer vocabularies of different sizes, {sizes}: give them one vocabulary "
+                f"(dataset_config.<dataset>.answers.file) and set model_config.clipbert.head.num_answers"
+            )
+        return next(iter(sizes.values()), None)
 
     @staticmethod
     def _save_reports(reports: list[LoadReport]) -> None:
