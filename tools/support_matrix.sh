@@ -18,6 +18,8 @@ tests="tests/e2e tests/host tests/contract/test_registered.py tests/video tests/
 
 run_set() {
   local name=$1 flavour=$2 venv=$work/$1-$2 log=$work/$1-$2.log
+  # MMF's main needs OmegaConf 2.1.
+  [ "$flavour" = main ] && libraries[$name]=${libraries[$name]/omegaconf==2.0.6/omegaconf==2.1.2}
   {
     [ -x "$venv/bin/python" ] || "${python[$name]}" -m venv "$venv"
     "$venv/bin/python" -m pip install --disable-pip-version-check ${libraries[$name]} -r requirements/test.txt &&
