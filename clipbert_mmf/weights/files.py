@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,6 +133,13 @@ def _read_file(path: Path) -> tuple[str, Any]:
     except WeightsFileError:
         raise
     except Exception as error:  # the readers of damaged bytes raise whatever they stumble over
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        if asked:  # PyTorch's safe reader, of objects that are not tensors
+            raise WeightsFileError(
+                f"{path} would run code when read and is refused: it asks for {asked[1]}. If you trust its writer, save "
+                f"its state dict alone where that code is installed: "
+                f"torch.save(torch.load(path, weights_only=False)['model'], new_path)"
+            ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsFileError(f"{path} cannot be read, it is truncated or damaged or needs code: {reason}") from error
     raise WeightsFileError(f"{path} is neither a PyTorch, safetensors nor pickle file (it begins with {head[:8]!r})")
