@@ -6,12 +6,16 @@ Uses a loaded model on real media; ``tools/compare_precision.py`` prints the res
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
+from clipbert_mmf.datasets.annotations import read_annotations
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.video.store import open_store
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -70,6 +74,28 @@ def compare_precision(
     return compare_scores(torch.stack(full).double(), torch.stack(half).double(), precision)
 
 
+def compare_on_annotations(
+    location: str, media: str, texts: str, corpus: str, precisions: Sequence[str], limit: int = 100, **options
+) -> list[PrecisionComparison]:
+    """Load a model and compare precisions on the media and texts of an annotation file.
+
+    Args:
+        location: of the model.
+        media: store of the media.
+        texts: annotation file.
+        corpus: whose format that is, a key of ``annotations.FORMATS``.
+        precisions: keys of ``PRECISIONS``.
+        limit: of records.
+        options: of ``ClipBert.from_pretrained``.
+    """
+    model = ClipBert.from_pretrained(location, **options)
+    records = list(islice(read_annotations(Path(texts), corpus), limit))
+    store = open_store(media)
+    keys = dict.fromkeys(record.media_key for record in records)
+    videos = [model.preprocessing.read(store.read(key), key=key) for key in keys]
+    return [compare_precision(model, videos, [record.text for record in records], how) for how in precisions]
+
+
 def compare_scores(full: Tensor, half: Tensor, precision: str) -> PrecisionComparison:
     """Compare two sets of scores.
 
@@ -77,14 +103,15 @@ def compare_scores(full: Tensor, half: Tensor, precision: str) -> PrecisionCompa
         full, half: ``(B, N, A)``, or ``(B, N)`` of a multiple-choice head, whose texts are its options.
         precision: name of ``half``'s.
     """
-    is_choice = full.dim() == 2
-    # One output per pair has nothing to decide between within a pair: the texts of a video compete.
-    errors = (full.softmax(-1) - half.softmax(-1)).abs()
-    best = [scores.argmax(-1) for scores in (full, half)]
-    ranks = best if is_choice else [_rank_texts(scores) for scores in (full, half)]
+    if full.shape[-1] == 1:  # counts: rounded to decide, apart in units
+        errors, pairs = (full - half).abs(), [scores[..., 0].round() for scores in (full, half)]
+        best = pairs
+    else:
+        errors, pairs = (full.softmax(-1) - half.softmax(-1)).abs(), [scores.argmax(-1) for scores in (full, half)]
+        best = pairs if full.dim() == 2 else [_rank_texts(scores) for scores in (full, half)]
     return PrecisionComparison(
-        precision, full.shape[0] * full.shape[1], float((best[0] == best[1]).double().mean()), len(full),
-        float((ranks[0] == ranks[1]).double().mean()), float(errors.max()), float(errors.mean()),
+        precision, full.shape[0] * full.shape[1], float((pairs[0] == pairs[1]).double().mean()), len(full),
+        float((best[0] == best[1]).double().mean()), float(errors.max()), float(errors.mean()),
     )
 
 

@@ -88,10 +88,15 @@ class ClipBert:
         self.recipe.require_answers()
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save_pretrained(folder)
+        tokenizer = self.tokenizer
+        # What the last call cut and padded to would be saved with it.
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+        tokenizer.save_pretrained(folder)
         write_recipe(self.recipe, folder)
         weights = folder / WEIGHTS_FILE
-        save_file(distinct_tensors(self.network), weights, {"format": "pt", "dataset": self.recipe.dataset})
+        # One entry of metadata: safetensors writes several in any order, and the same model shall be the same file.
+        save_file(distinct_tensors(self.network), weights, {"format": "pt"})
         # safetensors writes for the owner's eyes only; the weights are as public as the folder.
         shutil.copymode(folder / CONFIG_FILE, weights)
 

@@ -116,8 +116,9 @@ def read_answers(path: Path) -> tuple[str, ...]:
         raise RecipeError(f"{path} is not JSON: {error}") from error
     if isinstance(content, list):
         return tuple(map(str, content))
-    by_index = {int(index): str(answer) for answer, index in content.items()} if isinstance(content, dict) else {}
-    if sorted(by_index) != list(range(len(content))) or not by_index:
+    content = content if isinstance(content, dict) else {}
+    by_index = {index: str(answer) for answer, index in content.items() if isinstance(index, int)}
+    if not content or set(by_index) != set(range(len(content))):
         raise RecipeError(f"{path} is not an answer vocabulary: expected answer -> index, indices 0 to A-1, each once")
     return tuple(by_index[index] for index in range(len(by_index)))
 
