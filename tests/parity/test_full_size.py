@@ -3,8 +3,12 @@
 import pytest
 import torch
 
+from clipbert_mmf.inference.preprocessing import Preprocessing
+from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.inference.recipe import Recipe, clean_model_settings
 from clipbert_mmf.models.assembly import assemble_network
 from clipbert_mmf.weights.loading import load_weights
+from tests.inference.small_run import same_state
 from tests.network_settings import read_settings
 from tests.parity import released_format as released
 
@@ -48,3 +52,14 @@ def test_grids_and_scores_of_the_full_size_model(pair):
     assert grids.std() > 0.05 and (expected[0] - expected[1]).abs().max() > 1e-3
     torch.testing.assert_close(ours, grids.permute(0, 3, 1, 2), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_full_size_model_is_saved_and_comes_back_bit_for_bit(pair, tokenizer_dir, tmp_path):
+    _, network, _ = pair
+    recipe = Recipe(clean_model_settings(read_settings()), Preprocessing("video", 448, 20, num_clips=16), "msrvtt_retrieval",
+                    tokenizer=str(tokenizer_dir))
+    ClipBert(network, recipe).save_pretrained(tmp_path)
+    again = ClipBert.from_pretrained(tmp_path)
+    assert same_state(again.network, network) and again.recipe.model == recipe.model
+    assert (tmp_path / "model.safetensors").stat().st_size > 4 * 148_000_000
+    (tmp_path / "model.safetensors").unlink()
