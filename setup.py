@@ -86,7 +86,7 @@ setup(
         "omegaconf>=2.0.6",
         "numpy>=1.26",
         "iopath",
-        "av>=14",
+        "av>=16",
         "decord>=0.6; platform_machine == 'x86_64' and sys_platform == 'linux'",
         "lmdb",
         "pillow",

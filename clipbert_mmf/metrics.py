@@ -17,7 +17,7 @@ from torch import Tensor
 from clipbert_mmf.scoring import answers
 from clipbert_mmf.scoring.gathering import first_of_each, gather_rows, index_of_texts
 from clipbert_mmf.scoring.ranking import summarize_retrieval
-from clipbert_mmf.shapes import PADDING_TEXT
+from clipbert_mmf.shapes import ANSWER_TYPES, PADDING_TEXT, UNKNOWN_ANSWER
 
 
 def _version_of(field: Tensor) -> int:
@@ -100,7 +100,7 @@ class RetrievalMetric(ClipBertMetric):
 class PairMetric(ClipBertMetric):
     """A score for each pair, averaged; texts that only filled a batch do not count, unreadable items score 0."""
 
-    OPTIONAL = ("text_index",)
+    OPTIONAL = ("text_index", "answer_type")
 
     @classmethod
     def family(cls):
@@ -117,7 +117,7 @@ class PairMetric(ClipBertMetric):
         return targets.flatten(), targets.shape[1] if targets.dim() > 1 else 1
 
     @classmethod
-    def summarize(cls, scores, targets, item_index, readable, text_index):
+    def summarize(cls, scores, targets, item_index, readable, text_index, answer_type):
         targets, num_texts = cls.flatten_targets(targets)
         if text_index is None:
             text_index = index_of_texts(item_index, num_texts)
@@ -126,7 +126,16 @@ class PairMetric(ClipBertMetric):
         kept = first_of_each(index)
         kept = kept[index[kept] != PADDING_TEXT]
         items = first_of_each(gather_rows(item_index))
-        summary = {name: float(gather_rows(values)[kept].mean()) for name, values in pair_scores.items()}
+        pair_scores = {name: gather_rows(values)[kept] for name, values in pair_scores.items()}
+        summary = {name: float(values.mean()) for name, values in pair_scores.items()}
+        if targets.dim() == 1 and not targets.is_floating_point():
+            summary["num_unknown"] = int((gather_rows(targets)[kept] == UNKNOWN_ANSWER).sum())
+        if answer_type is not None:
+            types = gather_rows(answer_type.flatten())[kept]
+            for index, name in enumerate(ANSWER_TYPES):
+                of_type = pair_scores["accuracy"][types == index]
+                summary[f"num_texts_{name}"] = len(of_type)
+                summary[f"accuracy_{name}"] = float(of_type.mean()) if len(of_type) else 0.0
         return {**summary, "num_texts": len(kept), "readable": gather_rows(readable)[items].bool()}
 
 
@@ -209,6 +218,12 @@ for _prefix, _family in (("clipbert_", RetrievalMetric), ("clipbert_pair_", Pair
 _register("clipbert_accuracy", PairMetric, lambda summary: summary["accuracy"])
 _register("clipbert_itm_accuracy", PairMetric, lambda summary: summary["accuracy"])
 _register("clipbert_pair_num_texts", PairMetric, lambda summary: summary["num_texts"])
+_register("clipbert_num_unknown_answers", PairMetric, lambda summary: summary["num_unknown"])
+for _type in ANSWER_TYPES:
+    _key = _type.replace("/", "_")
+    for _prefix, _family in (("clipbert", PairMetric), ("clipbert_vqa", SoftAnswerMetric)):
+        _register(f"{_prefix}_accuracy_{_key}", _family, lambda summary, t=_type: summary[f"accuracy_{t}"])
+        _register(f"{_prefix}_num_texts_{_key}", _family, lambda summary, t=_type: summary[f"num_texts_{t}"])
 _register("clipbert_vqa_accuracy", SoftAnswerMetric, lambda summary: summary["accuracy"])
 _register("clipbert_count_accuracy", CountMetric, lambda summary: summary["accuracy"])
 _register("clipbert_count_mse", CountMetric, lambda summary: summary["squared_error"])

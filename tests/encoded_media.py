@@ -6,6 +6,7 @@ corner at the top left that shows which way is up. Blocks of 16 pixels survive a
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -97,8 +98,6 @@ def write_video(
             stream.codec_context.max_b_frames = b_frames
         if time_base is not None:
             stream.codec_context.time_base = time_base
-        if rotation:
-            stream.set_display_rotation(rotation)
         sound = output.add_stream("aac", rate=16000) if audio else None
         other = _add_black_stream(output, fps, width, height) if second_stream else None
         for number in range(num_frames):
@@ -116,7 +115,19 @@ def write_video(
             output.mux(other.encode(None))
         if sound is not None:
             _write_silence(output, sound, seconds=num_frames / float(fps))
+    if rotation:
+        _write_display_matrix(Path(path), rotation)
     return Path(path)
+
+
+def _write_display_matrix(path: Path, rotation: int) -> None:
+    """Set the first track's display matrix in its ``tkhd`` box, as a phone does; older PyAV has no call for it."""
+    data = bytearray(path.read_bytes())
+    cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[rotation]
+    matrix = (cosine << 16, -sine << 16, 0, sine << 16, cosine << 16, 0, 0, 0, 1 << 30)
+    start = data.index(b"tkhd") + 44
+    data[start : start + 36] = struct.pack(">9i", *matrix)
+    path.write_bytes(data)
 
 
 def copy_packets(source: Path, path: Path, keep, shift: int = 0) -> Path:

@@ -19,6 +19,8 @@ FORBIDDEN = {
     "datasets/grouping.py": (HOST, {"video", "processors", "models"}),
     "datasets/tasks.py": (HOST | {"av", "decord"}, {"video", "processors", "models"}),
     "datasets/sources.py": (HOST, {"video", "processors", "models"}),
+    "datasets/vocabulary.py": (HOST, {"video", "processors", "models"}),
+    "settings.py": (HOST, {"*"}),
     "datasets/failures.py": (HOST, {"video", "processors", "models"}),
     "datasets/dataset.py": ({"av", "decord", "lmdb"}, {"video", "processors", "models", "modules"}),
     "datasets/builder.py": ({"av", "decord", "lmdb"}, {"video", "processors", "models", "modules"}),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from clipbert_mmf import metrics
+from clipbert_mmf.shapes import ANSWER_TYPES
 from mmf.common.registry import registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,7 +127,7 @@ def test_a_training_batch_gives_numbers_too():
 
 def test_required_fields_are_lists_and_every_key_is_registered():
     names = [name for name in registry.mapping["metric_name_mapping"] if name.startswith("clipbert_")]
-    assert len(names) == 23
+    assert len(names) == 23 + 1 + 4 * len(ANSWER_TYPES)
     for name in names:
         assert "train" not in name and "val" not in name
         assert "item_index" in registry.get_metric_class(name)().required_params

@@ -22,6 +22,8 @@ RELEASE = "1.0.0rc10"
 #: What MMF imports at start beside what clipbert_mmf needs anyway.
 NEEDS = ["requests", "scikit-learn", "nltk", "editdistance", "GitPython", "termcolor", "packaging", "tensorboard",
          "psutil", "matplotlib", "ftfy"]
+#: What main imports on top, and its own oldest OmegaConf.
+MAIN_NEEDS = ["pandas", "omegaconf>=2.1"]
 #: The extension modules of the cp38 wheel cannot be loaded by another Python; MMF runs without them.
 USELESS_SUFFIX = ".so"
 
@@ -91,6 +93,7 @@ def check() -> str:
     """Import MMF in a new process and describe it; ends the program where that fails."""
     program = (
         "import clipbert_mmf.host.hook as hook; hook.install(); import mmf, pathlib;"
+        "from mmf.utils.env import setup_imports; setup_imports();"
         "root = pathlib.Path(mmf.__file__).parent; from clipbert_mmf.host.flavour import mmf_flavour;"
         "print(f'mmf {mmf.__version__} ({mmf_flavour()}) in {root}, {len(list(root.rglob(\"*.yaml\")))} YAML files')"
     )
@@ -106,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", help="directory or git URL of MMF's main branch; default: the PyPI release")
     arguments = parser.parse_args()
-    pip("install", "--quiet", *NEEDS)
+    pip("install", "--quiet", *NEEDS, *(MAIN_NEEDS if arguments.source else ()))
     done = install_source(arguments.source) if arguments.source else install_release()
     print(f"Installed {done}\nChecked: {check()}")
 

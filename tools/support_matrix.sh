@@ -11,13 +11,15 @@ cd "$root"
 # Set -> interpreter and libraries.
 declare -A python=([oldest]=${PYTHON_OLDEST:-python3.10} [newest]=${PYTHON_NEWEST:-python3.12})
 declare -A libraries=(
-  [oldest]="torch==2.1.2 torchvision==0.16.2 transformers==4.40.2 omegaconf==2.0.6 numpy==1.26.4 av==14.0.1 setuptools<81"
+  [oldest]="torch==2.1.2 torchvision==0.16.2 transformers==4.40.2 omegaconf==2.0.6 numpy==1.26.4 av==16.0.1 setuptools<81"
   [newest]="torch torchvision transformers omegaconf numpy av"
 )
 tests="tests/e2e tests/host tests/contract/test_registered.py tests/video tests/models tests/weights"
 
 run_set() {
   local name=$1 flavour=$2 venv=$work/$1-$2 log=$work/$1-$2.log
+  # MMF's main needs OmegaConf 2.1.
+  [ "$flavour" = main ] && libraries[$name]=${libraries[$name]/omegaconf==2.0.6/omegaconf==2.1.2}
   {
     [ -x "$venv/bin/python" ] || "${python[$name]}" -m venv "$venv"
     "$venv/bin/python" -m pip install --disable-pip-version-check ${libraries[$name]} -r requirements/test.txt &&

@@ -5,7 +5,6 @@ Comes before ``dataset``; a class per row of ``specs.SPECS`` is registered, all 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from pathlib import Path
@@ -21,7 +20,9 @@ from clipbert_mmf.datasets.failures import FailureLog
 from clipbert_mmf.datasets.sources import find_file, load_sources
 from clipbert_mmf.datasets.specs import SPECS, DatasetSpec
 from clipbert_mmf.datasets.tasks import TASKS
+from clipbert_mmf.datasets.vocabulary import build_vocabulary, count_answers, read_vocabulary, write_vocabulary
 from clipbert_mmf.paths import config_dir
+from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ _KEYS = {
     "data_dir", "annotations", "media", "answers", "max_failure_share", "strict", "texts_per_item", "processors",
     "batch_size", "num_workers", "pin_memory", "persistent_workers", "shuffle", "zoo_requirements",
 }
+_ANSWER_KEYS = {"file", "num_answers", "min_count"}
 
 
 class ClipBertBuilder(BaseDatasetBuilder):
@@ -39,6 +41,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
 
     def __init__(self, *args, **kwargs):
         super().__init__(self.spec.name)
+        self._vocabulary: dict[str, int] | None = None
 
     @classmethod
     def config_path(cls) -> str:
@@ -95,15 +98,20 @@ class ClipBertBuilder(BaseDatasetBuilder):
         return root.resolve()
 
     def _require(self, config, key: str, dataset_type: str) -> Any:
-        section = config.get(key)
+        section = read_setting(config, key)
         if not section or dataset_type not in section:
             raise ValueError(
                 f"dataset_config.{self.spec.name}.{key} has no '{dataset_type}'; MMF always builds train, val and test"
             )
         return section[dataset_type]
 
-    def _media_location(self, config, root: Path, dataset_type: str) -> str:
-        given = str(self._require(config, "media", dataset_type))
+    def _media_location(self, config, root: Path, dataset_type: str) -> str | tuple[str, ...]:
+        given = self._require(config, "media", dataset_type)
+        if isinstance(given, str):
+            return self._find_store(given, root, dataset_type)
+        return tuple(self._find_store(str(one), root, dataset_type) for one in given)
+
+    def _find_store(self, given: str, root: Path, dataset_type: str) -> str:
         if "://" in given:
             return given
         location = root / os.path.expanduser(given)
@@ -116,23 +124,42 @@ class ClipBertBuilder(BaseDatasetBuilder):
 
     def _settings(self, config, maker_class, dataset_type: str) -> dict[str, Any]:
         settings = {key: config[key] for key in maker_class.SETTINGS if key in config and key != "texts_per_item"}
-        texts = config.get("texts_per_item")
+        texts = read_setting(config, "texts_per_item")
         if texts is not None:
             settings["texts_per_item"] = texts["train" if dataset_type == "train" else "eval"]
         return settings
 
     def _answers(self, config, root: Path) -> dict[str, int] | None:
-        given = config.get("answers")
-        if not given:
+        """Return the answer vocabulary, a file's or the training split's; it is saved with the run."""
+        if not TASKS[self.spec.task][0].NEEDS_ANSWERS:
             return None
-        path = find_file(root, str(given), f"dataset_config.{self.spec.name}.answers")
-        return {str(answer): int(index) for answer, index in json.loads(path.read_text(encoding="utf-8")).items()}
+        if self._vocabulary is None:
+            settings = read_setting(config, "answers") or {}
+            unknown = sorted(set(settings) - _ANSWER_KEYS)
+            if unknown:
+                raise ValueError(
+                    f"dataset_config.{self.spec.name}.answers: unknown keys {unknown}; allowed are {sorted(_ANSWER_KEYS)}"
+                )
+            where = f"dataset_config.{self.spec.name}"
+            if read_setting(settings, "file"):
+                self._vocabulary = read_vocabulary(find_file(root, str(settings["file"]), f"{where}.answers.file"))
+            else:
+                sources = self._require(config, "annotations", "train")
+                records = load_sources(sources, root, self.spec, where=f"{where}.annotations.train")
+                limits = (read_setting(settings, "num_answers"), int(read_setting(settings, "min_count", 1)))
+                self._vocabulary = build_vocabulary(count_answers(records), *limits)
+            write_vocabulary(Path(get_mmf_env("save_dir")) / f"answers_{self.spec.name}.json", self._vocabulary)
+            registry.register(f"{self.spec.name}_num_final_outputs", len(self._vocabulary))
+        return self._vocabulary
 
     def _failure_log(self, config, dataset_type: str, maker) -> FailureLog:
         training = dataset_type == "train"
         bad_list = Path(get_mmf_env("save_dir")) / f"unreadable_{self.spec.name}.jsonl" if training else None
         failures = FailureLog(
-            f"{self.spec.name} ({dataset_type})", maker.num_media, float(config.get("max_failure_share", 0.05)), bad_list
+            f"{self.spec.name} ({dataset_type})",
+            maker.num_media,
+            float(read_setting(config, "max_failure_share", 0.05)),
+            bad_list,
         )
         if training:
             known = failures.read_bad_list(maker.groups.find)

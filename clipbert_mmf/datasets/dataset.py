@@ -17,6 +17,7 @@ from mmf.datasets.base_dataset import BaseDataset
 
 from clipbert_mmf.datasets.failures import FailureLog
 from clipbert_mmf.datasets.tasks import SampleMaker
+from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class ClipBertDataset(BaseDataset):
         super().__init__(dataset_name, config, dataset_type)
         self.media_location = media_location
         self.seed = seed
-        self.strict = bool(config.get("strict", False))
+        self.strict = bool(read_setting(config, "strict", False))
         self.maker: SampleMaker | None = None
         self.failures: FailureLog | None = None
         # Shared memory, so that workers that live on between epochs see a new epoch too.

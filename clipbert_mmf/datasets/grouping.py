@@ -6,6 +6,7 @@ Python objects would be copied into every worker, one reference count at a time;
 from __future__ import annotations
 
 import pickle
+from array import array
 from typing import Iterable
 
 import numpy as np
@@ -13,22 +14,57 @@ import numpy as np
 from clipbert_mmf.datasets.annotations.records import TextRecord
 
 
-class PackedStrings:
-    """Strings as one block of UTF-8 and offsets."""
+#: What a caption has beside its text, id and medium: nothing.
+_NO_EXTRA = ((), None, "", (), (), None)
 
-    def __init__(self, strings: Iterable[str]):
-        block, ends = bytearray(), [0]
-        for string in strings:
-            block += string.encode("utf-8", "surrogatepass")
-            ends.append(len(block))
-        self._block = np.frombuffer(bytes(block), dtype=np.uint8)
-        self._ends = np.asarray(ends, dtype=np.int64)
+
+class PackedBytes:
+    """Byte strings as one block and offsets."""
+
+    def __init__(self, values: Iterable[bytes]):
+        packer = _Packer()
+        for value in values:
+            packer.add(value)
+        self._block, self._ends = packer.finish()
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
+    def __getitem__(self, index: int) -> bytes:
+        return self._block[self._ends[index] : self._ends[index + 1]].tobytes()
+
+
+class PackedStrings(PackedBytes):
+    """Strings as one block of UTF-8 and offsets."""
+
+    def __init__(self, strings: Iterable[str]):
+        super().__init__(_encode(string) for string in strings)
+
     def __getitem__(self, index: int) -> str:
-        return self._block[self._ends[index] : self._ends[index + 1]].tobytes().decode("utf-8", "surrogatepass")
+        return super().__getitem__(index).decode("utf-8", "surrogatepass")
+
+
+def _encode(string: str) -> bytes:
+    return string.encode("utf-8", "surrogatepass")
+
+
+class _Packer:
+    """Grows a block without an object per value: five million captions are read one by one."""
+
+    def __init__(self):
+        self._block, self._ends = bytearray(), array("q", [0])
+
+    def add(self, value: bytes) -> None:
+        self._block += value
+        self._ends.append(len(self._block))
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.frombuffer(self._block, dtype=np.uint8), np.frombuffer(self._ends, dtype=np.int64)
+
+    def pack(self, kind: type[PackedBytes]):
+        packed = kind.__new__(kind)
+        packed._block, packed._ends = self.finish()
+        return packed
 
 
 class PackedRecords:
@@ -39,23 +75,28 @@ class PackedRecords:
         media_keys: the media's keys.
     """
 
-    def __init__(self, texts: list[str], text_ids: list[str], media_of_row: np.ndarray, keys: list[str], rest: list[bytes]):
-        self._texts, self._text_ids = PackedStrings(texts), PackedStrings(text_ids)
-        self.media_of_row, self.media_keys = media_of_row, PackedStrings(keys)
-        self._rest = PackedBytes(rest) if any(rest) else None
+    def __init__(self, texts: PackedStrings, text_ids: PackedStrings, media_of_row: np.ndarray, media_keys: PackedStrings,
+                 rest: PackedBytes | None):
+        self._texts, self._text_ids, self._rest = texts, text_ids, rest
+        self.media_of_row, self.media_keys = media_of_row, media_keys
 
     @classmethod
     def from_records(cls, records: Iterable[TextRecord]) -> PackedRecords:
-        """Pack records in order."""
-        texts, ids, media, rest, keys = [], [], [], [], {}
+        """Pack records in order, without keeping any of them."""
+        texts, ids, rest, media, keys = _Packer(), _Packer(), _Packer(), array("q"), {}
         for record in records:
-            texts.append(record.text)
-            ids.append(record.text_id)
+            texts.add(_encode(record.text))
+            ids.add(_encode(record.text_id))
             media.append(keys.setdefault(record.media_key, len(keys)))
             extra = (record.options, record.answer, record.answer_type, record.soft_answers, record.all_answers,
                      record.window_sec)
-            rest.append(b"" if extra == ((), None, "", (), (), None) else pickle.dumps(extra, protocol=5))
-        return cls(texts, ids, np.asarray(media, dtype=np.int64), list(keys), rest)
+            rest.add(b"" if extra == _NO_EXTRA else pickle.dumps(extra, protocol=5))
+        has_rest = len(rest.finish()[0]) > 0
+        media_of_row = np.frombuffer(media, dtype=np.int64) if len(media) else np.zeros(0, dtype=np.int64)
+        return cls(
+            texts.pack(PackedStrings), ids.pack(PackedStrings), media_of_row, PackedStrings(keys),
+            rest.pack(PackedBytes) if has_rest else None,
+        )
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -68,17 +109,6 @@ class PackedRecords:
         key = self.media_keys[int(self.media_of_row[row])]
         extra = pickle.loads(self._rest[row]) if self._rest is not None and len(self._rest[row]) else ()
         return TextRecord(key, self._texts[row], self._text_ids[row], *extra)
-
-
-class PackedBytes(PackedStrings):
-    """As ``PackedStrings``, for bytes."""
-
-    def __init__(self, values: list[bytes]):
-        self._block = np.frombuffer(b"".join(values), dtype=np.uint8)
-        self._ends = np.concatenate([[0], np.cumsum([len(value) for value in values])]).astype(np.int64)
-
-    def __getitem__(self, index: int) -> bytes:
-        return self._block[self._ends[index] : self._ends[index + 1]].tobytes()
 
 
 class MediaGroups:

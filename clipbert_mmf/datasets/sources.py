@@ -5,17 +5,19 @@ Comes before ``tasks`` and after the parsers of ``annotations``.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Mapping
+from typing import Any, Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from clipbert_mmf.datasets.annotations import read_annotations, read_keys
+from clipbert_mmf.datasets.annotations import FORMATS, read_annotations, read_keys
 from clipbert_mmf.datasets.annotations.records import TextRecord
 from clipbert_mmf.datasets.grouping import PackedRecords
 from clipbert_mmf.datasets.specs import DatasetSpec
+from clipbert_mmf.settings import read_setting
 
-_SOURCE_KEYS = {"file", "split", "only", "exclude", "num_texts"}
+_SOURCE_KEYS = {"file", "split", "corpus", "answers", "only", "exclude", "share", "num_texts"}
 #: A drawn subset is part of the data, not of a run: runs with other seeds are compared on it.
 _SUBSET_SEED = 0
 
@@ -44,8 +46,10 @@ def load_sources(sources: Any, root: Path, spec: DatasetSpec, *, where: str) -> 
     """Read all sources of a split, in order.
 
     Args:
-        sources: a list of mappings with ``file`` and optionally ``split`` (owner's names), ``only``, ``exclude``
-            (a file that lists keys) and ``num_texts``; a plain file name stands for ``{file: name}``.
+        sources: a list of mappings with ``file`` and optionally ``split`` (owner's names), ``corpus`` (whose formats,
+            where it is not the dataset's), ``answers`` (VQA's annotations beside its questions), ``only``, ``exclude``
+            (a file that lists keys), ``share`` ([0, 0.9]: media whose seeded hash lies there) and ``num_texts``; a
+            plain file name stands for ``{file: name}``.
         root: data directory.
         spec: row of the table of datasets.
         where: the configuration key, for messages.
@@ -67,20 +71,47 @@ def load_sources(sources: Any, root: Path, spec: DatasetSpec, *, where: str) -> 
 
 def _read_source(source, root: Path, spec: DatasetSpec, where: str) -> Iterable[TextRecord]:
     path = find_file(root, source["file"], f"{where}.file")
-    split = source.get("split")
-    splits = None if split is None else [split] if isinstance(split, str) else list(split)
-    records: Iterable[TextRecord] = read_annotations(path, spec.corpus, splits=splits)
+    split, corpus = read_setting(source, "split"), read_setting(source, "corpus") or spec.corpus
+    if corpus not in FORMATS:
+        raise ValueError(f"{where}.corpus is '{corpus}'; allowed are {sorted(FORMATS)}")
+    answers = read_setting(source, "answers")
+    records: Iterable[TextRecord] = read_annotations(
+        path,
+        corpus,
+        splits=None if split is None else [split] if isinstance(split, str) else list(split),
+        companion=find_file(root, answers, f"{where}.answers") if answers else None,
+    )
     for key, keep in (("only", True), ("exclude", False)):
-        if source.get(key):
+        if read_setting(source, key):
             listed = read_keys(find_file(root, source[key], f"{where}.{key}"))
-            records = [record for record in records if (record.media_key in listed) == keep]
-    if source.get("num_texts"):
+            records = _filter_keys(records, lambda media_key, listed=listed, keep=keep: (media_key in listed) == keep)
+    if read_setting(source, "share") is not None:
+        start, end = _read_share(source["share"], where)
+        records = _filter_keys(records, lambda media_key: start <= hash_share(media_key) < end)
+    if read_setting(source, "num_texts"):
         records = draw_texts(list(records), int(source["num_texts"]), _SUBSET_SEED)
-    if not isinstance(records, list):
-        return records
-    if not records:
+    number = -1
+    for number, record in enumerate(records):
+        yield record
+    if number < 0:
         raise ValueError(f"{where}: {path} has no record for {dict(source)}")
-    return records
+
+
+def _filter_keys(records: Iterable[TextRecord], fits: Callable[[str], bool]) -> Iterator[TextRecord]:
+    return (record for record in records if fits(record.media_key))
+
+
+def _read_share(share, where: str) -> tuple[float, float]:
+    values = [float(value) for value in share]
+    if len(values) != 2 or not 0 <= values[0] < values[1] <= 1:
+        raise ValueError(f"{where}.share is {list(share)}; expected [start, end] with 0 <= start < end <= 1")
+    return values[0], values[1]
+
+
+def hash_share(media_key: str) -> float:
+    """Return a number in [0, 1) that depends on the key alone: a split by it keeps each medium on one side."""
+    digest = hashlib.blake2b(f"{_SUBSET_SEED}/{media_key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
 
 
 def draw_texts(records: list[TextRecord], num_texts: int, seed: int) -> list[TextRecord]:

@@ -29,6 +29,18 @@ SPECS: dict[str, DatasetSpec] = {
     spec.name: spec
     for spec in (
         DatasetSpec("msrvtt_retrieval", corpus="msrvtt", task="retrieval", media="video"),
+        DatasetSpec("didemo_retrieval", corpus="didemo", task="retrieval", media="video"),
+        DatasetSpec("activitynet_retrieval", corpus="activitynet", task="retrieval", media="video"),
+        DatasetSpec("msrvtt_qa", corpus="msrvtt_qa", task="open_ended", media="video"),
+        DatasetSpec("msrvtt_mc", corpus="msrvtt_choice", task="multiple_choice", media="video"),
+        DatasetSpec("tgif_qa_action", corpus="tgif_choice", task="multiple_choice", media="video"),
+        DatasetSpec("tgif_qa_transition", corpus="tgif_choice", task="multiple_choice", media="video"),
+        DatasetSpec("tgif_qa_frameqa", corpus="tgif_frameqa", task="open_ended", media="video"),
+        DatasetSpec("tgif_qa_count", corpus="tgif_count", task="count", media="video"),
         DatasetSpec("coco_captions_pretraining", corpus="coco_captions", task="pretraining", media="image"),
+        DatasetSpec("visual_genome_pretraining", corpus="visual_genome", task="pretraining", media="image"),
+        DatasetSpec("coco_vg_pretraining", corpus="image_text", task="pretraining", media="image"),
+        DatasetSpec("coco_captions_retrieval", corpus="coco_captions", task="retrieval", media="image"),
+        DatasetSpec("vqa2_pixels", corpus="vqa2", task="soft_answers", media="image"),
     )
 }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from clipbert_mmf.datasets.grouping import MediaGroups, PackedRecords, group_by_media
-from clipbert_mmf.shapes import PADDING_TEXT, UNKNOWN_ANSWER, TokenBatch
+from clipbert_mmf.shapes import ANSWER_TYPES, PADDING_TEXT, UNKNOWN_ANSWER, TokenBatch
 from clipbert_mmf.transforms.text import join_question_and_option, mask_tokens
 
 #: Draws before a negative caption is looked for by going through all captions instead.
@@ -208,7 +208,12 @@ class OpenEnded(SampleMaker):
     def _make(self, rows: Sequence[int]) -> dict[str, Tensor]:
         records = [self.records[int(row)] for row in rows]
         tokens = self.text_processor([record.text for record in records])
-        return {**_as_fields(tokens), "targets": torch.stack([self._target(record) for record in records])}
+        types = [ANSWER_TYPES.index(r.answer_type) if r.answer_type in ANSWER_TYPES else -1 for r in records]
+        return {
+            **_as_fields(tokens),
+            "targets": torch.stack([self._target(record) for record in records]),
+            "answer_type": torch.tensor(types),
+        }
 
     def _target(self, record) -> Tensor:
         return torch.tensor(self.answers.get(record.answer, UNKNOWN_ANSWER))

@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 from torch.optim.lr_scheduler import LambdaLR
 
 from clipbert_mmf.host.parallel import get_rank, synchronize, unwrap_model
+from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def peek_seed(config) -> int | None:
         return None
     try:
         # Memory-mapped, so that gigabytes of weights are not read for one number.
-        state = torch.load(found, map_location="cpu", mmap=True, weights_only=True)
+        state = torch.load(str(found), map_location="cpu", mmap=True, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError):  # an older format: not written here
         return None
     return state.get(RUN_STATE, {}).get("seed") if isinstance(state, dict) else None
@@ -94,7 +95,7 @@ class RunCheckpoint(Checkpoint):
     def __init__(self, trainer):
         super().__init__(trainer)
         self.weights_only = False
-        self.max_to_keep = self.config.checkpoint.get("max_to_keep", None) or 0
+        self.max_to_keep = read_setting(self.config.checkpoint, "max_to_keep", None) or 0
         if get_rank() == 0:
             for folder in (Path(self.ckpt_foldername), Path(self.models_foldername)):
                 for partial in folder.glob(f"*.ckpt{_PARTIAL}"):
@@ -226,7 +227,7 @@ class RunCheckpoint(Checkpoint):
             return
         trainer, reset = self.trainer, self.config.checkpoint.reset
         scaler = ckpt.get("fp16_scaler")
-        if scaler and trainer.scaler.is_enabled() and not reset.get("fp16_scaler", False):
+        if scaler and trainer.scaler.is_enabled() and not read_setting(reset, "fp16_scaler", False):
             trainer.scaler.load_state_dict(scaler)
         if trainer.scheduler is not None:
             _restore_scheduler(trainer.scheduler, ckpt.get("lr_scheduler"), trainer.num_updates)

@@ -13,6 +13,7 @@ import sys
 from types import ModuleType
 
 from clipbert_mmf.host.standins import Standin
+from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def join_with_any_backend(module: ModuleType) -> None:
         import torch
 
         if not torch.distributed.is_initialized():
-            on_cpu = not torch.cuda.is_available() or config.training.get("device", "cuda") == "cpu"
+            on_cpu = not torch.cuda.is_available() or read_setting(config.training, "device", "cuda") == "cpu"
             torch.distributed.init_process_group(
                 backend="gloo" if on_cpu else config.distributed.backend,
                 init_method=config.distributed.init_method,

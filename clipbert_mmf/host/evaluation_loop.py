@@ -19,6 +19,7 @@ from torch import Tensor, distributed as dist
 from clipbert_mmf.host.loaders import make_evaluation_loader
 from clipbert_mmf.host.parallel import finish_together, gather_everywhere, get_rank, get_world_size
 from clipbert_mmf.host.run_log import format_numbers, format_seconds, show_progress
+from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
 
@@ -125,12 +126,12 @@ class EvaluationLoop:
         value = value.detach()
         if value.is_floating_point():
             value = value.float()  # a metric in bf16 would tie what the model tells apart
-        if get_world_size() > 1 or self.config.evaluation.get("use_cpu", False):
+        if get_world_size() > 1 or read_setting(self.config.evaluation, "use_cpu", False):
             value = value.cpu()
         return value.reshape(1) if value.dim() == 0 else value
 
     def _place(self, value: Any) -> Any:
-        if isinstance(value, Tensor) and not self.config.evaluation.get("use_cpu", False):
+        if isinstance(value, Tensor) and not read_setting(self.config.evaluation, "use_cpu", False):
             return value.to(self.device)
         return value
 

@@ -21,6 +21,7 @@ from torch.utils.data import (
 
 from clipbert_mmf.host.epoch_order import ShardedBatches, ShardedItems
 from clipbert_mmf.host.parallel import get_rank, get_world_size
+from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +73,10 @@ def read_worker_options(training_config: Mapping[str, Any]) -> WorkerOptions:
         ValueError: for a start method that is none, or a prefetch factor or timeout out of range.
     """
     options = WorkerOptions(
-        bool(training_config.get("persistent_workers", False)),
-        training_config.get("prefetch_factor", None),
-        float(training_config.get("worker_timeout_sec", None) or 0),
-        training_config.get("worker_start_method", None),
+        bool(read_setting(training_config, "persistent_workers", False)),
+        read_setting(training_config, "prefetch_factor", None),
+        float(read_setting(training_config, "worker_timeout_sec", None) or 0),
+        read_setting(training_config, "worker_start_method", None),
     )
     if options.start_method not in (None, "fork", "spawn", "forkserver"):
         raise ValueError(

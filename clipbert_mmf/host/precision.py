@@ -10,6 +10,8 @@ from typing import ContextManager
 
 import torch
 
+from clipbert_mmf.settings import read_setting
+
 #: Value of ``training.precision`` -> dtype of autocast; None is plain float32.
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -57,7 +59,7 @@ def read_precision(training_config) -> str:
     Raises:
         ValueError: if both are given and differ.
     """
-    name = training_config.get("precision") or ("fp16" if training_config.get("fp16") else "fp32")
-    if training_config.get("fp16") and name != "fp16":
+    name = read_setting(training_config, "precision") or ("fp16" if read_setting(training_config, "fp16") else "fp32")
+    if read_setting(training_config, "fp16") and name != "fp16":
         raise ValueError(f"training.fp16=true contradicts training.precision={name}; set training.precision=fp16 alone")
     return str(name)

@@ -23,6 +23,7 @@ from clipbert_mmf.host.precision import Precision, read_precision
 from clipbert_mmf.host.run_log import LossWindow, MetricsFile, Stopwatch
 from clipbert_mmf.host.seeding import seed_all
 from clipbert_mmf.optim import schedules
+from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +38,11 @@ class RunSetup:
         seed it began with.
         """
         self.training_config = self.config.training
-        self.local_rank = int(self.config.get("device_id", 0) or 0)
-        self.device = pick_device(self.local_rank, self.training_config.get("device", "cuda"))
+        self.local_rank = int(read_setting(self.config, "device_id", 0) or 0)
+        self.device = pick_device(self.local_rank, read_setting(self.training_config, "device", "cuda"))
         self.distributed = get_world_size() > 1
         registry.register("current_device", self.device)
-        registry.register("global_device", self.config.distributed.get("rank", 0) or 0)
+        registry.register("global_device", read_setting(self.config.distributed, "rank", 0) or 0)
         stored = peek_seed(self.config)
         configured = self.training_config.seed
         seed = stored if stored is not None else configured if configured is not None else torch.initial_seed() % 2**31
@@ -50,7 +51,7 @@ class RunSetup:
             logger.info("going on with seed %d of the resumed run", stored)
         self.training_config.seed = self.seed
         registry.register("seed", self.seed)
-        torch.backends.cudnn.benchmark = bool(self.training_config.get("cudnn_benchmark", False))
+        torch.backends.cudnn.benchmark = bool(read_setting(self.training_config, "cudnn_benchmark", False))
         torch.backends.cudnn.deterministic = not torch.backends.cudnn.benchmark
         self.precision = Precision(read_precision(self.training_config), self.device)
         self.scaler = self.precision.make_scaler()
@@ -91,7 +92,7 @@ class RunSetup:
         }
         self.train_loaders = {name: loader for name, (loader, _) in pairs.items()}
         self.order = EpochOrder([sampler for _, sampler in pairs.values()], self.seed, strategy, exhaust)
-        self.batches_per_update = int(self.training_config.get("update_frequency", 1))
+        self.batches_per_update = int(read_setting(self.training_config, "update_frequency", 1))
         self.max_updates = self._count_updates()
 
     def _count_updates(self) -> int:

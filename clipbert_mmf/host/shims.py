@@ -17,6 +17,7 @@ from typing import Any, Callable
 
 from clipbert_mmf.host.distributed_shims import DISTRIBUTED_SHIMS
 from clipbert_mmf.host.standins import Standin
+from clipbert_mmf.settings import read_setting
 
 
 def skip_importing_all_transformers(module: ModuleType) -> None:
@@ -226,11 +227,11 @@ def keep_metric_params(module: ModuleType) -> None:
     def _init_metrics(self, metric_list):
         metrics = init(self, metric_list)
         for entry in metric_list:
-            if isinstance(entry, collections.abc.Mapping) and (entry.get("params") or entry.get("key")):
+            if isinstance(entry, collections.abc.Mapping) and (read_setting(entry, "params") or read_setting(entry, "key")):
                 name = entry["type"]
-                metric = module.registry.get_metric_class(name)(**(entry.get("params") or {}))
+                metric = module.registry.get_metric_class(name)(**(read_setting(entry, "params") or {}))
                 metrics.pop(name, None)
-                metrics[entry.get("key", name)] = metric
+                metrics[read_setting(entry, "key", name)] = metric
                 self.required_params.update(metric.required_params)
         return metrics
 
@@ -288,6 +289,19 @@ def leave_transformers_alone(module: ModuleType) -> None:
         module.replace_with_jit = lambda: None
 
 
+def load_without_post_init(module: ModuleType) -> None:
+    """both, transformers >= 5: models that never call ``post_init`` (``visual_bert``, ``vilbert``) have no list of tied
+    weights, and loading a pretrained folder raises.
+
+    Goes when MMF's models call ``post_init``.
+    """
+    from transformers import PreTrainedModel
+
+    for model in vars(module).values():
+        if isinstance(model, type) and issubclass(model, PreTrainedModel) and model.__module__ == module.__name__:
+            model.all_tied_weights_keys = {}
+
+
 #: MMF module -> shims applied, in order, when it has run.
 SHIMS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
     "mmf.utils.patch": (skip_importing_all_transformers,),
@@ -307,6 +321,8 @@ SHIMS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
     "mmf.datasets.base_dataset_builder": (let_builders_skip_the_registry,),
     "mmf.modules.hf_layers": (leave_transformers_alone,),
     "mmf.modules.metrics": (keep_metric_params,),
+    "mmf.models.visual_bert": (load_without_post_init,),
+    "mmf.models.vilbert": (load_without_post_init,),
 }
 
 #: MMF module -> edit of its source, where the mistake is inside a long function.

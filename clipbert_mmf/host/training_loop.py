@@ -20,6 +20,7 @@ from clipbert_mmf.host.loaders import describe_health, tell_epoch
 from clipbert_mmf.host.parallel import from_first, get_rank, get_world_size, gradient_sync, unwrap_model
 from clipbert_mmf.host.run_log import format_numbers, format_seconds
 from clipbert_mmf.host.seeding import seed_all
+from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class TrainingLoop:
 
     def run_training(self) -> None:
         """Train until the number of updates is reached, or early stopping ends it."""
-        torch.autograd.set_detect_anomaly(bool(self.training_config.get("detect_anomaly", False)))
+        torch.autograd.set_detect_anomaly(bool(read_setting(self.training_config, "detect_anomaly", False)))
         parameters = sum(p.numel() for p in self.model.parameters())
         trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         logger.info(
@@ -134,7 +135,7 @@ class TrainingLoop:
         return sum(value.mean() for value in report.losses.values())
 
     def _refuse_nan(self, losses: list[Tensor], report) -> None:
-        if not self.training_config.get("exit_on_nan_losses", True):
+        if not read_setting(self.training_config, "exit_on_nan_losses", True):
             return
         if not torch.stack(losses).isfinite().all():
             values = {key: float(value.detach().mean()) for key, value in report.losses.items()}
@@ -146,8 +147,8 @@ class TrainingLoop:
 
     def _step(self) -> None:
         self.last_lr = [group["lr"] for group in self.optimizer.param_groups]
-        limit = self.training_config.get("max_grad_l2_norm", None)
-        if self.training_config.get("clip_gradients", False) and limit is not None:
+        limit = read_setting(self.training_config, "max_grad_l2_norm", None)
+        if read_setting(self.training_config, "clip_gradients", False) and limit is not None:
             self.scaler.unscale_(self.optimizer)
             self.last_grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), float(limit)).detach()
         self.scaler.step(self.optimizer)
@@ -162,7 +163,7 @@ class TrainingLoop:
     # ---- after an update
 
     def _is_due(self, key: str) -> bool:
-        interval = self.training_config.get(key) or 0
+        interval = read_setting(self.training_config, key) or 0
         return interval > 0 and self.num_updates % interval == 0
 
     def _evaluates(self) -> bool:
@@ -204,7 +205,7 @@ class TrainingLoop:
             record["grad_norm"] = float(self.last_grad_norm)
         if self.device.type == "cuda":
             record["max_memory_mib"] = torch.cuda.max_memory_allocated(self.device) // 2**20
-        if self.training_config.get("evaluate_metrics", False):
+        if read_setting(self.training_config, "evaluate_metrics", False):
             measured = self.metrics(self.last_report, self.last_report)
             record["metrics"] = {key: float(value.mean()) for key, value in measured.items()}
         self.metrics_file.write(record)

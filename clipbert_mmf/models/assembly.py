@@ -13,7 +13,7 @@ from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
 from clipbert_mmf.modules.grid_backbone import GridBackbone, GridEncoder
-from clipbert_mmf.modules.heads import HEADS, PairHead, PretrainHead
+from clipbert_mmf.modules.heads import HEADS, OPTION_HEADS, PairHead, PretrainHead
 from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
 from clipbert_mmf.scoring.clips import FOLDS
 
@@ -90,7 +90,7 @@ def assemble_network(settings: Mapping[str, Any]) -> ClipBertNetwork:
         ),
         head=_make_head(settings, text_embedding.words),
         fold=settings["fold"],
-        group_options=head_type == "choose",
+        group_options=head_type in OPTION_HEADS,
         pairs_per_chunk=settings["pairs_per_chunk"],
     )
     fill_randomly(network, transformer["init_std"])

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from clipbert_mmf.models.assembly import assemble_network, freeze_parts
 from clipbert_mmf.optim.param_groups import make_param_groups
 from clipbert_mmf.paths import config_dir
+from clipbert_mmf.settings import read_setting
 from clipbert_mmf.weights.loading import load_weights
 from clipbert_mmf.weights.report import LoadReport, write_reports
 
@@ -31,6 +32,8 @@ class ClipBert(BaseModel):
     def build(self) -> None:
         """Build the network from the configuration, load weights, freeze what shall not train."""
         settings = OmegaConf.to_container(self.config, resolve=True)
+        if settings["head"]["type"] == "classify" and not settings["head"].get("num_answers"):
+            settings["head"]["num_answers"] = self._count_answers()
         self.network = assemble_network(settings)
         weights = settings["weights"]
         self.load_reports = [
@@ -40,6 +43,20 @@ class ClipBert(BaseModel):
         ]
         self._save_reports(self.load_reports)
         freeze_parts(self.network, **settings["freeze"])
+
+    @staticmethod
+    def _count_answers() -> int | None:
+        """Return the size of the answer vocabulary that the run's datasets told MMF, or None."""
+        names = read_setting(registry.get("config", None, no_warning=True), "datasets") or []
+        names = names.split(",") if isinstance(names, str) else list(names)
+        sizes = {name: registry.get(f"{name}_num_final_outputs", None, no_warning=True) for name in names}
+        sizes = {name: size for name, size in sizes.items() if size}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(
+                f"the datasets have answer vocabularies of different sizes, {sizes}: give them one vocabulary "
+                f"(dataset_config.<dataset>.answers.file) and set model_config.clipbert.head.num_answers"
+            )
+        return next(iter(sizes.values()), None)
 
     @staticmethod
     def _save_reports(reports: list[LoadReport]) -> None:
@@ -56,7 +73,7 @@ class ClipBert(BaseModel):
         return make_param_groups(
             self.network,
             base_lr=config.optimizer.params.lr,
-            weight_decay=config.optimizer.params.get("weight_decay", 0.0),
+            weight_decay=read_setting(config.optimizer.params, "weight_decay", 0.0),
             factors={key: self.config.learning_rate_factors[key] for key in self.config.learning_rate_factors},
         )
 

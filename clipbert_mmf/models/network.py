@@ -84,7 +84,12 @@ class ClipBertNetwork(nn.Module):
         else:
             clip_scores, words = self._score_in_chunks(visual, videos, *texts), {}
         scores = fold_clips(clip_scores, self.fold)
-        return {"scores": scores.view(batch, num_texts) if self.group_options else scores, **words}
+        return {"scores": self._group(scores, batch) if self.group_options else scores, **words}
+
+    @staticmethod
+    def _group(scores: Tensor, batch: int) -> Tensor:
+        # Two columns are "no" and "yes": how much surer "yes" is ranks the options.
+        return (scores[:, -1] - scores[:, 0] if scores.shape[1] == 2 else scores[:, 0]).view(batch, -1)
 
     def _score_in_chunks(self, visual, videos, *texts) -> Tensor:
         # Texts of like length go together, so that padding is computed for nobody.

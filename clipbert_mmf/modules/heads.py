@@ -46,5 +46,10 @@ class PretrainHead(nn.Module):
         return self.decoder(self.norm(F.gelu(self.transform(rows))))
 
 
-#: Head -> number of outputs, None where the configuration gives ``num_answers``.
-HEADS: dict[str, int | None] = {"match": 2, "classify": None, "choose": 1, "regress": 1, "pretrain": 2}
+#: Head -> number of outputs, None where the configuration gives ``num_answers``. ``choose_by_match`` has the weights of
+#: ``match``: a retrieval model answers multiple-choice questions as it is (paper section 4.1, MSRVTT-MC).
+HEADS: dict[str, int | None] = {
+    "match": 2, "classify": None, "choose": 1, "choose_by_match": 2, "regress": 1, "pretrain": 2,
+}
+#: Heads whose scores of a video's N texts are one row, (B, N).
+OPTION_HEADS = ("choose", "choose_by_match")

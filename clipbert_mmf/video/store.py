@@ -9,7 +9,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Sequence
 
 from clipbert_mmf.video.errors import MissingMediaError, StoreError
 
@@ -166,17 +166,43 @@ STORES: dict[str, Callable[[str, str | None], MediaStore]] = {
 _EXPECTED = "expected a folder of files, an LMDB, tar shards, or something://..."
 
 
-def open_store(location: str | Path, kind: str = "auto", cache_dir: str | None = None) -> MediaStore:
+class UnionStore(MediaStore):
+    """Several stores as one; the first that has a key serves it."""
+
+    def __init__(self, stores: Sequence[MediaStore]):
+        super().__init__(" + ".join(store.location for store in stores))
+        self._stores = list(stores)
+
+    def _open(self) -> list[MediaStore]:
+        return self._stores
+
+    def _find(self, handle: list[MediaStore], key: str) -> bytes | Path | None:
+        for store in handle:
+            found = store._find(store.handle, key)
+            if found is not None:
+                return found
+        return None
+
+    def _list(self, handle: list[MediaStore]) -> Iterator[str]:
+        return iter(sorted({key for store in handle for key in store.keys()}))
+
+
+def open_store(
+    location: str | Path | Sequence[str], kind: str = "auto", cache_dir: str | None = None
+) -> MediaStore:
     """Return the store at ``location``; nothing is opened before the first read.
 
     Args:
         location: a folder of files (searched at any depth); an LMDB (its folder or its ``data.mdb``); a folder, file or
-            pattern of ``*.tar``; or ``scheme://...`` for iopath, where ``{key}`` may stand for the key.
+            pattern of ``*.tar``; or ``scheme://...`` for iopath, where ``{key}`` may stand for the key. Several
+            of them are one store of all their keys.
         kind: a key of ``STORES``, or ``auto``: told apart by what is there.
         cache_dir: local folder in which an iopath store keeps what it read, or None.
     Raises:
         StoreError: for an unknown kind, or when nothing is at ``location``.
     """
+    if isinstance(location, (list, tuple)):
+        return UnionStore([open_store(one, kind, cache_dir) for one in location])
     location = str(location)
     if kind == "auto":
         kind = detect_store(location)

@@ -153,7 +153,7 @@ def _read_torch(path: Path, is_zip: bool) -> Any:
                 raise WeightsFileError(f"{path} unpacks to more than its size; refused")
     with _allow_arrays():
         # Mapped files cost no memory until a tensor is used.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip or None)
+        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=is_zip or None)
 
 
 def _allow_arrays():

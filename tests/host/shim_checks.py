@@ -238,7 +238,21 @@ def check_leave_transformers_alone():
     assert BertModel.forward is before
 
 
+def check_load_without_post_init():
+    import mmf  # noqa: F401
+    from mmf.models.visual_bert import VisualBERTBase
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        BertModel(config).save_pretrained(folder)
+        assert VisualBERTBase.from_pretrained(folder, config=config, visual_embedding_dim=4) is not None
+
+
 CHECKS = {
+    "load_without_post_init": BOTH,
     "stay_on_cpu": RELEASE, "leave_transformers_alone": MAIN,
     "skip_importing_all_transformers": MAIN, "import_from_any_directory": RELEASE, "find_our_configs": BOTH,
     "accept_missing_options": BOTH, "accept_missing_learning_rate": RELEASE, "register_env_resolver": RELEASE,

@@ -99,7 +99,7 @@ def test_weights_of_a_run_start_the_next_and_the_report_is_saved(tmp_path, run_f
     [
         ({"colour": 1}, "model_config.clipbert.colour is unknown; allowed are"),
         ({"backbone__colour": 1}, r"model_config.clipbert.backbone: unknown keys \['colour'\]"),
-        ({"head": {"type": "guess"}}, r"model_config.clipbert.head.type is 'guess'; allowed are \['choose', 'classify'"),
+        ({"head": {"type": "guess"}}, r"model_config.clipbert.head.type is 'guess'; allowed are \['choose', 'choose_by_match', 'classify'"),
         ({"head": {"type": "classify"}}, "head.num_answers is empty"),
         ({"fold": "sum"}, r"model_config.clipbert.fold is 'sum'; allowed are \['lse', 'max', 'mean'\]"),
         ({"temporal_fusion": "rnn"}, "model_config.clipbert.temporal_fusion is 'rnn'; allowed are"),

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="the real files are no
 
 #: ``auto`` is PyAV.
 DISTINCT_BACKENDS = [backend for backend in BACKENDS if backend != "auto"]
+#: Mean grey levels by which backends may differ: PyAV before 18 brings colours to full size otherwise than decord.
+TOLERANCE = {"decord": 0.7} if int(av.__version__.split(".")[0]) < 18 else {}
 #: What decoding everything cannot tell: frames behind a break, and images that are none.
 NUM_FRAMES = {"corrupted.mp4": 50}
 BROKEN_IMAGES = {"corrupt.jpg"}
@@ -63,7 +65,8 @@ def test_real_video_gives_the_frames_of_a_full_decode(path):
         for frames in groups:
             pictures = read_frames(path, np.array([moments[frame] for frame in frames]), backend=backend)
             for frame, picture in zip(frames, pictures):
-                assert np.array_equal(picture.permute(1, 2, 0).numpy(), expected[frame]), (backend, frames, frame)
+                difference = np.abs(picture.permute(1, 2, 0).numpy().astype(int) - expected[frame])
+                assert difference.mean() <= TOLERANCE.get(backend, 0), (backend, frames, frame)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

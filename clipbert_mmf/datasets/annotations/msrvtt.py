@@ -1,33 +1,38 @@
-"""MSR-VTT: the owner's JSON of 2016 and 2017, the 1k test CSV, and ClipBERT's retrieval jsonl."""
+"""MSR-VTT: captions (JSON of 2016 and 2017, the 1k test), multiple choice, and questions; owner's and ClipBERT's files."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
-from clipbert_mmf.datasets.annotations.reading import iterate_jsonl, iterate_table
-from clipbert_mmf.datasets.annotations.records import AnnotationError, TextRecord, require
-from clipbert_mmf.transforms.text import normalize_whitespace
+from clipbert_mmf.datasets.annotations.records import (
+    AnnotationError,
+    Entries,
+    Source,
+    TextRecord,
+    parse_option_index,
+    refuse_twice,
+    require,
+    require_text,
+)
 
 #: The 2016 release calls its validation split ``validate``.
 SPLIT_NAMES = {"validate": "val"}
 
 
-def parse_videodatainfo(path: Path, document: dict, splits: list[str] | None) -> Iterator[TextRecord]:
+def parse_videodatainfo(source: Source, document: Any) -> Iterator[TextRecord]:
     """Yield the captions of ``{"videos": [...], "sentences": [...]}`` in file order, of the given splits.
 
     Raises:
         AnnotationError: for a missing key, an unknown split, a sentence of an unknown video, or a repeated video.
     """
-    split_of: dict[str, str] = {}
+    path, split_of = source.path, {}
     for number, video in enumerate(require(document, "videos", list, path, "top level")):
         place = f"videos[{number}]"
         key = require(video, "video_id", str, path, place)
-        if key in split_of:
-            raise AnnotationError(path, place, key, "each video_id once")
+        refuse_twice(split_of, key, "video_id", path, place)
         split = require(video, "split", str, path, place)
         split_of[key] = SPLIT_NAMES.get(split, split)
-    wanted = None if splits is None else {SPLIT_NAMES.get(split, split) for split in splits}
+    wanted = None if source.splits is None else {SPLIT_NAMES.get(split, split) for split in source.splits}
     if wanted is not None and not wanted & set(split_of.values()):
         raise AnnotationError(path, "videos", sorted(set(split_of.values())), f"a split of {sorted(wanted)}")
     for number, sentence in enumerate(require(document, "sentences", list, path, "top level")):
@@ -36,29 +41,82 @@ def parse_videodatainfo(path: Path, document: dict, splits: list[str] | None) ->
         if key not in split_of:
             raise AnnotationError(path, place, key, "a video_id of 'videos'")
         if wanted is None or split_of[key] in wanted:
-            caption = normalize_whitespace(require(sentence, "caption", str, path, place))
+            caption = require_text(sentence, "caption", path, place)
             yield TextRecord(key, caption, str(require(sentence, "sen_id", (int, str), path, place)))
 
 
-def parse_retrieval_csv(path: Path, text: str, splits: list[str] | None = None) -> Iterator[TextRecord]:
-    """Yield the rows of ``key,vid_key,video_id,sentence``; ``key`` is the identity, sentences repeat.
-
-    Raises:
-        AnnotationError: for a missing column, a broken row or a repeated key.
-    """
+def parse_retrieval_table(source: Source, rows: Entries) -> Iterator[TextRecord]:
+    """Yield the rows of ``key,vid_key,video_id,sentence``; ``key`` is the identity, sentences repeat."""
     seen: set[str] = set()
-    for place, row in iterate_table(path, text, ("key", "video_id", "sentence")):
-        if row["key"] in seen:
-            raise AnnotationError(path, place, row["key"], "each key once")
+    for place, row in rows:
+        refuse_twice(seen, row["key"], "key", source.path, place)
         seen.add(row["key"])
-        yield TextRecord(row["video_id"].strip(), normalize_whitespace(row["sentence"]), row["key"])
+        yield TextRecord(row["video_id"].strip(), require_text(row, "sentence", source.path, place), row["key"])
 
 
-def parse_retrieval_jsonl(path: Path, text: str, splits: list[str] | None = None) -> Iterator[TextRecord]:
-    """Yield ``{"caption", "clip_name", "sen_id" | "retrieval_key"}`` lines; a caption may be a list of sentences."""
-    for place, entry in iterate_jsonl(path, text):
-        caption = require(entry, "caption", (str, list), path, place)
+def parse_retrieval_lines(source: Source, entries: Entries) -> Iterator[TextRecord]:
+    """Yield ``{"caption", "clip_name", "sen_id" | "retrieval_key"}``; a caption may be a list of sentences."""
+    for place, entry in entries:
+        caption = require(entry, "caption", (str, list), source.path, place)
         caption = caption if isinstance(caption, str) else " ".join(map(str, caption))
         text_id = str(entry.get("retrieval_key", entry.get("sen_id", place)))
-        key = str(require(entry, "clip_name", (str, int), path, place))
-        yield TextRecord(key, normalize_whitespace(caption), text_id)
+        key = str(require(entry, "clip_name", (str, int), source.path, place))
+        yield TextRecord(key, " ".join(caption.split()), text_id)
+
+
+def parse_choice_lines(source: Source, entries: Entries) -> Iterator[TextRecord]:
+    """Yield ``{"qid", "clip_name", "answer": "2", "options": [5]}``; the answer is a 0-based index, often a string."""
+    for number, (place, entry) in enumerate(entries):
+        options = tuple(map(str, require(entry, "options", list, source.path, place)))
+        answer = parse_option_index(entry.get("answer"), len(options), source.path, place)
+        key = str(require(entry, "clip_name", (str, int), source.path, place))
+        yield TextRecord(key, "", str(entry.get("qid", number)), options=options, answer=answer)
+
+
+def parse_choice_table(source: Source, rows: Entries) -> Iterator[TextRecord]:
+    """Yield the rows of ``vid_key a1..a5 answer``; ``msr9770`` is ``video9770``."""
+    for number, (place, row) in enumerate(rows):
+        options = tuple(row[f"a{i}"] for i in range(1, 6))
+        answer = parse_option_index(row["answer"], 5, source.path, place)
+        key = row["vid_key"].strip()
+        if not key.startswith("msr"):
+            raise AnnotationError(source.path, place, key, "a vid_key such as 'msr9770'")
+        yield TextRecord("video" + key[3:], "", row.get("key", str(number)), options=options, answer=answer)
+
+
+def first_word(question: str) -> str:
+    """Return MSRVTT-QA's answer type: what, who, how, when, where."""
+    return question.split(" ", 1)[0].lower()
+
+
+def parse_questions(source: Source, entries: Entries) -> Iterator[TextRecord]:
+    """Yield ``{"answer", "id", "question", "video_id": 6513}``, the file is ``video6513``; ClipBERT's lines too.
+
+    Those name the video as it is, carry ``answer_type`` and no ``id``.
+    """
+    seen: set[object] = set()
+    for place, entry in entries:
+        if "id" in entry:
+            refuse_twice(seen, entry["id"], "id", source.path, place)
+            seen.add(entry["id"])
+        question = require_text(entry, "question", source.path, place)
+        video = require(entry, "video_id", (int, str), source.path, place)
+        yield TextRecord(
+            f"video{video}" if isinstance(video, int) else video,
+            question,
+            str(entry.get("id", place)),
+            answer=require_text(entry, "answer", source.path, place),
+            answer_type=str(entry.get("answer_type") or first_word(question)),
+        )
+
+
+def parse_questions_by_video(source: Source, document: Any) -> Iterator[TextRecord]:
+    """Yield ``{"video6513": [{"question", "answer"}, ...]}``, a re-save that circulates."""
+    for key, questions in document.items():
+        for number, entry in enumerate(questions):
+            place = f"'{key}'[{number}]"
+            question = require_text(entry, "question", source.path, place)
+            yield TextRecord(
+                key, question, f"{key}-{number}", answer=require_text(entry, "answer", source.path, place),
+                answer_type=first_word(question),
+            )

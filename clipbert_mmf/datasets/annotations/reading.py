@@ -1,33 +1,49 @@
-"""Opens annotation files: UTF-8 text, JSON, JSON lines and tables, with errors that name the line."""
+"""Opens annotation files: whole JSON documents, JSON arrays and JSON lines record by record, and tables.
+
+Every reader yields the place of a record with it, so that errors can name it. Arrays and lines are streamed: five
+million region captions do not fit in memory as Python objects.
+"""
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 from pathlib import Path
 from typing import Any, Iterator
 
 from clipbert_mmf.datasets.annotations.records import AnnotationError
 
+#: Characters read at once from a JSON array.
+_CHUNK = 1 << 22
+#: Larger than any single element; a file without an end of one is not an array of records.
+_MAX_ELEMENT = 1 << 28
 
-def read_text(path: Path) -> str:
-    """Return the file's text without a byte-order mark.
+
+def open_text(path: Path):
+    """Open a file as UTF-8, with or without a byte-order mark; newlines stay for ``csv``."""
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def read_start(path: Path, num_chars: int = 1 << 16) -> str:
+    """Return the first characters of a file.
 
     Raises:
-        AnnotationError: if the file is empty or not UTF-8.
+        AnnotationError: if the file holds nothing, or no UTF-8 text.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with open_text(path) as file:
+            start = file.read(num_chars)
     except UnicodeDecodeError as error:
-        raise AnnotationError(path, f"byte {error.start}", error.object[error.start : error.start + 4], "UTF-8 text") from error
-    if not text.strip():
+        found = bytes(error.object[error.start : error.start + 8])
+        raise AnnotationError(path, f"byte {error.start}", found, "UTF-8 text") from error
+    if not start.strip():
         raise AnnotationError(path, "line 1", "", "annotations; the file is empty")
-    return text
+    return start
 
 
-def parse_json(path: Path, text: str) -> Any:
-    """Return the parsed JSON document; ``AnnotationError`` names line and column of what is malformed."""
+def read_json(path: Path) -> Any:
+    """Return the parsed document; ``AnnotationError`` names line and column of what is malformed."""
+    text = path.read_text(encoding="utf-8-sig")
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -36,40 +52,80 @@ def parse_json(path: Path, text: str) -> Any:
         ) from error
 
 
-def iterate_jsonl(path: Path, text: str) -> Iterator[tuple[str, dict]]:
-    """Yield place and object of each line of JSON lines; blank lines pass, the last newline may be missing."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise AnnotationError(path, f"line {number}", line, f"a JSON object ({error.msg})") from error
-        if not isinstance(entry, dict):
-            raise AnnotationError(path, f"line {number}", entry, "a JSON object")
-        yield f"line {number}", entry
+def iterate_array(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield place and element of a JSON array, a few megabytes of text at a time.
 
-
-def iterate_table(path: Path, text: str, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield place and row of a table with a header, whatever its separator (comma, semicolon or tab).
-
-    Args:
-        path: for messages.
-        text: the file's text.
-        columns: that must be there.
     Raises:
-        AnnotationError: for a missing column or a row of another length.
+        AnnotationError: where an element is malformed, or the file ends within the array.
     """
-    header = text.splitlines()[0]
-    separator = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    names = [name.strip() for name in next(reader)]
-    missing = [column for column in columns if column not in names]
-    if missing:
-        raise AnnotationError(path, "line 1", header, f"a header with {', '.join(columns)}; {missing} missing")
-    for row in reader:
-        if not row:
-            continue
-        if len(row) != len(names):
-            raise AnnotationError(path, f"line {reader.line_num}", row, f"{len(names)} columns as in the header")
-        yield f"line {reader.line_num}", dict(zip(names, row))
+    decoder = json.JSONDecoder()
+    with open_text(path) as file:
+        buffer, number, position = file.read(_CHUNK).lstrip(), 0, 1
+        while True:
+            position = _skip(buffer, position, " \t\r\n,")
+            if position < len(buffer) and buffer[position] == "]":
+                return
+            try:
+                element, end = decoder.raw_decode(buffer, position)
+                # A number or word at the very end of the buffer may go on in the next chunk.
+                complete = end < len(buffer)
+            except json.JSONDecodeError as error:
+                complete, problem = False, error
+            else:
+                problem = None
+            if complete:
+                yield f"record {number}", element
+                number, position = number + 1, end
+                continue
+            more = file.read(_CHUNK)
+            if not more or len(buffer) - position > _MAX_ELEMENT:
+                found = buffer[problem.pos : problem.pos + 40] if problem else buffer[-40:]
+                reason = problem.msg if problem else "the array does not end"
+                raise AnnotationError(path, f"record {number}", found, f"a JSON record ({reason})")
+            buffer, position = buffer[position:] + more, 0
+
+
+def _skip(text: str, position: int, characters: str) -> int:
+    while position < len(text) and text[position] in characters:
+        position += 1
+    return position
+
+
+def iterate_lines(path: Path) -> Iterator[tuple[str, dict]]:
+    """Yield place and object of each line of JSON lines; blank lines pass, the last newline may be missing."""
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise AnnotationError(path, f"line {number}", line.strip(), f"a JSON object ({error.msg})") from error
+            if not isinstance(entry, dict):
+                raise AnnotationError(path, f"line {number}", entry, "a JSON object")
+            yield f"line {number}", entry
+
+
+def split_header(header: str) -> tuple[list[str], str]:
+    """Return the column names of a table's first line and its separator: comma, semicolon or tab."""
+    header = header.rstrip("\r\n")
+    separator = max("\t,;", key=header.count)
+    return [name.strip() for name in next(csv.reader([header], delimiter=separator))], separator
+
+
+def iterate_table(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield place and row of a table with a header, with CRLF or LF and with Excel's quotes.
+
+    Raises:
+        AnnotationError: for a row of another length than the header.
+    """
+    with open_text(path) as file:
+        names, separator = split_header(file.readline())
+        reader = csv.reader(file, delimiter=separator)
+        for row in reader:
+            if not row:
+                continue
+            place = f"line {reader.line_num + 1}"
+            if len(row) != len(names):
+                raise AnnotationError(path, place, row, f"{len(names)} columns as in the header")
+            yield place, dict(zip(names, row))

@@ -1,9 +1,13 @@
-"""What every parser yields, and the error every parser raises."""
+"""What every parser yields, the checks they share, and the error all of them raise."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Container, Iterator
+
+#: Place and record, one after the other.
+Entries = Iterator[tuple[str, dict]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,21 @@ class TextRecord:
     window_sec: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True)
+class Source:
+    """An annotation file that is being parsed.
+
+    Attributes:
+        path: of the file.
+        splits: the owner's names of the wanted splits, None for all.
+        companion: path and document of a second file (VQA's answers), or None.
+    """
+
+    path: Path
+    splits: list[str] | None = None
+    companion: tuple[Path, Any] | None = None
+
+
 class AnnotationError(ValueError):
     """A malformed annotation file: names the file, the place, what was found and what is expected."""
 
@@ -48,9 +67,33 @@ def require(entry: object, key: str, kinds: type | tuple[type, ...], path, place
     if not isinstance(entry, dict):
         raise AnnotationError(path, place, entry, f"an object with '{key}'")
     if key not in entry:
-        raise AnnotationError(path, place, sorted(entry), f"a key '{key}'")
+        raise AnnotationError(path, place, sorted(map(str, entry)), f"a key '{key}'")
     value = entry[key]
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in (kinds if isinstance(kinds, tuple) else (kinds,))):
-        names = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        names = " or ".join(kind.__name__ for kind in kinds)
         raise AnnotationError(path, f"{place}, '{key}'", value, f"a value of type {names}")
     return value
+
+
+def require_text(entry: object, key: str, path, place: str) -> str:
+    """Return a string with its white space normalised; the owners' files hold stray blanks and newlines."""
+    return " ".join(require(entry, key, str, path, place).split())
+
+
+def refuse_twice(seen: Container, key: object, name: str, path, place: str) -> None:
+    """Raise ``AnnotationError`` where an identity appears again."""
+    if key in seen:
+        raise AnnotationError(path, place, key, f"each {name} once")
+
+
+def parse_option_index(value: object, num_options: int, path, place: str) -> int:
+    """Return the 0-based index of the right option, given as a number or a string of one.
+
+    Raises:
+        AnnotationError: if it is none, or there is no such option.
+    """
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isdigit() or int(text) >= num_options:
+        raise AnnotationError(path, f"{place}, 'answer'", value, f"an option's index, 0 to {num_options - 1}")
+    return int(text)

@@ -24,6 +24,8 @@ from clipbert_mmf.video.decode.timeline import Timeline, VideoInfo, make_timelin
 from clipbert_mmf.video.decode.upright import read_turn, turn_upright
 from clipbert_mmf.video.errors import DecodeError, EmptyMediaError, NoVideoStreamError
 
+#: Tags that are no UTF-8 are no reason to refuse a video; PyAV 19 never does.
+_LENIENT = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 #: FFmpeg opens images and text as one-frame "videos"; none of these is one.
 _NOT_VIDEO = ("image2", "tty", "bin", "xbin", "adf", "idf")
 #: Codecs in which a decoder may leave out frames that no other frame refers to, exactly and packet by packet.
@@ -176,9 +178,10 @@ class PyavReader:
 
 def _open_container(source: bytes | Path) -> av.container.InputContainer:
     # "file:" keeps a name with a colon from being taken for a protocol; the list keeps playlists from opening others.
+    # Not as "options": PyAV before 17 gives those to each stream and crashes when MPEG's streams are found later.
     target = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else f"file:{os.fspath(source)}"
     try:
-        container = av.open(target, metadata_errors="ignore", options={"protocol_whitelist": "file"})
+        container = av.open(target, container_options={"protocol_whitelist": "file"}, **_LENIENT)
     except FFmpegError as error:
         raise DecodeError(f"cannot be opened as a video: {error.strerror}") from error
     name = container.format.name

@@ -1,0 +1,30 @@
+"""DiDeMo and ActivityNet Captions: all sentences of a video joined to one paragraph (paper section 4.1)."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+from clipbert_mmf.datasets.annotations.records import Entries, Source, TextRecord, require, require_text
+
+
+def parse_didemo(source: Source, entries: Entries) -> Iterator[TextRecord]:
+    """Yield a paragraph per video; its rows are not adjacent in the file, and keep their order.
+
+    ``video`` has any extension, sometimes a bare final dot: the key is what stands before it.
+    """
+    sentences: dict[str, list[str]] = {}
+    for place, entry in entries:
+        name = require(entry, "video", str, source.path, place)
+        key = name.rpartition(".")[0] or name
+        sentences.setdefault(key, []).append(require_text(entry, "description", source.path, place))
+        require(entry, "times", list, source.path, place)
+    for key, parts in sentences.items():
+        yield TextRecord(key, " ".join(parts), key)
+
+
+def parse_activitynet(source: Source, document: Any) -> Iterator[TextRecord]:
+    """Yield a paragraph per video of ``{"v_xxx": {"duration", "timestamps", "sentences"}}``, sentences as they stand."""
+    for key, entry in document.items():
+        sentences = require(entry, "sentences", list, source.path, f"'{key}'")
+        parts = [" ".join(str(sentence).split()) for sentence in sentences]
+        yield TextRecord(key, " ".join(part for part in parts if part), key)
