@@ -1,4 +1,4 @@
-"""Half precision against fp32 on a model and its videos: ``python tools/compare_precision.py MODEL --media DIR --texts FILE``."""
+"""Half precision against fp32: ``python tools/compare_precision.py MODEL --media DIR --texts FILE``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--media", required=True, help="folder or LMDB of videos or images")
     parser.add_argument("--texts", required=True, help="annotation file; its texts and the media it names are used")
     parser.add_argument("--corpus", default="msrvtt", help="whose annotation format it is")
-    parser.add_argument("--precision", dest="precisions", nargs="+", default=sorted(PRECISIONS), choices=sorted(PRECISIONS))
+    known = sorted(PRECISIONS)
+    parser.add_argument("--precision", dest="precisions", nargs="+", default=known, choices=known)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--tokenizer", help="tokenizer directory, if it has moved")
     parser.add_argument("--limit", type=int, default=100, help="how many texts to use")

@@ -1,4 +1,4 @@
-"""Says what a file of weights is, where it comes from and what it would fill: ``python tools/inspect_weights.py FILE``."""
+"""Says what a file of weights is and what it would fill: ``python tools/inspect_weights.py FILE``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and print; 1 if the file is not there, damaged, unsafe or of no known format."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", help="file or folder of weights, or the hub name of a BERT")
-    parser.add_argument("--config", help="YAML of the model to compare with (of configs/models, or a run's config.yaml)")
+    parser.add_argument("--config", help="YAML of the model to compare with: of configs/models, or of a run")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.ERROR, format="%(message)s")

@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 TARGETS = ("folder", "released")
 
 
-def convert_weights(source: str | Path, out: str | Path, to: str = "folder", replace: bool = False, **options: Any) -> Path:
+def convert_weights(
+    source: str | Path, out: str | Path, to: str = "folder", replace: bool = False, **options: Any
+) -> Path:
     """Write a trained model for others; return where.
 
     Args:

@@ -20,8 +20,8 @@ tags:
 
 # ClipBERT, {dataset}
 
-A [ClipBERT](https://arxiv.org/abs/2102.06183) model, trained with clipbert_mmf {version}. It reads a few short clips of a
-{media}, each together with the text, and folds the scores of the clips (`{fold}`). Its head is `{head}`.
+A [ClipBERT](https://arxiv.org/abs/2102.06183) model, trained with clipbert_mmf {version}. It reads a few short clips
+of a {media}, each together with the text, and folds the scores of the clips (`{fold}`). Its head is `{head}`.
 
 ## Use
 
@@ -47,10 +47,13 @@ scores = model.score_frames(frames[None], ["a text"])
 
 ## Limits
 
-These numbers are of this run on the data named above, and say nothing of other data. The model repeats what its training
-data say of people and places. Whoever publishes it adds the licence of the weights; those of the data and of the weights
-it started from apply.
+These numbers are of this run on the data named above, and say nothing of other data. The model repeats what its
+training data say of people and places. Whoever publishes it adds the licence of the weights; those of the data and of
+the weights it started from apply.
 """
+
+
+_TRAINING_KEYS = ("batch_size", "update_frequency", "max_updates", "max_epochs", "precision", "seed")
 
 
 def write_model_card(recipe: Recipe, config: Mapping[str, Any], run: Path, update: int | None) -> str:
@@ -88,7 +91,8 @@ def _describe_training(config: Mapping[str, Any], run: Path, update: int | None)
     section = (config.get("dataset_config") or {}).get(str(config.get("datasets") or "").split(",")[0]) or {}
     media = ((section.get("processors") or {}).get("train_media_processor") or {}).get("params") or {}
     model = (config.get("model_config") or {}).get("clipbert") or {}
-    sources = {part: Path(str(path)).name for part, path in (model.get("weights") or {}).items() if path and part != "strict"}
+    weights = {part: path for part, path in (model.get("weights") or {}).items() if path and part != "strict"}
+    sources = {part: Path(str(path)).name for part, path in weights.items()}
     return {
         "data": config.get("datasets"),
         "annotation files": ", ".join(_annotation_files(section)) or None,
@@ -97,7 +101,7 @@ def _describe_training(config: Mapping[str, Any], run: Path, update: int | None)
         "optimizer": optimizer.get("type"),
         **{key: params.get(key) for key in ("lr", "betas", "weight_decay")},
         "scheduler": (config.get("scheduler") or {}).get("type"),
-        **{key: training.get(key) for key in ("batch_size", "update_frequency", "max_updates", "max_epochs", "precision", "seed")},
+        **{key: training.get(key) for key in _TRAINING_KEYS},
         "checkpoint of update": update,
         "started from": ", ".join(f"{part}: {name}" for part, name in sources.items()) or "random weights",
         "tensors taken over": _describe_start(run / "weights_report.json"),
@@ -114,8 +118,8 @@ def _describe_start(path: Path) -> str | None:
     try:
         reports = json.loads(path.read_text(encoding="utf-8"))
         return "; ".join(
-            f"{report['part']}: {len(report['used'])} used, {len(report['missing'])} new, {len(report['left_over'])} left "
-            f"over, {len(report['wrong_shape'])} of another shape" for report in reports
+            f"{report['part']}: {len(report['used'])} used, {len(report['missing'])} new, "
+            f"{len(report['left_over'])} left over, {len(report['wrong_shape'])} of another shape" for report in reports
         ) or None
     except (OSError, ValueError, KeyError, TypeError):  # runs from random weights write none
         return None

@@ -5,6 +5,7 @@ Uses a loaded model on real media; ``tools/compare_precision.py`` prints the res
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -43,9 +44,9 @@ class PrecisionComparison:
 
     def __str__(self) -> str:
         return (
-            f"{self.precision}: {self.pair_agreement:.2%} of {self.num_pairs} pairs decided as in fp32, best text the same for "
-            f"{self.ranking_agreement:.2%} of {self.num_videos} videos, probabilities apart by at most {self.max_error:.2g}, "
-            f"by {self.mean_error:.2g} in the mean"
+            f"{self.precision}: {self.pair_agreement:.2%} of {self.num_pairs} pairs decided as in fp32, best text the same "
+            f"for {self.ranking_agreement:.2%} of {self.num_videos} videos, probabilities apart by at most "
+            f"{self.max_error:.2g}, by {self.mean_error:.2g} in the mean"
         )
 
 
@@ -60,10 +61,11 @@ def compare_precision(
         texts: N of them.
         precision: a key of ``PRECISIONS``.
     Raises:
-        ValueError: for another precision, or without videos.
+        ValueError: for another precision, one that this PyTorch does not have on this device, or without videos.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision is '{precision}'; allowed are {sorted(PRECISIONS)}")
+    _require(precision, model.device)
     full, half = [], []
     for frames in videos:
         full.append(model.score_frames(frames[None], texts)[0])
@@ -72,6 +74,15 @@ def compare_precision(
     if not full:
         raise ValueError("no videos to compare on")
     return compare_scores(torch.stack(full).double(), torch.stack(half).double(), precision)
+
+
+def _require(precision: str, device: torch.device) -> None:
+    # Older versions warn and compute in full precision, which would look like perfect agreement.
+    one = torch.ones(1, 1, device=device)
+    with warnings.catch_warnings(), torch.autocast(device.type, PRECISIONS[precision]):
+        warnings.simplefilter("ignore")
+        if (one @ one).dtype != PRECISIONS[precision]:
+            raise ValueError(f"PyTorch {torch.__version__} does not compute in {precision} on {device.type}")
 
 
 def compare_on_annotations(

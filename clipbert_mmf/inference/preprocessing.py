@@ -90,7 +90,9 @@ class Preprocessing:
             values["clip_len_sec"] = _clip_length(params)
             values["window_sec"] = tuple(params["window_sec"]) if params.get("window_sec") else None
         if "image_size" not in values or "max_length" not in text:
-            raise RecipeError(f"{where}: image_size of the eval_media_processor or max_length of the text_processor is missing")
+            raise RecipeError(
+                f"{where}: image_size of the eval_media_processor or max_length of the text_processor is missing"
+            )
         return cls(media=_MEDIA[kind], max_text_tokens=text["max_length"], **values)
 
     def read(self, source: bytes | Path, rng: np.random.Generator | None = None, key: str = "") -> Tensor:
@@ -115,7 +117,8 @@ class Preprocessing:
                 rng=rng or np.random.default_rng(0), window_sec=self.window_sec, fps=info.fps,
             )
 
-        return read_frames(source, choose_times, key=key, transform=partial(pad_channels_last, image_size=self.image_size))
+        transform = partial(pad_channels_last, image_size=self.image_size)
+        return read_frames(source, choose_times, key=key, transform=transform)
 
 
 def _clip_length(params: Mapping[str, Any]) -> float:

@@ -1,4 +1,4 @@
-"""``ClipBert.from_pretrained``: a trained model by folder, checkpoint or hub name, with what it needs to read its input.
+"""``ClipBert.from_pretrained``: a trained model by folder, checkpoint or hub name, with what it needs for its input.
 
 After ``sources`` and ``recipe``. Nothing here knows MMF: a model trained there runs where it is not installed.
 """
@@ -73,7 +73,11 @@ class ClipBert:
             recipe, file = read_recipe(path), read_weights(path)
         else:
             run = read_run(path, config)
-            recipe, file = recipe_of_run(run.config, run.config_place, dataset, answers), run.checkpoint
+            file = run.checkpoint
+            recipe = recipe_of_run(
+                run.config, run.config_place, folder=run.folder, num_answers=_count_outputs(file), dataset=dataset,
+                answers=answers,
+            )
         if tokenizer:
             recipe = replace(recipe, tokenizer=str(tokenizer))
         return cls(build_network(recipe, file).to(device), recipe)
@@ -122,8 +126,8 @@ class ClipBert:
         rows = self.network.text_embedding.words.num_embeddings
         if len(tokenizer) > rows:
             raise RecipeError(
-                f"tokenizer '{self.recipe.tokenizer}' has {len(tokenizer)} words and the model {rows}: it is another one "
-                f"than the model was trained with"
+                f"tokenizer '{self.recipe.tokenizer}' has {len(tokenizer)} words and the model {rows}: it is another "
+                f"one than the model was trained with"
             )
         return tokenizer
 
@@ -144,6 +148,11 @@ class ClipBert:
         tokens = [x.expand(len(frames), *x.shape).to(self.device) for x in self.encode_texts(texts)]
         scores = self.network(frames.to(self.device), *tokens)["scores"]
         return scores.unflatten(0, (len(frames), len(texts))).cpu() if not self.network.group_options else scores.cpu()
+
+
+def _count_outputs(file: WeightsFile) -> int | None:
+    names = ("head.output.bias", "classifier.2.bias")
+    return next((len(value) for name, value in file.tensors.items() if name.endswith(names)), None)
 
 
 def build_network(recipe: Recipe, file: WeightsFile) -> ClipBertNetwork:

@@ -12,6 +12,7 @@ from typing import Any, Mapping
 
 import clipbert_mmf
 from clipbert_mmf.datasets.sources import find_file
+from clipbert_mmf.datasets.vocabulary import read_vocabulary
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.settings import RecipeError, merge, read_model_settings, select
 from clipbert_mmf.modules.grid_backbone import PIXEL_MEAN, PIXEL_STD
@@ -59,19 +60,29 @@ def clean_model_settings(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recipe_of_run(
-    config: Mapping[str, Any], where: str, dataset: str | None = None, answers: str | Path | None = None
+    config: Mapping[str, Any],
+    where: str,
+    *,
+    folder: Path | None = None,
+    num_answers: int | None = None,
+    dataset: str | None = None,
+    answers: str | Path | None = None,
 ) -> Recipe:
     """Take a model's description from the configuration of its run.
 
     Args:
         config: as MMF saved it, resolved.
         where: it came from, for messages.
+        folder: of the run, which keeps the answer vocabulary it was trained with.
+        num_answers: outputs of the trained head, for a run that counted its answers itself.
         dataset: which of the run's datasets, needed where there are several.
         answers: the vocabulary's file, where it is not at the configured place any more.
     Raises:
         RecipeError: if something is missing.
     """
     model = clean_model_settings(select(config, "model_config.clipbert", where))
+    if model["head"]["type"] == "classify" and not model["head"].get("num_answers"):
+        model["head"] = {**model["head"], "num_answers": num_answers}
     sections = select(config, "dataset_config", where)
     names = [name.strip() for name in str(config.get("datasets") or "").split(",") if name.strip() in sections]
     names = names or sorted(sections)
@@ -86,41 +97,38 @@ def recipe_of_run(
         model, Preprocessing.from_dataset(section, place), name,
         tokenizer=str(select(section, "processors.text_processor.params.tokenizer", place)),
     )
-    return replace(recipe, answers=_find_answers(section, place, answers))
+    return replace(recipe, answers=_find_answers(section, name, place, folder, answers))
 
 
-def _find_answers(section: Mapping[str, Any], where: str, given: str | Path | None) -> tuple[str, ...]:
+def _find_answers(
+    section: Mapping[str, Any], name: str, where: str, run: Path | None, given: str | Path | None
+) -> tuple[str, ...]:
+    """Look where the user says, then in the run's folder, then where the run was told to look."""
     if given:
-        return read_answers(Path(given))
-    root = Path(str(section.get("data_dir") or ".")).expanduser()
-    if not section.get("answers") or not root.is_dir():
+        return read_answers(given)
+    written = run / f"answers_{name}.json" if run is not None else None
+    if written is not None and written.is_file():
+        return read_answers(written)
+    root, setting = Path(str(section.get("data_dir") or ".")).expanduser(), section.get("answers")
+    file = setting.get("file") if isinstance(setting, Mapping) else setting
+    if not file or not root.is_dir():
         return ()
     try:
-        return read_answers(find_file(root, str(section["answers"]), f"{where}.answers"))
+        return read_answers(find_file(root, str(file), f"{where}.answers"))
     except FileNotFoundError:  # the data lie elsewhere now; whoever needs the answers asks for them
         return ()
 
 
-def read_answers(path: Path) -> tuple[str, ...]:
-    """Read an answer vocabulary: a JSON object of answer -> index, or a list.
+def read_answers(path: str | Path) -> tuple[str, ...]:
+    """Read an answer vocabulary (a JSON object of answer -> index, or a list) as answers by index.
 
     Raises:
         FileNotFoundError: if the file is not there.
-        RecipeError: if it is neither, or its indices are not 0 to A-1.
+        AnnotationError: if it is neither, or its indices are not 0 to A-1.
     """
-    if not path.is_file():
+    if not Path(path).is_file():
         raise FileNotFoundError(f"answer vocabulary '{path}': no such file")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecipeError(f"{path} is not JSON: {error}") from error
-    if isinstance(content, list):
-        return tuple(map(str, content))
-    content = content if isinstance(content, dict) else {}
-    by_index = {index: str(answer) for answer, index in content.items() if isinstance(index, int)}
-    if not content or set(by_index) != set(range(len(content))):
-        raise RecipeError(f"{path} is not an answer vocabulary: expected answer -> index, indices 0 to A-1, each once")
-    return tuple(by_index[index] for index in range(len(by_index)))
+    return tuple(sorted(vocabulary := read_vocabulary(Path(path)), key=vocabulary.get))
 
 
 def write_recipe(recipe: Recipe, folder: Path) -> None:
@@ -146,13 +154,13 @@ def read_recipe(folder: Path) -> Recipe:
     config = _read_json(folder / CONFIG_FILE)
     if config.get("model_type") != MODEL_TYPE:
         raise RecipeError(
-            f"{folder / CONFIG_FILE} is of a '{config.get('model_type')}' model, not of '{MODEL_TYPE}'. A BERT starts a "
-            f"training: give it as model_config.clipbert.weights.transformer"
+            f"{folder / CONFIG_FILE} is of a '{config.get('model_type')}' model, not of '{MODEL_TYPE}'. A BERT starts "
+            f"a training: give it as model_config.clipbert.weights.transformer"
         )
     if not isinstance(config.get("format_version"), int) or config["format_version"] > FORMAT_VERSION:
         raise RecipeError(
-            f"{folder / CONFIG_FILE} has format_version {config.get('format_version')!r} and this version of clipbert_mmf "
-            f"reads up to {FORMAT_VERSION}; install clipbert_mmf {config.get('clipbert_mmf_version', '')} or newer"
+            f"{folder / CONFIG_FILE} has format_version {config.get('format_version')!r} and this version of "
+            f"clipbert_mmf reads up to {FORMAT_VERSION}; install clipbert_mmf {config.get('clipbert_mmf_version', '')} or newer"
         )
     labels = config.get("id2label") or {}
     try:

@@ -1,4 +1,4 @@
-"""Where a trained model is: a saved folder, a run of MMF's, one of its checkpoints, or a name on the Hugging Face hub."""
+"""Where a trained model is: a saved folder, a run of MMF's, one of its checkpoints, or a name on the hub."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def find_model(location: str | Path, revision: str | None = None) -> Path:
     if not _HUB_NAME.fullmatch(str(location)) or path.suffix in (".ckpt", ".pth", ".pt", ".safetensors"):
         raise FileNotFoundError(f"model '{location}': no such file or folder")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.utils import HfHubHTTPError, HFValidationError
 
     try:
         return Path(snapshot_download(str(location), revision=revision, allow_patterns=_HUB_FILES))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FileNotFoundError(
-            f"model '{location}': no such file or folder, and no model of that name is in the Hugging Face cache or could "
-            f"be fetched from the hub ({reason})"
+            f"model '{location}': no such file or folder, and no model of that name is in the Hugging Face cache or "
+            f"could be fetched from the hub ({reason})"
         ) from error
 
 
@@ -96,7 +96,7 @@ def read_run(path: Path, config: str | Path | None = None) -> RunFiles:
         return RunFiles(checkpoint, checkpoint.config, f"the configuration in {path}", folder)
     if not (folder / _RUN_CONFIG).is_file():
         raise RecipeError(
-            f"{path} holds weights alone and no {_RUN_CONFIG} lies beside it, so what network they are of is unknown; give "
-            f"the {_RUN_CONFIG} of its run"
+            f"{path} holds weights alone and no {_RUN_CONFIG} lies beside it, so what network they are of is unknown; "
+            f"give the {_RUN_CONFIG} of its run"
         )
     return RunFiles(checkpoint, read_yaml(folder / _RUN_CONFIG), str(folder / _RUN_CONFIG), folder)

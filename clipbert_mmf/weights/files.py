@@ -23,7 +23,9 @@ from clipbert_mmf.weights.safe_pickle import ARRAY_GLOBALS, UnsafePickleError, l
 #: Where the tensors are in what people save, first that fits; "" is the file itself.
 _CONTAINERS = ("model", "state_dict", "model_state_dict", "blobs", "")
 #: In a folder, first that is there.
-_FILES_OF_FOLDER = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_FILES_OF_FOLDER = (
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"
+)
 _TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -133,11 +135,11 @@ def _read_file(path: Path) -> tuple[str, Any]:
     except WeightsFileError:
         raise
     except Exception as error:  # the readers of damaged bytes raise whatever they stumble over
-        asked = re.search(r"GLOBAL (\S+)", str(error))
+        asked = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", str(error))
         if asked:  # PyTorch's safe reader, of objects that are not tensors
             raise WeightsFileError(
-                f"{path} would run code when read and is refused: it asks for {asked[1]}. If you trust its writer, save "
-                f"its state dict alone where that code is installed: "
+                f"{path} would run code when read and is refused: it asks for {asked[1]}. If you trust its writer, "
+                f"save its state dict alone where that code is installed: "
                 f"torch.save(torch.load(path, weights_only=False)['model'], new_path)"
             ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

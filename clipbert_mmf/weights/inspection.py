@@ -51,11 +51,13 @@ class Inspection:
 
     def __str__(self) -> str:
         lines = [f"{self.path}: {self.format}", f"  {'stored as':<24}{self.container}"]
-        lines += [f"  {'file':<24}{name}, {size:,} bytes, sha256 {digest}" for name, (size, digest) in self.files.items()]
+        for name, (size, digest) in self.files.items():
+            lines.append(f"  {'file':<24}{name}, {size:,} bytes, sha256 {digest}")
         kinds = ", ".join(f"{count} {dtype}" for dtype, count in self.dtypes.items())
         lines.append(f"  {'tensors':<24}{self.num_tensors} ({kinds}), {self.num_values:,} numbers")
         lines += [f"  {'says ' + key:<24}{value}" for key, value in sorted(self.notes.items())]
-        lines.append(f"  {'use it as':<24}" + " or ".join(f"model_config.clipbert.weights.{part}" for part in self.parts))
+        places = " or ".join(f"model_config.clipbert.weights.{part}" for part in self.parts)
+        lines.append(f"  {'use it as':<24}{places}")
         if self.problem:
             lines.append(f"  {'does not suit as it is':<24}{self.problem}")
         return "\n".join([*lines, *([str(self.report)] if self.report else [])])

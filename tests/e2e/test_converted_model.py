@@ -58,8 +58,8 @@ def test_the_card_names_the_runs_metrics(run, converted):
 
 def test_it_starts_another_run_as_weights_of_a_transformer_and_a_backbone(corpus, converted, tmp_path):
     output = run_mmf(demo_options(
-        corpus, "msrvtt_retrieval", tmp_path, "run_type=train", f"model_config.clipbert.weights.transformer={converted}",
-        f"model_config.clipbert.weights.backbone={converted}",
+        corpus, "msrvtt_retrieval", tmp_path, "run_type=train",
+        f"model_config.clipbert.weights.transformer={converted}", f"model_config.clipbert.weights.backbone={converted}",
     ))
     assert "weights.transformer from" in output and "weights.backbone from" in output
     assert (tmp_path / "weights_report.json").is_file()

@@ -31,7 +31,11 @@ def make_videos():
 
 @pytest.mark.parametrize("precision, tolerance", [("bf16", 2e-2), ("fp16", 5e-3)])
 def test_decisions_agree_on_99_percent_of_the_pairs(model, precision, tolerance):
-    found = compare_precision(model, make_videos(), TEXTS, precision)
+    try:
+        found = compare_precision(model, make_videos(), TEXTS, precision)
+    except ValueError as error:
+        assert "does not compute in fp16 on cpu" in str(error) and precision == "fp16"
+        pytest.skip(str(error))
     assert found.num_pairs == 100 and found.num_videos == 25
     assert found.pair_agreement >= 0.99 and found.ranking_agreement >= 0.96
     assert 0 < found.mean_error <= found.max_error < tolerance
@@ -59,7 +63,8 @@ def test_wrong_arguments_are_named(model):
 def test_the_command_on_the_demo_corpus(model, corpus, tmp_path, capsys):
     model.save_pretrained(tmp_path / "saved")
     msrvtt = corpus / "msrvtt"
-    arguments = [str(tmp_path / "saved"), "--media", str(msrvtt / "videos"), "--texts", str(msrvtt / "MSRVTT_JSFUSION_test.csv")]
+    texts = msrvtt / "MSRVTT_JSFUSION_test.csv"
+    arguments = [str(tmp_path / "saved"), "--media", str(msrvtt / "videos"), "--texts", str(texts)]
     assert main([*arguments, "--precision", "bf16"]) == 0
     assert "of 49 pairs decided as in fp32" in capsys.readouterr().out
     assert main([str(tmp_path / "nowhere.ckpt"), *arguments[1:]]) == 1

@@ -11,7 +11,9 @@ from transformers import BertConfig, BertModel
 
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.recipe import read_answers
-from clipbert_mmf.inference.settings import RecipeError, read_model_settings
+from clipbert_mmf.inference.preprocessing import Preprocessing
+from clipbert_mmf.inference.settings import RecipeError, read_model_settings, read_yaml
+from clipbert_mmf.paths import config_dir
 from clipbert_mmf.weights.files import WeightsFileError
 from tests.inference.small_run import make_run, run_config, same_state
 
@@ -63,7 +65,8 @@ def test_scores_are_those_of_the_network_and_one_text_does_not_change_another(ru
     texts = ["a red circle", "two"]
     scores = model.score_frames(make_frames(), texts)
     assert scores.shape == (2, 2, 2) and scores.dtype == torch.float32
-    torch.testing.assert_close(model.score_frames(make_frames()[1:], texts[1:])[0, 0], scores[1, 1], rtol=1e-5, atol=1e-5)
+    alone = model.score_frames(make_frames()[1:], texts[1:])[0, 0]
+    torch.testing.assert_close(alone, scores[1, 1], rtol=1e-5, atol=1e-5)
 
 
 def test_loading_leaves_the_callers_random_numbers_alone(run):
@@ -110,7 +113,7 @@ def test_weights_alone_need_a_configuration(run, tmp_path):
 def test_a_configuration_of_another_network_is_refused_with_the_table(run, tokenizer_dir, tmp_path):
     other = tmp_path / "other.yaml"
     other.write_text(yaml.safe_dump(run_config(tokenizer_dir, transformer__num_layers=3)))
-    with pytest.raises(WeightsFileError, match="(?s)not of the network that its configuration describes.*encoder.layers.2"):
+    with pytest.raises(WeightsFileError, match="(?s)not of the network that its config.*describes.*encoder.layers.2"):
         ClipBert.from_pretrained(run[0] / "best.ckpt", config=other)
 
 
@@ -173,7 +176,7 @@ def test_other_folders_and_names_are_told_apart(tmp_path, monkeypatch):
         ClipBert.from_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere.ckpt': no such file or folder"):
         ClipBert.from_pretrained(tmp_path / "nowhere.ckpt")
-    with pytest.raises(FileNotFoundError, match="no model of that name is in the Hugging Face cache or could be fetched"):
+    with pytest.raises(FileNotFoundError, match="no model of that name is in the Hugging Face cache or could"):
         ClipBert.from_pretrained("somebody/no-such-clipbert")
 
 
@@ -218,14 +221,33 @@ def test_answers_are_found_where_the_run_had_them(tmp_path, tokenizer_dir):
     (tmp_path / "vocabulary.json").write_text('{"yes": 1, "no": 0}')
     make_run(tmp_path / "run", tokenizer_dir, config)
     assert ClipBert.from_pretrained(tmp_path / "run").answers == ("no", "yes")
+    # What the run itself wrote is nearer.
+    (tmp_path / "run" / "answers_msrvtt_retrieval.json").write_text('{"yes": 0, "no": 1}')
+    assert ClipBert.from_pretrained(tmp_path / "run").answers == ("yes", "no")
+
+
+def test_a_run_that_counted_its_answers_itself(tmp_path, tokenizer_dir):
+    make_run(tmp_path / "run", tokenizer_dir, head={"type": "classify", "num_answers": 3})
+    config = run_config(tokenizer_dir, head={"type": "classify", "num_answers": None})
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "run" / "answers_msrvtt_retrieval.json").write_text('["a", "b", "c"]')
+    ClipBert.from_pretrained(tmp_path / "run" / "clipbert_final.pth").save_pretrained(tmp_path / "saved")
+    assert ClipBert.from_pretrained(tmp_path / "saved").answers == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("path", sorted((config_dir() / "datasets").glob("*/defaults.yaml")), ids=lambda p: p.parent.name)
+def test_the_preprocessing_of_every_dataset_of_ours_is_understood(path):
+    section = read_yaml(path)["dataset_config"][path.parent.name]
+    found = Preprocessing.from_dataset(section, path.parent.name)
+    assert Preprocessing.from_dict(found.to_dict(), "again") == found and found.image_size >= 224
 
 
 @pytest.mark.parametrize(
-    "content, message", [("{", "is not JSON"), ('{"a": 1}', "indices 0 to A-1"), ("3", "is not an answer vocabulary")]
+    "content, message", [("{", "JSON"), ('{"a": 1}', "0 to 0, each once"), ("3", "an object {answer: index}")]
 )
 def test_other_answer_files_are_named(tmp_path, content, message):
     (tmp_path / "a.json").write_text(content)
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(ValueError, match=message):
         read_answers(tmp_path / "a.json")
 
 
@@ -238,8 +260,6 @@ def test_a_tokenizer_with_more_words_than_the_model_is_refused(tmp_path, tokeniz
 
 
 def test_a_model_file_with_includes_is_read_without_mmf():
-    from clipbert_mmf.paths import config_dir
-
     settings = read_model_settings(config_dir() / "models" / "clipbert" / "tiny.yaml")
     assert settings["backbone"]["depth"] == "resnet18" and settings["transformer"]["max_rows"] == 100
 

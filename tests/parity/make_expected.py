@@ -1,8 +1,8 @@
 """Writes ``expected.safetensors``: what the released arithmetic gives for inputs that need no file.
 
 Run ``python -m tests.parity.make_expected`` from the repository's root. The numbers come from ``released_format``
-alone, in double precision, and from the paper's text for the pixels; none of our modules takes part. Run it again only when
-``released_format`` was wrong, and say so in the commit.
+alone, in double precision, and from the paper's text for the pixels; none of our modules takes part. Run it again only
+when ``released_format`` was wrong, and say so in the commit.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ def test_grids_and_scores_of_the_full_size_model(pair):
 
 def test_the_full_size_model_is_saved_and_comes_back_bit_for_bit(pair, tokenizer_dir, tmp_path):
     _, network, _ = pair
-    recipe = Recipe(clean_model_settings(read_settings()), Preprocessing("video", 448, 20, num_clips=16), "msrvtt_retrieval",
-                    tokenizer=str(tokenizer_dir))
+    preprocessing = Preprocessing("video", 448, 20, num_clips=16)
+    recipe = Recipe(clean_model_settings(read_settings()), preprocessing, tokenizer=str(tokenizer_dir))
     ClipBert(network, recipe).save_pretrained(tmp_path)
     again = ClipBert.from_pretrained(tmp_path)
     assert same_state(again.network, network) and again.recipe.model == recipe.model

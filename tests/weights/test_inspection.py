@@ -45,7 +45,8 @@ def test_torchvisions_resnet_50_at_full_size_says_which_key_to_set(resnet50, tmp
 
 def test_detectron2s_and_mmaction2s_at_full_size(resnet50, tmp_path):
     plain = {name: value for name, value in resnet50.items() if "num_batches" not in name and not name.startswith("fc")}
-    torch.save({"model": {to_detectron2(name): value for name, value in plain.items()}, "__author__": "x"}, tmp_path / "d")
+    renamed = {to_detectron2(name): value for name, value in plain.items()}
+    torch.save({"model": renamed, "__author__": "x"}, tmp_path / "d")
     found = inspect_weights(tmp_path / "d")
     assert found.format == "Detectron2's or grid-feat's ResNet" and not found.problem
     assert len(found.report.used) == 53 * 5 and found.report.is_complete and found.notes == {"__author__": "x"}

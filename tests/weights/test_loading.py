@@ -197,7 +197,7 @@ def test_the_places_where_mmfs_models_keep_their_bert(model, tmp_path):
         state.update({f"model.bert.mmbt.transformer.{name}": value for name, value in reference.items()})
         state["model.bert.mmbt.modal_encoder.word_embeddings.weight"] = reference["embeddings.word_embeddings.weight"]
     else:
-        state.update({f"model.bert.{name}": value for name, value in reference.items() if not name.startswith("pooler")})
+        state.update({f"model.bert.{name}": v for name, v in reference.items() if not name.startswith("pooler")})
         state["model.bert.v_embeddings.image_embeddings.weight"] = torch.zeros(2, 2)
         state["model.bert.encoder.v_layer.0.output.dense.weight"] = torch.zeros(2, 2)
     torch.save({"model": state}, tmp_path / "a.ckpt")
