@@ -81,6 +81,8 @@ setup(
         "transformers>=4.40",
         "tokenizers",
         "safetensors",
+        "huggingface_hub",
+        "pyyaml",
         "omegaconf>=2.0.6",
         "numpy>=1.26",
         "iopath",

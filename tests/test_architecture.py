@@ -27,6 +27,8 @@ FORBIDDEN = {
     "modules": (HOST | {"av", "decord"}, DATA | {"models", "host"}),
     "scoring": (HOST | {"av", "decord"}, DATA | {"models", "host", "modules"}),
     "weights": (HOST | {"av", "decord"}, DATA | {"models", "host"}),
+    "inference": (HOST, {"processors", "host", "losses", "metrics"}),
+    "models/assembly.py": (HOST | {"av", "decord"}, DATA | {"host"}),
     "optim/param_groups.py": (HOST, DATA | {"models", "host"}),
     "processors": (set(), {"models", "datasets", "modules", "scoring"}),
     "models/network.py": (HOST | {"av", "decord"}, DATA | {"host"}),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,9 @@ from clipbert_mmf.weights.safe_pickle import ARRAY_GLOBALS, UnsafePickleError, l
 #: Where the tensors are in what people save, first that fits; "" is the file itself.
 _CONTAINERS = ("model", "state_dict", "model_state_dict", "blobs", "")
 #: In a folder, first that is there.
-_FILES_OF_FOLDER = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_FILES_OF_FOLDER = (
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"
+)
 _TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -39,12 +42,14 @@ class WeightsFile:
         container: how it is stored, in words.
         tensors: by the names of the file.
         notes: other things it says about itself (author, epoch, ...), as text.
+        config: the configuration of the run that wrote it, where it is stored with the weights.
     """
 
     path: Path
     container: str
     tensors: dict[str, Tensor]
     notes: dict[str, str] = field(default_factory=dict)
+    config: dict[str, Any] | None = None
 
 
 def read_weights(path: str | Path) -> WeightsFile:
@@ -64,21 +69,47 @@ def read_weights(path: str | Path) -> WeightsFile:
         raise FileNotFoundError(f"weights file '{path}': no such file")
     container, content = _read_file(path)
     tensors, notes = _split_content(content, path)
-    return WeightsFile(path, container, tensors, notes)
+    config = content.get("config")
+    return WeightsFile(path, container, tensors, notes, config if isinstance(config, dict) else None)
+
+
+def list_files(path: str | Path) -> list[Path]:
+    """Return the files that ``read_weights`` reads at a place: the file itself, or those of a folder.
+
+    Raises:
+        WeightsFileError: if it is a folder without weights, or one whose index is damaged.
+    """
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        return [path]
+    for name in _FILES_OF_FOLDER:
+        if (path / name).is_file():
+            return _list_shards(path, name) if name.endswith(".index.json") else [path / name]
+    raise WeightsFileError(f"{path} is a folder without weights; expected one of {', '.join(_FILES_OF_FOLDER)} in it")
+
+
+def _list_shards(folder: Path, index: str) -> list[Path]:
+    try:
+        shards = sorted(set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()))
+        files = [folder / Path(shard).name for shard in shards]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsFileError(f"{folder / index} is damaged: it has no map of names to files ({error})") from error
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise WeightsFileError(f"{folder / index} names files that are not there: {', '.join(missing[:4])}")
+    return files
 
 
 def _read_folder(folder: Path) -> WeightsFile:
-    for name in _FILES_OF_FOLDER:
-        file = folder / name
-        if not file.is_file():
-            continue
-        if not name.endswith(".index.json"):
-            return WeightsFile(folder, f"folder with {name}", _split_content(_read_file(file)[1], file)[0])
-        tensors: dict[str, Tensor] = {}
-        for part in sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values())):
-            tensors.update(_split_content(_read_file(folder / Path(part).name)[1], folder / part)[0])
-        return WeightsFile(folder, f"folder with {name}", tensors)
-    raise WeightsFileError(f"{folder} is a folder without weights; expected one of {', '.join(_FILES_OF_FOLDER)} in it")
+    files = list_files(folder)
+    tensors: dict[str, Tensor] = {}
+    notes: dict[str, str] = {}
+    for file in files:
+        found, said = _split_content(_read_file(file)[1], file)
+        tensors.update(found)
+        notes.update(said)
+    what = files[0].name if len(files) == 1 else f"{len(files)} files such as {files[0].name}"
+    return WeightsFile(folder, f"folder with {what}", tensors, notes)
 
 
 def _read_file(path: Path) -> tuple[str, Any]:
@@ -104,6 +135,13 @@ def _read_file(path: Path) -> tuple[str, Any]:
     except WeightsFileError:
         raise
     except Exception as error:  # the readers of damaged bytes raise whatever they stumble over
+        asked = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", str(error))
+        if asked:  # PyTorch's safe reader, of objects that are not tensors
+            raise WeightsFileError(
+                f"{path} would run code when read and is refused: it asks for {asked[1]}. If you trust its writer, "
+                f"save its state dict alone where that code is installed: "
+                f"torch.save(torch.load(path, weights_only=False)['model'], new_path)"
+            ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsFileError(f"{path} cannot be read, it is truncated or damaged or needs code: {reason}") from error
     raise WeightsFileError(f"{path} is neither a PyTorch, safetensors nor pickle file (it begins with {head[:8]!r})")
@@ -125,12 +163,14 @@ def _allow_arrays():
     return make(list(ARRAY_GLOBALS)) if make else contextlib.nullcontext()
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        with safe_open(path, "pt") as file:
+            metadata = {key: value for key, value in (file.metadata() or {}).items() if key != "format"}
+        return {**metadata, "state_dict": load_file(path)}
     except SafetensorError as error:
         raise WeightsFileError(f"{path} cannot be read as safetensors, it is truncated or damaged: {error}") from error
 

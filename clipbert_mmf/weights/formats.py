@@ -110,23 +110,26 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def find_prefix(names: Iterable[str], signatures: Iterable[str]) -> str | None:
-    """Return what stands before the first signature that a name ends with, or None."""
+def find_prefixes(names: Iterable[str], signatures: Iterable[str]) -> list[str]:
+    """Return what stands before the first signature that names end with, shortest first; empty if none does."""
     names = list(names)
     for signature in signatures:
-        found = [name[: -len(signature)] for name in names if name == signature or name.endswith("." + signature)]
+        found = {name[: -len(signature)] for name in names if name == signature or name.endswith("." + signature)}
         if found:
-            return min(found, key=len)
-    return None
+            return sorted(found, key=len)
+    return []
 
 
-def detect_format(names: Iterable[str]) -> tuple[str, str] | None:
-    """Return the key of the format of a file with these names, and its prefix; None if none fits."""
+def detect_format(names: Iterable[str]) -> tuple[str, list[str]] | None:
+    """Return the key of the format of a file with these names, and its possible prefixes; None if none fits.
+
+    A module that is registered twice has two prefixes, one of which may cover a part of it only.
+    """
     names = list(names)
     for key, row in FORMATS.items():
-        prefix = find_prefix(names, row.signatures)
-        if prefix is not None:
-            return key, prefix
+        prefixes = find_prefixes(names, row.signatures)
+        if prefixes:
+            return key, prefixes
     return None
 
 

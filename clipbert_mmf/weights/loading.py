@@ -24,18 +24,24 @@ PARTS: dict[str, tuple[str, ...]] = {
     "backbone": ("backbone.",),
     "transformer": ("text_embedding.", "encoder.", "head.transform.", "head.norm.", "head.decoder.", "head.match."),
 }
-#: Tables of places: a longer or shorter one gives its first rows. Vocabularies must be the same, row by row.
+#: Tables of places: a longer or shorter one gives its first rows, further rows stay random.
 _TABLES_OF_PLACES = (
     "text_embedding.positions.weight", "text_embedding.types.weight",
     "visual_embedding.rows.weight", "visual_embedding.columns.weight",
 )
 
+#: Tables of words: another number of rows is another vocabulary, whose rows mean other words, unless only the end
+#: differs: rows up to a round number, or a few words that were added. Then the first rows are used.
+_TABLES_OF_WORDS = ("text_embedding.words.weight", "head.decoder.weight", "head.decoder.bias")
+_MAX_ADDED_WORDS, _MAX_ADDED_SHARE = 128, 0.01
+
 
 def load_weights(network: nn.Module, location: str | Path, part: str = "clipbert", strict: bool = False) -> LoadReport:
     """Load what fits into the network and log what happened.
 
-    Tables of positions, rows and columns of another length are used as far as they go; every other tensor of another
-    shape is left random and reported.
+    Tables of positions, rows and columns of another length are used as far as they go, and so are vocabularies that
+    differ by a few rows at the end (fewer than 128, at most 1 %); every other tensor of another shape is left random.
+    All of it is reported.
 
     Args:
         network: changed in place.
@@ -47,17 +53,31 @@ def load_weights(network: nn.Module, location: str | Path, part: str = "clipbert
         WeightsFileError: if the file cannot be read, is for another part, does not suit this network, or nothing fits;
             with ``strict`` also if not everything does.
     """
-    path = find_weights(location, part)
-    file = read_weights(path)
+    return load_file(network, read_weights(find_weights(location, part)), part, strict)
+
+
+def load_file(network: nn.Module, file: WeightsFile, part: str = "clipbert", strict: bool = False) -> LoadReport:
+    """As ``load_weights``, of a file that is read already."""
     row, names = name_ours(network, file, part)
-    _check_suits(network, row, file, part)
+    check_suits(network, row, file, part)
     report, values = match_tensors(network, file, row, names, part)
     if not report.used or (strict and not report.is_complete):
         problem = "is not complete, as weights.strict asks" if report.used else "has nothing for this network"
-        raise WeightsFileError(f"{path} {problem}\n{report}")
+        raise WeightsFileError(f"{file.path} {problem}\n{report}")
     network.load_state_dict(values, strict=False)
     logger.info("%s", report)
+    _warn_of_vocabulary(report)
     return report
+
+
+def _warn_of_vocabulary(report: LoadReport) -> None:
+    if "text_embedding.words.weight" in report.wrong_shape:
+        given, own = report.wrong_shape["text_embedding.words.weight"]
+        logger.warning(
+            "%s has %d words and the model %d: another vocabulary, so the word embeddings stay random. To use them set "
+            "model_config.clipbert.transformer.vocab_size=%d and the text_processor's tokenizer to the file's own",
+            report.path, given[0], own[0], given[0],
+        )
 
 
 def find_weights(location: str | Path, part: str = "clipbert") -> Path:
@@ -101,19 +121,16 @@ def name_ours(network: nn.Module, file: WeightsFile, part: str) -> tuple[Format,
         raise WeightsFileError(
             f"{file.path} has names of no known format, such as {sorted(file.tensors)[:4]}; known are {known}"
         )
-    key, prefix = found
+    key, prefixes = found
     row = FORMATS[key]
     if part not in row.fills:
         raise WeightsFileError(
             f"{file.path} is {row.title}; it belongs in model_config.clipbert.weights.{' or .'.join(row.fills)}, "
             f"not in .{part}"
         )
-    names = {}
-    for own in network.state_dict():
-        renamed = row.rename(own) if own.startswith(PARTS[part]) else None
-        if renamed is not None:
-            names[own] = prefix + renamed
-    return row, names
+    renamed = {own: row.rename(own) for own in network.state_dict() if own.startswith(PARTS[part])}
+    choices = [{own: prefix + name for own, name in renamed.items() if name is not None} for prefix in prefixes]
+    return row, max(choices, key=lambda names: sum(name in file.tensors for name in names.values()))
 
 
 def match_tensors(
@@ -133,9 +150,10 @@ def match_tensors(
             continue
         elif value.shape == target.shape:
             values[own] = value
-        elif own in _TABLES_OF_PLACES and value.dim() == 2 and value.shape[1] == target.shape[1]:
+        elif _may_take_first_rows(own, value, target):
             rows = min(len(value), len(target))
-            values[own] = torch.cat([value[:rows].to(target.dtype), target[rows:]])
+            # On the meta device tensors are compared only.
+            values[own] = target if target.is_meta else torch.cat([value[:rows].to(target.dtype), target[rows:]])
             report.resized[own] = (tuple(value.shape), tuple(target.shape))
         else:
             report.wrong_shape[own] = (tuple(value.shape), tuple(target.shape))
@@ -145,6 +163,15 @@ def match_tensors(
         _keep_heads_quiet(report)
     _sort_rest(report, file, row, names)
     return report, values
+
+
+def _may_take_first_rows(own: str, value: Tensor, target: Tensor) -> bool:
+    if value.dim() != target.dim() or value.shape[1:] != target.shape[1:]:
+        return False
+    if own in _TABLES_OF_WORDS:
+        added = abs(len(value) - len(target))
+        return added < _MAX_ADDED_WORDS and added <= _MAX_ADDED_SHARE * max(len(value), len(target))
+    return own in _TABLES_OF_PLACES
 
 
 def _keep_heads_quiet(report: LoadReport) -> None:
@@ -167,8 +194,8 @@ def _sort_rest(report: LoadReport, file: WeightsFile, row: Format, names: dict[s
             report.unused[name] = reason
 
 
-def _check_suits(network: nn.Module, row: Format, file: WeightsFile, part: str) -> None:
-    """Refuse weights that would fit in shape and still compute something else."""
+def check_suits(network: nn.Module, row: Format, file: WeightsFile, part: str) -> None:
+    """Raise ``WeightsFileError`` for weights that would fit in shape and still compute something else."""
     state = network.state_dict()
     backbone = getattr(network, "backbone", None)
     if backbone is not None and part != "transformer" and row.stride_in_1x1 is not None:
@@ -189,7 +216,7 @@ def _check_suits(network: nn.Module, row: Format, file: WeightsFile, part: str) 
                 "and pixel_std=[58.395,57.12,57.375]", file.path, row.title,
             )
     config = file.path / "config.json"
-    if part == "transformer" and file.path.is_dir() and config.is_file():
+    if row.fills == ("transformer",) and file.path.is_dir() and config.is_file():
         _check_bert_config(network, json.loads(config.read_text(encoding="utf-8")), file.path)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import collections
 import pickle
+import pickletools
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -79,7 +80,16 @@ def load_pickle(path: Path) -> Any:
     """
     with path.open("rb") as file:
         try:
+            _check_sizes(file, path.stat().st_size)
             # Python 2 wrote many of these files.
             return _ArrayUnpickler(file, encoding="latin1").load()
         except (TypeError, AttributeError, IndexError, MemoryError, OverflowError) as error:
             raise pickle.UnpicklingError(f"damaged pickle: {error}") from error
+
+
+def _check_sizes(file: BinaryIO, size: int) -> None:
+    """Refuse a pickle whose memo is larger than the file: Python would make room for it before it fails."""
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument) > size:
+            raise UnsafePickleError(f"it asks for a memo of {argument} entries in {size} bytes")
+    file.seek(0)

@@ -1,4 +1,7 @@
-"""Builds MMF's own visual_bert and mmbt at tiny size and runs a training step of each; prints their names."""
+"""Builds MMF's own visual_bert and mmbt at tiny size and runs a training step of each; prints their names.
+
+Then their checkpoints start the transformer of a ClipBERT.
+"""
 
 import sys
 from pathlib import Path
@@ -13,6 +16,10 @@ from mmf.utils.configuration import Configuration, load_yaml
 from mmf.utils.env import setup_imports
 from omegaconf import OmegaConf
 from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.weights.loading import load_weights
+from tests.network_settings import small_settings
 
 setup_imports()
 folder = Path(sys.argv[1])
@@ -53,6 +60,19 @@ def step(name: str, **changes) -> None:
     sum(loss.mean() for loss in output["losses"].values()).backward()
     assert output["scores"].shape == (2, 2) and any(p.grad is not None for p in model.parameters())
     print("ran", name)
+    start_clipbert(name, model.state_dict())
+
+
+def start_clipbert(name: str, state: dict) -> None:
+    checkpoint = {"model": state, "num_updates": 1, "config": OmegaConf.to_container(config)}
+    torch.save(checkpoint, folder / f"{name}.ckpt")
+    network = assemble_network(small_settings(
+        transformer__hidden_size=24, transformer__num_layers=2, transformer__num_heads=2, transformer__max_positions=512,
+        transformer__intermediate_size=32, transformer__vocab_size=len(words),
+    ))
+    report = load_weights(network, folder / f"{name}.ckpt", "transformer")
+    assert not (report.missing or report.resized or report.wrong_shape), report
+    print("started from", name)
 
 
 step("visual_bert", bert_model_name=str(folder), visual_embedding_dim=16, training_head_type="classification", **SIZES)

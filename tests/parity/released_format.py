@@ -91,7 +91,7 @@ def make_state(width: int, hidden: int, layers: int, vocab: int, positions: int,
 def encode_frames(state: State, frames: Tensor) -> Tensor:
     """Return ``(F, h, w, D)`` grids of ``(F, 3, H, W)`` RGB frames, 0 to 255."""
     mean = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1)
-    x = (frames.float() - mean)[:, [2, 1, 0]]
+    x = (frames.float() - mean)[:, [2, 1, 0]].to(state["cnn.grid_encoder.0.weight"].dtype)
 
     def conv_norm(x: Tensor, name: str, stride: int, padding: int) -> Tensor:
         name = f"cnn.feature.backbone.{name}"
@@ -129,7 +129,8 @@ def encode_pairs(state: State, grids: Tensor, ids: Tensor, mask: Tensor, num_hea
     grid = grid + rows + state[f"{visual}.col_position_embeddings.weight"][None, : grid.shape[2]]
     grid = grid.flatten(1, 2) + state[f"{visual}.token_type_embeddings.weight"][0]
     x = torch.cat([words, norm(grid, f"{visual}.LayerNorm")], 1)
-    bias = (1 - torch.cat([mask, torch.ones(grid.shape[:2], dtype=mask.dtype)], 1).float())[:, None, None] * -10000.0
+    seen = torch.cat([mask, torch.ones(grid.shape[:2], dtype=mask.dtype)], 1)
+    bias = (1 - seen.to(x.dtype))[:, None, None] * -10000.0
     number = 0
     while f"{bert}.encoder.layer.{number}.output.dense.weight" in state:
         layer = f"{bert}.encoder.layer.{number}"

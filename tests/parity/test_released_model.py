@@ -82,7 +82,8 @@ def test_a_pretrained_file_starts_a_retrieval_model_with_a_new_head(tmp_path):
     torch.save(state, tmp_path / "pretrained.pt")
     network = assemble_network(small_settings())
     report = load_weights(network, tmp_path / "pretrained.pt")
-    assert sorted(report.missing) == ["head.hidden.bias", "head.hidden.weight", "head.output.bias", "head.output.weight"]
+    head = ["head.hidden.bias", "head.hidden.weight", "head.output.bias", "head.output.weight"]
+    assert sorted(report.missing) == head
     assert not report.wrong_shape and all(name.startswith("transformer.cls.") for name in report.left_over)
     assert set(report.unused.values()) == {
         "parts of the object detector", "a table the released model never reads", "the same as cls.predictions.bias"

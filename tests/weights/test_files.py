@@ -65,7 +65,7 @@ def test_files_that_would_run_code_are_refused_and_do_not(tmp_path):
     with pytest.raises(WeightsFileError, match=r"would run code when read and is refused: it asks for \w+\.open"):
         read_weights(tmp_path / "evil.pkl")
     torch.save({"model": Malicious()}, tmp_path / "evil.pth")
-    with pytest.raises(WeightsFileError, match="cannot be read"):
+    with pytest.raises(WeightsFileError, match=r"would run code when read and is refused: it asks for \w+\.open"):
         read_weights(tmp_path / "evil.pth")
     assert not (tmp_path.parent / "clipbert_mmf_was_here").exists()
 
@@ -76,6 +76,8 @@ def test_files_that_would_run_code_are_refused_and_do_not(tmp_path):
         b"\x80\x02cnumpy\nndarray\n(I1000000000000\ntR.",  # np.ndarray((10**12,))
         b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I1000000000000\ntU\x01btR.",
         b"\x80\x02cnumpy\ndtype\n(U\x01OtR.",
+        b"\x80\x02}r\xff\xff\xff\x7f.",  # a memo of 2**31 entries
+        b"\x80\x04\x8e\xff\xff\xff\xff\xff\x00\x00\x00.",  # a terabyte of bytes
     ],
 )
 def test_a_pickle_cannot_ask_for_memory_or_objects(evil, tmp_path):
@@ -128,3 +130,20 @@ def test_missing_files_and_empty_folders_are_named(tmp_path):
         read_weights(tmp_path / "none.pth")
     with pytest.raises(WeightsFileError, match="a folder without weights; expected one of model.safetensors"):
         read_weights(tmp_path)
+
+
+def test_an_index_that_names_files_that_are_not_there(tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../secret", "b": "two.safetensors"}}')
+    with pytest.raises(WeightsFileError, match="names files that are not there: secret, two.safetensors"):
+        read_weights(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(WeightsFileError, match="is damaged: it has no map of names to files"):
+        read_weights(tmp_path)
+
+
+def test_what_a_run_stored_beside_its_weights_is_kept(tmp_path):
+    torch.save({"model": TENSORS, "config": {"model": "clipbert"}, "num_updates": 4}, tmp_path / "a.ckpt")
+    file = read_weights(tmp_path / "a.ckpt")
+    assert file.config == {"model": "clipbert"} and file.notes == {"num_updates": "4"}
+    save_file(TENSORS, tmp_path / "b.safetensors", {"format": "pt", "made_by": "someone"})
+    assert read_weights(tmp_path / "b.safetensors").notes == {"made_by": "someone"}

@@ -186,6 +186,53 @@ def test_mmfs_own_bert_models_give_their_transformer(tmp_path):
     assert report.left_over == ["model.classifier.weight"] and not report.missing
 
 
+@pytest.mark.parametrize("model", ["unimodal_text", "mmbt", "vilbert"])
+def test_the_places_where_mmfs_models_keep_their_bert(model, tmp_path):
+    reference = BertModel(bert_config()).state_dict()
+    state = {}
+    if model == "unimodal_text":  # registers the embeddings a second time beside the whole
+        state.update({f"base.encoder.module.{name}": value for name, value in reference.items()})
+        state.update({f"base.encoder.{name}": v for name, v in reference.items() if name.startswith("embeddings.")})
+    elif model == "mmbt":
+        state.update({f"model.bert.mmbt.transformer.{name}": value for name, value in reference.items()})
+        state["model.bert.mmbt.modal_encoder.word_embeddings.weight"] = reference["embeddings.word_embeddings.weight"]
+    else:
+        state.update({f"model.bert.{name}": v for name, v in reference.items() if not name.startswith("pooler")})
+        state["model.bert.v_embeddings.image_embeddings.weight"] = torch.zeros(2, 2)
+        state["model.bert.encoder.v_layer.0.output.dense.weight"] = torch.zeros(2, 2)
+    torch.save({"model": state}, tmp_path / "a.ckpt")
+    network = assemble_network(small_settings())
+    report = load_weights(network, tmp_path / "a.ckpt", "transformer")
+    assert torch.equal(network.encoder.layers[1].output.weight, reference["encoder.layer.1.output.dense.weight"])
+    assert torch.equal(network.text_embedding.words.weight, reference["embeddings.word_embeddings.weight"])
+    assert report.missing == (["encoder.pooler.weight", "encoder.pooler.bias"] if model == "vilbert" else [])
+
+
+def test_checkpoints_that_hold_objects_of_other_programs_are_refused_with_the_way_out(tmp_path):
+    from omegaconf import OmegaConf
+
+    torch.save({"model": {"a": torch.zeros(1)}, "config": OmegaConf.create({"a": 1})}, tmp_path / "a.ckpt")
+    with pytest.raises(WeightsFileError, match="asks for omegaconf.* save its state dict alone"):
+        load_weights(assemble_network(small_settings()), tmp_path / "a.ckpt", "transformer")
+
+
+@pytest.mark.parametrize("file_words, used", [(1000, 1000), (1008, 1000), (995, 995), (1100, None), (900, None)])
+def test_a_vocabulary_that_differs_at_its_end_gives_its_first_rows_another_none(file_words, used, tmp_path, caplog):
+    reference = BertForPreTraining(bert_config(vocab_size=file_words))
+    torch.save(reference.state_dict(), tmp_path / "bert.bin")
+    network = assemble_network(small_settings(transformer__vocab_size=1000, head={"type": "pretrain"}))
+    before = network.text_embedding.words.weight.detach().clone()
+    report = load_weights(network, tmp_path / "bert.bin", "transformer")
+    words, given = network.text_embedding.words.weight, reference.bert.embeddings.word_embeddings.weight
+    rows = used or 0
+    assert torch.equal(words[:rows], given[:rows]) and torch.equal(words[rows:], before[rows:])
+    tables = ["head.decoder.bias", "head.decoder.weight", "text_embedding.words.weight"]
+    assert sorted(report.resized) == (tables if used and file_words != 1000 else [])
+    assert sorted(report.wrong_shape) == ([] if used else tables)
+    hint = f"set model_config.clipbert.transformer.vocab_size={file_words}"
+    assert (hint in caplog.text) == (used is None)
+
+
 def test_tables_of_places_give_their_first_rows_and_vocabularies_must_agree(tmp_path):
     reference = BertModel(bert_config(max_position_embeddings=10, vocab_size=60))
     torch.save(reference.state_dict(), tmp_path / "bert.bin")

@@ -1,0 +1,1 @@
+"""A trained model outside MMF: load it once, with everything it needs to read videos and texts as in training."""

@@ -1,0 +1,75 @@
+"""From a run's checkpoint to files for others: the released ClipBERT's state dict, or a Hugging Face style folder.
+
+The last step after training; ``tools/convert_weights.py`` calls it.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clipbert_mmf.inference.model_card import write_model_card
+from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
+from clipbert_mmf.weights.export import to_released_state
+
+logger = logging.getLogger(__name__)
+
+#: What ``--to`` may be.
+TARGETS = ("folder", "released")
+
+
+def convert_weights(
+    source: str | Path, out: str | Path, to: str = "folder", replace: bool = False, **options: Any
+) -> Path:
+    """Write a trained model for others; return where.
+
+    Args:
+        source: the folder of a run, one of its checkpoints, a saved folder, or a hub name.
+        out: the folder or file to write; it appears when it is complete.
+        to: ``folder`` (``ClipBert.from_pretrained`` reads it) or ``released`` (a state dict for the released code).
+        replace: whether something that is there already may be replaced.
+        options: as ``ClipBert.from_pretrained`` has them.
+    Raises:
+        ValueError: for an unknown target, or what ``from_pretrained`` and ``to_released_state`` raise.
+        FileExistsError: if ``out`` is there and may not be replaced.
+    """
+    if to not in TARGETS:
+        raise ValueError(f"target is '{to}'; allowed are {list(TARGETS)}")
+    out = Path(out).expanduser()
+    if out.exists() and not replace:
+        raise FileExistsError(f"{out} exists already; choose another name, or allow it to be replaced")
+    path = find_model(source, options.get("revision"))
+    model = ClipBert.from_pretrained(path, **options)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + ".part")
+    _remove(partial)
+    if to == "released":
+        torch.save(to_released_state(model.network), partial)
+    else:
+        model.save_pretrained(partial)
+        (partial / "README.md").write_text(_describe(model, path, options.get("config")), encoding="utf-8")
+    _remove(out)
+    partial.replace(out)
+    logger.info("wrote %s", out)
+    return out
+
+
+def _describe(model: ClipBert, path: Path, config: str | Path | None) -> str:
+    if is_saved_folder(path):
+        card = path / "README.md"
+        return card.read_text(encoding="utf-8") if card.is_file() else write_model_card(model.recipe, {}, path, None)
+    run = read_run(path, config)
+    update = run.checkpoint.notes.get("num_updates")
+    return write_model_card(model.recipe, run.config, run.folder, int(update) if update else None)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,60 @@
+"""One file of weights of any kind against the model it is meant for; ``tools/inspect_weights.py`` calls it.
+
+Joins ``weights.inspection``, which compares, with the configuration of the model to compare with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Mapping
+
+import torch
+
+from clipbert_mmf.inference.recipe import read_recipe
+from clipbert_mmf.inference.settings import merge, read_model_settings, select
+from clipbert_mmf.inference.sources import is_saved_folder
+from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.weights.files import WeightsFile, read_weights
+from clipbert_mmf.weights.inspection import Inspection, inspect_file
+from clipbert_mmf.weights.loading import find_weights
+
+
+def inspect_weights(location: str | Path, config: str | Path | None = None) -> Inspection:
+    """Say what a file is and what it would fill.
+
+    Args:
+        location: file, folder, or hub name of a BERT.
+        config: a model's or a run's YAML; without it the model that the file itself describes, or else the paper's with
+            the head that the file has.
+    Raises:
+        FileNotFoundError: if it is not there.
+        ValueError: if it cannot be read, or its names are of no known format.
+    """
+    file = read_weights(find_weights(location, "transformer"))
+    with torch.device("meta"):
+        network = assemble_network(_choose_settings(file, config))
+    return inspect_file(file, network)
+
+
+def _choose_settings(file: WeightsFile, config: str | Path | None) -> Mapping[str, Any]:
+    if config is not None:
+        return read_model_settings(config)
+    if is_saved_folder(file.path) and '"clipbert"' in (file.path / "config.json").read_text(encoding="utf-8"):
+        return read_recipe(file.path).model
+    if file.config is not None and "clipbert" in (file.config.get("model_config") or {}):
+        return merge(read_model_settings(), select(file.config, "model_config.clipbert", str(file.path)))
+    beside = file.path.parent / "config.yaml"
+    if beside.is_file():
+        return read_model_settings(beside)
+    return merge(read_model_settings(), {"head": _find_head(file)})
+
+
+def _find_head(file: WeightsFile) -> dict[str, Any]:
+    """Return the head whose weights a file of the released model's, or of ours, has."""
+    for name, value in file.tensors.items():
+        if name.endswith(("cls.seq_relationship.weight", "head.match.weight")):
+            return {"type": "pretrain"}
+        if name.endswith(("transformer.classifier.2.weight", "head.output.weight")):
+            answers = len(value)
+            return {"type": {1: "choose", 2: "match"}.get(answers, "classify"), "num_answers": answers}
+    return {}

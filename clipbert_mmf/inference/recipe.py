@@ -1,0 +1,187 @@
+"""Everything a trained network needs beside its weights, taken from its run or from a saved folder.
+
+After ``settings`` and ``preprocessing``, before ``pretrained``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Mapping
+
+import clipbert_mmf
+from clipbert_mmf.datasets.sources import find_file
+from clipbert_mmf.datasets.vocabulary import read_vocabulary
+from clipbert_mmf.inference.preprocessing import Preprocessing
+from clipbert_mmf.inference.settings import RecipeError, merge, read_model_settings, select
+from clipbert_mmf.modules.grid_backbone import PIXEL_MEAN, PIXEL_STD
+
+MODEL_TYPE = "clipbert_mmf"
+#: Of ``config.json``; a reader refuses a newer one.
+FORMAT_VERSION = 1
+CONFIG_FILE, PREPROCESSING_FILE = "config.json", "preprocessor_config.json"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A trained model's description.
+
+    Attributes:
+        model: ``model_config.clipbert`` with nothing left to defaults and no paths of the machine it was trained on.
+        preprocessing: as in the run's evaluation.
+        dataset: it was trained for; registry key.
+        answers: the vocabulary by index, empty where the head has none.
+        tokenizer: directory or hub name.
+    """
+
+    model: dict[str, Any]
+    preprocessing: Preprocessing
+    dataset: str = ""
+    answers: tuple[str, ...] = ()
+    tokenizer: str = ""
+
+    def require_answers(self) -> None:
+        """Raise ``RecipeError`` where the head classifies and not every output has an answer."""
+        head = self.model["head"]
+        if head["type"] == "classify" and len(self.answers) != head["num_answers"]:
+            raise RecipeError(
+                f"the model has {head['num_answers']} outputs and {len(self.answers)} answers are known; give the "
+                f"vocabulary it was trained with (a JSON file of answer -> index)"
+            )
+
+
+def clean_model_settings(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return model settings as they are published: complete, and without what the weights were started from."""
+    model = merge(read_model_settings(), model)
+    backbone = {"pixel_mean": list(PIXEL_MEAN), "pixel_std": list(PIXEL_STD), **model["backbone"]}
+    weights = {"clipbert": None, "backbone": None, "transformer": None, "strict": False}
+    return {**{key: value for key, value in model.items() if key != "model"}, "backbone": backbone, "weights": weights}
+
+
+def recipe_of_run(
+    config: Mapping[str, Any],
+    where: str,
+    *,
+    folder: Path | None = None,
+    num_answers: int | None = None,
+    dataset: str | None = None,
+    answers: str | Path | None = None,
+) -> Recipe:
+    """Take a model's description from the configuration of its run.
+
+    Args:
+        config: as MMF saved it, resolved.
+        where: it came from, for messages.
+        folder: of the run, which keeps the answer vocabulary it was trained with.
+        num_answers: outputs of the trained head, for a run that counted its answers itself.
+        dataset: which of the run's datasets, needed where there are several.
+        answers: the vocabulary's file, where it is not at the configured place any more.
+    Raises:
+        RecipeError: if something is missing.
+    """
+    model = clean_model_settings(select(config, "model_config.clipbert", where))
+    if model["head"]["type"] == "classify" and not model["head"].get("num_answers"):
+        model["head"] = {**model["head"], "num_answers": num_answers}
+    sections = select(config, "dataset_config", where)
+    names = [name.strip() for name in str(config.get("datasets") or "").split(",") if name.strip() in sections]
+    names = names or sorted(sections)
+    if dataset is None and len(names) > 1:
+        raise RecipeError(f"{where} is of a run with several datasets: {names}; say which one's preprocessing to keep")
+    name = dataset or names[0]
+    if name not in sections:
+        raise RecipeError(f"{where} has no dataset '{name}'; it has {sorted(sections)}")
+    section = sections[name]
+    place = f"{where}: dataset_config.{name}"
+    recipe = Recipe(
+        model, Preprocessing.from_dataset(section, place), name,
+        tokenizer=str(select(section, "processors.text_processor.params.tokenizer", place)),
+    )
+    return replace(recipe, answers=_find_answers(section, name, place, folder, answers))
+
+
+def _find_answers(
+    section: Mapping[str, Any], name: str, where: str, run: Path | None, given: str | Path | None
+) -> tuple[str, ...]:
+    """Look where the user says, then in the run's folder, then where the run was told to look."""
+    if given:
+        return read_answers(given)
+    written = run / f"answers_{name}.json" if run is not None else None
+    if written is not None and written.is_file():
+        return read_answers(written)
+    root, setting = Path(str(section.get("data_dir") or ".")).expanduser(), section.get("answers")
+    file = setting.get("file") if isinstance(setting, Mapping) else setting
+    if not file or not root.is_dir():
+        return ()
+    try:
+        return read_answers(find_file(root, str(file), f"{where}.answers"))
+    except FileNotFoundError:  # the data lie elsewhere now; whoever needs the answers asks for them
+        return ()
+
+
+def read_answers(path: str | Path) -> tuple[str, ...]:
+    """Read an answer vocabulary (a JSON object of answer -> index, or a list) as answers by index.
+
+    Raises:
+        FileNotFoundError: if the file is not there.
+        AnnotationError: if it is neither, or its indices are not 0 to A-1.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"answer vocabulary '{path}': no such file")
+    return tuple(sorted(vocabulary := read_vocabulary(Path(path)), key=vocabulary.get))
+
+
+def write_recipe(recipe: Recipe, folder: Path) -> None:
+    """Write ``config.json`` and ``preprocessor_config.json``."""
+    config = {
+        "model_type": MODEL_TYPE,
+        "format_version": FORMAT_VERSION,
+        "clipbert_mmf_version": clipbert_mmf.__version__,
+        "dataset": recipe.dataset,
+        "clipbert": recipe.model,
+        "id2label": {str(index): answer for index, answer in enumerate(recipe.answers)},
+    }
+    for name, content in ((CONFIG_FILE, config), (PREPROCESSING_FILE, recipe.preprocessing.to_dict())):
+        (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """Read what ``write_recipe`` wrote; the folder is also where the tokenizer is.
+
+    Raises:
+        RecipeError: if a file is missing, damaged, of another kind of model, or of a newer version of this package.
+    """
+    config = _read_json(folder / CONFIG_FILE)
+    if config.get("model_type") != MODEL_TYPE:
+        raise RecipeError(
+            f"{folder / CONFIG_FILE} is of a '{config.get('model_type')}' model, not of '{MODEL_TYPE}'. A BERT starts "
+            f"a training: give it as model_config.clipbert.weights.transformer"
+        )
+    if not isinstance(config.get("format_version"), int) or config["format_version"] > FORMAT_VERSION:
+        raise RecipeError(
+            f"{folder / CONFIG_FILE} has format_version {config.get('format_version')!r} and this version of "
+            f"clipbert_mmf reads up to {FORMAT_VERSION}; install clipbert_mmf {config.get('clipbert_mmf_version', '')} or newer"
+        )
+    labels = config.get("id2label") or {}
+    try:
+        answers = tuple(labels[str(index)] for index in range(len(labels)))
+    except KeyError as error:
+        raise RecipeError(f"{folder / CONFIG_FILE}: id2label lacks the index {error}") from error
+    path = folder / PREPROCESSING_FILE
+    return Recipe(
+        clean_model_settings(select(config, "clipbert", str(folder / CONFIG_FILE))),
+        Preprocessing.from_dict(_read_json(path), str(path)),
+        str(config.get("dataset", "")), answers, str(folder),
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise RecipeError(f"{path.parent} has no {path.name}; it is not a folder of a converted model")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecipeError(f"{path} is damaged, it is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} is damaged: expected an object, found {type(content).__name__}")
+    return content

@@ -1,0 +1,74 @@
+"""Configuration files without MMF: a run's saved ``config.yaml``, and the model files of ``configs/``.
+
+The first room of ``inference``; ``recipe`` takes from these mappings what a trained model needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Mapping
+
+import yaml
+
+from clipbert_mmf.paths import config_dir
+
+
+class RecipeError(ValueError):
+    """A model whose description is missing, damaged or incomplete; the message says what to give."""
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a configuration file with the files it includes, the later ones winning.
+
+    Raises:
+        FileNotFoundError: if it, or a file it includes, is not there.
+        RecipeError: if it is not a YAML mapping.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"configuration '{path}': no such file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not a YAML file: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} is not a configuration: it holds {type(content).__name__}, expected a mapping")
+    merged: dict[str, Any] = {}
+    for include in content.pop("includes", None) or ():
+        merged = merge(merged, read_yaml(path.parent / include))
+    return merge(merged, content)
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``changes``, section by section; neither is changed."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def read_model_settings(path: str | Path | None = None) -> dict[str, Any]:
+    """Return ``model_config.clipbert`` of a configuration file, completed by the paper's; the paper's alone for None.
+
+    Raises:
+        FileNotFoundError, RecipeError: if the file is not there, or has no such section.
+    """
+    paper = read_yaml(config_dir() / "models" / "clipbert" / "defaults.yaml")["model_config"]["clipbert"]
+    if path is None:
+        return paper
+    return merge(paper, select(read_yaml(path), "model_config.clipbert", str(path)))
+
+
+def select(config: Mapping[str, Any], key: str, where: str) -> Any:
+    """Return the value at a dotted key.
+
+    Raises:
+        RecipeError: if it is not there; names ``where`` it should be.
+    """
+    value: Any = config
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or value.get(part) is None:
+            raise RecipeError(f"{where} has no {key}; is it the configuration of a clipbert run?")
+        value = value[part]
+    return value

@@ -1,0 +1,102 @@
+"""Where a trained model is: a saved folder, a run of MMF's, one of its checkpoints, or a name on the hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipbert_mmf.inference.recipe import CONFIG_FILE, PREPROCESSING_FILE
+from clipbert_mmf.inference.settings import RecipeError, read_yaml
+from clipbert_mmf.weights.files import WeightsFile, read_weights
+
+#: In a run's folder, first that is there; the final weights are those of the best state.
+_CHECKPOINTS = ("best.ckpt", "clipbert_final.pth", "current.ckpt")
+_RUN_CONFIG = "config.yaml"
+_HUB_NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+#: What a saved folder holds, so that nothing else of a hub's repository is fetched.
+_HUB_FILES = [CONFIG_FILE, PREPROCESSING_FILE, "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab.txt",
+              "special_tokens_map.json", "added_tokens.json"]
+
+
+def find_model(location: str | Path, revision: str | None = None) -> Path:
+    """Return the folder or file of a location; fetch it where it is a name on the hub.
+
+    Args:
+        location: path or hub name.
+        revision: branch, tag or commit on the hub.
+    Raises:
+        FileNotFoundError: if there is neither, or the hub cannot be reached and its cache lacks the model.
+    """
+    path = Path(location).expanduser()
+    if path.exists():
+        return path
+    if not _HUB_NAME.fullmatch(str(location)) or path.suffix in (".ckpt", ".pth", ".pt", ".safetensors"):
+        raise FileNotFoundError(f"model '{location}': no such file or folder")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(snapshot_download(str(location), revision=revision, allow_patterns=_HUB_FILES))
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise FileNotFoundError(
+            f"model '{location}': no such file or folder, and no model of that name is in the Hugging Face cache or "
+            f"could be fetched from the hub ({reason})"
+        ) from error
+
+
+def is_saved_folder(path: Path) -> bool:
+    """Whether a path is a folder with a ``config.json``, as ``ClipBert.save_pretrained`` writes it."""
+    return path.is_dir() and (path / CONFIG_FILE).is_file()
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """A checkpoint and what lies beside it.
+
+    Attributes:
+        checkpoint: read already; its numbers stay on disk until used.
+        config: of the run.
+        config_place: where that is from, for messages.
+        folder: of the run.
+    """
+
+    checkpoint: WeightsFile
+    config: dict[str, Any]
+    config_place: str
+    folder: Path
+
+
+def read_run(path: Path, config: str | Path | None = None) -> RunFiles:
+    """Find a run's checkpoint and configuration.
+
+    Args:
+        path: the run's folder, or one of its checkpoints.
+        config: the run's ``config.yaml``, where it is elsewhere.
+    Raises:
+        RecipeError: if the folder holds no checkpoint, or no configuration is to be found.
+        FileNotFoundError, WeightsFileError: if a file is not there or cannot be read.
+    """
+    if path.is_dir():
+        found = [path / name for name in _CHECKPOINTS if (path / name).is_file()]
+        if not found:
+            raise RecipeError(
+                f"{path} is neither a saved model (it has no {CONFIG_FILE}) nor the folder of a run (it has none of "
+                f"{', '.join(_CHECKPOINTS)})"
+            )
+        path = found[0]
+    checkpoint = read_weights(path)
+    beside = [folder / _RUN_CONFIG for folder in (path.parent, path.parent.parent)]
+    folder = next((file.parent for file in beside if file.is_file()), path.parent)
+    if config is not None:
+        return RunFiles(checkpoint, read_yaml(config), str(config), folder)
+    if checkpoint.config is not None:
+        return RunFiles(checkpoint, checkpoint.config, f"the configuration in {path}", folder)
+    if not (folder / _RUN_CONFIG).is_file():
+        raise RecipeError(
+            f"{path} holds weights alone and no {_RUN_CONFIG} lies beside it, so what network they are of is unknown; "
+            f"give the {_RUN_CONFIG} of its run"
+        )
+    return RunFiles(checkpoint, read_yaml(folder / _RUN_CONFIG), str(folder / _RUN_CONFIG), folder)
