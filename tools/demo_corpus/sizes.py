@@ -31,7 +31,7 @@ class Sizes:
     @property
     def num_val_images(self) -> int:
         """Validation images: a tenth of the training ones."""
-        return max(1, self.num_images // 10)
+        return max(2, self.num_images // 10)
 
 
 def run_jobs(pool, work: Callable, jobs: list, title: str) -> Iterable:

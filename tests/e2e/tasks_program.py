@@ -1,0 +1,37 @@
+"""Runs several command lines of ``mmf_run``, each in a fork of a process that has imported the libraries once.
+
+Arguments: a JSON file with {name: [options]}; the output of each goes to ``<file>.<name>.log``, exit codes are printed.
+"""
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import clipbert_mmf  # noqa: F401
+import mmf  # noqa: F401
+import sklearn.metrics  # noqa: F401
+import tensorboard  # noqa: F401
+from mmf.utils.env import setup_imports
+from mmf_cli.run import run
+
+setup_imports()
+plan = Path(sys.argv[1])
+codes = {}
+for name, options in json.loads(plan.read_text()).items():
+    child = os.fork()
+    if child == 0:
+        log = os.open(f"{plan}.{name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        try:
+            run(options)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+        sys.stdout.flush()
+        os._exit(0)
+    codes[name] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(json.dumps(codes))

@@ -1,0 +1,72 @@
+"""Every task through MMF's command line: each demo recipe trains a few updates on its corpus and tests on held-out data."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.e2e.running import ROOT, SMALL, read_metrics
+
+PROGRAM = Path(__file__).parent / "tasks_program.py"
+#: Dataset -> (folder of its corpus, metrics that must be there, with their range).
+TASKS = {
+    "didemo_retrieval": ("didemo", {"clipbert_t2v_r1": (0, 1), "clipbert_num_items": (4, 4)}),
+    "activitynet_retrieval": ("activitynet", {"clipbert_t2v_r1": (0, 1), "clipbert_num_items": (4, 4)}),
+    "coco_captions_retrieval": ("coco", {"clipbert_t2v_r1": (0, 1), "clipbert_num_unreadable": (0, 0)}),
+    "msrvtt_qa": ("msrvtt", {
+        "clipbert_accuracy": (0, 1), "clipbert_num_texts_what": (1, 99), "clipbert_num_unknown_answers": (0, 99),
+        "clipbert_pair_num_items": (8, 8),
+    }),
+    "msrvtt_mc": ("msrvtt", {"clipbert_accuracy": (0, 1), "clipbert_pair_num_items": (4, 4)}),
+    "tgif_qa_action": ("tgif_qa", {"clipbert_accuracy": (0, 1), "clipbert_pair_num_texts": (6, 6)}),
+    "tgif_qa_transition": ("tgif_qa", {"clipbert_accuracy": (0, 1), "clipbert_pair_num_texts": (12, 12)}),
+    "tgif_qa_frameqa": ("tgif_qa", {"clipbert_accuracy": (0, 1), "clipbert_accuracy_color": (0, 1)}),
+    "tgif_qa_count": ("tgif_qa", {"clipbert_count_mse": (0, 81), "clipbert_count_accuracy": (0, 1)}),
+    "vqa2_pixels": ("vqa2", {"clipbert_vqa_accuracy": (0, 1), "clipbert_vqa_num_texts_yes_no": (2, 2)}),
+    "visual_genome_pretraining": ("visual_genome", {"clipbert_mlm_accuracy": (0, 1), "clipbert_itm_accuracy": (0, 1)}),
+    "coco_vg_pretraining": (".", {"clipbert_mlm_accuracy": (0, 1), "clipbert_itm_accuracy": (0, 1)}),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Exit codes, and the folder that holds one folder per run."""
+    folder = tmp_path_factory.mktemp("tasks")
+    subprocess.run(
+        [sys.executable, str(ROOT / "tools/make_demo_corpus.py"), "--out", str(folder / "data"), "--corpora", "all",
+         "--num-train", "16", "--num-test", "4", "--num-images", "12", "--workers", "1"],
+        check=True, capture_output=True, timeout=240,
+    )
+    plan = {}
+    for name, (corpus, _) in TASKS.items():
+        section = f"dataset_config.{name}"
+        plan[name] = [
+            f"config=projects/clipbert/configs/{name}/demo.yaml", "model=clipbert", f"dataset={name}",
+            f"{section}.data_dir={folder / 'data' / corpus}", f"env.save_dir={folder / name}", *SMALL,
+            f"{section}.processors.text_processor.params.tokenizer={folder / 'data' / 'tokenizer'}",
+            f"run_type={'test' if name == 'msrvtt_mc' else 'train_val_test'}",
+        ]
+    file = folder / "plan.json"
+    file.write_text(json.dumps(plan))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
+                   "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run([sys.executable, str(PROGRAM), str(file)], cwd=ROOT, env=environment, capture_output=True,
+                          text=True, timeout=290)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_a_task_trains_and_is_tested(runs, name):
+    folder, codes = runs
+    assert codes[name] == 0, (folder / f"plan.json.{name}.log").read_text()[-3000:]
+    metrics = read_metrics(folder / name, "test")
+    for key, (low, high) in TASKS[name][1].items():
+        assert low <= metrics[key] <= high, (key, metrics)
+
+
+def test_the_answers_of_a_run_are_saved_with_it(runs):
+    answers = json.loads((runs[0] / "msrvtt_qa" / "answers_msrvtt_qa.json").read_text())
+    assert sorted(answers.values()) == list(range(len(answers))) and "red" in answers
