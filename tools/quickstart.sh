@@ -9,7 +9,7 @@ save=save/quickstart
 threads=${OMP_NUM_THREADS:-$(nproc)}
 export OMP_NUM_THREADS=$threads TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
-[ -f $data/corpus.json ] || step "Making the demo corpus in $data" python tools/make_demo_corpus.py --out $data
+step "Making the demo corpus in $data" python tools/make_demo_corpus.py --out $data --corpora msrvtt coco
 rm -rf $save
 mkdir -p $save
 begin=$SECONDS

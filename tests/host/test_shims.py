@@ -25,6 +25,7 @@ SINCE = {
     "accept_missing_options": ("omegaconf", "2.1"),
     "register_env_resolver": ("omegaconf", "2.1"),
     "write_config_as_yaml": ("omegaconf", "2.1"),
+    "leave_transformers_alone": ("transformers", "4.53"),
     "load_without_post_init": ("transformers", "5"),
 }
 

@@ -24,6 +24,23 @@ PLACES = {
 }
 
 
+#: What a thing can do, and how a question says that it did.
+ACTS = {"glow": "glowing", "grow": "growing", "vanish": "vanishing", "split": "splitting", "wink": "winking"}
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+#: Every other word of captions, questions and answers; a vocabulary must not depend on which corpora are made.
+OTHER_WORDS = (
+    "a after and appears are be before by can color comes do does first followed here how is it large last many of on at "
+    "in left right top bottom middle picture seen something stays then there thing things times "
+    "to video what where which who with yes no , ? . next finally we see"
+).split()
+
+
+def list_words() -> list[str]:
+    """Return every word that any corpus uses, sorted."""
+    places = [word for place in PLACES for word in place.split()]
+    return sorted({*COLOURS, *SHAPES, *SIZES, *places, *ACTS, *ACTS.values(), *NUMBERS, *OTHER_WORDS})
+
+
 @dataclass(frozen=True)
 class Thing:
     """A shape that can be seen."""
@@ -47,6 +64,34 @@ def draw_thing(rng: np.random.Generator, not_colour: str = "", not_place: str = 
         colours[rng.integers(len(colours))], SHAPES[rng.integers(len(SHAPES))],
         list(SIZES)[rng.integers(len(SIZES))], places[rng.integers(len(places))],
     )
+
+
+def draw_distinct(rng: np.random.Generator, count: int) -> list[Thing]:
+    """Draw things of different colours, shapes and places, so that a question can mean only one of them."""
+    colours, shapes, places = (rng.permutation(len(table))[:count] for table in (COLOURS, SHAPES, PLACES))
+    sizes = rng.integers(len(SIZES), size=count)
+    return [
+        Thing(list(COLOURS)[c], SHAPES[s], list(SIZES)[z], list(PLACES)[p])
+        for c, s, z, p in zip(colours, shapes, sizes, places)
+    ]
+
+
+def ask_about(thing: Thing, others: list[Thing], rng: np.random.Generator) -> list[tuple[str, str, str]]:
+    """Return (question, answer, kind) about what can be seen of a thing, where nothing else fits the question."""
+    place = thing.place.split()[-1]
+    questions = []
+    if all(other.shape != thing.shape for other in others):
+        questions += [
+            (f"what color is the {thing.shape} ?", thing.colour, "color"),
+            (f"where is the {thing.shape} ?", place, "location"),
+            (f"how large is the {thing.shape} ?", thing.size, "how"),
+        ]
+    if all(other.colour != thing.colour for other in others):
+        questions += [
+            (f"what is {thing.colour} ?", thing.shape, "object"),
+            (f"where is the {thing.colour} thing ?", place, "location"),
+        ]
+    return [questions[i] for i in rng.permutation(len(questions))]
 
 
 def describe_still(things: list[Thing], rng: np.random.Generator, count: int) -> list[str]:
@@ -73,7 +118,9 @@ def make_background(rng: np.random.Generator, width: int, height: int) -> Image.
     return Image.fromarray(np.stack([grey] * 3, -1))
 
 
-def paint(image: Image.Image, thing: Thing, offset: tuple[float, float] = (0.0, 0.0), turn: float = 0.0) -> None:
+def paint(
+    image: Image.Image, thing: Thing, offset: tuple[float, float] = (0.0, 0.0), turn: float = 0.0, pose: str = ""
+) -> None:
     """Draw a thing onto a picture.
 
     Args:
@@ -81,15 +128,35 @@ def paint(image: Image.Image, thing: Thing, offset: tuple[float, float] = (0.0, 
         thing: what.
         offset: moved by, as a share of the picture.
         turn: radians.
+        pose: the act it is doing, a key of ``ACTS``, or none.
     """
     width, height = image.size
     x, y = (PLACES[thing.place][i] + offset[i] for i in (0, 1))
     cx, cy, radius = x * width, y * height, SIZES[thing.size] * min(width, height)
     draw, colour = ImageDraw.Draw(image), COLOURS[thing.colour]
-    if thing.shape == "circle":
+    if pose == "vanish":
+        return
+    if pose == "grow":
+        radius *= 1.7
+    if pose == "glow":
+        outer = radius * 1.45
+        draw.ellipse((cx - outer, cy - outer, cx + outer, cy + outer), outline=(255, 255, 210), width=max(3, int(radius / 4)))
+    if pose == "split":
+        radius *= 0.55
+        for side in (-1.3, 1.3):
+            _fill(draw, thing.shape, colour, cx + side * radius, cy, radius, turn)
+        return
+    _fill(draw, thing.shape, colour, cx, cy, radius, turn)
+    if pose == "wink":
+        inner = radius * 0.42
+        draw.ellipse((cx - inner, cy - inner, cx + inner, cy + inner), fill=(0, 0, 0), outline=(255, 255, 255), width=2)
+
+
+def _fill(draw: ImageDraw.ImageDraw, shape: str, colour, cx: float, cy: float, radius: float, turn: float) -> None:
+    if shape == "circle":
         draw.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), fill=colour)
         return
-    draw.polygon([(cx + radius * px, cy + radius * py) for px, py in _outline(thing.shape, turn)], fill=colour)
+    draw.polygon([(cx + radius * px, cy + radius * py) for px, py in _outline(shape, turn)], fill=colour)
 
 
 def _outline(shape: str, turn: float) -> list[tuple[float, float]]:

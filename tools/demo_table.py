@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Print one table of what the runs of ``demo_all.sh`` reached on held-out data, beside chance; write it as JSON too."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from clipbert_mmf.datasets.annotations import TextRecord, read_annotations  # noqa: E402
+
+
+def guess_rank(records: list[TextRecord]) -> float:
+    """R@1 of a random order."""
+    return 1 / len(records)
+
+
+def guess_option(records: list[TextRecord]) -> float:
+    """Accuracy of a random option."""
+    return 1 / len(records[0].options)
+
+
+def guess_answer(records: list[TextRecord]) -> float:
+    """Accuracy of the one answer that is right most often, whatever is asked: more than a random guess."""
+    return Counter(record.answer for record in records).most_common(1)[0][1] / len(records)
+
+
+def guess_soft_answer(records: list[TextRecord]) -> float:
+    """VQA accuracy of the one answer that scores best, whatever is asked."""
+    totals: Counter[str] = Counter()
+    for record in records:
+        totals.update(dict(record.soft_answers))
+    return totals.most_common(1)[0][1] / len(records)
+
+
+def guess_count(records: list[TextRecord]) -> float:
+    """Mean squared error of always giving the mean."""
+    return float(np.var([record.answer for record in records]))
+
+
+#: Dataset -> (metric, how chance is made, corpus, test file, its answers or split).
+TASKS: dict[str, tuple[str, Callable, str, str, dict]] = {
+    "msrvtt_retrieval": ("clipbert_t2v_r1", guess_rank, "msrvtt", "msrvtt/MSRVTT_JSFUSION_test.csv", {}),
+    "msrvtt_mc": ("clipbert_accuracy", guess_option, "msrvtt_choice", "msrvtt/MSR_MC_test.csv", {}),
+    "didemo_retrieval": ("clipbert_t2v_r1", guess_rank, "didemo", "didemo/test_data.json", {}),
+    "activitynet_retrieval": ("clipbert_t2v_r1", guess_rank, "activitynet", "activitynet/val_1.json", {}),
+    "msrvtt_qa": ("clipbert_accuracy", guess_answer, "msrvtt_qa", "msrvtt/test_qa.json", {}),
+    "tgif_qa_action": ("clipbert_accuracy", guess_option, "tgif_choice", "tgif_qa/Test_action_question.csv", {}),
+    "tgif_qa_transition": ("clipbert_accuracy", guess_option, "tgif_choice", "tgif_qa/Test_transition_question.csv", {}),
+    "tgif_qa_frameqa": ("clipbert_accuracy", guess_answer, "tgif_frameqa", "tgif_qa/Test_frameqa_question.csv", {}),
+    "tgif_qa_count": ("clipbert_count_mse", guess_count, "tgif_count", "tgif_qa/Test_count_question.csv", {}),
+    "coco_captions_retrieval": (
+        "clipbert_t2v_r1", guess_rank, "coco_captions", "coco/dataset_coco.json", {"splits": ["test"]}
+    ),
+    "vqa2_pixels": (
+        "clipbert_vqa_accuracy", guess_soft_answer, "vqa2", "vqa2/v2_OpenEnded_mscoco_val2014_questions.json",
+        {"companion": "vqa2/v2_mscoco_val2014_annotations.json"},
+    ),
+}
+
+
+def read_result(run: Path, key: str) -> float | None:
+    """Return the last value of a metric that a run logged, or None."""
+    path = run / "metrics.jsonl"
+    for line in reversed(path.read_text(encoding="utf-8").splitlines() if path.exists() else []):
+        entry = json.loads(line)
+        if key in (entry.get("metrics") or {}):
+            return float(entry["metrics"][key])
+    return None
+
+
+def compare(name: str, save: Path, data: Path) -> dict | None:
+    """Return a task's result beside chance, or None where it has not run."""
+    metric, guess, corpus, file, options = TASKS[name]
+    value = read_result(save / name, f"test/{name}/{metric}")
+    if value is None:
+        return None
+    options = {key: data / value if key == "companion" else value for key, value in options.items()}
+    chance = guess(list(read_annotations(data / file, corpus, **options)))
+    seconds = save / name / "seconds"
+    return {
+        "dataset": name, "metric": metric.removeprefix("clipbert_"), "result": value, "chance": chance,
+        "times_chance": chance / value if metric.endswith("mse") and value else value / chance,
+        "seconds": int(seconds.read_text()) if seconds.exists() else None,
+    }
+
+
+def main() -> None:
+    """Parse the arguments, print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--save", type=Path, required=True, help="directory of the runs, one folder each")
+    parser.add_argument("--data", type=Path, required=True, help="directory of the demo corpora")
+    arguments = parser.parse_args()
+    rows = [row for row in (compare(name, arguments.save, arguments.data) for name in TASKS) if row]
+    lines = ["| task | metric | result | chance | better by | seconds |", "| --- | --- | --- | --- | --- | --- |"]
+    for row in rows:
+        shown = [f"{row[key]:.2f}" if row["metric"].endswith("mse") else f"{100 * row[key]:.1f} %"
+                 for key in ("result", "chance")]
+        lines.append(f"| `{row['dataset']}` | {row['metric']} | {shown[0]} | {shown[1]} | {row['times_chance']:.1f}x | "
+                     f"{row['seconds']} |")
+    table = "\n".join(lines) + "\n"
+    print(table)
+    (arguments.save / "table.md").write_text(table, encoding="utf-8")
+    (arguments.save / "results.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
