@@ -48,11 +48,15 @@ def convert_weights(
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".part")
     _remove(partial)
-    if to == "released":
-        torch.save(to_released_state(model.network), partial)
-    else:
-        model.save_pretrained(partial)
-        (partial / "README.md").write_text(_describe(model, path, options.get("config")), encoding="utf-8")
+    try:
+        if to == "released":
+            torch.save(to_released_state(model.network), partial)
+        else:
+            model.save_pretrained(partial)
+            (partial / "README.md").write_text(_describe(model, path, options.get("config")), encoding="utf-8")
+    except BaseException:
+        _remove(partial)
+        raise
     _remove(out)
     partial.replace(out)
     logger.info("wrote %s", out)

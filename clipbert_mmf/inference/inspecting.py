@@ -11,7 +11,7 @@ from typing import Any, Mapping
 import torch
 
 from clipbert_mmf.inference.recipe import read_recipe
-from clipbert_mmf.inference.settings import merge, read_model_settings, select
+from clipbert_mmf.inference.settings import merge, read_model_settings, read_yaml
 from clipbert_mmf.inference.sources import is_saved_folder
 from clipbert_mmf.models.assembly import assemble_network
 from clipbert_mmf.weights.files import WeightsFile, read_weights
@@ -41,12 +41,16 @@ def _choose_settings(file: WeightsFile, config: str | Path | None) -> Mapping[st
         return read_model_settings(config)
     if is_saved_folder(file.path) and '"clipbert"' in (file.path / "config.json").read_text(encoding="utf-8"):
         return read_recipe(file.path).model
-    if file.config is not None and "clipbert" in (file.config.get("model_config") or {}):
-        return merge(read_model_settings(), select(file.config, "model_config.clipbert", str(file.path)))
+    head = _find_head(file)
     beside = file.path.parent / "config.yaml"
-    if beside.is_file():
-        return read_model_settings(beside)
-    return merge(read_model_settings(), {"head": _find_head(file)})
+    run = file.config or (read_yaml(beside) if beside.is_file() else {})
+    described = (run.get("model_config") or {}).get("clipbert")
+    if not described:
+        return merge(read_model_settings(), {"head": head})
+    settings = merge(read_model_settings(), described)
+    if not settings["head"].get("num_answers"):  # the run counted them
+        settings["head"] = {**settings["head"], "num_answers": head.get("num_answers")}
+    return settings
 
 
 def _find_head(file: WeightsFile) -> dict[str, Any]:

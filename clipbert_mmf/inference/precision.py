@@ -44,8 +44,8 @@ class PrecisionComparison:
 
     def __str__(self) -> str:
         return (
-            f"{self.precision}: {self.pair_agreement:.2%} of {self.num_pairs} pairs decided as in fp32, best text the same "
-            f"for {self.ranking_agreement:.2%} of {self.num_videos} videos, probabilities apart by at most "
+            f"{self.precision}: {self.pair_agreement:.2%} of {self.num_pairs} pairs decided as in fp32, best text the "
+            f"same for {self.ranking_agreement:.2%} of {self.num_videos} videos, probabilities apart by at most "
             f"{self.max_error:.2g}, by {self.mean_error:.2g} in the mean"
         )
 

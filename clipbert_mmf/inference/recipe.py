@@ -160,7 +160,7 @@ def read_recipe(folder: Path) -> Recipe:
     if not isinstance(config.get("format_version"), int) or config["format_version"] > FORMAT_VERSION:
         raise RecipeError(
             f"{folder / CONFIG_FILE} has format_version {config.get('format_version')!r} and this version of "
-            f"clipbert_mmf reads up to {FORMAT_VERSION}; install clipbert_mmf {config.get('clipbert_mmf_version', '')} or newer"
+            f"clipbert_mmf reads up to {FORMAT_VERSION}; install a newer one"
         )
     labels = config.get("id2label") or {}
     try:

@@ -221,9 +221,10 @@ def check_suits(network: nn.Module, row: Format, file: WeightsFile, part: str) -
 
 
 def _check_bert_config(network: nn.Module, config: dict, path: Path) -> None:
-    num_heads = network.encoder.layers[0].num_heads
+    num_heads, hidden_size = network.encoder.layers[0].num_heads, network.encoder.pooler.in_features
     for key, wanted, why in (
         ("model_type", "bert", "only BERT's layers are the cross-encoder's"),
+        ("hidden_size", hidden_size, "set model_config.clipbert.transformer to the sizes of this file"),
         ("num_attention_heads", num_heads, "set model_config.clipbert.transformer.num_heads to the same"),
         ("hidden_act", "gelu", "the cross-encoder computes the exact GELU"),
         ("position_embedding_type", "absolute", "the cross-encoder adds absolute positions"),

@@ -46,6 +46,7 @@ def test_nothing_is_replaced_unasked_and_a_failure_leaves_what_was_there(tmp_pat
     with pytest.raises(ValueError, match="no such directory or hub name"):
         convert_weights(tmp_path / "run", tmp_path / "model", replace=True, tokenizer=tmp_path / "nowhere" / "x")
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "run"]
     convert_weights(tmp_path / "run", tmp_path / "model", replace=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "run"]
     with pytest.raises(ValueError, match=r"target is 'onnx'; allowed are \['folder', 'released'\]"):

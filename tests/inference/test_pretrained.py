@@ -235,10 +235,10 @@ def test_a_run_that_counted_its_answers_itself(tmp_path, tokenizer_dir):
     assert ClipBert.from_pretrained(tmp_path / "saved").answers == ("a", "b", "c")
 
 
-@pytest.mark.parametrize("path", sorted((config_dir() / "datasets").glob("*/defaults.yaml")), ids=lambda p: p.parent.name)
-def test_the_preprocessing_of_every_dataset_of_ours_is_understood(path):
-    section = read_yaml(path)["dataset_config"][path.parent.name]
-    found = Preprocessing.from_dataset(section, path.parent.name)
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in (config_dir() / "datasets").glob("*/defaults.yaml")))
+def test_the_preprocessing_of_every_dataset_of_ours_is_understood(name):
+    section = read_yaml(config_dir() / "datasets" / name / "defaults.yaml")["dataset_config"][name]
+    found = Preprocessing.from_dataset(section, name)
     assert Preprocessing.from_dict(found.to_dict(), "again") == found and found.image_size >= 224
 
 

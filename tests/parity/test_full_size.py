@@ -1,4 +1,4 @@
-"""A released-format file of the real size: real names and shapes, every tensor used, the same grids and scores."""
+"""Released-format files of the real size: real names and shapes, every tensor used, the same grids and scores."""
 
 import pytest
 import torch
@@ -12,50 +12,72 @@ from tests.inference.small_run import same_state
 from tests.network_settings import read_settings
 from tests.parity import released_format as released
 
+#: Head -> outputs: retrieval, VQA 2.0, TGIF-QA, pre-training.
+HEADS = {"match": 2, "classify": 3129, "choose": 1, "pretrain": 2}
+IDS = torch.tensor([[[101, 2057, 2031, 29999, 102], [101, 7592, 102, 0, 0]]])
+MASK = (IDS > 0).long()
+
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
+def trunk():
+    """Everything but a head, with the grids and pooled vectors of one frame and two texts."""
     state = released.make_state(64, 768, 12, 30522, 512, "match")
     # So wide a transformer hides its input behind regular weights; a seed is enough where both sides run here.
     generator = torch.Generator().manual_seed(0)
     for name, value in state.items():
         if name.startswith("transformer.") and value.dim() == 2:
             value.normal_(0, 0.04, generator=generator)
-    path = tmp_path_factory.mktemp("full") / "model_step_1.pt"
-    torch.save(state, path)
-    network = assemble_network(read_settings()).eval()
-    report = load_weights(network, path, strict=True)
-    path.unlink()
-    return state, network, report
-
-
-def test_every_tensor_of_a_full_size_released_file_is_used(pair):
-    state, network, report = pair
-    assert report.is_complete and len(report.used) == len(state) - 1
-    assert set(report.unused.values()) == {"a table the released model never reads"}
-    assert sum(parameter.numel() for parameter in network.parameters()) == 148_826_306 - 512 * 768
-
-
-def test_grids_and_scores_of_the_full_size_model(pair):
-    state, network, _ = pair
     frames = released.filled(1, 1, 1, 3, 128, 192, seed=3, spread=127, centre=127.5).to(torch.uint8)
-    ids = torch.tensor([[[101, 2057, 2031, 29999, 102], [101, 7592, 102, 0, 0]]])
-    mask = (ids > 0).long()
     with torch.no_grad():
         grids = released.encode_frames(state, frames.flatten(0, 2))
-        _, pooled = released.encode_pairs(
-            state, grids.unflatten(0, (1, 1)).repeat_interleave(2, 0), ids[0], mask[0], num_heads=12
-        )
-        expected = released.score_pooled(state, pooled)
+        pairs = grids.unflatten(0, (1, 1)).repeat_interleave(2, 0)
+        encoded = released.encode_pairs(state, pairs, IDS[0], MASK[0], num_heads=12)
+    assert grids.std() > 0.05
+    return {name: v for name, v in state.items() if ".classifier." not in name}, frames, grids, encoded
+
+
+def add_head(trunk: dict, head: str) -> dict:
+    small = released.make_state(1, 768, 0, 1, 1, head, HEADS[head])
+    tensors = {name: value for name, value in small.items() if ".classifier." in name or ".cls." in name}
+    if head == "pretrain":
+        words = trunk["transformer.bert.embeddings.word_embeddings.weight"]
+        bias = released.filled(len(words), seed=1, spread=0.2)
+        tensors["transformer.cls.predictions.decoder.weight"] = words
+        tensors["transformer.cls.predictions.bias"] = tensors["transformer.cls.predictions.decoder.bias"] = bias
+    return {**trunk, **tensors}
+
+
+def load(state: dict, head: str, path):
+    torch.save(state, path)
+    network = assemble_network(read_settings(head={"type": head, "num_answers": HEADS[head]})).eval()
+    report = load_weights(network, path, strict=True)
+    path.unlink()
+    return network, report
+
+
+@pytest.mark.parametrize("head", sorted(HEADS))
+def test_a_full_size_released_file_of_every_head(head, trunk, tmp_path):
+    state, frames, grids, (rows, pooled) = trunk
+    state = add_head(state, head)
+    network, report = load(state, head, tmp_path / "model_step_1.pt")
+    assert report.is_complete and len(report.used) + len(report.unused) == len(state)
+    labels = torch.full_like(IDS, -100)
+    labels[..., 2] = 3
+    with torch.no_grad():
         ours = network.grid_encoder(network.backbone(frames.flatten(0, 2)))
-        scores = network(frames, ids, mask, torch.zeros_like(ids))["scores"]
-    assert grids.std() > 0.05 and (expected[0] - expected[1]).abs().max() > 1e-3
+        output = network(frames, IDS, MASK, torch.zeros_like(IDS), labels if head == "pretrain" else None)
+        expected = released.score_pooled(state, pooled)
+        words = released.score_words(state, rows[:, 2]) if head == "pretrain" else None
+    assert (expected[0] - expected[1]).abs().max() > 1e-3, "the texts make a difference"
     torch.testing.assert_close(ours, grids.permute(0, 3, 1, 2), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(output["scores"].reshape(expected.shape), expected, rtol=1e-4, atol=1e-4)
+    if words is not None:
+        torch.testing.assert_close(output["mlm_scores"], words, rtol=1e-4, atol=1e-4)
 
 
-def test_the_full_size_model_is_saved_and_comes_back_bit_for_bit(pair, tokenizer_dir, tmp_path):
-    _, network, _ = pair
+def test_the_full_size_model_is_saved_and_comes_back_bit_for_bit(trunk, tokenizer_dir, tmp_path):
+    network, _ = load(add_head(trunk[0], "match"), "match", tmp_path / "model_step_1.pt")
+    assert sum(parameter.numel() for parameter in network.parameters()) == 148_826_306 - 512 * 768
     preprocessing = Preprocessing("video", 448, 20, num_clips=16)
     recipe = Recipe(clean_model_settings(read_settings()), preprocessing, tokenizer=str(tokenizer_dir))
     ClipBert(network, recipe).save_pretrained(tmp_path)

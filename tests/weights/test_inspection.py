@@ -8,10 +8,12 @@ import re
 import pytest
 import torch
 import torchvision
+import yaml
 from transformers import BertConfig, BertModel
 
 from clipbert_mmf.inference.inspecting import inspect_weights
 from clipbert_mmf.weights.files import WeightsFileError
+from tests.inference.small_run import make_run, run_config
 from tests.parity import released_format as released
 from tests.weights.test_loading import to_mmaction2
 from tools.inspect_weights import main
@@ -70,6 +72,19 @@ def test_a_released_file_is_compared_with_a_model_of_its_head(head, outputs, tmp
     report = inspect_weights(tmp_path / "model_step_1.pt").report
     assert not any(name.startswith("head.") for name in report.missing)
     assert not any("classifier" in name or "cls." in name for name in report.left_over)
+
+
+def test_a_runs_checkpoint_is_compared_with_its_own_model(tmp_path, tokenizer_dir):
+    make_run(tmp_path / "run", tokenizer_dir, head={"type": "classify", "num_answers": 3})
+    config = run_config(tokenizer_dir, head={"type": "classify", "num_answers": None})
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+    for name in ("best.ckpt", "clipbert_final.pth"):
+        found = inspect_weights(tmp_path / "run" / name)
+        assert found.format == "our own checkpoint" and found.report.is_complete and not found.problem
+    # A BERT that happens to lie in the folder of another model's run.
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"model_config": {"visual_bert": {}}}))
+    torch.save({"embeddings.word_embeddings.weight": torch.zeros(2, 2)}, tmp_path / "bert.bin")
+    assert inspect_weights(tmp_path / "bert.bin").format == "a BERT"
 
 
 def test_the_command_prints_a_table_or_json(tmp_path, capsys):

@@ -251,6 +251,7 @@ def test_tables_of_places_give_their_first_rows_and_vocabularies_must_agree(tmp_
 @pytest.mark.parametrize(
     "changes, message",
     [({"num_attention_heads": 2}, "num_attention_heads is 2, expected 4"),
+     ({"hidden_size": 32}, "hidden_size is 32, expected 16: set model_config.clipbert.transformer to the sizes"),
      ({"hidden_act": "gelu_new"}, "hidden_act is 'gelu_new', expected 'gelu'")],
 )
 def test_a_bert_that_computes_something_else_is_refused(changes, message, tmp_path):
