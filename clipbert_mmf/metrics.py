@@ -130,13 +130,29 @@ class PairMetric(ClipBertMetric):
         summary = {name: float(values.mean()) for name, values in pair_scores.items()}
         if targets.dim() == 1 and not targets.is_floating_point():
             summary["num_unknown"] = int((gather_rows(targets)[kept] == UNKNOWN_ANSWER).sum())
-        if answer_type is not None:
+        if answer_type is not None and "accuracy" in pair_scores:
             types = gather_rows(answer_type.flatten())[kept]
             for index, name in enumerate(ANSWER_TYPES):
                 of_type = pair_scores["accuracy"][types == index]
                 summary[f"num_texts_{name}"] = len(of_type)
                 summary[f"accuracy_{name}"] = float(of_type.mean()) if len(of_type) else 0.0
         return {**summary, "num_texts": len(kept), "readable": gather_rows(readable)[items].bool()}
+
+
+class PairCounts(PairMetric):
+    """How many items and texts there were, whatever their targets are."""
+
+    @classmethod
+    def family(cls):
+        return PairCounts
+
+    @classmethod
+    def score_pairs(cls, scores, targets, readable):
+        return {}
+
+    @classmethod
+    def flatten_targets(cls, targets):
+        return targets.flatten(0, max(0, min(1, targets.dim() - 1))), targets.shape[1] if targets.dim() > 1 else 1
 
 
 class SoftAnswerMetric(PairMetric):
@@ -212,12 +228,12 @@ for _direction in ("t2v", "v2t"):
     for _field in ("median_rank", "mean_rank", "num_ties"):
         _register(f"clipbert_{_direction}_{_field}", RetrievalMetric,
                   lambda summary, d=_direction, f=_field: getattr(summary[d], f))
-for _prefix, _family in (("clipbert_", RetrievalMetric), ("clipbert_pair_", PairMetric)):
+for _prefix, _family in (("clipbert_", RetrievalMetric), ("clipbert_pair_", PairCounts)):
     _register(f"{_prefix}num_items", _family, lambda summary: len(summary["readable"]))
     _register(f"{_prefix}num_unreadable", _family, lambda summary: int((~summary["readable"]).sum()))
 _register("clipbert_accuracy", PairMetric, lambda summary: summary["accuracy"])
 _register("clipbert_itm_accuracy", PairMetric, lambda summary: summary["accuracy"])
-_register("clipbert_pair_num_texts", PairMetric, lambda summary: summary["num_texts"])
+_register("clipbert_pair_num_texts", PairCounts, lambda summary: summary["num_texts"])
 _register("clipbert_num_unknown_answers", PairMetric, lambda summary: summary["num_unknown"])
 for _type in ANSWER_TYPES:
     _key = _type.replace("/", "_")

@@ -24,7 +24,7 @@ TASKS = {
     "tgif_qa_transition": ("tgif_qa", {"clipbert_accuracy": (0, 1), "clipbert_pair_num_texts": (12, 12)}),
     "tgif_qa_frameqa": ("tgif_qa", {"clipbert_accuracy": (0, 1), "clipbert_accuracy_color": (0, 1)}),
     "tgif_qa_count": ("tgif_qa", {"clipbert_count_mse": (0, 81), "clipbert_count_accuracy": (0, 1)}),
-    "vqa2_pixels": ("vqa2", {"clipbert_vqa_accuracy": (0, 1), "clipbert_vqa_num_texts_yes_no": (2, 2)}),
+    "vqa2_pixels": ("vqa2", {"clipbert_vqa_accuracy": (0, 1), "clipbert_vqa_num_texts_yes_no": (3, 3)}),
     "visual_genome_pretraining": ("visual_genome", {"clipbert_mlm_accuracy": (0, 1), "clipbert_itm_accuracy": (0, 1)}),
     "coco_vg_pretraining": (".", {"clipbert_mlm_accuracy": (0, 1), "clipbert_itm_accuracy": (0, 1)}),
 }
@@ -36,7 +36,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tasks")
     subprocess.run(
         [sys.executable, str(ROOT / "tools/make_demo_corpus.py"), "--out", str(folder / "data"), "--corpora", "all",
-         "--num-train", "16", "--num-test", "4", "--num-images", "12", "--workers", "1"],
+         "--num-train", "40", "--num-test", "4", "--num-images", "30", "--workers", "1"],
         check=True, capture_output=True, timeout=240,
     )
     plan = {}
