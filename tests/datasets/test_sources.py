@@ -59,3 +59,31 @@ def test_unknown_keys_and_empty_choices_are_errors(root):
         load(root, {"file": "test.csv", "splits": "x"})
     with pytest.raises(ValueError, match="has no record for"):
         load(root, {"file": "test.csv", "exclude": "test.csv"})
+
+
+def test_shares_part_the_media_and_leave_nothing_out(root):
+    parts = [load(root, {"file": "MSRVTT_data.json", "share": share}) for share in ([0, 0.5], [0.5, 1.0])]
+    keys = [{record.media_key for record in part} for part in parts]
+    assert not keys[0] & keys[1] and keys[0] | keys[1] == {f"video{i}" for i in range(6)}
+    assert sum(map(len, parts)) == 12
+    with pytest.raises(ValueError, match=r"annotations.train.share is \[1, 0\]; expected"):
+        load(root, {"file": "MSRVTT_data.json", "share": [1, 0]})
+
+
+def test_sources_of_several_corpora_are_one(root):
+    (root / "coco.jsonl").write_text('{"coco_id": 7, "caption": "a cat"}')
+    records = load(root, {"file": "test.csv"}, {"file": "coco.jsonl", "corpus": "coco_captions"})
+    assert [record.media_key for record in records] == ["video4", "7"]
+    with pytest.raises(ValueError, match="annotations.train.corpus is 'coco'; allowed are"):
+        load(root, {"file": "coco.jsonl", "corpus": "coco"})
+
+
+def test_answers_come_from_their_own_file(root):
+    (root / "q.json").write_text(json.dumps(
+        {"data_subtype": "val2014", "questions": [{"question_id": 1, "image_id": 3, "question": "is it ?"}]}
+    ))
+    (root / "a.json").write_text(json.dumps(
+        {"annotations": [{"question_id": 1, "answer_type": "yes/no", "answers": [{"answer": "Yes"}] * 10}]}
+    ))
+    (record,) = load(root, {"file": "q.json", "corpus": "vqa2", "answers": "a.json"})
+    assert record.soft_answers == (("yes", 1.0),) and record.answer_type == "yes/no"

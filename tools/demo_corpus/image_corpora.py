@@ -115,7 +115,7 @@ def write_vqa2(out: Path, sizes: Sizes, pool) -> None:
 
 
 def _ask_image(things: list[Thing], rng: np.random.Generator) -> list[tuple[str, str, str]]:
-    asked = [(question, answer, "other") for question, answer, _ in ask_about(things[0], things[1:], rng)[:2]]
+    asked = [(question, answer, "other") for question, answer, _ in ask_about(things[0], things[1:], rng)[:4]]
     asked.append(("how many things are in the picture ?", NUMBERS[len(things)], "number"))
     present = rng.random() < 0.5
     thing = things[int(rng.integers(len(things)))]

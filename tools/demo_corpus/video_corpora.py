@@ -108,7 +108,7 @@ def _write_questions(out: Path, videos: list[dict], rng: np.random.Generator) ->
     for video in videos:
         first, second = video["things"]
         for thing, other in ((first, second), (second, first)):
-            for question, answer, _ in ask_about(thing, [other], rng)[:3]:
+            for question, answer, _ in ask_about(thing, [other], rng):
                 entries[video["split"]].append({
                     "answer": answer, "category_id": 0, "id": number, "question": question, "video_id": video["id"]
                 })
@@ -130,7 +130,7 @@ def write_tgif(out: Path, sizes: Sizes, pool) -> None:
     """Write GIFs and the four tab-separated tables of each split."""
     (out / "gifs").mkdir(parents=True, exist_ok=True)
     jobs, first = [], 0
-    for split, count in (("Train", 2 * sizes.num_train), ("Test", 3 * sizes.num_test)):
+    for split, count in (("Train", 4 * sizes.num_train), ("Test", 3 * sizes.num_test)):
         rng = np.random.default_rng([sizes.seed, 7, first])
         scenes = {f"tumblr_demo{first + n}_250": draw_gif_scene(rng, changes=n % 2 == 1) for n in range(count)}
         jobs += [
@@ -182,7 +182,6 @@ def _ask_frame(name, scene, rng) -> list[list]:
         for question, answer, kind in ask_about(thing, others, rng):
             if kind in FRAME_TYPES:
                 rows.append([name, question, answer, FRAME_TYPES[kind]])
-                break
     return rows
 
 

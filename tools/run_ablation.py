@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""Run one of the paper's ablation tables or figures, row by row, and print ours beside the paper's.
+
+Rows are the files of ``projects/clipbert/configs/ablations/<table>``, each only what it changes. A row that has a result
+is not run again. On the demo corpora networks and frames are small: compare rows with each other, not with the paper.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+ABLATIONS = ROOT / "projects" / "clipbert" / "configs" / "ablations"
+#: Task -> (dataset, metrics shown with their names in the paper's tables).
+TASKS = {
+    "retrieval": ("msrvtt_retrieval", {
+        "t2v_r1": "clipbert_t2v_r1", "t2v_r5": "clipbert_t2v_r5", "t2v_r10": "clipbert_t2v_r10",
+        "t2v_median_rank": "clipbert_t2v_median_rank",
+    }),
+    "qa": ("msrvtt_qa", {"qa_accuracy": "clipbert_accuracy"}),
+    # Beyond the paper: questions about what is seen for a moment.
+    "frameqa": ("tgif_qa_frameqa", {"qa_accuracy": "clipbert_accuracy"}),
+}
+#: Corpus -> (recipe, what a frame of 448 pixels is there).
+CORPORA = {"demo": ("demo", 64), "real": ("defaults", 448)}
+NUM_COST_UPDATES = 12
+
+
+def read_options(row: Path, dataset: str, image_size_448: int, files: dict[str, str]) -> list[str] | None:
+    """Return a row's changes as options for one dataset, or None where it needs a weights file that was not given."""
+    content = yaml.safe_load(row.read_text(encoding="utf-8"))
+    options = []
+    for place, value in flatten(content):
+        if place[0] == "dataset_config":
+            if place[1] != "msrvtt_retrieval":
+                continue
+            place = ("dataset_config", dataset, *place[2:])
+        if place[-1] == "image_size":
+            value = max(16, round(value * image_size_448 / 448 / 16) * 16)
+        if isinstance(value, str) and value.startswith("{"):
+            if value.strip("{}") not in files:
+                return None
+            value = files[value.strip("{}")]
+        options.append(".".join(place) + "=" + ("null" if value is None else str(value).lower() if value in (True, False) else
+                                                str(value)))
+    return options
+
+
+def flatten(content: dict, place: tuple[str, ...] = ()):
+    """Yield (place, value) of every leaf."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from flatten(value, (*place, key))
+        else:
+            yield (*place, key), value
+
+
+def run_mmf(options: list[str], log: Path) -> dict:
+    """Run ``mmf_run`` and return its seconds and its largest resident memory in MiB.
+
+    Raises:
+        SystemExit: if it fails, naming its log.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", "from mmf_cli.run import run; run()", *options]
+    begin = time.monotonic()
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"'{' '.join(command)}' failed with exit code {process.returncode}; see {log}")
+    return {"seconds": time.monotonic() - begin, "max_memory_mib": usage.ru_maxrss / 1024}
+
+
+def read_metrics(folder: Path, split: str = "test") -> dict[str, float]:
+    """Return the last metrics of a split that a run logged, by short name."""
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    last = [entry for entry in map(json.loads, lines) if entry.get("split") == split and entry.get("metrics")][-1]
+    return {key.rpartition("/")[2]: value for key, value in last["metrics"].items()}
+
+
+def read_step_seconds(folder: Path) -> float:
+    """Return the median time of an update that a run logged, its first lines left out."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    rates = sorted(line["updates_per_sec"] for line in lines if line.get("split") == "train" and line.get("updates_per_sec"))
+    return 1 / rates[len(rates) // 2]
+
+
+class Ablation:
+    """One table or figure on one corpus and task."""
+
+    def __init__(self, arguments):
+        index = json.loads((ABLATIONS / "index.json").read_text(encoding="utf-8"))
+        self.name, self.entry = arguments.table, index[arguments.table]
+        self.dataset, self.metrics = TASKS[arguments.task]
+        recipe, self.image_size = CORPORA[arguments.corpus]
+        self.save = arguments.save / f"{self.name}_{arguments.task}_{arguments.corpus}"
+        self.files = {"pretrained": arguments.start} if arguments.start else {}
+        self.files.update(pair.split("=", 1) for pair in arguments.weights)
+        self.common = [
+            f"config=projects/clipbert/configs/{self.dataset}/{recipe}.yaml", "model=clipbert", f"dataset={self.dataset}",
+            *(f"dataset_config.{self.dataset}.{option}" for option in self.entry["base"]),
+        ]
+        if arguments.start:
+            self.common.append(f"model_config.clipbert.weights.clipbert={arguments.start}")
+        if arguments.updates:
+            self.common += [f"training.max_updates={arguments.updates}", f"training.evaluation_interval={arguments.updates}"]
+        self.extra = arguments.options
+
+    def run(self) -> list[dict]:
+        """Run every row that has no result; return all results in order."""
+        rows = []
+        for number, row in enumerate(self.entry["rows"]):
+            options = read_options(ABLATIONS / self.name / row["file"], self.dataset, self.image_size, self.files)
+            print(f"[{number + 1}/{len(self.entry['rows'])}] {' '.join(row['label'])}", flush=True)
+            if options is None:
+                print("    left out: its weights file was not given (--weights)")
+                rows.append({**row, "ours": {}})
+                continue
+            folder = self.save / Path(row["file"]).stem
+            result = folder / "result.json"
+            if not result.exists():
+                ours = self.run_row(folder, options)
+                result.write_text(json.dumps(ours, indent=1) + "\n", encoding="utf-8")
+            rows.append({**row, "ours": json.loads(result.read_text(encoding="utf-8"))})
+        return rows
+
+    def run_row(self, folder: Path, options: list[str]) -> dict:
+        """Train and test one row, or only test or measure it, as the table asks."""
+        kind = self.entry.get("trains", "each")
+        options = [*self.common, *options, *self.extra, f"env.save_dir={folder}"]
+        if kind == "once":
+            trained = self.save / "trained"
+            if not (trained / "clipbert_final.pth").exists():
+                run_mmf([*self.common, *self.extra, f"env.save_dir={trained}", "run_type=train"], self.save / "trained.log")
+            checkpoint = f"model_config.clipbert.weights.clipbert={trained / 'clipbert_final.pth'}"
+            options = [o for o in options if not o.startswith("model_config.clipbert.weights.clipbert=")]
+            cost = run_mmf([*options, checkpoint, "run_type=test"], folder.with_suffix(".log"))
+        elif kind == "cost":
+            short = [f"training.max_updates={NUM_COST_UPDATES}", "training.log_interval=2", "run_type=train",
+                     "training.evaluation_interval=100000", "training.num_workers=0"]
+            cost = run_mmf([*options, *short], folder.with_suffix(".log"))
+            return {**cost, "step_seconds": read_step_seconds(folder)}
+        else:
+            cost = run_mmf([*options, "run_type=train_val_test"], folder.with_suffix(".log"))
+        measured = read_metrics(folder)
+        return {**cost, **{name: measured[key] for name, key in self.metrics.items()}}
+
+
+def format_value(name: str, value: float | None, is_share: bool) -> str:
+    """Write a number as the paper does: shares in percent."""
+    if value is None:
+        return ""
+    return f"{value * 100:.1f}" if is_share and "rank" not in name else f"{value:.4g}"
+
+
+def make_table(entry: dict, rows: list[dict]) -> str:
+    """Return a Markdown table, ours and then the paper's."""
+    names = list(dict.fromkeys(name for row in rows for name in row["ours"] if name != "seconds"))
+    shared = [name for name in names if any(name in row["paper"] for row in rows)]
+    header = [*entry["columns"], *names, *(f"paper: {name}" for name in shared), "seconds"]
+    lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
+    for row in rows:
+        measured = {"max_memory_mib", "step_seconds"}
+        ours = [format_value(name, row["ours"].get(name), name not in measured) for name in names]
+        paper = [format_value(name, row["paper"].get(name), False) for name in shared]
+        seconds = f"{row['ours']['seconds']:.0f}" if row["ours"] else "not run"
+        lines.append(f"| {' | '.join([*row['label'], *ours, *paper, seconds])} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(entry: dict, rows: list[dict], path: Path) -> None:
+    """Draw a figure: a metric, or memory and time, against the first column."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    rows = [row for row in rows if row["ours"]]
+    cost = "step_seconds" in rows[0]["ours"]
+    names = ["max_memory_mib", "step_seconds"] if cost else [n for n in rows[0]["ours"] if n.startswith(("t2v_r", "qa"))]
+    figure, axes = plt.subplots(1, 2 if cost else 1, figsize=(9 if cost else 5.5, 3.8), squeeze=False)
+    groups = {"N_train (T = 1)": [r for r in rows if r["label"][-1] == "1"], "T (N_train = 1)": [
+        r for r in rows if r["label"][0] == "1"]} if cost else {entry["columns"][0]: rows}
+    for name, axis in zip(names, axes[0] if cost else [axes[0][0]] * len(names)):
+        for title, group in groups.items():
+            column = 1 if title.startswith("T ") else 0
+            places = [int(row["label"][column]) for row in group]
+            axis.plot(places, [row["ours"][name] for row in group], marker="o", label=title if cost else name)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(places, [str(place) for place in places])
+        axis.set_xlabel("clips or frames" if cost else entry["columns"][0])
+        axis.set_ylabel({"max_memory_mib": "resident memory, MiB", "step_seconds": "seconds per update"}.get(name, "share"))
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.suptitle(entry["title"])
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Parse the arguments, run, print the table, draw the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    tables = sorted(json.loads((ABLATIONS / "index.json").read_text(encoding="utf-8")))
+    parser.add_argument("table", choices=tables)
+    parser.add_argument("--corpus", choices=sorted(CORPORA), default="demo")
+    parser.add_argument("--task", choices=sorted(TASKS), default="retrieval")
+    parser.add_argument("--start", help="checkpoint of the image-text pre-training")
+    parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE",
+                        help="files of table 5: bert, tsn, imagenet, grid_feat")
+    parser.add_argument("--updates", type=int, help="updates of each row, the recipe's without it")
+    parser.add_argument("--save", type=Path, default=Path("save/ablations"))
+    parser.add_argument("options", nargs="*", help="further options for mmf_run, e.g. dataset_config....data_dir=/data/msrvtt")
+    ablation = Ablation(parser.parse_intermixed_args())
+    rows = ablation.run()
+    table = make_table(ablation.entry, rows)
+    print(f"\n{ablation.entry['title']} ({ablation.dataset})\n\n{table}")
+    (ablation.save / "table.md").write_text(table, encoding="utf-8")
+    if ablation.name.startswith("figure"):
+        draw(ablation.entry, rows, ablation.save / f"{ablation.name}.png")
+        print(ablation.save / f"{ablation.name}.png")
+
+
+if __name__ == "__main__":
+    main()
