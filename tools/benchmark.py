@@ -10,7 +10,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 #: Subcommand to one line of help; the code is ``benchmarks/<name>.py`` and is imported only when asked for.
-BENCHMARKS = {"data": "encoded video and images to frames"}
+BENCHMARKS = {
+    "data": "encoded video and images to frames",
+    "model": "training and scoring against a plain build",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

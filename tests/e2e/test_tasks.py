@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.e2e.running import ROOT, SMALL, read_metrics
+from tests.e2e.running import ROOT, SMALL, read_metrics, run_mmf
 
 PROGRAM = Path(__file__).parent / "tasks_program.py"
 #: Dataset -> (folder of its corpus, metrics that must be there, with their range).
@@ -17,7 +17,7 @@ TASKS = {
     "coco_captions_retrieval": ("coco", {"clipbert_t2v_r1": (0, 1), "clipbert_num_unreadable": (0, 0)}),
     "msrvtt_qa": ("msrvtt", {
         "clipbert_accuracy": (0, 1), "clipbert_num_texts_what": (1, 99), "clipbert_num_unknown_answers": (0, 99),
-        "clipbert_pair_num_items": (8, 8),
+        "clipbert_pair_num_items": (8, 24),
     }),
     "msrvtt_mc": ("msrvtt", {"clipbert_accuracy": (0, 1), "clipbert_pair_num_items": (4, 4)}),
     "tgif_qa_action": ("tgif_qa", {"clipbert_accuracy": (0, 1), "clipbert_pair_num_texts": (6, 6)}),
@@ -70,3 +70,25 @@ def test_a_task_trains_and_is_tested(runs, name):
 def test_the_answers_of_a_run_are_saved_with_it(runs):
     answers = json.loads((runs[0] / "msrvtt_qa" / "answers_msrvtt_qa.json").read_text())
     assert sorted(answers.values()) == list(range(len(answers))) and "red" in answers
+
+
+def test_two_processes_and_other_batches_give_the_same_accuracy_with_an_unreadable_video(runs, tmp_path):
+    folder, _ = runs
+    video = sorted((folder / "data" / "msrvtt" / "videos").glob("video4[0-7].*"))[0]
+    content = video.read_bytes()
+    video.write_bytes(content[:200])
+    try:
+        results = []
+        for world_size, batch_size in ((1, 4), (2, 6)):
+            save_dir = tmp_path / str(world_size)
+            options = [option for option in json.loads((folder / "plan.json").read_text())["msrvtt_qa"]
+                       if not option.startswith(("env.save_dir", "run_type", "training.batch_size"))]
+            run_mmf([
+                *options, f"env.save_dir={save_dir}", "run_type=test", f"training.batch_size={batch_size}",
+                f"model_config.clipbert.weights.clipbert={folder / 'msrvtt_qa' / 'clipbert_final.pth'}",
+            ], world_size)
+            results.append(read_metrics(save_dir, "test"))
+    finally:
+        video.write_bytes(content)
+    assert results[0] == results[1] and results[0]["clipbert_pair_num_unreadable"] in (1, 2)
+    assert results[0]["clipbert_pair_num_items"] == read_metrics(folder / "msrvtt_qa", "test")["clipbert_pair_num_items"]
