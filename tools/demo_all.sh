@@ -26,7 +26,11 @@ run_task() {
 
 run_task coco_vg_pretraining "" train_val
 for task in $tasks; do
-  if [ "$task" = msrvtt_mc ]; then
+  if [ "$task" = tgif_qa_count ]; then
+    # What a thing does must be seen before it can be counted.
+    run_task tgif_qa_action "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
+    run_task tgif_qa_count "$save/tgif_qa_action/clipbert_final.pth" train_val_test
+  elif [ "$task" = msrvtt_mc ]; then
     # A retrieval model answers as it is.
     run_task msrvtt_retrieval "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
     run_task msrvtt_mc "$save/msrvtt_retrieval/clipbert_final.pth" test
