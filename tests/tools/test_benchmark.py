@@ -25,3 +25,14 @@ def test_the_data_benchmark_prints_a_table_and_writes_json(tmp_path):
 def test_an_unknown_benchmark_is_named():
     result = subprocess.run([sys.executable, "tools/benchmark.py", "dta"], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2 and "invalid choice: 'dta'" in result.stderr
+
+
+def test_the_model_benchmark_compares_equal_scores_and_writes_json(tmp_path):
+    command = [sys.executable, "tools/benchmark.py", "model", "--quick", "--cache", str(tmp_path / "media")]
+    result = subprocess.run(
+        [*command, "--output", str(tmp_path / "model.json")], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    content = json.loads((tmp_path / "model.json").read_text())
+    assert content["benchmark"] == "model" and len(content["rows"]) == 5
+    assert content["facts"]["largest difference of scores"] < 1e-4
+    assert "shares of retrieval" in result.stdout and "training step, 2 videos x 2 texts, bf16" in result.stdout

@@ -46,7 +46,7 @@ def test_every_video_and_image_can_be_read(corpus):
     assert len(videos) == 10 + 6
     for key in videos.keys():
         assert read_frames(videos.read(key), lambda info: [[0.0, info.duration_sec]], key=key).shape[:2] == (1, 2)
-    assert len(open_store(str(corpus / "coco" / "images"))) == 11
+    assert len(open_store(str(corpus / "coco" / "images"))) == 12
 
 
 def test_test_captions_are_in_no_training_video(corpus):
@@ -64,3 +64,36 @@ def test_images_have_captions_and_the_tokenizer_knows_their_words(corpus):
     tokenizer = AutoTokenizer.from_pretrained(str(corpus / "tokenizer"))
     assert tokenizer.unk_token_id not in tokenizer([r.text for r in records])["input_ids"][0]
     assert json.loads((corpus / "corpus.json").read_text())["vocabulary"] == len(tokenizer)
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    out = tmp_path_factory.mktemp("others")
+    subprocess.run(
+        [sys.executable, str(TOOL), "--out", str(out), "--num-train", "10", "--num-test", "3", "--num-images", "10",
+         "--workers", "1", "--corpora", "tgif_qa", "didemo", "activitynet", "visual_genome", "vqa2"],
+        check=True, capture_output=True, timeout=120,
+    )
+    return out
+
+
+def test_the_other_corpora_are_in_their_owners_formats_and_every_medium_is_there(others):
+    expected = {
+        "tgif_qa/Train_action_question.csv": ("tgif_choice", "tgif_qa/gifs", 20),
+        "tgif_qa/Train_transition_question.csv": ("tgif_choice", "tgif_qa/gifs", 40),
+        "tgif_qa/Test_count_question.csv": ("tgif_count", "tgif_qa/gifs", 5),
+        "tgif_qa/Test_frameqa_question.csv": ("tgif_frameqa", "tgif_qa/gifs", 72),
+        "didemo/train_data.json": ("didemo", "didemo/videos", 5),
+        "activitynet/val_1.json": ("activitynet", "activitynet/videos", 3),
+        "visual_genome/region_descriptions.json": ("visual_genome", "visual_genome/images", None),
+    }
+    for file, (corpus, media, count) in expected.items():
+        records, store = list(read_annotations(others / file, corpus)), open_store(str(others / media))
+        assert count is None or len(records) == count, (file, len(records))
+        assert all(record.media_key in store for record in records), file
+    questions = read_annotations(
+        others / "vqa2/v2_OpenEnded_mscoco_train2014_questions.json", "vqa2",
+        companion=others / "vqa2/v2_mscoco_train2014_annotations.json",
+    )
+    kinds = {record.answer_type for record in questions}
+    assert kinds == {"yes/no", "number", "other"}
