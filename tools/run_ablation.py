@@ -8,6 +8,7 @@ is not run again. On the demo corpora networks and frames are small: compare row
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import json
 import os
 import subprocess
@@ -114,12 +115,15 @@ class Ablation:
             self.common.append(f"model_config.clipbert.weights.clipbert={arguments.start}")
         if arguments.updates:
             self.common += [f"training.max_updates={arguments.updates}", f"training.evaluation_interval={arguments.updates}"]
-        self.extra = arguments.options
+        self.extra, self.patterns = arguments.options, arguments.rows
 
     def run(self) -> list[dict]:
         """Run every row that has no result; return all results in order."""
         rows = []
         for number, row in enumerate(self.entry["rows"]):
+            if not any(fnmatch.fnmatch(Path(row["file"]).stem, pattern) for pattern in self.patterns):
+                rows.append({**row, "ours": {}})
+                continue
             options = read_options(ABLATIONS / self.name / row["file"], self.dataset, self.image_size, self.files)
             print(f"[{number + 1}/{len(self.entry['rows'])}] {' '.join(row['label'])}", flush=True)
             if options is None:
@@ -218,6 +222,7 @@ def main() -> None:
     parser.add_argument("--start", help="checkpoint of the image-text pre-training")
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE",
                         help="files of table 5: bert, tsn, imagenet, grid_feat")
+    parser.add_argument("--rows", nargs="*", default=["*"], metavar="PATTERN", help="names of rows to run, e.g. 'lse_*'")
     parser.add_argument("--updates", type=int, help="updates of each row, the recipe's without it")
     parser.add_argument("--save", type=Path, default=Path("save/ablations"))
     parser.add_argument("options", nargs="*", help="further options for mmf_run, e.g. dataset_config....data_dir=/data/msrvtt")
