@@ -17,6 +17,7 @@ from mmf.utils.configuration import get_mmf_env
 # As a module: a worker that unpickles a dataset imports that file first, and through MMF this one in the middle of it.
 from clipbert_mmf.datasets import dataset as dataset_file
 from clipbert_mmf.datasets.failures import FailureLog
+from clipbert_mmf.datasets.grouping import PackedRecords
 from clipbert_mmf.datasets.sources import find_file, load_sources
 from clipbert_mmf.datasets.specs import SPECS, DatasetSpec
 from clipbert_mmf.datasets.tasks import TASKS
@@ -32,6 +33,8 @@ _KEYS = {
     "batch_size", "num_workers", "pin_memory", "persistent_workers", "shuffle", "zoo_requirements",
 }
 _ANSWER_KEYS = {"file", "num_answers", "min_count"}
+#: Vocabularies of this process by what they follow from: MMF's release makes a new builder for every split.
+_VOCABULARIES: dict[tuple[str, ...], dict[str, int]] = {}
 
 
 class ClipBertBuilder(BaseDatasetBuilder):
@@ -41,7 +44,6 @@ class ClipBertBuilder(BaseDatasetBuilder):
 
     def __init__(self, *args, **kwargs):
         super().__init__(self.spec.name)
-        self._vocabulary: dict[str, int] | None = None
 
     @classmethod
     def config_path(cls) -> str:
@@ -74,7 +76,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
         )
         maker = maker_class(
             records, dataset.text_processor, self._settings(config, maker_class, dataset_type),
-            self._answers(config, root),
+            self._answers(config, root, dataset_type, records),
         )
         dataset.attach(maker, self._failure_log(config, dataset_type, maker))
         self._report_missing(dataset)
@@ -129,28 +131,30 @@ class ClipBertBuilder(BaseDatasetBuilder):
             settings["texts_per_item"] = texts["train" if dataset_type == "train" else "eval"]
         return settings
 
-    def _answers(self, config, root: Path) -> dict[str, int] | None:
+    def _answers(self, config, root: Path, dataset_type: str, records: PackedRecords) -> dict[str, int] | None:
         """Return the answer vocabulary, a file's or the training split's; it is saved with the run."""
         if not TASKS[self.spec.task][0].NEEDS_ANSWERS:
             return None
-        if self._vocabulary is None:
-            settings = read_setting(config, "answers") or {}
-            unknown = sorted(set(settings) - _ANSWER_KEYS)
-            if unknown:
-                raise ValueError(
-                    f"dataset_config.{self.spec.name}.answers: unknown keys {unknown}; allowed are {sorted(_ANSWER_KEYS)}"
-                )
-            where = f"dataset_config.{self.spec.name}"
-            if read_setting(settings, "file"):
-                self._vocabulary = read_vocabulary(find_file(root, str(settings["file"]), f"{where}.answers.file"))
+        settings, where = read_setting(config, "answers") or {}, f"dataset_config.{self.spec.name}"
+        settings = {"file": settings} if isinstance(settings, str) else settings
+        unknown = sorted(set(settings) - _ANSWER_KEYS)
+        if unknown:
+            raise ValueError(f"{where}.answers: unknown keys {unknown}; allowed are {sorted(_ANSWER_KEYS)}")
+        sources = self._require(config, "annotations", "train")
+        key = (self.spec.name, str(root), str(settings), str(sources))
+        if key not in _VOCABULARIES:
+            file = read_setting(settings, "file")
+            if file:
+                _VOCABULARIES[key] = read_vocabulary(find_file(root, str(file), f"{where}.answers.file"))
             else:
-                sources = self._require(config, "annotations", "train")
-                records = load_sources(sources, root, self.spec, where=f"{where}.annotations.train")
+                if dataset_type != "train":
+                    records = load_sources(sources, root, self.spec, where=f"{where}.annotations.train")
                 limits = (read_setting(settings, "num_answers"), int(read_setting(settings, "min_count", 1)))
-                self._vocabulary = build_vocabulary(count_answers(records), *limits)
-            write_vocabulary(Path(get_mmf_env("save_dir")) / f"answers_{self.spec.name}.json", self._vocabulary)
-            registry.register(f"{self.spec.name}_num_final_outputs", len(self._vocabulary))
-        return self._vocabulary
+                _VOCABULARIES[key] = build_vocabulary(count_answers(records), *limits)
+        answers = _VOCABULARIES[key]
+        write_vocabulary(Path(get_mmf_env("save_dir")) / f"answers_{self.spec.name}.json", answers)
+        registry.register(f"{self.spec.name}_num_final_outputs", len(answers))
+        return answers
 
     def _failure_log(self, config, dataset_type: str, maker) -> FailureLog:
         training = dataset_type == "train"

@@ -10,11 +10,12 @@ from mmf.common.sample import SampleList
 from mmf.utils.configuration import load_yaml
 from omegaconf import OmegaConf
 
+from clipbert_mmf.datasets import builder as builder_file
 from clipbert_mmf.datasets.dataset import UnreadableMediaError
 from clipbert_mmf.datasets.failures import TooManyFailuresError
 from clipbert_mmf.paths import project_dir
 
-DEMOS = {"msrvtt_retrieval": "msrvtt", "coco_captions_pretraining": "coco"}
+DEMOS = {"msrvtt_retrieval": "msrvtt", "msrvtt_qa": "msrvtt", "coco_captions_pretraining": "coco"}
 
 
 def build(corpus, save_dir, split="train", name="msrvtt_retrieval", **changes):
@@ -143,3 +144,21 @@ def test_local_validation_pairs_are_of_videos_the_test_leaves_unused(corpus, tmp
 def test_a_wrong_configuration_is_an_error_at_start(corpus, tmp_path, changes, error, message):
     with pytest.raises(error, match=message):
         build(corpus, tmp_path, **changes)
+
+
+def test_the_training_split_is_read_once_for_all_splits_and_its_answers(corpus, tmp_path, monkeypatch):
+    read = []
+    plain = builder_file.load_sources
+    monkeypatch.setattr(builder_file, "load_sources", lambda *a, **k: read.append(k["where"]) or plain(*a, **k))
+    answers = [
+        build(corpus, tmp_path, split, "msrvtt_qa").maker.answers for split in ("train", "val", "test")
+    ]
+    assert answers[0] == answers[1] == answers[2] and len(answers[0]) > 3
+    assert [where.rpartition(".")[2] for where in read] == ["train", "val", "test"]
+
+
+def test_answers_may_be_named_as_a_plain_file_and_other_keys_are_refused(corpus, tmp_path):
+    (tmp_path / "own.json").write_text('{"red": 0, "blue": 1}')
+    assert build(corpus, tmp_path, "test", "msrvtt_qa", answers=str(tmp_path / "own.json")).maker.answers["blue"] == 1
+    with pytest.raises(ValueError, match=r"msrvtt_qa.answers: unknown keys \['size'\]; allowed are \['file'"):
+        build(corpus, tmp_path, "test", "msrvtt_qa", answers={"size": 3})
