@@ -14,7 +14,7 @@ from clipbert_mmf.inference.settings import RecipeError, select
 from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
 from clipbert_mmf.video.decode import read_frames
 from clipbert_mmf.video.images import read_image
-from clipbert_mmf.video.sampling import SAMPLERS, sample_clips
+from clipbert_mmf.video.sampling import SAMPLERS, choose_clip_length, sample_clips
 
 #: Registered processor -> kind of medium.
 _MEDIA = {"clipbert_video": "video", "clipbert_image": "image"}
@@ -87,7 +87,9 @@ class Preprocessing:
         text = select(section, "processors.text_processor.params", where)
         values = {key: params[key] for key in ("image_size", "num_clips", "num_frames", "sampling") if key in params}
         if kind == "clipbert_video":
-            values["clip_len_sec"] = _clip_length(params)
+            values["clip_len_sec"] = choose_clip_length(
+                params.get("num_frames", 1), params.get("fps"), params.get("clip_len_sec")
+            )
             values["window_sec"] = tuple(params["window_sec"]) if params.get("window_sec") else None
         if "image_size" not in values or "max_length" not in text:
             raise RecipeError(
@@ -119,10 +121,3 @@ class Preprocessing:
 
         transform = partial(pad_channels_last, image_size=self.image_size)
         return read_frames(source, choose_times, key=key, transform=transform)
-
-
-def _clip_length(params: Mapping[str, Any]) -> float:
-    # The processor's rule: a length, or T frames at a rate, or the paper's second.
-    if params.get("clip_len_sec"):
-        return float(params["clip_len_sec"])
-    return params.get("num_frames", 1) / float(params["fps"]) if params.get("fps") else 1.0

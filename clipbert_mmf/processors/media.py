@@ -20,7 +20,7 @@ from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
 from clipbert_mmf.video.decode import BACKENDS, read_frames
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.images import read_image
-from clipbert_mmf.video.sampling import SAMPLERS, sample_clips
+from clipbert_mmf.video.sampling import SAMPLERS, choose_clip_length, sample_clips
 from clipbert_mmf.video.served import ServedTally
 from clipbert_mmf.video.store import MediaStore, open_store
 from clipbert_mmf.video.watchdog import GuardedReader
@@ -104,10 +104,6 @@ class MediaProcessor(BaseProcessor):
     def _read(self, store, location, key, rng, window_sec) -> Tensor:
         raise NotImplementedError
 
-    def __getstate__(self) -> dict[str, Any]:
-        # A worker opens its own stores: LMDB handles must not cross a process boundary.
-        return {**self.__dict__, "_stores": {}}
-
 
 @registry.register_processor("clipbert_video")
 class ClipBertVideoProcessor(MediaProcessor):
@@ -160,11 +156,7 @@ class ClipBertVideoProcessor(MediaProcessor):
     @property
     def clip_len_sec(self) -> float:
         """Length of a clip in seconds; 1 s unless configured (the paper's default)."""
-        if self.params["clip_len_sec"]:
-            return float(self.params["clip_len_sec"])
-        if self.params["fps"]:
-            return self.params["num_frames"] / float(self.params["fps"])
-        return 1.0
+        return choose_clip_length(*(self.params[key] for key in ("num_frames", "fps", "clip_len_sec")))
 
     def _read(self, store, location, key, rng, window_sec) -> Tensor:
         window = window_sec or self.params["window_sec"]

@@ -13,6 +13,13 @@ import numpy as np
 FALLBACK_FPS = 30.0
 
 
+def choose_clip_length(num_frames: int, fps: float | None = None, clip_len_sec: float | None = None) -> float:
+    """Return a clip's length in seconds: as given, or T frames at a rate, or the paper's one second."""
+    if clip_len_sec:
+        return float(clip_len_sec)
+    return num_frames / float(fps) if fps else 1.0
+
+
 def _start_random(room: float, num_clips: int, rng: np.random.Generator | None) -> np.ndarray:
     """Independent, uniform in ``[0, room]``: the paper's sparse random sampling."""
     if rng is None:
