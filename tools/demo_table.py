@@ -14,6 +14,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from quickstart_table import find_final_metrics  # noqa: E402
+
 from clipbert_mmf.datasets.annotations import TextRecord, read_annotations  # noqa: E402
 
 
@@ -47,46 +49,36 @@ def guess_count(records: list[TextRecord]) -> float:
 
 #: Dataset -> (metric, how chance is made, corpus, test file, its answers or split).
 TASKS: dict[str, tuple[str, Callable, str, str, dict]] = {
-    "msrvtt_retrieval": ("clipbert_t2v_r1", guess_rank, "msrvtt", "msrvtt/MSRVTT_JSFUSION_test.csv", {}),
-    "msrvtt_mc": ("clipbert_accuracy", guess_option, "msrvtt_choice", "msrvtt/MSR_MC_test.csv", {}),
-    "didemo_retrieval": ("clipbert_t2v_r1", guess_rank, "didemo", "didemo/test_data.json", {}),
-    "activitynet_retrieval": ("clipbert_t2v_r1", guess_rank, "activitynet", "activitynet/val_1.json", {}),
-    "msrvtt_qa": ("clipbert_accuracy", guess_answer, "msrvtt_qa", "msrvtt/test_qa.json", {}),
-    "tgif_qa_action": ("clipbert_accuracy", guess_option, "tgif_choice", "tgif_qa/Test_action_question.csv", {}),
-    "tgif_qa_transition": ("clipbert_accuracy", guess_option, "tgif_choice", "tgif_qa/Test_transition_question.csv", {}),
-    "tgif_qa_frameqa": ("clipbert_accuracy", guess_answer, "tgif_frameqa", "tgif_qa/Test_frameqa_question.csv", {}),
-    "tgif_qa_count": ("clipbert_count_mse", guess_count, "tgif_count", "tgif_qa/Test_count_question.csv", {}),
+    "msrvtt_retrieval": ("t2v_r1", guess_rank, "msrvtt", "msrvtt/MSRVTT_JSFUSION_test.csv", {}),
+    "msrvtt_mc": ("accuracy", guess_option, "msrvtt_choice", "msrvtt/MSR_MC_test.csv", {}),
+    "didemo_retrieval": ("t2v_r1", guess_rank, "didemo", "didemo/test_data.json", {}),
+    "activitynet_retrieval": ("t2v_r1", guess_rank, "activitynet", "activitynet/val_1.json", {}),
+    "msrvtt_qa": ("accuracy", guess_answer, "msrvtt_qa", "msrvtt/test_qa.json", {}),
+    "tgif_qa_action": ("accuracy", guess_option, "tgif_choice", "tgif_qa/Test_action_question.csv", {}),
+    "tgif_qa_transition": ("accuracy", guess_option, "tgif_choice", "tgif_qa/Test_transition_question.csv", {}),
+    "tgif_qa_frameqa": ("accuracy", guess_answer, "tgif_frameqa", "tgif_qa/Test_frameqa_question.csv", {}),
+    "tgif_qa_count": ("count_mse", guess_count, "tgif_count", "tgif_qa/Test_count_question.csv", {}),
     "coco_captions_retrieval": (
-        "clipbert_t2v_r1", guess_rank, "coco_captions", "coco/dataset_coco.json", {"splits": ["test"]}
+        "t2v_r1", guess_rank, "coco_captions", "coco/dataset_coco.json", {"splits": ["test"]}
     ),
     "vqa2_pixels": (
-        "clipbert_vqa_accuracy", guess_soft_answer, "vqa2", "vqa2/v2_OpenEnded_mscoco_val2014_questions.json",
+        "vqa_accuracy", guess_soft_answer, "vqa2", "vqa2/v2_OpenEnded_mscoco_val2014_questions.json",
         {"companion": "vqa2/v2_mscoco_val2014_annotations.json"},
     ),
 }
 
 
-def read_result(run: Path, key: str) -> float | None:
-    """Return the last value of a metric that a run logged, or None."""
-    path = run / "metrics.jsonl"
-    for line in reversed(path.read_text(encoding="utf-8").splitlines() if path.exists() else []):
-        entry = json.loads(line)
-        if key in (entry.get("metrics") or {}):
-            return float(entry["metrics"][key])
-    return None
-
-
 def compare(name: str, save: Path, data: Path) -> dict | None:
     """Return a task's result beside chance, or None where it has not run."""
     metric, guess, corpus, file, options = TASKS[name]
-    value = read_result(save / name, f"test/{name}/{metric}")
+    value = (find_final_metrics(save / name, name, "test") or {}).get(metric)
     if value is None:
         return None
     options = {key: data / value if key == "companion" else value for key, value in options.items()}
     chance = guess(list(read_annotations(data / file, corpus, **options)))
     seconds = save / name / "seconds"
     return {
-        "dataset": name, "metric": metric.removeprefix("clipbert_"), "result": value, "chance": chance,
+        "dataset": name, "metric": metric, "result": value, "chance": chance,
         "times_chance": chance / value if metric.endswith("mse") and value else value / chance,
         "seconds": int(seconds.read_text()) if seconds.exists() else None,
     }

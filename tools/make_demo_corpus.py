@@ -7,6 +7,7 @@ Deterministic for a seed. The same builders that read the real corpora read thes
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import sys
@@ -67,15 +68,16 @@ def main() -> None:
     done = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else {}
     if {key: done.get(key) for key in about} != about:
         done = {**about, "corpora": []}
-    done["vocabulary"] = write_tokenizer(arguments.out / "tokenizer")
+    if "vocabulary" not in done:
+        done["vocabulary"] = write_tokenizer(arguments.out / "tokenizer")
     wanted = list(CORPORA) if "all" in arguments.corpora else arguments.corpora
-    with multiprocessing.Pool(arguments.workers) as pool:
-        for name in wanted:
-            if name not in done["corpora"]:
-                CORPORA[name](arguments.out / name, sizes, pool)
-                # Written after each: its presence says that the corpus is complete.
-                done["corpora"].append(name)
-                marker.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
+    missing = [name for name in wanted if name not in done["corpora"]]
+    with multiprocessing.Pool(arguments.workers) if missing else contextlib.nullcontext() as pool:
+        for name in missing:
+            CORPORA[name](arguments.out / name, sizes, pool)
+            # Written after each: its presence says that the corpus is complete.
+            done["corpora"].append(name)
+            marker.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(done))
 
 

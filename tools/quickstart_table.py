@@ -14,19 +14,27 @@ ROWS = (
 )
 
 
-def read_final_metrics(run: Path, dataset: str, split: str) -> dict[str, float]:
-    """Return the last metrics of a split that the run wrote.
-
-    Raises:
-        SystemExit: if the run has not finished its test.
-    """
+def find_final_metrics(run: Path, dataset: str, split: str) -> dict[str, float] | None:
+    """Return the last metrics of a split that the run wrote, without ``clipbert_``, or None where it has none."""
     path, prefix = run / "metrics.jsonl", f"{split}/{dataset}/clipbert_"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     for line in reversed(lines):
         entry = json.loads(line)
         if entry.get("split") == split and entry.get("metrics"):
             return {name.removeprefix(prefix): value for name, value in entry["metrics"].items()}
-    sys.exit(f"{path} has no metrics of '{split}' of {dataset}; did the run finish?")
+    return None
+
+
+def read_final_metrics(run: Path, dataset: str, split: str) -> dict[str, float]:
+    """Return what ``find_final_metrics`` finds.
+
+    Raises:
+        SystemExit: if the run has not finished its test.
+    """
+    metrics = find_final_metrics(run, dataset, split)
+    if metrics is None:
+        sys.exit(f"{run / 'metrics.jsonl'} has no metrics of '{split}' of {dataset}; did the run finish?")
+    return metrics
 
 
 def chance(num_items: int) -> dict[str, float]:

@@ -18,17 +18,20 @@ from pathlib import Path
 
 import yaml
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from quickstart_table import read_final_metrics  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[1]
 ABLATIONS = ROOT / "projects" / "clipbert" / "configs" / "ablations"
 #: Task -> (dataset, metrics shown with their names in the paper's tables).
 TASKS = {
     "retrieval": ("msrvtt_retrieval", {
-        "t2v_r1": "clipbert_t2v_r1", "t2v_r5": "clipbert_t2v_r5", "t2v_r10": "clipbert_t2v_r10",
-        "t2v_median_rank": "clipbert_t2v_median_rank",
+        name: name for name in ("t2v_r1", "t2v_r5", "t2v_r10", "t2v_median_rank")
     }),
-    "qa": ("msrvtt_qa", {"qa_accuracy": "clipbert_accuracy"}),
+    "qa": ("msrvtt_qa", {"qa_accuracy": "accuracy"}),
     # Beyond the paper: questions about what is seen for a moment.
-    "frameqa": ("tgif_qa_frameqa", {"qa_accuracy": "clipbert_accuracy"}),
+    "frameqa": ("tgif_qa_frameqa", {"qa_accuracy": "accuracy"}),
 }
 #: Corpus -> (recipe, what a frame of 448 pixels is there).
 CORPORA = {"demo": ("demo", 64), "real": ("defaults", 448)}
@@ -50,9 +53,15 @@ def read_options(row: Path, dataset: str, image_size_448: int, files: dict[str, 
             if value.strip("{}") not in files:
                 return None
             value = files[value.strip("{}")]
-        options.append(".".join(place) + "=" + ("null" if value is None else str(value).lower() if value in (True, False) else
-                                                str(value)))
+        options.append(f"{'.'.join(place)}={format_option(value)}")
     return options
+
+
+def format_option(value) -> str:
+    """Write a value as MMF's command line reads it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def flatten(content: dict, place: tuple[str, ...] = ()):
@@ -80,13 +89,6 @@ def run_mmf(options: list[str], log: Path) -> dict:
     if process.returncode:
         sys.exit(f"'{' '.join(command)}' failed with exit code {process.returncode}; see {log}")
     return {"seconds": time.monotonic() - begin, "max_memory_mib": usage.ru_maxrss / 1024}
-
-
-def read_metrics(folder: Path, split: str = "test") -> dict[str, float]:
-    """Return the last metrics of a split that a run logged, by short name."""
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    last = [entry for entry in map(json.loads, lines) if entry.get("split") == split and entry.get("metrics")][-1]
-    return {key.rpartition("/")[2]: value for key, value in last["metrics"].items()}
 
 
 def read_step_seconds(folder: Path) -> float:
@@ -156,7 +158,7 @@ class Ablation:
             return {**cost, "step_seconds": read_step_seconds(folder)}
         else:
             cost = run_mmf([*options, "run_type=train_val_test"], folder.with_suffix(".log"))
-        measured = read_metrics(folder)
+        measured = read_final_metrics(folder, self.dataset, "test")
         return {**cost, **{name: measured[key] for name, key in self.metrics.items()}}
 
 

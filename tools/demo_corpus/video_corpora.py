@@ -30,6 +30,12 @@ def write_table(path: Path, rows: list[list], delimiter: str = ",") -> None:
         csv.writer(file, delimiter=delimiter).writerows(rows)
 
 
+def make_scene(job: tuple) -> None:
+    """Render a scene and write it, in the format of its path: (render, scene, path, seed)."""
+    render, scene, path, seed = job
+    write_video(Path(path), *render(scene, seed))
+
+
 # ---- MSR-VTT
 
 
@@ -120,12 +126,6 @@ def _write_questions(out: Path, videos: list[dict], rng: np.random.Generator) ->
 # ---- TGIF-QA
 
 
-def make_gif(job: tuple) -> None:
-    """Render and write one GIF."""
-    scene, path, seed = job
-    write_video(Path(path), *render_gif(scene, seed))
-
-
 def write_tgif(out: Path, sizes: Sizes, pool) -> None:
     """Write GIFs and the four tab-separated tables of each split."""
     (out / "gifs").mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ def write_tgif(out: Path, sizes: Sizes, pool) -> None:
         rng = np.random.default_rng([sizes.seed, 7, first])
         scenes = {f"tumblr_demo{first + n}_250": draw_gif_scene(rng, changes=n % 2 == 1) for n in range(count)}
         jobs += [
-            (scene, str(out / "gifs" / f"{name}.gif"), [sizes.seed, 8, first + n])
+            (render_gif, scene, str(out / "gifs" / f"{name}.gif"), [sizes.seed, 8, first + n])
             for n, (name, scene) in enumerate(scenes.items())
         ]
         first += count
@@ -142,7 +142,7 @@ def write_tgif(out: Path, sizes: Sizes, pool) -> None:
             rows = [row for name, scene in scenes.items() for row in ask(name, scene, rng)]
             rows = [[*row, f"{task.upper()}{i}", 10 + i] for i, row in enumerate(rows)]
             write_table(out / f"{split}_{task}_question.csv", [[*columns, "vid_id", "key"], *rows], "\t")
-    run_jobs(pool, make_gif, jobs, "tgif gifs")
+    run_jobs(pool, make_scene, jobs, "tgif gifs")
 
 
 def _options(right: str, rng: np.random.Generator) -> list:
@@ -197,12 +197,6 @@ TGIF_TABLES = {
 # ---- DiDeMo and ActivityNet Captions
 
 
-def make_story(job: tuple) -> None:
-    """Render and encode one story."""
-    story, path, seed = job
-    write_video(Path(path), *render_story(story, seed))
-
-
 def write_didemo(out: Path, sizes: Sizes, pool) -> None:
     """Write videos with nothing to see after 30 s, and arrays of sentences whose rows are not adjacent."""
     (out / "videos").mkdir(parents=True, exist_ok=True)
@@ -214,7 +208,7 @@ def write_didemo(out: Path, sizes: Sizes, pool) -> None:
             story = draw_story(rng, 3, (5.0, 9.0), rest_sec=12.0)
             extension = (".mp4", ".avi")[number % 7 == 2]
             key = f"{number}@N00_demo{number}"
-            jobs.append((story, str(out / "videos" / (key + extension)), [sizes.seed, 10, number]))
+            jobs.append((render_story, story, str(out / "videos" / (key + extension)), [sizes.seed, 10, number]))
             for start, sentence in zip(story.starts_sec, describe_story(story)):
                 chunk = int(start // 5)
                 rows.append({
@@ -224,7 +218,7 @@ def write_didemo(out: Path, sizes: Sizes, pool) -> None:
         # All first sentences, then all second ones: a video's rows are apart and in order.
         write_json(out / f"{split}_data.json", [row for part in range(3) for row in rows[part::3]])
         first += count
-    run_jobs(pool, make_story, jobs, "didemo videos")
+    run_jobs(pool, make_scene, jobs, "didemo videos")
 
 
 def write_activitynet(out: Path, sizes: Sizes, pool) -> None:
@@ -237,7 +231,7 @@ def write_activitynet(out: Path, sizes: Sizes, pool) -> None:
         for number in range(first, first + count):
             story = draw_story(rng, 4, (4.0, 10.0), rest_sec=0.0)
             key, extension = f"v_demo{number:07d}", (".mp4", ".mkv", ".mp4", ".webm")[number % 4]
-            jobs.append((story, str(out / "videos" / (key + extension)), [sizes.seed, 12, number]))
+            jobs.append((render_story, story, str(out / "videos" / (key + extension)), [sizes.seed, 12, number]))
             ends = [*story.starts_sec[1:], story.end_sec]
             document[key] = {
                 "duration": round(story.duration_sec, 2),
@@ -246,4 +240,4 @@ def write_activitynet(out: Path, sizes: Sizes, pool) -> None:
             }
         write_json(out / f"{split}.json", document)
         first += count
-    run_jobs(pool, make_story, jobs, "activitynet videos")
+    run_jobs(pool, make_scene, jobs, "activitynet videos")
