@@ -8,15 +8,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_data_benchmark_prints_a_table_and_writes_json(tmp_path):
-    command = [sys.executable, "tools/benchmark.py", "data", "--quick", "--cache", str(tmp_path / "media")]
+def run_quick(what, folder):
+    """Return what a benchmark printed and what it wrote."""
+    command = [sys.executable, "tools/benchmark.py", what, "--quick", "--cache", str(folder / "media")]
+    output = folder / f"{what}.json"
     result = subprocess.run(
-        [*command, "--output", str(tmp_path / "data.json")], cwd=ROOT, capture_output=True, text=True, check=True
+        [*command, "--output", str(output)], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    content = json.loads((tmp_path / "data.json").read_text())
+    return result.stdout, json.loads(output.read_text())
+
+
+def test_the_data_benchmark_prints_a_table_and_writes_json(tmp_path):
+    printed, content = run_quick("data", tmp_path)
     assert content["benchmark"] == "data" and len(content["rows"]) == 15
     for row in content["rows"]:
-        assert f"| {row['case']} | {row['peer']} |" in result.stdout
+        assert f"| {row['case']} | {row['peer']} |" in printed
         assert row["met"] == (row["ratio"] >= row["goal"])
     sizes = list(content["resident_mib"].values())
     assert max(sizes) - min(sizes) < 30
@@ -28,11 +34,7 @@ def test_an_unknown_benchmark_is_named():
 
 
 def test_the_model_benchmark_compares_equal_scores_and_writes_json(tmp_path):
-    command = [sys.executable, "tools/benchmark.py", "model", "--quick", "--cache", str(tmp_path / "media")]
-    result = subprocess.run(
-        [*command, "--output", str(tmp_path / "model.json")], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    content = json.loads((tmp_path / "model.json").read_text())
+    printed, content = run_quick("model", tmp_path)
     assert content["benchmark"] == "model" and len(content["rows"]) == 5
     assert content["facts"]["largest difference of scores"] < 1e-4
-    assert "shares of retrieval" in result.stdout and "training step, 2 videos x 2 texts, bf16" in result.stdout
+    assert "shares of retrieval" in printed and "training step, 2 videos x 2 texts, bf16" in printed

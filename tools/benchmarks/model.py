@@ -15,18 +15,17 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-import yaml
 from benchmarks.media import make_video
 from benchmarks.plain_build import PlainClipBert
 from benchmarks.table import Row, compare, format_rows, write_json
 from torch.utils.flop_counter import FlopCounterMode
 
+from clipbert_mmf.inference.settings import read_model_settings
 from clipbert_mmf.models.assembly import assemble_network
 from clipbert_mmf.transforms.frames import pad_channels_last
-from clipbert_mmf.video.decode import read_frames
+from clipbert_mmf.video.decode import describe_video, read_frames
 from clipbert_mmf.video.sampling import sample_clips
 
-ROOT = Path(__file__).resolve().parents[2]
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 #: Lengths of 64 captions: MSR-VTT's have 10 tokens in the mean; the limit is 20.
 TEXT_LIMIT, MEAN_TOKENS = 20, 10
@@ -43,9 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_settings(quick: bool) -> dict:
     """Return the paper's model, or a small one of the same parts."""
-    path = ROOT / "configs" / "models" / "clipbert" / "defaults.yaml"
-    settings = yaml.safe_load(path.read_text(encoding="utf-8"))["model_config"]["clipbert"]
-    settings["transformer"]["layer_norm_eps"] = float(settings["transformer"]["layer_norm_eps"])
+    settings = read_model_settings()
     if quick:
         settings["transformer"].update(hidden_size=48, num_layers=2, num_heads=4, intermediate_size=96, vocab_size=500)
     return settings
@@ -174,14 +171,12 @@ def retrieval_row(pair: Pair, cache: Path, rounds: int, quick: bool) -> tuple[li
     def decode(times):
         return read_frames(data, times, transform=lambda frame: pad_channels_last(frame, image_size=pair.size))
 
-    def choose(info, number=clips):
-        return sample_clips("uniform", info.duration_sec, number, 2, 1.0)
+    def choose(info):
+        return sample_clips("uniform", info.duration_sec, clips, 2, 1.0)
 
     def plain():
         for _ in range(videos):
-            info_times = []
-            read_frames(data, lambda info: info_times.append(choose(info)) or np.array([0.0]))
-            for clip in info_times[0]:  # one open and decode per clip
+            for clip in choose(describe_video(data)):  # one open and decode per clip
                 frames = decode(clip[None])
                 for start in range(0, texts, 8):
                     pair.plain(frames.float(), ids[:, start : start + 8], mask[:, start : start + 8])

@@ -59,11 +59,8 @@ class PlainClipBert(nn.Module):
         resnet.load_state_dict(
             {names[own]: value for own, value in network.backbone.state_dict().items()}, strict=False
         )
-        bert = FORMATS["bert"]
-        state = {bert.rename(own): value for own, value in network.state_dict().items() if bert.rename(own)}
-        self.bert.load_state_dict(
-            {name.removeprefix("bert."): value for name, value in state.items()}, strict=False
-        )
+        bert = {FORMATS["bare_bert"].rename(own): value for own, value in network.state_dict().items()}
+        self.bert.load_state_dict({name: value for name, value in bert.items() if name}, strict=False)
         visual = network.visual_embedding
         for target, source in (
             (self.grid, network.grid_encoder.conv), (self.rows, visual.rows), (self.columns, visual.columns),
