@@ -150,10 +150,6 @@ class PairCounts(PairMetric):
     def score_pairs(cls, scores, targets, readable):
         return {}
 
-    @classmethod
-    def flatten_targets(cls, targets):
-        return targets.flatten(0, max(0, min(1, targets.dim() - 1))), targets.shape[1] if targets.dim() > 1 else 1
-
 
 class SoftAnswerMetric(PairMetric):
     """VQA's official score of each answer."""

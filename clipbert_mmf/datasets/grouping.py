@@ -75,8 +75,10 @@ class PackedRecords:
         media_keys: the media's keys.
     """
 
-    def __init__(self, texts: PackedStrings, text_ids: PackedStrings, media_of_row: np.ndarray, media_keys: PackedStrings,
-                 rest: PackedBytes | None):
+    def __init__(
+        self, texts: PackedStrings, text_ids: PackedStrings, media_of_row: np.ndarray, media_keys: PackedStrings,
+        rest: PackedBytes | None,
+    ):
         self._texts, self._text_ids, self._rest = texts, text_ids, rest
         self.media_of_row, self.media_keys = media_of_row, media_keys
 

@@ -227,11 +227,13 @@ def keep_metric_params(module: ModuleType) -> None:
     def _init_metrics(self, metric_list):
         metrics = init(self, metric_list)
         for entry in metric_list:
-            if isinstance(entry, collections.abc.Mapping) and (read_setting(entry, "params") or read_setting(entry, "key")):
-                name = entry["type"]
-                metric = module.registry.get_metric_class(name)(**(read_setting(entry, "params") or {}))
+            if not isinstance(entry, collections.abc.Mapping):
+                continue
+            name, params, key = entry["type"], read_setting(entry, "params"), read_setting(entry, "key")
+            if params or key:
+                metric = module.registry.get_metric_class(name)(**(params or {}))
                 metrics.pop(name, None)
-                metrics[read_setting(entry, "key", name)] = metric
+                metrics[key or name] = metric
                 self.required_params.update(metric.required_params)
         return metrics
 

@@ -35,7 +35,6 @@ def is_needed(name: str) -> bool:
     return Version(version(library)) >= Version(first)
 
 
-
 @pytest.fixture(scope="module")
 def results():
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("CLIPBERT_MMF", "MMF_"))}

@@ -38,7 +38,7 @@ class Format:
 
     Attributes:
         kind: a key of ``KINDS``.
-        keys: columns or keys that must be there; a word in ``<>`` stands for names that match its pattern.
+        keys: columns or keys that must be there.
         parse: from ``Source`` and the object, or its records with their places.
         within: list whose first element must have ``keys``, instead of the top level (``object`` only).
         pattern: every key of the object matches it (objects keyed by video).
@@ -105,18 +105,15 @@ FORMATS: dict[str, tuple[Format, ...]] = {
         Format("table", ("gif_name", "question", "answer", "type"), tgif.parse_frame_questions),
         Format("lines", ("gif_name", "question", "answer", "answer_type"), tgif.parse_frame_questions),
     ),
-    "tgif_count": tuple(Format(kind, ("gif_name", "question", "answer"), tgif.parse_counts) for kind in ("table", "lines")),
+    "tgif_count": tuple(
+        Format(kind, ("gif_name", "question", "answer"), tgif.parse_counts) for kind in ("table", "lines")
+    ),
     "coco_captions": (*_COCO, *_PRETRAINING_LINES),
     "visual_genome": (*_REGIONS, *_PRETRAINING_LINES),
     "image_text": (*_COCO, *_REGIONS, *_PRETRAINING_LINES),
     "vqa2": (
         Format("object", ("questions", "data_subtype"), images.parse_vqa),
         Format("lines", ("question", "image_id", "labels"), images.parse_vqa_lines),
-    ),
-    # A user's own table or lines; docs say which columns.
-    "video_text": (
-        Format("table", ("key", "video_id", "sentence"), msrvtt.parse_retrieval_table),
-        _CAPTION_LINES,
     ),
 }
 

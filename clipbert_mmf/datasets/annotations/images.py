@@ -95,7 +95,10 @@ def parse_vqa(source: Source, document: Any) -> Iterator[TextRecord]:
     given, seen, num_bare = {}, set(), 0
     if source.companion is not None:
         entries = require(source.companion[1], "annotations", list, source.companion[0], "top level")
-        given = {require(e, "question_id", int, source.companion[0], f"annotations[{i}]"): e for i, e in enumerate(entries)}
+        given = {
+            require(entry, "question_id", int, source.companion[0], f"annotations[{number}]"): entry
+            for number, entry in enumerate(entries)
+        }
     for number, entry in enumerate(require(document, "questions", list, path, "top level")):
         place = f"questions[{number}]"
         question_id = require(entry, "question_id", int, path, place)
@@ -113,7 +116,9 @@ def parse_vqa(source: Source, document: Any) -> Iterator[TextRecord]:
             answer_type=answer_type, soft_answers=score_answers(answers), all_answers=answers,
         )
     if num_bare:
-        logger.warning("%s: %d of %d questions are not in %s and left out", path, num_bare, len(seen), source.companion[0])
+        logger.warning(
+            "%s: %d of %d questions are not in %s and left out", path, num_bare, len(seen), source.companion[0]
+        )
 
 
 def _read_answers(entry: dict, path) -> tuple[tuple[str, ...], str]:

@@ -1,4 +1,4 @@
-"""MSR-VTT: captions (JSON of 2016 and 2017, the 1k test), multiple choice, and questions; owner's and ClipBERT's files."""
+"""MSR-VTT: captions (JSON of 2016 and 2017, the 1k test), multiple choice, questions; the owners' and ClipBERT's."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def parse_didemo(source: Source, entries: Entries) -> Iterator[TextRecord]:
 
 
 def parse_activitynet(source: Source, document: Any) -> Iterator[TextRecord]:
-    """Yield a paragraph per video of ``{"v_xxx": {"duration", "timestamps", "sentences"}}``, sentences as they stand."""
+    """Yield a paragraph per video of ``{"v_xxx": {"timestamps", "sentences"}}``, sentences as they stand."""
     for key, entry in document.items():
         sentences = require(entry, "sentences", list, source.path, f"'{key}'")
         parts = [" ".join(str(sentence).split()) for sentence in sentences]
