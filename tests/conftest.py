@@ -26,7 +26,7 @@ def tokenizer_dir(tmp_path_factory):
     trained = BertWordPieceTokenizer()
     trained.train_from_iterator([WORDS] * 8, vocab_size=400, min_frequency=1, show_progress=False)
     trained.save_model(str(directory))
-    BertTokenizerFast(vocab_file=str(directory / "vocab.txt")).save_pretrained(directory)
+    BertTokenizerFast.from_pretrained(str(directory)).save_pretrained(directory)
     return directory
 
 

@@ -45,7 +45,8 @@ def write_tokenizer(out: Path) -> int:
     characters = sorted(set("".join(words)))
     pieces = [*characters, *(f"##{character}" for character in characters), *sorted(set(words) - set(characters))]
     (out / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, *pieces]) + "\n", encoding="utf-8")
-    tokenizer = BertTokenizerFast(vocab_file=str(out / "vocab.txt"))
+    # From the folder: transformers 5 passes over a vocab_file argument without a word.
+    tokenizer = BertTokenizerFast.from_pretrained(str(out))
     tokenizer.save_pretrained(out)
     return len(tokenizer)
 

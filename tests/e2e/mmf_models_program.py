@@ -25,7 +25,7 @@ setup_imports()
 folder = Path(sys.argv[1])
 words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"]
 (folder / "vocab.txt").write_text("\n".join(words))
-BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
+BertTokenizerFast.from_pretrained(str(folder)).save_pretrained(folder)
 SIZES = {"vocab_size": len(words), "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 bert = BertConfig(max_position_embeddings=512, **SIZES)
 BertModel(bert).save_pretrained(folder)
