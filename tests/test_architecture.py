@@ -18,6 +18,7 @@ FORBIDDEN = {
     "datasets/specs.py": (HOST, {"video", "processors", "models"}),
     "datasets/grouping.py": (HOST, {"video", "processors", "models"}),
     "datasets/tasks.py": (HOST | {"av", "decord"}, {"video", "processors", "models"}),
+    "datasets/predictions.py": (HOST | {"av", "decord"}, {"video", "processors", "models"}),
     "datasets/sources.py": (HOST, {"video", "processors", "models"}),
     "datasets/vocabulary.py": (HOST, {"video", "processors", "models"}),
     "settings.py": (HOST, {"*"}),

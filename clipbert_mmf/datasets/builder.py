@@ -78,7 +78,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
             records, dataset.text_processor, self._settings(config, maker_class, dataset_type),
             self._answers(config, root, dataset_type, records),
         )
-        dataset.attach(maker, self._failure_log(config, dataset_type, maker))
+        dataset.attach(maker, self._failure_log(config, dataset_type, maker), self.spec.task)
         self._report_missing(dataset)
         return dataset
 

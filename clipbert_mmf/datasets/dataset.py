@@ -16,6 +16,7 @@ from mmf.common.sample import Sample
 from mmf.datasets.base_dataset import BaseDataset
 
 from clipbert_mmf.datasets.failures import FailureLog
+from clipbert_mmf.datasets.predictions import RecordWriter
 from clipbert_mmf.datasets.tasks import SampleMaker
 from clipbert_mmf.settings import read_setting
 
@@ -64,10 +65,11 @@ class ClipBertDataset(BaseDataset):
         """The processor of this split."""
         return self.train_media_processor if self.is_training else self.eval_media_processor
 
-    def attach(self, maker: SampleMaker, failures: FailureLog) -> None:
-        """Give the dataset its items and the record of what could not be read."""
+    def attach(self, maker: SampleMaker, failures: FailureLog, task: str) -> None:
+        """Give the dataset its items, the log of what could not be read, and the task, a key of ``TASKS``."""
         self.maker = maker
         self.failures = failures
+        self.record_writer = RecordWriter(self.dataset_name, task, maker)
 
     def __len__(self) -> int:
         return len(self.maker)
@@ -95,17 +97,22 @@ class ClipBertDataset(BaseDataset):
         return np.random.default_rng([self.seed & 0xFFFFFFFF, self._salt, epoch, item])
 
     def __getitem__(self, index: int) -> Sample:
-        """Return ``frames`` (K, T, 3, L, L) uint8, the maker's tensors, ``item_index``, ``readable``."""
+        """Return ``frames`` (K, T, 3, L, L) uint8, the maker's tensors, ``item_index``, ``readable``.
+
+        In evaluation, videos also have ``clip_times_sec`` (K, 2) float32.
+        """
         item = int(index)
         rng = self.item_rng(item)
         if self.is_training:
             item, frames, num_replaced = self._read_or_replace(item, rng)
-            readable = True
+            readable, times = True, None
         else:
-            frames, readable = self._read_or_blank(item, rng)
+            frames, times, readable = self._read_or_blank(item, rng)
             num_replaced = 0
         sample = Sample()
         sample.frames = frames
+        if times is not None:
+            sample.clip_times_sec = times
         for name, value in self.maker.make(item, rng).items():
             sample[name] = value
         sample.item_index = torch.tensor(item)
@@ -136,14 +143,15 @@ class ClipBertDataset(BaseDataset):
             f"'{self.maker.media_key(item)}'; check {self.media_location}"
         )
 
-    def _read_or_blank(self, item: int, rng: np.random.Generator) -> tuple[torch.Tensor, bool]:
+    def _read_or_blank(self, item: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor | None, bool]:
         result = self._read(item, rng)
         if result.frames is not None:
-            return result.frames, True
+            return result.frames, result.clip_times_sec, True
         if self.strict:
             raise UnreadableMediaError(f"{self.dataset_name} ({self._dataset_type}), strict: {result.failure}")
         self.failures.add(self.maker.media_index(item), self.maker.media_key(item), result.failure)
-        return torch.zeros(self.media_processor.frames_shape, dtype=torch.uint8), False
+        blank = self.media_processor.blank
+        return blank.frames, blank.clip_times_sec, False
 
     def prepare_batch(self, batch):
         """Move the batch to the device; with MMF's own trainers, also pass on the epoch they count."""
@@ -153,9 +161,5 @@ class ClipBertDataset(BaseDataset):
         return super().prepare_batch(batch)
 
     def format_for_prediction(self, report) -> list[dict[str, Any]]:
-        """Return one record per item of the batch: its key and its raw score rows."""
-        rows = report.scores.reshape(len(report.item_index), -1).tolist()
-        return [
-            {"key": self.maker.media_key(int(item)), "readable": bool(readable), "scores": row}
-            for item, readable, row in zip(report.item_index, report.readable, rows)
-        ]
+        """Return the records of a batch: one per question, or per medium in retrieval; see ``predictions``."""
+        return self.record_writer.write(report)

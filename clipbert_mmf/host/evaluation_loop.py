@@ -242,8 +242,13 @@ def _merge_tensors(held: list[tuple[list[int], Tensor]]) -> Tensor:
 
 
 def merge_lists(held: list[tuple[list[int], list]]) -> list:
-    """Bring one result per item into the order of the items; where there are more or fewer, keep the processes' order."""
+    """Bring one result per item into the order of the items.
+
+    Where there are more or fewer, results that tell their ``item`` are ordered by it; others keep the processes' order.
+    """
     if any(len(items) != len(values) for items, values in held):
-        return [value for _, values in held for value in values]
+        values = [value for _, values in held for value in values]
+        tell_item = all(isinstance(value, dict) and isinstance(value.get("item"), int) for value in values)
+        return sorted(values, key=lambda value: value["item"]) if tell_item else values
     pairs = [pair for items, values in held for pair in zip(items, values)]
     return [value for _, value in sorted(pairs, key=lambda pair: pair[0])]

@@ -14,10 +14,23 @@ from clipbert_mmf.inference.settings import RecipeError, select
 from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
 from clipbert_mmf.video.decode import read_frames
 from clipbert_mmf.video.images import read_image
-from clipbert_mmf.video.sampling import SAMPLERS, choose_clip_length, sample_clips
+from clipbert_mmf.video.sampling import SAMPLERS, ClipChooser, choose_clip_length
 
 #: Registered processor -> kind of medium.
 _MEDIA = {"clipbert_video": "video", "clipbert_image": "image"}
+
+
+@dataclass(frozen=True)
+class Clips:
+    """What a model sees of one medium.
+
+    Attributes:
+        frames: ``(K, T, 3, L, L)`` uint8 RGB.
+        times_sec: start and end of each clip; empty for an image.
+    """
+
+    frames: Tensor
+    times_sec: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,26 +111,27 @@ class Preprocessing:
         return cls(media=_MEDIA[kind], max_text_tokens=text["max_length"], **values)
 
     def read(self, source: bytes | Path, rng: np.random.Generator | None = None, key: str = "") -> Tensor:
+        """Return ``(K, T, 3, L, L)`` uint8 RGB: the frames of ``read_clips``, which has the arguments and errors."""
+        return self.read_clips(source, rng, key).frames
+
+    def read_clips(self, source: bytes | Path, rng: np.random.Generator | None = None, key: str = "") -> Clips:
         """Read a video or an image as the model's evaluation did.
 
         Args:
             source: an encoded file, or its bytes.
             rng: draws the clips, for ``random`` sampling only; the same ones each time by default.
             key: what to call it in errors.
-        Returns:
-            ``(K, T, 3, L, L)`` uint8 RGB.
         Raises:
             MediaError: if it cannot be read.
         """
         if self.media == "image":
             image = read_image(source, key=key, longest_side=self.image_size)
-            return resize_and_pad(image, self.image_size)[None, None]
-
-        def choose_times(info):
-            return sample_clips(
-                self.sampling, info.duration_sec, self.num_clips, self.num_frames, self.clip_len_sec,
-                rng=rng or np.random.default_rng(0), window_sec=self.window_sec, fps=info.fps,
-            )
-
-        transform = partial(pad_channels_last, image_size=self.image_size)
-        return read_frames(source, choose_times, key=key, transform=transform)
+            return Clips(resize_and_pad(image, self.image_size)[None, None])
+        chooser = ClipChooser(
+            self.sampling, self.num_clips, self.num_frames, self.clip_len_sec, rng or np.random.default_rng(0),
+            self.window_sec,
+        )
+        frames = read_frames(
+            source, chooser, key=key, transform=partial(pad_channels_last, image_size=self.image_size)
+        )
+        return Clips(frames, tuple((float(start), float(end)) for start, end in chooser.spans_sec))

@@ -70,7 +70,8 @@ class ClipBertNetwork(nn.Module):
             input_ids, input_mask, segment_ids: ``(B, N, L)`` int64.
             lm_label_ids: ``(B, N, L)`` for the pre-training head.
         Returns:
-            ``scores`` ``(P, A)``, or ``(B, N)`` for multiple choice; with labels also ``mlm_scores`` ``(M, vocab)``,
+            ``scores`` ``(P, A)``, or ``(B, N)`` for multiple choice; in evaluation also what they are folded from,
+            ``clip_scores`` ``(P, K, A)`` or ``(B, K, N)``; with labels also ``mlm_scores`` ``(M, vocab)``,
             ``mlm_targets`` ``(M,)``, ``mlm_right`` and ``mlm_total`` ``(P,)``.
         """
         batch, num_texts = input_ids.shape[:2]
@@ -84,12 +85,10 @@ class ClipBertNetwork(nn.Module):
         else:
             clip_scores, words = self._score_in_chunks(visual, videos, *texts), {}
         scores = fold_clips(clip_scores, self.fold)
-        return {"scores": self._group(scores, batch) if self.group_options else scores, **words}
-
-    @staticmethod
-    def _group(scores: Tensor, batch: int) -> Tensor:
-        # Two columns are "no" and "yes": how much surer "yes" is ranks the options.
-        return (scores[:, -1] - scores[:, 0] if scores.shape[1] == 2 else scores[:, 0]).view(batch, -1)
+        if self.group_options:
+            # Clips come second everywhere: (P, K, A) becomes (B, K, N).
+            scores, clip_scores = _group_options(scores, batch), _group_options(clip_scores, batch).transpose(1, 2)
+        return {"scores": scores, **({} if self.training else {"clip_scores": clip_scores}), **words}
 
     def _score_in_chunks(self, visual, videos, *texts) -> Tensor:
         # Texts of like length go together, so that padding is computed for nobody.
@@ -124,6 +123,12 @@ class ClipBertNetwork(nn.Module):
         word_scores = self.head.score_words(rows.mean(1)[hidden])
         right, total = count_words(word_scores.detach(), labels)
         return {"mlm_scores": word_scores, "mlm_targets": labels[hidden], "mlm_right": right, "mlm_total": total}
+
+
+def _group_options(scores: Tensor, batch: int) -> Tensor:
+    """Return ``(B, N, ...)`` of ``(P, ..., A)``: how much surer "yes" is than "no" ranks the options."""
+    rows = scores[..., -1] - scores[..., 0] if scores.shape[-1] == 2 else scores[..., 0]
+    return rows.unflatten(0, (batch, -1))
 
 
 def text_lengths(input_mask: Tensor) -> Tensor:

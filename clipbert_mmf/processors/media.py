@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Iterable
 
 import numpy as np
+import torch
 from mmf.common.registry import registry
 from mmf.datasets.processors.processors import BaseProcessor
 from torch import Tensor
@@ -20,7 +21,7 @@ from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
 from clipbert_mmf.video.decode import BACKENDS, read_frames
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.images import read_image
-from clipbert_mmf.video.sampling import SAMPLERS, choose_clip_length, sample_clips
+from clipbert_mmf.video.sampling import SAMPLERS, ClipChooser, choose_clip_length
 from clipbert_mmf.video.served import ServedTally
 from clipbert_mmf.video.store import MediaStore, open_store
 from clipbert_mmf.video.watchdog import GuardedReader
@@ -33,10 +34,12 @@ class MediaResult:
     Attributes:
         frames: ``(K, T, 3, L, L)`` uint8 RGB, or None when the medium could not be read.
         failure: the reason in one line, empty when ``frames`` is there.
+        clip_times_sec: ``(K, 2)`` float32, start and end of each clip; None for an image or where nothing was read.
     """
 
     frames: Tensor | None
     failure: str = ""
+    clip_times_sec: Tensor | None = None
 
 
 class MediaProcessor(BaseProcessor):
@@ -62,6 +65,14 @@ class MediaProcessor(BaseProcessor):
         size = self.params["image_size"]
         return (self.params.get("num_clips", 1), self.params.get("num_frames", 1), 3, size, size)
 
+    @property
+    def blank(self) -> MediaResult:
+        """What stands for a medium that could not be read: black frames, clips of no length."""
+        return MediaResult(torch.zeros(self.frames_shape, dtype=torch.uint8), clip_times_sec=self._blank_times())
+
+    def _blank_times(self) -> Tensor | None:
+        return None
+
     def open_store(self, location: str) -> MediaStore:
         """Return the store at ``location``, opened once per process."""
         if location not in self._stores:
@@ -84,7 +95,7 @@ class MediaProcessor(BaseProcessor):
             window_sec: part of the video that counts, or None for all of it.
         """
         try:
-            return MediaResult(self._read(self.open_store(location), location, key, rng, window_sec))
+            return self._read(self.open_store(location), location, key, rng, window_sec)
         except MediaError as error:
             return MediaResult(None, str(error))
 
@@ -101,7 +112,7 @@ class MediaProcessor(BaseProcessor):
         """Return how many media each backend served since the last call, over all workers."""
         return {}
 
-    def _read(self, store, location, key, rng, window_sec) -> Tensor:
+    def _read(self, store, location, key, rng, window_sec) -> MediaResult:
         raise NotImplementedError
 
 
@@ -141,6 +152,9 @@ class ClipBertVideoProcessor(MediaProcessor):
         """Return how many videos each backend served since the last call, over all workers."""
         return self._tally.take()
 
+    def _blank_times(self) -> Tensor:
+        return torch.zeros(self.params["num_clips"], 2)
+
     def _check_params(self) -> None:
         super()._check_params()
         if self.params["backend"] not in ("auto", *BACKENDS):
@@ -158,32 +172,22 @@ class ClipBertVideoProcessor(MediaProcessor):
         """Length of a clip in seconds; 1 s unless configured (the paper's default)."""
         return choose_clip_length(*(self.params[key] for key in ("num_frames", "fps", "clip_len_sec")))
 
-    def _read(self, store, location, key, rng, window_sec) -> Tensor:
-        window = window_sec or self.params["window_sec"]
-        size = self.params["image_size"]
-
-        def choose_times(info):
-            return sample_clips(
-                self.params["sampling"],
-                info.duration_sec,
-                self.params["num_clips"],
-                self.params["num_frames"],
-                self.clip_len_sec,
-                rng=rng,
-                window_sec=tuple(window) if window else None,
-                fps=info.fps,
-            )
-
-        return self._read_frames(
+    def _read(self, store, location, key, rng, window_sec) -> MediaResult:
+        chooser = ClipChooser(
+            self.params["sampling"], self.params["num_clips"], self.params["num_frames"], self.clip_len_sec, rng,
+            window_sec or self.params["window_sec"],
+        )
+        frames = self._read_frames(
             store.read(key),
-            choose_times,
+            chooser,
             backend=self.params["backend"],
             num_threads=self.params["num_threads"],
             on_served=self._tally,
             key=key,
             store=location,
-            transform=partial(pad_channels_last, image_size=size),
+            transform=partial(pad_channels_last, image_size=self.params["image_size"]),
         )
+        return MediaResult(frames, clip_times_sec=torch.from_numpy(chooser.spans_sec).float())
 
 
 @registry.register_processor("clipbert_image")
@@ -193,7 +197,7 @@ class ClipBertImageProcessor(MediaProcessor):
     NAME = "clipbert_image"
     PARAMS = {"image_size": 768, "cache_dir": None}
 
-    def _read(self, store, location, key, rng, window_sec) -> Tensor:
+    def _read(self, store, location, key, rng, window_sec) -> MediaResult:
         size = self.params["image_size"]
         image = read_image(store.read(key), key=key, store=location, longest_side=size)
-        return resize_and_pad(image, size)[None, None]
+        return MediaResult(resize_and_pad(image, size)[None, None])

@@ -12,6 +12,8 @@ FOLDS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda clip_logits: clip_logits.mean(1),
     "max": lambda clip_logits: clip_logits.amax(1),
     "lse": lambda clip_logits: torch.logsumexp(clip_logits, 1),
+    # For counts: each clip adds what happens in it.
+    "sum": lambda clip_logits: clip_logits.sum(1),
 }
 
 

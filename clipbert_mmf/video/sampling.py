@@ -5,6 +5,7 @@ Comes before ``decode``, which shows the frame on screen at each of these times.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Callable
 
 import numpy as np
@@ -59,6 +60,65 @@ SAMPLERS: dict[str, Callable[[float, int, np.random.Generator | None], np.ndarra
 }
 
 
+def sample_spans(
+    how: str,
+    duration_sec: float,
+    num_clips: int,
+    clip_len_sec: float,
+    rng: np.random.Generator | None = None,
+    window_sec: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """Choose where K clips lie.
+
+    Args:
+        how: a key of ``SAMPLERS``.
+        duration_sec: length of the video, at least 0.
+        num_clips: K.
+        clip_len_sec: length of a clip, more than 0; a video or a window that is shorter is one clip.
+        rng: draws the starts; only ``random`` needs it.
+        window_sec: the part of the video that counts, cut to the video, or None for all of it.
+    Returns:
+        ``(K, 2)`` float64, start and end in seconds from the first frame, in ``[0, duration_sec]``.
+    Raises:
+        ValueError: for an unknown sampler, sizes below 1, or a length that is not positive.
+    """
+    if how not in SAMPLERS:
+        raise ValueError(f"sampling is '{how}'; allowed are {sorted(SAMPLERS)}")
+    if num_clips < 1:
+        raise ValueError(f"num_clips={num_clips}; expected at least 1")
+    if not (clip_len_sec > 0 and np.isfinite(clip_len_sec)):
+        raise ValueError(f"clip_len_sec is {clip_len_sec}; expected a number of seconds above 0")
+    low, high = _cut_window(duration_sec, window_sec)
+    length = min(clip_len_sec, high - low)
+    starts = low + SAMPLERS[how](high - low - length, num_clips, rng)
+    return np.stack([starts, starts + length], 1)
+
+
+def place_frames(spans_sec: np.ndarray, how: str, num_frames: int, fps: float | None = None) -> np.ndarray:
+    """Choose the times of T frames in each clip.
+
+    The times lie at equal distance from the clip's start to one frame before its end, both included: T = 2 gives the
+    first and the last frame of the clip. T = 1 gives the first frame; with ``middle`` the frame in the middle.
+
+    Args:
+        spans_sec: ``(K, 2)`` of ``sample_spans``.
+        how: sampler the spans are of.
+        num_frames: T.
+        fps: frame rate of the video; ``FALLBACK_FPS`` where None.
+    Returns:
+        ``(K, T)`` float64, seconds from the first frame.
+    Raises:
+        ValueError: for T below 1.
+    """
+    if num_frames < 1:
+        raise ValueError(f"num_frames={num_frames}; expected at least 1")
+    starts, lengths = spans_sec[:, :1], np.diff(spans_sec)
+    if num_frames == 1:
+        return starts + (lengths / 2 if how == "middle" else 0.0)
+    frame_sec = 1.0 / (fps if fps else FALLBACK_FPS)
+    return starts + np.maximum(lengths - frame_sec, 0.0) * np.linspace(0.0, 1.0, num_frames)
+
+
 def sample_clips(
     how: str,
     duration_sec: float,
@@ -69,42 +129,40 @@ def sample_clips(
     window_sec: tuple[float, float] | None = None,
     fps: float | None = None,
 ) -> np.ndarray:
-    """Choose the times of T frames in each of K clips.
+    """Return ``(K, T)`` times in seconds: ``place_frames`` in ``sample_spans``, which have the arguments and errors."""
+    spans = sample_spans(how, duration_sec, num_clips, clip_len_sec, rng, window_sec)
+    return place_frames(spans, how, num_frames, fps)
 
-    A clip covers ``[start, start + clip_len)``. Its frames are shown from ``start`` to one frame before its end, so
-    the T times lie at equal distance from ``start`` to ``start + clip_len - 1/fps``, both included: T = 2 gives the
-    first and the last frame of the clip. T = 1 gives the first frame; with ``middle`` the frame in the middle. Where
-    the video (or the window) is shorter than the clip, the clip is all of it and frames repeat.
+
+@dataclass
+class ClipChooser:
+    """Chooses the times of one reading of one video, and remembers where its clips lie.
 
     Args:
         how: a key of ``SAMPLERS``.
-        duration_sec: length of the video, at least 0.
-        num_clips: K.
-        num_frames: T.
-        clip_len_sec: length of a clip, more than 0.
-        rng: draws the starts; only ``random`` needs it.
-        window_sec: the part of the video that counts, cut to the video, or None for all of it.
-        fps: frame rate of the video; ``FALLBACK_FPS`` where None.
-    Returns:
-        ``(K, T)`` float64, seconds from the first frame, in ``[0, duration_sec]``.
-    Raises:
-        ValueError: for an unknown sampler, sizes below 1, or a length that is not positive.
+        num_clips, num_frames: K and T.
+        clip_len_sec: length of a clip.
+        rng: draws the starts.
+        window_sec: the part of the video that counts, or None.
+    Attributes:
+        spans_sec: ``(K, 2)`` after the call, None before.
     """
-    if how not in SAMPLERS:
-        raise ValueError(f"sampling is '{how}'; allowed are {sorted(SAMPLERS)}")
-    if num_clips < 1 or num_frames < 1:
-        raise ValueError(f"num_clips={num_clips}, num_frames={num_frames}; expected at least 1 of each")
-    if not (clip_len_sec > 0 and np.isfinite(clip_len_sec)):
-        raise ValueError(f"clip_len_sec is {clip_len_sec}; expected a number of seconds above 0")
-    low, high = _cut_window(duration_sec, window_sec)
-    length = min(clip_len_sec, high - low)
-    starts = low + SAMPLERS[how](high - low - length, num_clips, rng)
-    if num_frames == 1:
-        offsets = np.array([length / 2 if how == "middle" else 0.0])
-    else:
-        frame_sec = 1.0 / (fps if fps else FALLBACK_FPS)
-        offsets = np.linspace(0.0, max(length - frame_sec, 0.0), num_frames)
-    return starts[:, None] + offsets[None, :]
+
+    how: str
+    num_clips: int
+    num_frames: int
+    clip_len_sec: float
+    rng: np.random.Generator | None = None
+    window_sec: tuple[float, float] | None = None
+    spans_sec: np.ndarray | None = None
+
+    def __call__(self, info) -> np.ndarray:
+        """Return ``(K, T)`` seconds for a video of ``info.duration_sec`` and ``info.fps``."""
+        window = tuple(self.window_sec) if self.window_sec else None
+        self.spans_sec = sample_spans(
+            self.how, info.duration_sec, self.num_clips, self.clip_len_sec, self.rng, window
+        )
+        return place_frames(self.spans_sec, self.how, self.num_frames, info.fps)
 
 
 def _cut_window(duration_sec: float, window_sec: tuple[float, float] | None) -> tuple[float, float]:

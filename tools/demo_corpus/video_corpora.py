@@ -130,7 +130,7 @@ def write_tgif(out: Path, sizes: Sizes, pool) -> None:
     """Write GIFs and the four tab-separated tables of each split."""
     (out / "gifs").mkdir(parents=True, exist_ok=True)
     jobs, first = [], 0
-    for split, count in (("Train", 4 * sizes.num_train), ("Test", 3 * sizes.num_test)):
+    for split, count in (("Train", 8 * sizes.num_train), ("Test", 3 * sizes.num_test)):
         rng = np.random.default_rng([sizes.seed, 7, first])
         scenes = {f"tumblr_demo{first + n}_250": draw_gif_scene(rng, changes=n % 2 == 1) for n in range(count)}
         jobs += [
