@@ -28,6 +28,8 @@ TASKS = {
     "visual_genome_pretraining": ("visual_genome", {"clipbert_mlm_accuracy": (0, 1), "clipbert_itm_accuracy": (0, 1)}),
     "coco_vg_pretraining": (".", {"clipbert_mlm_accuracy": (0, 1), "clipbert_itm_accuracy": (0, 1)}),
 }
+#: One of each kind is also predicted.
+PREDICTED = ("didemo_retrieval", "msrvtt_qa", "tgif_qa_action", "tgif_qa_count", "vqa2_pixels", "coco_vg_pretraining")
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,13 @@ def runs(tmp_path_factory):
             f"{section}.processors.text_processor.params.tokenizer={folder / 'data' / 'tokenizer'}",
             f"run_type={'test' if name == 'msrvtt_mc' else 'train_val_test'}",
         ]
+    for name in PREDICTED:
+        plan[f"{name}.predict"] = [
+            *(option for option in plan[name] if not option.startswith(("env.save_dir", "run_type"))),
+            "run_type=test", "evaluation.predict=true", f"env.save_dir={folder / (name + '.predict')}",
+            f"env.report_dir={folder / (name + '.predict')}", "training.batch_size=3",
+            f"model_config.clipbert.weights.clipbert={folder / name / 'clipbert_final.pth'}",
+        ]
     file = folder / "plan.json"
     file.write_text(json.dumps(plan))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
@@ -67,6 +76,26 @@ def test_a_task_trains_and_is_tested(runs, name):
         assert low <= metrics[key] <= high, (key, metrics)
 
 
+def find_predictions(folder, dataset):
+    (file,) = folder.glob(f"{dataset}_run_test_*.json")
+    return file
+
+
+@pytest.mark.parametrize("name", PREDICTED)
+def test_predictions_give_the_metrics_of_the_test(runs, name):
+    folder, codes = runs
+    assert codes[f"{name}.predict"] == 0, (folder / f"plan.json.{name}.predict.log").read_text()[-3000:]
+    file = find_predictions(folder / f"{name}.predict", name)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools/evaluate_predictions.py"), str(file), "--json"],
+        capture_output=True, text=True, timeout=100, check=True,
+    )
+    found, expected = json.loads(done.stdout), read_metrics(folder / name, "test")
+    shared = set(found) & set(expected)
+    assert shared and {key: found[key] for key in shared} == pytest.approx(
+        {key: expected[key] for key in shared}, rel=1e-6)
+
+
 def test_the_answers_of_a_run_are_saved_with_it(runs):
     answers = json.loads((runs[0] / "msrvtt_qa" / "answers_msrvtt_qa.json").read_text())
     assert sorted(answers.values()) == list(range(len(answers))) and "red" in answers
@@ -78,7 +107,7 @@ def test_two_processes_and_other_batches_give_the_same_accuracy_with_an_unreadab
     content = video.read_bytes()
     video.write_bytes(content[:200])
     try:
-        results = []
+        results, predictions = [], []
         for world_size, batch_size in ((1, 4), (2, 6)):
             save_dir = tmp_path / str(world_size)
             options = [option for option in json.loads((folder / "plan.json").read_text())["msrvtt_qa"]
@@ -88,7 +117,16 @@ def test_two_processes_and_other_batches_give_the_same_accuracy_with_an_unreadab
                 f"model_config.clipbert.weights.clipbert={folder / 'msrvtt_qa' / 'clipbert_final.pth'}",
             ], world_size)
             results.append(read_metrics(save_dir, "test"))
+            run_mmf([
+                *options, f"env.save_dir={save_dir}", "run_type=test", f"training.batch_size={batch_size}",
+                "evaluation.predict=true", f"env.report_dir={save_dir}",
+                f"model_config.clipbert.weights.clipbert={folder / 'msrvtt_qa' / 'clipbert_final.pth'}",
+            ], world_size)
+            predictions.append(json.loads(find_predictions(save_dir, "msrvtt_qa").read_text()))
     finally:
         video.write_bytes(content)
     assert results[0] == results[1] and results[0]["clipbert_pair_num_unreadable"] in (1, 2)
+    # The same records in the same order; numbers differ by how texts were batched.
+    assert [(r["item"], r["text_id"], r["readable"]) for r in predictions[0]] == [
+        (r["item"], r["text_id"], r["readable"]) for r in predictions[1]]
     assert results[0]["clipbert_pair_num_items"] == read_metrics(folder / "msrvtt_qa", "test")["clipbert_pair_num_items"]

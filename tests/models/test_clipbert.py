@@ -101,7 +101,7 @@ def test_weights_of_a_run_start_the_next_and_the_report_is_saved(tmp_path, run_f
         ({"backbone__colour": 1}, r"model_config.clipbert.backbone: unknown keys \['colour'\]"),
         ({"head": {"type": "guess"}}, r"model_config.clipbert.head.type is 'guess'; allowed are \['choose', 'choose_by_match', 'classify'"),
         ({"head": {"type": "classify"}}, "head.num_answers is empty"),
-        ({"fold": "sum"}, r"model_config.clipbert.fold is 'sum'; allowed are \['lse', 'max', 'mean'\]"),
+        ({"fold": "median"}, r"model_config.clipbert.fold is 'median'; allowed are \['lse', 'max', 'mean', 'sum'\]"),
         ({"temporal_fusion": "rnn"}, "model_config.clipbert.temporal_fusion is 'rnn'; allowed are"),
         ({"transformer__num_heads": 5}, "hidden_size 16 is not a multiple of num_heads 5"),
     ],
