@@ -93,6 +93,7 @@ setup(
         "tqdm",
     ],
     extras_require={"test": ["pytest", "pytest-timeout"]},
+    entry_points={"console_scripts": ["clipbert = clipbert_mmf.commands.main:main"]},
     cmdclass={"build_py": BuildWithPth, "editable_wheel": EditableWithPth},
     zip_safe=False,
 )

@@ -29,6 +29,7 @@ FORBIDDEN = {
     "scoring": (HOST | {"av", "decord"}, DATA | {"models", "host", "modules"}),
     "weights": (HOST | {"av", "decord"}, DATA | {"models", "host"}),
     "inference": (HOST, {"processors", "host", "losses", "metrics"}),
+    "commands": (HOST, {"processors", "host", "losses", "metrics"}),
     "models/assembly.py": (HOST | {"av", "decord"}, DATA | {"host"}),
     "optim/param_groups.py": (HOST, DATA | {"models", "host"}),
     "processors": (set(), {"models", "datasets", "modules", "scoring"}),

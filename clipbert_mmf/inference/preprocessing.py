@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Mapping
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from clipbert_mmf.inference.media import DecodedVideo
 from clipbert_mmf.inference.settings import RecipeError, select
 from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
 from clipbert_mmf.video.decode import read_frames
@@ -114,24 +116,44 @@ class Preprocessing:
         """Return ``(K, T, 3, L, L)`` uint8 RGB: the frames of ``read_clips``, which has the arguments and errors."""
         return self.read_clips(source, rng, key).frames
 
-    def read_clips(self, source: bytes | Path, rng: np.random.Generator | None = None, key: str = "") -> Clips:
+    def read_clips(self, source: bytes | Path | DecodedVideo, rng: np.random.Generator | None = None, key: str = "") -> Clips:
         """Read a video or an image as the model's evaluation did.
 
         Args:
-            source: an encoded file, or its bytes.
+            source: an encoded file, its bytes, or decoded frames.
             rng: draws the clips, for ``random`` sampling only; the same ones each time by default.
             key: what to call it in errors.
         Raises:
             MediaError: if it cannot be read.
         """
+        if isinstance(source, DecodedVideo):
+            return self._take_clips(source, rng)
         if self.media == "image":
             image = read_image(source, key=key, longest_side=self.image_size)
             return Clips(resize_and_pad(image, self.image_size)[None, None])
-        chooser = ClipChooser(
-            self.sampling, self.num_clips, self.num_frames, self.clip_len_sec, rng or np.random.default_rng(0),
-            self.window_sec,
-        )
+        chooser = self._make_chooser(rng)
         frames = read_frames(
             source, chooser, key=key, transform=partial(pad_channels_last, image_size=self.image_size)
         )
-        return Clips(frames, tuple((float(start), float(end)) for start, end in chooser.spans_sec))
+        return Clips(frames, _as_pairs(chooser.spans_sec))
+
+    def _make_chooser(self, rng: np.random.Generator | None) -> ClipChooser:
+        return ClipChooser(
+            self.sampling, self.num_clips, self.num_frames, self.clip_len_sec, rng or np.random.default_rng(0),
+            self.window_sec,
+        )
+
+    def _take_clips(self, video: DecodedVideo, rng: np.random.Generator | None) -> Clips:
+        if self.media == "image":
+            image = torch.from_numpy(video.frames[0])
+            return Clips(resize_and_pad(image.permute(2, 0, 1), self.image_size)[None, None])
+        chooser = self._make_chooser(rng)
+        times = chooser(video)
+        shown = np.clip((times * video.fps + 1e-6).astype(int), 0, len(video.frames) - 1)
+        wanted, rows = np.unique(shown, return_inverse=True)
+        frames = torch.stack([pad_channels_last(torch.from_numpy(video.frames[i]), self.image_size) for i in wanted])
+        return Clips(frames[torch.from_numpy(rows.reshape(shown.shape))], _as_pairs(chooser.spans_sec))
+
+
+def _as_pairs(spans_sec: np.ndarray) -> tuple[tuple[float, float], ...]:
+    return tuple((float(start), float(end)) for start, end in spans_sec)

@@ -5,26 +5,43 @@ After ``sources`` and ``recipe``. Nothing here knows MMF: a model trained there 
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, Iterable, Iterator, Sequence
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from clipbert_mmf.inference.asking import (
+    Answer,
+    EncodedMedia,
+    Hit,
+    Scored,
+    answer_question,
+    clean_texts,
+    read_matches,
+    require_match_head,
+    score_texts,
+)
+from clipbert_mmf.inference.media import Media, open_media
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.recipe import CONFIG_FILE, Recipe, read_recipe, recipe_of_run, write_recipe
+from clipbert_mmf.inference.search_index import SearchIndex
 from clipbert_mmf.inference.settings import RecipeError
 from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
 from clipbert_mmf.models.assembly import assemble_network
 from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.transforms.tokens import encode_texts, load_tokenizer
+from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.weights.files import WeightsFile, WeightsFileError, read_weights
 from clipbert_mmf.weights.formats import detect_format
 from clipbert_mmf.weights.loading import load_file, match_tensors, name_ours
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -148,6 +165,101 @@ class ClipBert:
         tokens = [x.expand(len(frames), *x.shape).to(self.device) for x in self.encode_texts(texts)]
         scores = self.network(frames.to(self.device), *tokens)["scores"]
         return scores.unflatten(0, (len(frames), len(texts))).cpu() if not self.network.group_options else scores.cpu()
+
+    @property
+    def head_type(self) -> str:
+        """What the model does with a video and a text, a key of ``HEADS``."""
+        return self.recipe.model["head"]["type"]
+
+    @property
+    def has_soft_answers(self) -> bool:
+        """Whether each answer was trained on its own (VQA), so that several may be likely."""
+        return any(loss.get("type") == "clipbert_soft_bce" for loss in self.recipe.model.get("losses") or ())
+
+    @torch.inference_mode()
+    def encode(self, video: Media) -> EncodedMedia:
+        """Read a video and encode its clips, for any number of texts.
+
+        Raises:
+            MediaError: if it cannot be read.
+        """
+        source, name = open_media(video)
+        clips = self.preprocessing.read_clips(source, key=name)
+        return EncodedMedia(self.network.encode_clips(clips.frames[None].to(self.device))[0].float().cpu(), clips.times_sec)
+
+    @torch.inference_mode()
+    def score_encoded(self, visual: Tensor, texts: Sequence[str]) -> Tensor:
+        """Return ``(N, K, A)`` float32 on the CPU: every clip of ``(K, V, D)`` against every text, not folded."""
+        tokens = (x.to(self.device) for x in self.encode_texts(texts))
+        videos = torch.zeros(len(texts), dtype=torch.int64, device=self.device)
+        return self.network.score_clips(visual[None].to(self.device), videos, *tokens).cpu()
+
+    def score(self, video: Media, texts: Sequence[str]) -> Scored:
+        """Say how well each text fits a video.
+
+        Args:
+            video: path, iopath URL, an encoded file's bytes, or frames.
+            texts: at least one.
+        Raises:
+            MediaError: if the video cannot be read.
+            WrongHeadError: if the model answers questions instead.
+        """
+        require_match_head(self)
+        clean_texts(texts)
+        return score_texts(self, self.encode(video), texts)
+
+    def answer(self, video: Media, question: str, options: Sequence[str] | None = None, top_k: int = 5) -> Answer:
+        """Answer a question about a video; ``asking.answer_question`` has the arguments and errors."""
+        return answer_question(self, self.encode(video), question, options, top_k)
+
+    def search(
+        self, texts: Sequence[str], videos: Sequence[str | Path], top_k: int = 10, index: SearchIndex | None = None,
+        progress: Callable[[Iterable], Iterable] = lambda videos: videos,
+    ) -> dict[str, list[Hit]]:
+        """Find the videos that fit each text best; those that cannot be read are left out with a warning.
+
+        Args:
+            texts: what to look for.
+            videos: files to look in.
+            top_k: hits of each text.
+            index: keeps what was encoded; None encodes every video now.
+            progress: wraps the videos while they are encoded, such as ``tqdm``.
+        Returns:
+            Text to hits, best first.
+        Raises:
+            WrongHeadError: if the model answers questions instead.
+            ValueError: if there is no text, ``top_k`` is below 1, or none of the videos can be read.
+        """
+        require_match_head(self)
+        cleaned = clean_texts(texts)
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}; expected at least 1")
+        found: dict[str, list[Hit]] = {text: [] for text in texts}
+        for video, encoded in self._encode_many(progress(list(videos)), index):
+            rows, clips = read_matches(self, encoded, cleaned)
+            for text, row, by_clip in zip(texts, rows, clips):
+                best = encoded.times_sec[int(by_clip.argmax())] if encoded.times_sec else None
+                found[text].append(Hit(str(video), 0, float(row.double().sigmoid()), float(row), best))
+        if not all(found.values()):
+            raise ValueError(f"none of {len(videos)} videos can be read")
+        return {
+            text: [replace(hit, rank=rank) for rank, hit in enumerate(sorted(hits, key=lambda hit: -hit.score)[:top_k], 1)]
+            for text, hits in found.items()
+        }
+
+    def _encode_many(self, videos: Iterable, index: SearchIndex | None) -> Iterator[tuple[object, EncodedMedia]]:
+        if index is not None:
+            for path, encoded, reason in index.encode_all(videos):
+                if encoded is None:
+                    logger.warning("left out: %s", reason)
+                else:
+                    yield path, encoded
+            return
+        for video in videos:
+            try:
+                yield video, self.encode(video)
+            except MediaError as error:
+                logger.warning("left out: %s", error)
 
 
 def _count_outputs(file: WeightsFile) -> int | None:

@@ -83,14 +83,26 @@ class ClipBertNetwork(nn.Module):
             length = max(text_lengths(texts[1]).tolist())
             clip_scores, words = self._score(visual, videos, *(x[:, :length] for x in texts), labels)
         else:
-            clip_scores, words = self._score_in_chunks(visual, videos, *texts), {}
+            clip_scores, words = self.score_clips(visual, videos, *texts), {}
         scores = fold_clips(clip_scores, self.fold)
         if self.group_options:
             # Clips come second everywhere: (P, K, A) becomes (B, K, N).
             scores, clip_scores = _group_options(scores, batch), _group_options(clip_scores, batch).transpose(1, 2)
         return {"scores": scores, **({} if self.training else {"clip_scores": clip_scores}), **words}
 
-    def _score_in_chunks(self, visual, videos, *texts) -> Tensor:
+    def score_clips(
+        self, visual: Tensor, videos: Tensor, input_ids: Tensor, input_mask: Tensor, segment_ids: Tensor
+    ) -> Tensor:
+        """Score texts against encoded clips, in chunks that fit the memory.
+
+        Args:
+            visual: ``(B, K, V, D)`` of ``encode_clips``.
+            videos: ``(P,)`` int64, which video each text is scored against.
+            input_ids, input_mask, segment_ids: ``(P, L)`` int64.
+        Returns:
+            ``(P, K, A)``, clips not folded.
+        """
+        texts = (input_ids, input_mask, segment_ids)
         # Texts of like length go together, so that padding is computed for nobody.
         chunk = max(1, self.pairs_per_chunk // visual.shape[1])
         lengths, order = text_lengths(texts[1]).sort(stable=True)

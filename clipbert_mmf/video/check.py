@@ -210,24 +210,28 @@ def _encode_strip(thumbnails: Tensor) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the command line of the check."""
-    parser = argparse.ArgumentParser(prog="check_videos", description="Reads every medium of a store and reports.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the check's arguments to a command line."""
     parser.add_argument("store", help="folder, LMDB, tar shards or scheme://...")
     parser.add_argument("--output", type=Path, default=Path("save/check"), help="folder of journal and report")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="media at the same time")
     parser.add_argument("--random", type=int, default=2, help="frames beside the first and the last")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one medium")
     parser.add_argument("--fresh", action="store_true", help="forget the journal of an earlier check")
-    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="check_videos", description="Reads every medium of a store and reports.")
+    add_arguments(parser)
+    return run(parser.parse_args(arguments))
+
+
+def run(options: argparse.Namespace) -> int:
     """Check a store with a progress bar; return 0 if all media are good, 1 if some are bad."""
     from tqdm import tqdm
 
-    options = make_parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     journal = options.output / "journal.jsonl"
     if options.fresh:
         journal.unlink(missing_ok=True)

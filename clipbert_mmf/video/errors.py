@@ -22,6 +22,8 @@ class MediaError(Exception):
         super().__init__(self.reason, self.key, self.store)
 
     def __str__(self) -> str:
+        if self.store and not self.key:
+            return f"{self.store}: {self.reason}"
         place = f" in {self.store}" if self.store else ""
         return f"'{self.key or 'unnamed medium'}'{place}: {self.reason}"
 

@@ -1,0 +1,1 @@
+"""The console command ``clipbert``: one file per group of subcommands, each argparse and a call into ``inference``."""

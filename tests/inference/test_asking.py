@@ -1,0 +1,191 @@
+"""One video, one question: every head through path, bytes, URL and array; a search, and an index that a kill cannot hurt."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clipbert_mmf.commands.main import COMMANDS, main
+from clipbert_mmf.inference.asking import WrongHeadError
+from clipbert_mmf.inference.media import DecodedVideo
+from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.inference.search_index import SearchIndex
+from clipbert_mmf.scoring.clips import fold_clips
+from clipbert_mmf.video.errors import MediaError
+from tests.encoded_media import write_video
+from tests.inference.small_run import make_run
+
+TEXTS = ["a red circle", "two dogs near a man with a square", "blue"]
+
+
+def make_model(folder, tokenizer_dir, head="match", answers=()):
+    make_run(folder, tokenizer_dir, head={"type": head, "num_answers": len(answers) or None})
+    if answers:
+        (folder / "answers_msrvtt_retrieval.json").write_text(json.dumps({a: i for i, a in enumerate(answers)}))
+    return ClipBert.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    (folder / "deep").mkdir()
+    names = ["a.mp4", "b.mp4", "deep/c.mp4"]
+    for number, name in enumerate(names):
+        write_video(folder / name, 30 + 10 * number, fps=10)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, tokenizer_dir):
+    return make_model(tmp_path_factory.mktemp("match") / "run", tokenizer_dir)
+
+
+def test_scores_are_those_of_the_evaluation(model, videos):
+    scored = model.score(videos / "a.mp4", TEXTS)
+    frames = model.preprocessing.read(videos / "a.mp4")
+    rows = model.score_frames(frames[None], TEXTS)[0]
+    assert scored.scores == pytest.approx((rows[:, 1] - rows[:, 0]).tolist(), abs=1e-5)
+    assert scored.probabilities == pytest.approx(rows.softmax(-1)[:, 1].tolist(), abs=1e-5)
+    assert [clip.start_sec for clip in scored.clips] == pytest.approx([0.0, 1.0, 2.0], abs=0.05)
+    assert len(scored.clips[0].scores) == len(TEXTS) and json.dumps(scored.to_dict())
+
+
+def test_a_video_may_be_a_path_bytes_a_url_or_frames(model, videos):
+    from clipbert_mmf.video.decode import read_frames
+
+    path = videos / "a.mp4"
+    expected = model.score(str(path), TEXTS).scores
+    assert model.score(path.read_bytes(), TEXTS).scores == expected
+    assert model.score(f"file://{path}", TEXTS).scores == expected
+    frames = read_frames(path, np.arange(30) / 10).permute(0, 2, 3, 1).contiguous()
+    decoded = model.score(DecodedVideo(frames.numpy(), fps=10), TEXTS)
+    assert decoded.scores == pytest.approx(expected, abs=1e-4)
+    assert model.score(frames, TEXTS).clips[-1].end_sec == pytest.approx(1.0)  # a bare array has 30 fps
+
+
+@pytest.mark.parametrize("video, error, message", [
+    ("none.mp4", MediaError, "no file none.mp4"), (b"abc", MediaError, "the given bytes"),
+    (np.zeros((2, 4, 4), np.uint8), ValueError, r"shape \(1, 2, 4, 4\)"), (7, TypeError, "found int; expected a path"),
+    ("nowhere://x.mp4", MediaError, "nowhere://x.mp4"),
+])
+def test_what_is_no_video_is_named(model, video, error, message):
+    with pytest.raises(error, match=message):
+        model.score(video, TEXTS)
+
+
+def test_answers_come_from_the_vocabulary_or_the_given_options(tmp_path, tokenizer_dir, videos):
+    model = make_model(tmp_path / "run", tokenizer_dir, "classify", ("red", "green", "blue"))
+    answer = model.answer(videos / "a.mp4", "what color is it", top_k=2)
+    clips = model.score_encoded(model.encode(videos / "a.mp4").visual, ["what color is it"])
+    chances = fold_clips(clips, model.network.fold)[0].softmax(-1)
+    best = int(chances.argmax())
+    assert answer.answer == model.answers[best] and answer.probability == pytest.approx(float(chances[best]), abs=1e-6)
+    assert len(answer.candidates) == 2 and len(answer.clips) == 3 and len(answer.clips[0].scores) == 2
+    chosen = model.answer(videos / "a.mp4", "what color is it", options=["green", "red"])
+    assert sum(chance for _, chance in chosen.candidates) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match=r"options \['pink'\] are not among the model's 3 answers"):
+        model.answer(videos / "a.mp4", "what color is it", options=["pink"])
+    with pytest.raises(WrongHeadError, match="head is 'classify', which answers questions; ask it with answer"):
+        model.score(videos / "a.mp4", TEXTS)
+
+
+@pytest.mark.parametrize("head", ["choose", "choose_by_match", "match"])
+def test_options_are_chosen_as_the_network_does(tmp_path, tokenizer_dir, videos, head):
+    model = make_model(tmp_path / "run", tokenizer_dir, head)
+    options = ["jumps", "runs near a man", "turns"]
+    answer = model.answer(videos / "a.mp4", "what is it", options)
+    rows = model.score_frames(model.preprocessing.read(videos / "a.mp4")[None], [f"what is it {o}" for o in options])[0]
+    row = rows[:, 1] - rows[:, 0] if rows.dim() > 1 else rows
+    assert answer.answer == options[int(row.argmax())] and len(answer.clips[0].scores) == 3
+    with pytest.raises(ValueError, match="which chooses: give the options"):
+        model.answer(videos / "a.mp4", "what is it")
+
+
+def test_counts_are_whole_numbers(tmp_path, tokenizer_dir, videos):
+    model = make_model(tmp_path / "run", tokenizer_dir, "regress")
+    answer = model.answer(videos / "a.mp4", "how many moves")
+    assert 1 <= answer.answer <= 10 and answer.answer == max(1, round(answer.value)) and answer.probability is None
+
+
+def test_a_search_ranks_by_score_and_leaves_out_what_cannot_be_read(model, videos, tmp_path, caplog):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    files = [videos / "a.mp4", broken, videos / "b.mp4", videos / "deep/c.mp4"]
+    hits = model.search(TEXTS, files, top_k=2)
+    scores = {path: model.score(path, TEXTS[:1]).scores[0] for path in files if path != broken}
+    best = sorted(scores, key=scores.get, reverse=True)[:2]
+    assert [hit.video for hit in hits[TEXTS[0]]] == [str(path) for path in best] and "broken.mp4" in caplog.text
+    assert [hit.rank for hit in hits[TEXTS[0]]] == [1, 2] and hits[TEXTS[0]][0].best_clip_sec[0] >= 0
+    with pytest.raises(ValueError, match="none of 1 videos can be read"):
+        model.search(TEXTS, [broken])
+
+
+def test_an_index_encodes_new_files_only_and_survives_damage(model, videos, tmp_path, tokenizer_dir):
+    files = [videos / "a.mp4", videos / "b.mp4"]
+    expected = model.search(TEXTS, files)
+
+    def search(files, model=model):
+        index = SearchIndex(tmp_path / "index", model)
+        return model.search(TEXTS, files, index=index), index.num_encoded
+
+    assert search(files) == (expected, 2) and search(files) == (expected, 0)
+    assert search([*files, videos / "deep/c.mp4"])[1] == 1
+    entry = sorted((tmp_path / "index").glob("*.safetensors"))[0]
+    entry.write_bytes(entry.read_bytes()[:40])  # as a kill while writing in place would leave it
+    (tmp_path / "index" / "files.json").write_text("{")
+    assert search([*files, videos / "deep/c.mp4"])[1] == 1
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(files[0].read_bytes())
+    assert search([copy])[1] == 0  # the same video under another name
+    copy.write_bytes(files[1].read_bytes() + b"x")
+    os.utime(copy, ns=(1, 1))
+    assert search([copy])[1] == 1
+    other = make_model(tmp_path / "run", tokenizer_dir)
+    with torch.no_grad():
+        other.network.backbone.stem.conv.weight.mul_(1.5)
+    assert search(files, other)[1] == 2
+
+
+def test_the_command_line_scores_answers_and_searches(tmp_path, tokenizer_dir, videos, capsys):
+    make_model(tmp_path / "run", tokenizer_dir)
+    model = ["--model", str(tmp_path / "run")]
+    assert main(["score", *model, str(videos / "a.mp4"), *TEXTS]) == 0
+    assert "%" in capsys.readouterr().out
+    assert main(["answer", *model, "--json", str(videos / "a.mp4"), "what is it", "--options", "jumps", "turns"]) == 0
+    assert json.loads(capsys.readouterr().out)["answer"] in ("jumps", "turns")
+    assert main(["search", *model, str(videos), "a red circle", "--top", "2", "--index", str(tmp_path / "i")]) == 0
+    assert len(capsys.readouterr().out.strip().splitlines()) == 2
+    assert main(["search", *model, "--json", "--no-index", str(videos), "a red circle"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["a red circle"]) == 3
+    assert not (videos / ".clipbert_index").exists()
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["score", "--model", "nowhere/none.ckpt", "v.mp4", "text"], "clipbert score: model 'nowhere/none.ckpt'"),
+    (["inspect", "nowhere.pth"], "clipbert inspect: .*nowhere.pth"),
+    (["check", "nowhere"], "clipbert check: .*nowhere"),
+])
+def test_an_error_is_one_line_and_status_1(arguments, message, capsys):
+    import re
+
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert re.match(message, error) and len(error.strip().splitlines()) == 1
+
+
+def test_check_and_inspect_report(tmp_path, tokenizer_dir, videos, capsys):
+    make_run(tmp_path / "run", tokenizer_dir)
+    assert main(["inspect", str(tmp_path / "run" / "best.ckpt")]) == 0
+    assert "our own checkpoint" in capsys.readouterr().out
+    assert main(["check", str(videos), "--output", str(tmp_path / "check"), "--workers", "1"]) == 0
+    assert (tmp_path / "check" / "report.json").is_file()
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0 and COMMANDS[name].about.split()[0].lower() in capsys.readouterr().out.lower()
