@@ -12,6 +12,7 @@ DATA = {"video", "transforms", "datasets", "processors"}
 FORBIDDEN = {
     "shapes.py": (HOST, {"*"}),
     "paths.py": (HOST, {"*"}),
+    "tables.py": (HOST, {"*"}),
     "video": (HOST | {"transformers"}, {"transforms", "datasets", "processors", "models", "modules", "scoring"}),
     "transforms": (HOST | {"av", "decord", "lmdb"}, {"video", "datasets", "processors", "models", "modules"}),
     "datasets/annotations": (HOST | {"av", "decord", "lmdb"}, {"video", "processors", "models", "modules", "scoring"}),
@@ -19,6 +20,7 @@ FORBIDDEN = {
     "datasets/grouping.py": (HOST, {"video", "processors", "models"}),
     "datasets/tasks.py": (HOST | {"av", "decord"}, {"video", "processors", "models"}),
     "datasets/predictions.py": (HOST | {"av", "decord"}, {"video", "processors", "models"}),
+    "datasets/skeleton.py": (HOST | {"av", "decord"}, {"video", "processors", "models"}),
     "datasets/sources.py": (HOST, {"video", "processors", "models"}),
     "datasets/vocabulary.py": (HOST, {"video", "processors", "models"}),
     "settings.py": (HOST, {"*"}),

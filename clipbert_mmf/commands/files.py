@@ -1,9 +1,10 @@
-"""``clipbert check`` and ``inspect``: what can be read of a store of videos, and what a file of weights is."""
+"""``clipbert check``, ``inspect`` and ``new-dataset``: stores of videos, files of weights, a dataset of one's own."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+from pathlib import Path
 
 from clipbert_mmf.commands.printing import print_result
 from clipbert_mmf.video import check
@@ -32,4 +33,20 @@ def run_inspect(options: argparse.Namespace) -> int:
 
     inspection = inspect_weights(options.file, options.config)
     print_result(options, dataclasses.asdict(inspection), [str(inspection)])
+    return 0
+
+
+def add_new_dataset(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``clipbert new-dataset``."""
+    parser.add_argument("name", help="lower-case letters, digits and underscores")
+    parser.add_argument("--out", type=Path, default=Path("."), help="where its folder is made (default: here)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run_new_dataset(options: argparse.Namespace) -> int:
+    """Write the first files of a user's own dataset, and say which."""
+    from clipbert_mmf.datasets.skeleton import write_dataset_skeleton
+
+    written = [str(path) for path in write_dataset_skeleton(options.name, options.out)]
+    print_result(options, written, written)
     return 0

@@ -31,6 +31,9 @@ COMMANDS: dict[str, Command] = {
     "search": Command("the videos of a folder that fit a text best", asking.add_search, asking.run_search),
     "check": Command("read every medium of a store, and report what is bad", files.add_check, files.run_check),
     "inspect": Command("what a file of weights is, and what it would fill", files.add_inspect, files.run_inspect),
+    "new-dataset": Command(
+        "write the first files of a dataset of your own", files.add_new_dataset, files.run_new_dataset
+    ),
 }
 
 

@@ -16,6 +16,7 @@ from mmf.utils.configuration import get_mmf_env
 
 # As a module: a worker that unpickles a dataset imports that file first, and through MMF this one in the middle of it.
 from clipbert_mmf.datasets import dataset as dataset_file
+from clipbert_mmf.datasets.annotations import FORMATS
 from clipbert_mmf.datasets.failures import FailureLog
 from clipbert_mmf.datasets.grouping import PackedRecords
 from clipbert_mmf.datasets.sources import find_file, load_sources
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 _KEYS = {
     "data_dir", "annotations", "media", "answers", "max_failure_share", "strict", "texts_per_item", "processors",
     "batch_size", "num_workers", "pin_memory", "persistent_workers", "shuffle", "zoo_requirements",
+    "task", "file", "columns",
 }
 _ANSWER_KEYS = {"file", "num_answers", "min_count"}
 #: Vocabularies of this process by what they follow from: MMF's release makes a new builder for every split.
@@ -48,7 +50,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
     @classmethod
     def config_path(cls) -> str:
         """Absolute path of the dataset's default configuration."""
-        return str(config_dir() / "datasets" / cls.spec.name / "defaults.yaml")
+        return cls.spec.config or str(config_dir() / "datasets" / cls.spec.name / "defaults.yaml")
 
     def build(self, config, dataset_type="train", *args, **kwargs):
         """Nothing to download: users hold the files, and ``load`` says what is missing."""
@@ -63,9 +65,10 @@ class ClipBertBuilder(BaseDatasetBuilder):
             FileNotFoundError: if ``data_dir``, an annotation file or the media are not there.
             ValueError: for an unknown key, or one that is out of range.
         """
-        self._check_keys(config)
+        task = self._task(config)
+        self._check_keys(config, task)
         root = self._data_dir(config)
-        maker_class = TASKS[self.spec.task][0 if dataset_type == "train" else 1]
+        maker_class = TASKS[task][0 if dataset_type == "train" else 1]
         seed = int(registry.get("config").training.seed or 0)
         location = self._media_location(config, root, dataset_type)
         dataset = dataset_file.ClipBertDataset(self.spec.name, config, dataset_type, location, seed)
@@ -76,14 +79,21 @@ class ClipBertBuilder(BaseDatasetBuilder):
         )
         maker = maker_class(
             records, dataset.text_processor, self._settings(config, maker_class, dataset_type),
-            self._answers(config, root, dataset_type, records),
+            self._answers(config, root, dataset_type, records) if maker_class.NEEDS_ANSWERS else None,
         )
-        dataset.attach(maker, self._failure_log(config, dataset_type, maker), self.spec.task)
+        dataset.attach(maker, self._failure_log(config, dataset_type, maker), task)
         self._report_missing(dataset)
         return dataset
 
-    def _check_keys(self, config) -> None:
-        settings = set().union(*(maker.SETTINGS for maker in TASKS[self.spec.task]))
+    def _task(self, config) -> str:
+        task = read_setting(config, "task") or self.spec.task
+        if task not in TASKS or self.spec.task not in ("", task):
+            allowed = [self.spec.task] if self.spec.task else sorted(TASKS)
+            raise ValueError(f"dataset_config.{self.spec.name}.task is '{task}'; allowed are {allowed}")
+        return task
+
+    def _check_keys(self, config, task: str) -> None:
+        settings = set().union(*(maker.SETTINGS for maker in TASKS[task]))
         unknown = sorted(set(config) - _KEYS - settings)
         if unknown:
             raise ValueError(
@@ -131,10 +141,8 @@ class ClipBertBuilder(BaseDatasetBuilder):
             settings["texts_per_item"] = texts["train" if dataset_type == "train" else "eval"]
         return settings
 
-    def _answers(self, config, root: Path, dataset_type: str, records: PackedRecords) -> dict[str, int] | None:
+    def _answers(self, config, root: Path, dataset_type: str, records: PackedRecords) -> dict[str, int]:
         """Return the answer vocabulary, a file's or the training split's; it is saved with the run."""
-        if not TASKS[self.spec.task][0].NEEDS_ANSWERS:
-            return None
         settings, where = read_setting(config, "answers") or {}, f"dataset_config.{self.spec.name}"
         settings = {"file": settings} if isinstance(settings, str) else settings
         unknown = sorted(set(settings) - _ANSWER_KEYS)
@@ -194,5 +202,25 @@ def make_builder(spec: DatasetSpec) -> type[ClipBertBuilder]:
     return type(f"{spec.name.title().replace('_', '')}Builder", (ClipBertBuilder,), {"spec": spec})
 
 
-for _spec in SPECS.values():
-    registry.register_builder(_spec.name)(make_builder(_spec))
+def register_dataset(spec: DatasetSpec) -> type[ClipBertBuilder]:
+    """Make a dataset known to MMF as ``dataset=<spec.name>``; a user's package calls this when it is imported.
+
+    Raises:
+        ValueError: if the name is taken by another dataset, or corpus, task or medium are unknown.
+    """
+    taken = registry.get_builder_class(spec.name)
+    if taken is not None and getattr(taken, "spec", None) != spec:
+        raise ValueError(f"a dataset '{spec.name}' is registered already, by {taken.__module__}")
+    for key, value, allowed in (
+        ("corpus", spec.corpus, FORMATS), ("task", spec.task, {"", *TASKS}), ("media", spec.media, {"video", "image"}),
+    ):
+        if value not in allowed:
+            raise ValueError(f"dataset '{spec.name}': {key} is '{value}'; allowed are {sorted(allowed)}")
+    SPECS[spec.name] = spec
+    builder = taken or make_builder(spec)
+    registry.register_builder(spec.name)(builder)
+    return builder
+
+
+for _spec in list(SPECS.values()):
+    register_dataset(_spec)

@@ -12,13 +12,15 @@ from typing import Any, Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from clipbert_mmf.datasets.annotations import FORMATS, read_annotations, read_keys
+from clipbert_mmf.datasets.annotations import FORMATS, has_column, read_annotations, read_keys
 from clipbert_mmf.datasets.annotations.records import TextRecord
 from clipbert_mmf.datasets.grouping import PackedRecords
 from clipbert_mmf.datasets.specs import DatasetSpec
 from clipbert_mmf.settings import read_setting
 
-_SOURCE_KEYS = {"file", "split", "corpus", "answers", "only", "exclude", "share", "num_texts"}
+_SOURCE_KEYS = {
+    "file", "split", "corpus", "answers", "only", "exclude", "share", "share_without_split", "num_texts", "columns",
+}
 #: A drawn subset is part of the data, not of a run: runs with other seeds are compared on it.
 _SUBSET_SEED = 0
 
@@ -49,8 +51,9 @@ def load_sources(sources: Any, root: Path, spec: DatasetSpec, *, where: str) -> 
     Args:
         sources: a list of mappings with ``file`` and optionally ``split`` (owner's names), ``corpus`` (whose formats,
             where it is not the dataset's), ``answers`` (VQA's annotations beside its questions), ``only``, ``exclude``
-            (a file that lists keys), ``share`` ([0, 0.9]: media whose seeded hash lies there) and ``num_texts``; a
-            plain file name stands for ``{file: name}``.
+            (a file that lists keys), ``share`` ([0, 0.9]: media whose seeded hash lies there), ``share_without_split`` (of
+            the media in the order of these hashes, for a file without a column ``split``), ``num_texts`` and ``columns`` (how the file calls what the
+            format calls otherwise); a plain file name stands for ``{file: name}``.
         root: data directory.
         spec: row of the table of datasets.
         where: the configuration key, for messages.
@@ -75,17 +78,23 @@ def _read_source(source, root: Path, spec: DatasetSpec, where: str) -> Iterable[
     split, corpus = read_setting(source, "split"), read_setting(source, "corpus") or spec.corpus
     if corpus not in FORMATS:
         raise ValueError(f"{where}.corpus is '{corpus}'; allowed are {sorted(FORMATS)}")
-    answers = read_setting(source, "answers")
+    answers, columns = read_setting(source, "answers"), read_setting(source, "columns")
+    columns = {ours: columns[ours] for ours in columns if columns[ours]} if columns else None
+    lacks_split = read_setting(source, "share_without_split") is not None and not has_column(path, "split", columns)
+    split = None if lacks_split else split
     records: Iterable[TextRecord] = read_annotations(
         path,
         corpus,
         splits=None if split is None else [split] if isinstance(split, str) else list(split),
         companion=find_file(root, answers, f"{where}.answers") if answers else None,
+        columns=columns,
     )
     for key, keep in (("only", True), ("exclude", False)):
         if read_setting(source, key):
             listed = read_keys(find_file(root, source[key], f"{where}.{key}"))
             records = _filter_keys(records, lambda media_key, listed=listed, keep=keep: (media_key in listed) == keep)
+    if lacks_split:
+        records = _take_ranks(list(records), *_read_share(source["share_without_split"], where))
     if read_setting(source, "share") is not None:
         start, end = _read_share(source["share"], where)
         records = _filter_keys(records, lambda media_key: start <= hash_share(media_key) < end)
@@ -96,6 +105,14 @@ def _read_source(source, root: Path, spec: DatasetSpec, where: str) -> Iterable[
         yield record
     if number < 0:
         raise ValueError(f"{where}: {path} has no record for {dict(source)}")
+
+
+def _take_ranks(records: list[TextRecord], start: float, end: float) -> list[TextRecord]:
+    """Keep a share of the media in the order of their hashes: exact even for a dozen of them."""
+    keys = sorted({record.media_key for record in records}, key=hash_share)
+    first, last = round(start * len(keys)), round(end * len(keys))
+    kept = set(keys[first:last])
+    return [record for record in records if record.media_key in kept]
 
 
 def _filter_keys(records: Iterable[TextRecord], fits: Callable[[str], bool]) -> Iterator[TextRecord]:

@@ -15,14 +15,16 @@ class DatasetSpec:
     Attributes:
         name: key in MMF's registry and under ``dataset_config``.
         corpus: whose annotation formats it reads.
-        task: a key of ``tasks.TASKS``.
+        task: a key of ``tasks.TASKS``; empty where the configuration's ``task`` says it.
         media: ``video`` or ``image``.
+        config: path of its default configuration; empty for ``configs/datasets/<name>/defaults.yaml`` of this package.
     """
 
     name: str
     corpus: str
     task: str
     media: str
+    config: str = ""
 
 
 SPECS: dict[str, DatasetSpec] = {
@@ -41,6 +43,7 @@ SPECS: dict[str, DatasetSpec] = {
         DatasetSpec("visual_genome_pretraining", corpus="visual_genome", task="pretraining", media="image"),
         DatasetSpec("coco_vg_pretraining", corpus="image_text", task="pretraining", media="image"),
         DatasetSpec("coco_captions_retrieval", corpus="coco_captions", task="retrieval", media="image"),
+        DatasetSpec("video_text_csv", corpus="video_text", task="", media="video"),
         DatasetSpec("vqa2_pixels", corpus="vqa2", task="soft_answers", media="image"),
     )
 }

@@ -250,7 +250,10 @@ class Count(OpenEnded):
     NEEDS_ANSWERS = False
 
     def _target(self, record):
-        return torch.tensor(float(record.answer))
+        try:
+            return torch.tensor(float(record.answer))
+        except ValueError:
+            raise ValueError(f"question '{record.text_id}' has the answer '{record.answer}'; expected a number") from None
 
 
 class CountEvaluation(Count, OpenEndedEvaluation):
@@ -263,6 +266,8 @@ class MultipleChoice(SampleMaker):
     def __init__(self, records, text_processor, settings, answers=None):
         super().__init__(records, text_processor, {**settings, "texts_per_item": 1}, answers)
         self.num_options = len(records[0].options)
+        if not self.num_options:
+            raise ValueError(f"question '{records[0].text_id}' has no options; a multiple choice needs some")
 
     def make(self, item, rng):
         record = self.records[int(self.rows(item)[0])]

@@ -13,7 +13,7 @@ from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
 from clipbert_mmf.modules.grid_backbone import GridBackbone, GridEncoder
-from clipbert_mmf.modules.heads import HEADS, OPTION_HEADS, PairHead, PretrainHead
+from clipbert_mmf.modules.heads import HEADS, PretrainHead
 from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
 from clipbert_mmf.scoring.clips import FOLDS
 
@@ -90,7 +90,7 @@ def assemble_network(settings: Mapping[str, Any]) -> ClipBertNetwork:
         ),
         head=_make_head(settings, text_embedding.words),
         fold=settings["fold"],
-        group_options=head_type in OPTION_HEADS,
+        group_options=HEADS[head_type].groups_options,
         pairs_per_chunk=settings["pairs_per_chunk"],
     )
     fill_randomly(network, transformer["init_std"])
@@ -101,10 +101,10 @@ def _make_head(settings: Mapping[str, Any], words: nn.Embedding) -> nn.Module:
     transformer, head_type = settings["transformer"], settings["head"]["type"]
     if head_type == "pretrain":
         return PretrainHead(transformer["hidden_size"], words, transformer["layer_norm_eps"])
-    num_outputs = HEADS[head_type] or settings["head"].get("num_answers")
+    num_outputs = HEADS[head_type].num_outputs or settings["head"].get("num_answers")
     if not num_outputs:
-        raise ValueError("model_config.clipbert.head.num_answers is empty; 'classify' needs the number of answers")
-    return PairHead(transformer["hidden_size"], num_outputs, transformer["dropout"])
+        raise ValueError(f"model_config.clipbert.head.num_answers is empty; '{head_type}' needs the number of answers")
+    return HEADS[head_type].make(transformer["hidden_size"], num_outputs, transformer["dropout"])
 
 
 def fill_randomly(network: nn.Module, std: float) -> None:

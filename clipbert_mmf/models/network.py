@@ -77,7 +77,7 @@ class ClipBertNetwork(nn.Module):
         batch, num_texts = input_ids.shape[:2]
         visual = self.encode_clips(frames)
         texts = [x.flatten(0, 1) for x in (input_ids, input_mask, segment_ids)]
-        labels = None if lm_label_ids is None or not self.head.READS_TEXT else lm_label_ids.flatten(0, 1)
+        labels = None if lm_label_ids is None or not getattr(self.head, "READS_TEXT", False) else lm_label_ids.flatten(0, 1)
         videos = torch.arange(batch, device=frames.device).repeat_interleave(num_texts)
         if self.training or labels is not None:
             length = max(text_lengths(texts[1]).tolist())

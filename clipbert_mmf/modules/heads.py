@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Callable, NamedTuple
+
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from clipbert_mmf.tables import is_same_definition
 
 
 class PairHead(nn.Module):
@@ -46,10 +50,41 @@ class PretrainHead(nn.Module):
         return self.decoder(self.norm(F.gelu(self.transform(rows))))
 
 
-#: Head -> number of outputs, None where the configuration gives ``num_answers``. ``choose_by_match`` has the weights of
-#: ``match``: a retrieval model answers multiple-choice questions as it is (paper section 4.1, MSRVTT-MC).
-HEADS: dict[str, int | None] = {
-    "match": 2, "classify": None, "choose": 1, "choose_by_match": 2, "regress": 1, "pretrain": 2,
+class HeadKind(NamedTuple):
+    """A head that a configuration can name.
+
+    Attributes:
+        num_outputs: A; None where the configuration gives ``num_answers``.
+        make: from hidden size, number of outputs and dropout to the module: ``(P, D)`` to ``(P, A)``.
+        groups_options: whether the scores of a video's N texts are one row, ``(B, N)``.
+    """
+
+    num_outputs: int | None
+    make: Callable[[int, int, float], nn.Module] = PairHead
+    groups_options: bool = False
+
+
+#: ``choose_by_match`` has the weights of ``match``: a retrieval model answers multiple-choice questions as it is (paper
+#: section 4.1, MSRVTT-MC). ``pretrain`` is made with the word embeddings, see ``models.assembly``.
+HEADS: dict[str, HeadKind] = {
+    "match": HeadKind(2),
+    "classify": HeadKind(None),
+    "choose": HeadKind(1, groups_options=True),
+    "choose_by_match": HeadKind(2, groups_options=True),
+    "regress": HeadKind(1),
+    "pretrain": HeadKind(2),
 }
-#: Heads whose scores of a video's N texts are one row, (B, N).
-OPTION_HEADS = ("choose", "choose_by_match")
+
+
+def register_head(name: str, kind: HeadKind) -> None:
+    """Make ``model_config.clipbert.head.type: <name>`` possible.
+
+    The module needs a class attribute ``READS_TEXT``; without one it is taken to read the pooled vector only.
+
+    Raises:
+        ValueError: if the name is taken by another head.
+    """
+    known = HEADS.get(name, kind)
+    if not is_same_definition(known.make, kind.make) or known._replace(make=kind.make) != kind:
+        raise ValueError(f"a head '{name}' is registered already")
+    HEADS[name] = kind

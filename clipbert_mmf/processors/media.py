@@ -157,9 +157,9 @@ class ClipBertVideoProcessor(MediaProcessor):
 
     def _check_params(self) -> None:
         super()._check_params()
-        if self.params["backend"] not in ("auto", *BACKENDS):
+        if self.params["backend"] not in BACKENDS:
             raise ValueError(
-                f"processor '{self.NAME}': backend is '{self.params['backend']}'; allowed are {['auto', *BACKENDS]}"
+                f"processor '{self.NAME}': backend is '{self.params['backend']}'; allowed are {list(BACKENDS)}"
             )
         how = self.params["sampling"]
         if how not in SAMPLERS:

@@ -7,6 +7,8 @@ from typing import Callable
 import torch
 from torch import Tensor
 
+from clipbert_mmf.tables import add_to_table
+
 #: Name -> fold over dimension 1.
 FOLDS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda clip_logits: clip_logits.mean(1),
@@ -15,6 +17,15 @@ FOLDS: dict[str, Callable[[Tensor], Tensor]] = {
     # For counts: each clip adds what happens in it.
     "sum": lambda clip_logits: clip_logits.sum(1),
 }
+
+
+def register_fold(name: str, fold: Callable[[Tensor], Tensor]) -> None:
+    """Make ``model_config.clipbert.fold: <name>`` possible: from ``(P, K, A)`` logits to ``(P, A)``.
+
+    Raises:
+        ValueError: if the name is taken by another fold.
+    """
+    add_to_table(FOLDS, "a fold", name, fold)
 
 
 def fold_clips(clip_logits: Tensor, how: str) -> Tensor:

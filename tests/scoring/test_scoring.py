@@ -35,8 +35,8 @@ def test_cross_entropy_of_lse_is_the_papers_equation_6_in_value_and_gradient():
 
 
 def test_an_unknown_fold_and_a_wrong_shape_are_named():
-    with pytest.raises(ValueError, match=r"fold is 'sum'; allowed are \['lse', 'max', 'mean'\]"):
-        fold_clips(LOGITS, "sum")
+    with pytest.raises(ValueError, match=r"fold is 'median'; allowed are \['lse', 'max', 'mean', 'sum'\]"):
+        fold_clips(LOGITS, "median")
     with pytest.raises(ValueError, match=r"shape \(4, 5\)"):
         fold_clips(LOGITS[..., 0], "lse")
 

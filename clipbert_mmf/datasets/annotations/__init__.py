@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from clipbert_mmf.datasets.annotations.formats import FORMATS, Format, read_annotations, read_keys
+from clipbert_mmf.datasets.annotations.formats import (
+    FORMATS,
+    Format,
+    has_column,
+    read_annotations,
+    read_keys,
+    register_format,
+)
 from clipbert_mmf.datasets.annotations.records import AnnotationError, TextRecord
 
-__all__ = ["FORMATS", "AnnotationError", "Format", "TextRecord", "read_annotations", "read_keys"]
+__all__ = [
+    "FORMATS", "AnnotationError", "Format", "TextRecord", "has_column", "read_annotations", "read_keys",
+    "register_format",
+]

@@ -9,9 +9,9 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Mapping
 
-from clipbert_mmf.datasets.annotations import images, msrvtt, paragraphs, tgif
+from clipbert_mmf.datasets.annotations import images, msrvtt, own, paragraphs, tgif
 from clipbert_mmf.datasets.annotations.reading import (
     iterate_array,
     iterate_lines,
@@ -21,6 +21,7 @@ from clipbert_mmf.datasets.annotations.reading import (
     split_header,
 )
 from clipbert_mmf.datasets.annotations.records import AnnotationError, Source, TextRecord
+from clipbert_mmf.tables import is_same_definition
 
 #: Kind of file -> how errors call it.
 KINDS = {
@@ -115,11 +116,34 @@ FORMATS: dict[str, tuple[Format, ...]] = {
         Format("object", ("questions", "data_subtype"), images.parse_vqa),
         Format("lines", ("question", "image_id", "labels"), images.parse_vqa_lines),
     ),
+    "video_text": tuple(
+        Format(kind, keys, parse)
+        for keys, parse in ((("video", "question", "answer"), own.parse_questions), (("video", "text"), own.parse_texts))
+        for kind in ("table", "lines", "array")
+    ),
 }
 
 
+def register_format(corpus: str, *formats: Format) -> None:
+    """Add formats to a corpus, or a new corpus; the first that fits a file is taken.
+
+    Raises:
+        ValueError: for a kind that is none of ``KINDS``.
+    """
+    for added in formats:
+        if added.kind not in KINDS:
+            raise ValueError(f"a format's kind is '{added.kind}'; allowed are {sorted(KINDS)}")
+    known = FORMATS.get(corpus, ())
+    again = [one for one in known if any(is_same_definition(one.parse, added.parse) for added in formats)]
+    FORMATS[corpus] = (*(one for one in known if one not in again), *formats)
+
+
 def read_annotations(
-    path: Path, corpus: str, splits: list[str] | None = None, companion: Path | None = None
+    path: Path,
+    corpus: str,
+    splits: list[str] | None = None,
+    companion: Path | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Iterator[TextRecord]:
     """Yield the records of an annotation file.
 
@@ -128,22 +152,42 @@ def read_annotations(
         corpus: a key of ``FORMATS``.
         splits: the owner's names of the wanted splits; None for all, or where a file has no splits.
         companion: a second file that belongs to it (VQA's annotations beside its questions).
+        columns: how the file calls what the format calls otherwise: ``{"video": "file_name"}``.
     Raises:
         AnnotationError: if the content is of no known format of the corpus, malformed, or holds no record.
     """
     path = Path(path)
     start = read_start(path)
     kind, sample = _classify(path, start)
+    sample = _rename(path, sample, columns)
     chosen = next((known for known in FORMATS[corpus] if known.fits(kind, sample)), None)
     if chosen is None:
         raise _describe_misfit(path, corpus, kind, sample)
     source = Source(path, splits, None if companion is None else (companion, read_json(companion)))
     content = sample if kind == "object" else _ITERATORS[kind](path)
+    if columns and kind != "object":
+        content = ((place, _rename(path, entry, columns)) for place, entry in content)
     number = -1
     for number, record in enumerate(chosen.parse(source, content)):
         yield record
     if number < 0:
         raise AnnotationError(path, "whole file", "no record", f"a record{f' of split {splits}' if splits else ''}")
+
+
+def has_column(path: Path, name: str, columns: Mapping[str, str] | None = None) -> bool:
+    """Whether a table's header, or the first record of lines or an array, has a column."""
+    return (columns or {}).get(name, name) in _classify(Path(path), read_start(Path(path)))[1]
+
+
+def _rename(path: Path, entry: Any, columns: Mapping[str, str] | None) -> Any:
+    if not columns or not isinstance(entry, dict):
+        return entry
+    missing = [given for given in columns.values() if given not in entry]
+    if missing:
+        raise AnnotationError(path, "columns", sorted(map(str, entry))[:12], f"{missing}, as configured")
+    theirs = set(columns.values())
+    return {**{key: value for key, value in entry.items() if key not in theirs},
+            **{ours: entry[given] for ours, given in columns.items()}}
 
 
 def _classify(path: Path, start: str) -> tuple[str, Any]:

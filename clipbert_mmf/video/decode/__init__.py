@@ -4,7 +4,7 @@ Comes after ``store`` and ``sampling``; ``transforms.frames`` resizes what comes
 says which frame is on screen at a time, and ``reading`` for the one function everybody calls.
 """
 
-from clipbert_mmf.video.decode.reading import BACKENDS, describe_video, read_frames
+from clipbert_mmf.video.decode.reading import BACKENDS, describe_video, read_frames, register_backend
 from clipbert_mmf.video.decode.timeline import VideoInfo
 
-__all__ = ["BACKENDS", "VideoInfo", "describe_video", "read_frames"]
+__all__ = ["BACKENDS", "VideoInfo", "describe_video", "read_frames", "register_backend"]

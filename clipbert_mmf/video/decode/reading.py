@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipbert_mmf.tables import add_to_table
 from clipbert_mmf.video.decode.containers import find_truncation_in
 from clipbert_mmf.video.decode.decord_backend import CannotServe, read_with_decord
 from clipbert_mmf.video.decode.pyav_backend import PyavReader, open_pyav
@@ -26,11 +27,24 @@ from clipbert_mmf.video.errors import (
 logger = logging.getLogger(__name__)
 
 #: ``auto`` is PyAV: it shows the right frame of every file and, measured, is faster (tools/benchmark.py data).
-BACKENDS = ("auto", "pyav", "decord")
+#: Name -> ``read(source, reader, wanted, num_threads)``: yields (index, (H, W, 3) uint8) of the wanted frame indices, or
+#: raises ``CannotServe`` and PyAV takes over; ``reader`` is the open ``PyavReader`` with ``info`` and ``timeline``. None is PyAV.
+BACKENDS: dict[str, Callable[..., Iterator[tuple[int, np.ndarray]]] | None] = {
+    "auto": None, "pyav": None, "decord": read_with_decord,
+}
 #: Longer side over shorter side beyond which a picture is taken for broken.
 MAX_ASPECT = 100
 
 ChooseTimes = Callable[[VideoInfo], np.ndarray]
+
+
+def register_backend(name: str, read: Callable[..., Iterator[tuple[int, np.ndarray]]]) -> None:
+    """Make ``backend: <name>`` of the video processor possible; see ``BACKENDS`` for what ``read`` does.
+
+    Raises:
+        ValueError: if the name is taken by another backend.
+    """
+    add_to_table(BACKENDS, "a backend", name, read)
 
 
 def read_frames(
@@ -100,9 +114,10 @@ def _read_shown(
 ) -> tuple[Tensor, str]:
     """Return one row per entry of ``shown`` (frame indices), and which backend decoded them."""
     wanted = np.unique(shown)
-    if backend == "decord":
+    read = BACKENDS[backend]
+    if read is not None:
         try:
-            return _collect(read_with_decord(source, reader, wanted, num_threads), shown, transform), "decord"
+            return _collect(read(source, reader, wanted, num_threads), shown, transform), backend
         except CannotServe as reason:
             logger.debug("PyAV takes over: %s", reason)
     return _collect(reader.frames(wanted), shown, transform), "pyav"
