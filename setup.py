@@ -92,7 +92,11 @@ setup(
         "pillow",
         "tqdm",
     ],
-    extras_require={"test": ["pytest", "pytest-timeout"]},
+    package_data={"clipbert_mmf.report": ["*.j2"]},
+    extras_require={
+        "test": ["pytest", "pytest-timeout", "selenium"],
+        "report": ["captum", "jinja2", "matplotlib"],
+    },
     entry_points={"console_scripts": ["clipbert = clipbert_mmf.commands.main:main"]},
     cmdclass={"build_py": BuildWithPth, "editable_wheel": EditableWithPth},
     zip_safe=False,

@@ -32,6 +32,7 @@ FORBIDDEN = {
     "weights": (HOST | {"av", "decord"}, DATA | {"models", "host"}),
     "inference": (HOST, {"processors", "host", "losses", "metrics"}),
     "commands": (HOST, {"processors", "host", "losses", "metrics"}),
+    "report": (HOST, {"processors", "host", "losses", "metrics"}),
     "models/assembly.py": (HOST | {"av", "decord"}, DATA | {"host"}),
     "optim/param_groups.py": (HOST, DATA | {"models", "host"}),
     "processors": (set(), {"models", "datasets", "modules", "scoring"}),

@@ -26,6 +26,7 @@ from clipbert_mmf.inference.asking import (
     require_match_head,
     score_texts,
 )
+from clipbert_mmf.inference.evidence import Evidence, describe_evidence
 from clipbert_mmf.inference.media import Media, open_media
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.recipe import CONFIG_FILE, Recipe, read_recipe, recipe_of_run, write_recipe
@@ -211,6 +212,10 @@ class ClipBert:
     def answer(self, video: Media, question: str, options: Sequence[str] | None = None, top_k: int = 5) -> Answer:
         """Answer a question about a video; ``asking.answer_question`` has the arguments and errors."""
         return answer_question(self, self.encode(video), question, options, top_k)
+
+    def describe_evidence(self, video: Media, text: str, answer: str | None = None) -> Evidence:
+        """Say when, where and which words speak for a text or an answer; see ``evidence.describe_evidence``."""
+        return describe_evidence(self, video, text, answer)
 
     def search(
         self, texts: Sequence[str], videos: Sequence[str | Path], top_k: int = 10, index: SearchIndex | None = None,

@@ -1,0 +1,152 @@
+"""Why a trained model says what it says: when in the video, where in the frame, which words (paper section 4.5, beyond it).
+
+Every clip is scored on its own, so its score tells when. Where and which words come from Captum: Grad-CAM on the grid, and
+gradient times activation on the word embeddings; beside them the attention of ``[CLS]`` in the last layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clipbert_mmf.inference.asking import MATCH_HEADS
+from clipbert_mmf.inference.media import Media, open_media
+from clipbert_mmf.models.network import text_lengths
+from clipbert_mmf.transforms.text import normalize_whitespace
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for a text or an answer.
+
+    Attributes:
+        text: that was read with the video.
+        answer: whose score this is; None where the head has one score.
+        times_sec: start and end of each clip; empty for an image.
+        clip_scores: ``(K,)`` logit of each clip, before folding.
+        frames: ``(K, T, 3, L, L)`` uint8 RGB, as the model saw them.
+        attention: ``(K, h, w)`` share of ``[CLS]``'s attention on each grid cell, mean over heads of the last layer.
+        text_attention: ``(K, tokens)`` its share on each token; with ``attention`` it sums to 1.
+        heat: ``(K, T, h, w)`` Grad-CAM of each frame, 0 to 1, where 1 is the strongest of all clips.
+        words: word pieces with what they add to the mean clip score.
+    """
+
+    text: str
+    answer: str | None
+    times_sec: tuple[tuple[float, float], ...]
+    clip_scores: Tensor
+    frames: Tensor
+    attention: Tensor
+    text_attention: Tensor
+    heat: Tensor
+    words: tuple[tuple[str, float], ...]
+
+
+def describe_evidence(model, video: Media, text: str, answer: str | None = None) -> Evidence:
+    """Say when, where and which words speak for a text or an answer.
+
+    Args:
+        model: a ``ClipBert``.
+        video: as everywhere.
+        text: a caption, or a question (with its option, where the head chooses).
+        answer: whose score to explain; the best one where None and the head has a vocabulary.
+    Raises:
+        ImportError: if Captum is not installed.
+        ValueError: for an empty text, or an answer that is not in the vocabulary.
+        MediaError: if the video cannot be read.
+    """
+    try:
+        from captum.attr import LayerGradCam, LayerGradientXActivation
+    except ImportError as error:
+        raise ImportError("evidence needs Captum: pip install 'clipbert_mmf[report]'") from error
+    text = normalize_whitespace(text)
+    if not text:
+        raise ValueError("the text is empty")
+    source, name = open_media(video)
+    clips = model.preprocessing.read_clips(source, key=name)
+    tokens = model.encode_texts([text])
+    length = int(text_lengths(tokens.input_mask)[0])
+    tokens = [x[:, :length].to(model.device) for x in tokens]
+    pictures = clips.frames.to(model.device, torch.float32)
+    explained = _Explained(model, tokens, pictures.shape)
+    with torch.no_grad(), _Watch(model.network) as watch:
+        column = _choose_column(model, explained.all_scores(pictures), answer)
+        attention = _attend(model.network.encoder.layers[-1], *watch.seen)
+    explained.column = column
+    # Parameters that do not train have no gradients, which Captum follows from the pictures on.
+    with torch.enable_grad():
+        heat = LayerGradCam(explained, model.network.grid_encoder).attribute(pictures, relu_attributions=True)
+        words = LayerGradientXActivation(explained, model.network.text_embedding.words).attribute(pictures)
+        scores = explained(pictures).detach()
+    num_clips, num_frames = pictures.shape[:2]
+    heat = heat.detach().float().cpu().squeeze(1).unflatten(0, (num_clips, num_frames))
+    pieces = model.tokenizer.convert_ids_to_tokens(tokens[0][0].tolist())
+    weights = (words.detach().sum(-1)[0] / num_clips).tolist()
+    return Evidence(
+        text, None if column is None or not model.answers else model.answers[column], clips.times_sec,
+        scores.float().cpu(), clips.frames, attention[:, length:].unflatten(1, heat.shape[-2:]), attention[:, :length],
+        heat / heat.max().clamp(min=1e-12), tuple(zip(pieces, weights)),
+    )
+
+
+class _Explained(torch.nn.Module):
+    """Pictures to one score for each clip, the function that Captum explains."""
+
+    def __init__(self, model, tokens: list[Tensor], shape: torch.Size):
+        super().__init__()
+        self._call = (model.network, tokens, shape)  # in a tuple: the network is not a part of this module
+        self.has_match = model.head_type in MATCH_HEADS
+        self.column: int | None = None
+
+    def all_scores(self, pictures: Tensor) -> Tensor:
+        """Return ``(K, A)``."""
+        network, tokens, shape = self._call
+        visual = network.encode_clips(pictures.view(1, *shape))
+        return network.score_clips(visual, torch.zeros(1, dtype=torch.int64, device=visual.device), *tokens)[0]
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        scores = self.all_scores(pictures)
+        if self.has_match:
+            return scores[:, -1] - scores[:, 0]
+        return scores[:, self.column or 0]
+
+
+def _choose_column(model, clip_scores: Tensor, answer: str | None) -> int | None:
+    if model.head_type != "classify":
+        if answer is not None:
+            raise ValueError(f"this model's head is '{model.head_type}', which has no answers; give the text alone")
+        return None
+    if answer is None:
+        from clipbert_mmf.scoring.clips import fold_clips
+
+        return int(fold_clips(clip_scores[None], model.network.fold).argmax())
+    if answer not in model.answers:
+        raise ValueError(f"'{answer}' is not among the model's {len(model.answers)} answers")
+    return model.answers.index(answer)
+
+
+class _Watch:
+    """Keeps what the last layer got; its hook goes when the block ends."""
+
+    def __init__(self, network):
+        self._layer = network.encoder.layers[-1]
+        self.seen: tuple[Tensor, Tensor] = ()
+
+    def __enter__(self) -> _Watch:
+        self._hook = self._layer.register_forward_pre_hook(self._keep)
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._hook.remove()
+
+    def _keep(self, layer, arguments) -> None:
+        self.seen = (arguments[0].detach(), arguments[1])
+
+
+def _attend(layer, hidden: Tensor, allowed: Tensor) -> Tensor:
+    """Return ``(K, L + V)``: the attention weights of row 0, which the fused kernel does not give."""
+    query, key = layer._split(layer.query(hidden[:, :1])), layer._split(layer.key(hidden))
+    logits = (query @ key.transpose(-1, -2)).float() / key.shape[-1] ** 0.5
+    return logits.masked_fill(~allowed, -torch.inf).softmax(-1).mean(1)[:, 0].cpu()

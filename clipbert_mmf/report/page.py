@@ -1,0 +1,189 @@
+"""A run's folder to one HTML page that opens anywhere: no script, no network, everything inside."""
+
+from __future__ import annotations
+
+import logging
+import math
+import platform
+from collections import Counter
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Callable, Iterable, Sequence
+
+import yaml
+
+import clipbert_mmf
+from clipbert_mmf.report.examples import MediaOfRun, choose_examples, illustrate
+from clipbert_mmf.report.pictures import draw_curves
+from clipbert_mmf.report.run_files import MAIN_METRICS, RunFiles, read_run_files
+from clipbert_mmf.video.errors import MediaError
+
+logger = logging.getLogger(__name__)
+
+#: Answers that the table of confusions names.
+_MAX_CONFUSED = 8
+_LIBRARIES = ("torch", "torchvision", "transformers", "mmf", "av", "numpy")
+
+
+def make_report(
+    run_dir: str | Path,
+    baselines: Sequence[str | Path] = (),
+    data_dir: str | Path | None = None,
+    num_examples: int = 3,
+    progress: Callable[[Iterable], Iterable] = lambda examples: examples,
+) -> str:
+    """Return the page of a run.
+
+    Args:
+        run_dir: folder of the run.
+        baselines: folders of earlier runs, for the table of metrics.
+        data_dir: where the dataset is now, if not at its configured place.
+        num_examples: best and worst predictions to show, of each.
+        progress: wraps the examples while they are drawn, such as ``tqdm``.
+    Raises:
+        FileNotFoundError: if a folder is none of a run.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    run, others = read_run_files(run_dir), [read_run_files(path) for path in baselines]
+    environment = Environment(
+        loader=PackageLoader("clipbert_mmf.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _show_number
+    examples, no_examples = _illustrate_all(run, data_dir, num_examples, progress)
+    return environment.get_template("page.html.j2").render(
+        run=run, title=f"ClipBERT on {run.datasets}", version=clipbert_mmf.__version__, curves=_draw_all(run),
+        summary=_summarize(run), table=_compare(run, others), others=others, types=_count_types(run),
+        confusions=_confuse(run), examples=examples, no_examples=no_examples, health=_describe_health(run),
+        config=yaml.safe_dump(run.config, sort_keys=False) if run.config else "", environment=_describe_environment(),
+    )
+
+
+def write_report(run_dir: str | Path, out: str | Path | None = None, **options: Any) -> Path:
+    """Write the page of ``make_report``; by default ``report.html`` in the run's folder. Returns its path."""
+    path = Path(out) if out else Path(run_dir) / "report.html"
+    page = make_report(run_dir, **options)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _show_number(value: float) -> str:
+    if isinstance(value, float) and math.isfinite(value) and value == int(value) and abs(value) < 1e9:
+        return str(int(value))
+    return f"{value:.4g}"
+
+
+def _draw_all(run: RunFiles) -> list[dict[str, str]]:
+    """Return title, description and picture of each curve that the run has points for."""
+    def collect(split: str, section: str, wanted: Callable[[str], bool]) -> dict[str, tuple[list, list]]:
+        found: dict[str, tuple[list, list]] = {}
+        for record in run.records:
+            if record.get("split") != split or record.get("final"):
+                continue
+            for name, value in (record.get(section) or {}).items():
+                if wanted(name) and isinstance(value, (int, float)) and math.isfinite(value):
+                    points = found.setdefault(name.rpartition("/")[2].replace("clipbert_", ""), ([], []))
+                    points[0].append(record.get("update", 0))
+                    points[1].append(value)
+        return found
+
+    losses = collect("train", "losses", lambda name: not name.endswith("total_loss"))
+    names = {metric for metric, _, _ in MAIN_METRICS.values()} | {"clipbert_v2t_r1", "clipbert_mlm_accuracy"}
+    metrics = collect("val", "metrics", lambda name: name.rpartition("/")[2] in names)
+    pictures = []
+    for title, curves, label, log_y in (
+        ("Training loss", losses, "loss", True), ("Validation", metrics, "metric", False)
+    ):
+        if curves:
+            last = "; ".join(f"{name} ends at {values[-1]:.4g}" for name, (_, values) in curves.items())
+            pictures.append({"title": title, "about": last, "svg": draw_curves(curves, label, log_y)})
+    return pictures
+
+
+def _summarize(run: RunFiles) -> dict[str, Any] | None:
+    if not run.predictions or run.predictions[0]["task"] not in MAIN_METRICS:
+        return None
+    metric, smaller, guess = MAIN_METRICS[run.predictions[0]["task"]]
+    value = run.final_metrics().get(metric)
+    if value is None:
+        return None
+    chance = guess(run.predictions)
+    times = (chance / value if smaller else value / chance) if value and chance else None
+    return {"metric": metric.replace("clipbert_", ""), "value": value, "chance": chance, "times": times}
+
+
+def _compare(run: RunFiles, others: list[RunFiles]) -> list[tuple[str, list[float | None]]]:
+    columns = [one.final_metrics() for one in (run, *others)]
+    names = [name for name in columns[0] if any(character.isalpha() for character in name)]
+    return [(name.replace("clipbert_", ""), [column.get(name) for column in columns]) for name in names]
+
+
+def _count_types(run: RunFiles) -> list[tuple[str, int, float]]:
+    rows: dict[str, list[float]] = {}
+    for record in run.predictions:
+        if record.get("answer_type"):
+            rows.setdefault(record["answer_type"], []).append(record["right"])
+    return [(name, len(right), sum(right) / len(right)) for name, right in sorted(rows.items(), key=lambda row: -len(row[1]))]
+
+
+def _confuse(run: RunFiles) -> dict[str, Any] | None:
+    """Return which answer was given for which, for the most frequent right ones."""
+    pairs = Counter(
+        (str(record["target"]), str(record["answers"][0]["answer"])) for record in run.predictions
+        if record.get("answers") and not isinstance(record.get("target"), dict)
+    )
+    if not pairs:
+        return None
+    totals: Counter = Counter()
+    for (target, _), count in pairs.items():
+        totals[target] += count
+    names = [name for name, _ in totals.most_common(_MAX_CONFUSED)]
+    rows = []
+    for target in names:
+        counts = [pairs[target, given] for given in names]
+        rows.append((target, [*counts, totals[target] - sum(counts)], totals[target]))
+    return {"names": names, "rows": rows}
+
+
+def _illustrate_all(run: RunFiles, data_dir, count: int, progress) -> tuple[list[dict[str, Any]], str]:
+    """Return the examples with their evidence, and why there are none."""
+    from clipbert_mmf.inference.pretrained import ClipBert
+
+    examples = choose_examples(run.predictions, count)
+    if not examples:
+        return [], "There are no predictions to choose examples from."
+    try:
+        media = MediaOfRun(run, data_dir)
+        model = ClipBert.from_pretrained(run.folder, dataset=run.predictions[0]["dataset"])
+        media.store.handle  # noqa: B018  opens it: an error belongs here, not at the first picture
+    except (MediaError, OSError, ValueError, KeyError) as error:
+        return [], f"The model or its media could not be opened: {error}. Give --data-dir if they were moved."
+    try:
+        return [illustrate(model, media, example) for example in progress(examples)], ""
+    except ImportError as error:
+        return [], str(error)
+
+
+def _describe_health(run: RunFiles) -> dict[str, Any]:
+    unreadable = {record["media_id"] for record in run.predictions if not record["readable"]}
+    durations = [record["clips"][-1]["end_sec"] for record in run.predictions if record.get("clips")]
+    durations = [value for value in durations if value is not None]
+    return {
+        "training": [(entry.get("key", ""), entry.get("reason", "")) for entry in run.unreadable],
+        "evaluation": sorted(unreadable),
+        "span": (min(durations), max(durations)) if durations else None,
+        "num_media": len({record["media_id"] for record in run.predictions}),
+    }
+
+
+def _describe_environment() -> list[tuple[str, str]]:
+    rows = [("clipbert_mmf", clipbert_mmf.__version__), ("Python", platform.python_version()),
+            ("system", f"{platform.system()} {platform.machine()}")]
+    for name in _LIBRARIES:
+        try:
+            rows.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return rows

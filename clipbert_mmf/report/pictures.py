@@ -1,0 +1,90 @@
+"""Curves as inline SVG, frames as small JPEGs: pictures that travel inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+#: Of a thumbnail, pixels; twice what a phone shows it at would be sharper and four times the bytes.
+THUMBNAIL_PX = 150
+
+
+def draw_curves(curves: dict[str, tuple[Sequence[float], Sequence[float]]], y_label: str, log_y: bool = False) -> str:
+    """Return an SVG of values against updates, its colours left to the page.
+
+    Args:
+        curves: name to (updates, values).
+        y_label: of the axis.
+        log_y: whether the axis is logarithmic.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with pyplot.rc_context({"svg.fonttype": "none", "font.size": 10, "svg.hashsalt": "report"}):
+        figure, axes = pyplot.subplots(figsize=(6.0, 2.8), layout="constrained")
+        for name, (updates, values) in curves.items():
+            axes.plot(updates, values, label=name, linewidth=1.8, marker="o" if len(updates) < 12 else None, markersize=4)
+        axes.set_xlabel("updates")
+        axes.set_ylabel(y_label)
+        if log_y and all(value > 0 for _, values in curves.values() for value in values):
+            axes.set_yscale("log")
+        axes.grid(alpha=0.25)
+        if len(curves) > 1:
+            axes.legend(frameon=False)
+        for spine in ("top", "right"):
+            axes.spines[spine].set_visible(False)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        pyplot.close(figure)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg"):]
+    # Text and axes take the page's colour, so that they are seen on dark and on light.
+    return svg.replace("#000000", "currentColor").replace("stroke: #000", "stroke: currentColor")
+
+
+def encode_jpeg(pixels: np.ndarray) -> str:
+    """Return a data URL of ``(H, W, 3)`` uint8 RGB."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "JPEG", quality=78)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def crop_padding(frame: Tensor) -> tuple[int, int]:
+    """Return height and width of what is not the black padding at the right and bottom of ``(3, L, L)``."""
+    seen = frame.amax(0) > 8
+    rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
+    if not len(rows):
+        return tuple(frame.shape[1:])
+    return int(rows.max()) + 1, int(columns.max()) + 1
+
+
+def make_thumbnail(frame: Tensor, heat: Tensor | None = None) -> str:
+    """Return a data URL of a frame without its padding, with a heat map over it where one is given.
+
+    Args:
+        frame: ``(3, L, L)`` uint8 RGB.
+        heat: ``(h, w)``, 0 to 1.
+    """
+    height, width = crop_padding(frame)
+    picture = frame.float()
+    if heat is not None:
+        strength = F.interpolate(heat[None, None].float(), size=frame.shape[1:], mode="bilinear", align_corners=False)[0]
+        # Yellow to red over a greyed picture; hue and brightness both tell, for those who do not see the hue.
+        grey = picture.mean(0, keepdim=True).expand(3, -1, -1)
+        warm = torch.stack([torch.full_like(strength[0], 255.0), 230 * (1 - strength[0]), 40 * (1 - strength[0])])
+        share = 0.75 * strength.sqrt()
+        picture = (1 - share) * (0.5 * grey + 0.5 * picture) + share * warm
+    picture = picture[:, :height, :width]
+    scale = THUMBNAIL_PX / max(height, width)
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    picture = F.interpolate(picture[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0]
+    return encode_jpeg(picture.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
