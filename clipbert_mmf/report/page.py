@@ -116,7 +116,10 @@ def _summarize(run: RunFiles) -> dict[str, Any] | None:
 
 def _compare(run: RunFiles, others: list[RunFiles]) -> list[tuple[str, list[float | None]]]:
     columns = [one.final_metrics() for one in (run, *others)]
-    names = [name for name in columns[0] if any(character.isalpha() for character in name)]
+    # Types of answers that the data have none of say nothing.
+    absent = {name.replace("_num_texts_", "_accuracy_") for name, value in columns[0].items()
+              if "_num_texts_" in name and not value}
+    names = [name for name in columns[0] if name not in absent and name.replace("_num_texts_", "_accuracy_") not in absent]
     return [(name.replace("clipbert_", ""), [column.get(name) for column in columns]) for name in names]
 
 

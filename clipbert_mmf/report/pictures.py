@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from typing import Sequence
 
 import numpy as np
@@ -46,7 +47,7 @@ def draw_curves(curves: dict[str, tuple[Sequence[float], Sequence[float]]], y_la
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
         pyplot.close(figure)
     svg = buffer.getvalue()
-    svg = svg[svg.index("<svg"):]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg"):], flags=re.DOTALL)
     # Text and axes take the page's colour, so that they are seen on dark and on light.
     return svg.replace("#000000", "currentColor").replace("stroke: #000", "stroke: currentColor")
 

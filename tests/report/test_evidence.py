@@ -1,0 +1,86 @@
+"""Evidence: what is told adds up, says where a planted thing is, and leaves the model as it was."""
+
+import pytest
+import torch
+
+from clipbert_mmf.inference.media import DecodedVideo
+from clipbert_mmf.inference.pretrained import ClipBert
+from tests.inference.small_run import make_run
+
+pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
+VIDEO = DecodedVideo(torch.arange(20 * 48 * 64 * 3).remainder(251).to(torch.uint8).view(20, 48, 64, 3), fps=5)
+
+
+def make_model(folder, tokenizer_dir, head, answers=()):
+    import json
+
+    make_run(folder, tokenizer_dir, head={"type": head, "num_answers": len(answers) or None})
+    (folder / "answers_msrvtt_retrieval.json").write_text(json.dumps({a: i for i, a in enumerate(answers or ["x"])}))
+    return ClipBert.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("head", ["match", "classify", "choose", "regress", "pretrain"])
+def test_evidence_of_every_head_adds_up(tmp_path, tokenizer_dir, head):
+    model = make_model(tmp_path / "run", tokenizer_dir, head, ("red", "green") if head == "classify" else ())
+    before = {name: value.clone() for name, value in model.network.state_dict().items()}
+    evidence = model.describe_evidence(VIDEO, "a red circle")
+    clips, frames = 3, 2
+    assert evidence.clip_scores.shape == (clips,) and evidence.frames.shape == (clips, frames, 3, 64, 64)
+    assert evidence.heat.shape[:2] == (clips, frames) and evidence.attention.shape == (clips, *evidence.heat.shape[2:])
+    total = evidence.attention.flatten(1).sum(1) + evidence.text_attention.sum(1)
+    assert torch.allclose(total, torch.ones(clips)) and 0 <= float(evidence.heat.min()) <= float(evidence.heat.max()) <= 1
+    assert [piece for piece, _ in evidence.words][0] == "[CLS]" and len(evidence.words) == evidence.text_attention.shape[1]
+    assert (evidence.answer in ("red", "green")) == (head == "classify")
+    assert not model.network.training and all(parameter.grad is None for parameter in model.network.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.network.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.network.modules())
+
+
+def test_the_clip_scores_are_those_that_are_folded(tmp_path, tokenizer_dir):
+    model = make_model(tmp_path / "run", tokenizer_dir, "match")
+    evidence = model.describe_evidence(VIDEO, "a red circle")
+    scored = model.score(VIDEO, ["a red circle"])
+    assert evidence.clip_scores.tolist() == pytest.approx([clip.scores[0] for clip in scored.clips], abs=1e-5)
+    assert evidence.times_sec[0] == (scored.clips[0].start_sec, scored.clips[0].end_sec)
+
+
+def test_heat_lies_on_what_decides_the_score(tmp_path, tokenizer_dir):
+    """The network is replaced between grid and score by one that sums channel 0, and channel 0 by brightness."""
+    model = make_model(tmp_path / "run", tokenizer_dir, "match")
+    network = model.network
+
+    class Brightness(torch.nn.Module):
+        def forward(self, pictures):
+            cells = torch.nn.functional.avg_pool2d(pictures.mean(1, keepdim=True), 16)
+            return torch.cat([cells, torch.zeros_like(cells).expand(-1, 15, -1, -1)], 1)
+
+    network.backbone, network.grid_encoder = torch.nn.Identity(), Brightness()
+    network.score_clips = lambda visual, *rest: torch.stack(
+        [torch.zeros_like(visual[..., 0].sum(2)), visual[..., 0].sum(2)], -1)
+    network.visual_embedding = torch.nn.Sequential(torch.nn.Flatten(2), _Transpose())
+    frames = torch.zeros(20, 64, 64, 3, dtype=torch.uint8)
+    frames[:, 32:48, 16:32] = 255
+    from captum.attr import LayerGradCam
+
+    clips = model.preprocessing.read_clips(DecodedVideo(frames, fps=5))
+    pictures = clips.frames.float()
+    score = lambda pixels: network.score_clips(network.encode_clips(pixels.view(1, 3, 2, 3, 64, 64)))[0, :, 1]  # noqa: E731
+    heat = LayerGradCam(score, network.grid_encoder).attribute(pictures, relu_attributions=True)
+    assert set(heat.flatten(1).argmax(1).tolist()) == {2 * 4 + 1}
+
+
+class _Transpose(torch.nn.Module):
+    def forward(self, x):
+        return x.transpose(1, 2)
+
+
+def test_what_cannot_be_explained_is_named(tmp_path, tokenizer_dir):
+    model = make_model(tmp_path / "run", tokenizer_dir, "classify", ("red", "green"))
+    assert model.describe_evidence(VIDEO, "what color", "green").answer == "green"
+    with pytest.raises(ValueError, match="'pink' is not among the model's 2 answers"):
+        model.describe_evidence(VIDEO, "what color", "pink")
+    with pytest.raises(ValueError, match="the text is empty"):
+        model.describe_evidence(VIDEO, " ")
+    matching = make_model(tmp_path / "other", tokenizer_dir, "match")
+    with pytest.raises(ValueError, match="head is 'match', which has no answers"):
+        matching.describe_evidence(VIDEO, "a", "red")

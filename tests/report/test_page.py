@@ -1,0 +1,128 @@
+"""The page of a run: built from a real run's files, opened in a real browser at two widths."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clipbert_mmf.report.page import make_report, write_report
+from clipbert_mmf.report.run_files import MAIN_METRICS, read_run_files
+from tests.encoded_media import write_video
+from tests.inference.small_run import make_run, run_config
+
+pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+EVIL = "<script>alert('x')</script> & \"quotes\""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tokenizer_dir):
+    folder = tmp_path_factory.mktemp("report")
+    data = folder / "data" / "videos"
+    data.mkdir(parents=True)
+    for number in range(3):
+        write_video(data / f"v{number}.mp4", 24 + 6 * number, fps=8)
+    config = run_config(tokenizer_dir)
+    section = config["dataset_config"]["msrvtt_retrieval"]
+    section["data_dir"], section["media"] = str(folder / "data"), {"test": "videos"}
+    make_run(folder / "run", tokenizer_dir, config)
+    (folder / "run" / "unreadable_msrvtt_retrieval.jsonl").write_text(json.dumps({"key": "v9", "reason": EVIL}) + "\n")
+    (folder / "run" / "predictions").mkdir()
+    scores = [[3.0, 1.0, 2.0], [1.0, 0.5, 0.0], [0.0, 2.0, 1.0]]
+    texts = [EVIL, "a red circle", "two dogs"]
+    records = [
+        {"dataset": "msrvtt_retrieval", "task": "retrieval", "item": n, "media_id": f"v{n}", "readable": True,
+         "right_text_ids": [f"t{n}"], "scores": {f"t{k}": scores[n][k] for k in range(3)},
+         "texts": [{"text_id": f"t{k}", "text": texts[k], "probability": 0.5, "rank": k + 1, "right": k == n}
+                   for k in range(3)],
+         "clips": [{"start_sec": 0.0, "end_sec": 1.0, "scores": [0.0, 0.0, 0.0]}]}
+        for n in range(3)
+    ]
+    (folder / "run" / "predictions" / "msrvtt_retrieval_run_test_x.json").write_text(json.dumps(records))
+    return folder / "run"
+
+
+def test_the_page_holds_results_examples_and_health_and_escapes_what_it_shows(run):
+    page = make_report(run)
+    assert "better than chance by" in page and "<svg" in page and page.count("data:image/jpeg") > 10
+    assert "found at rank" in page and "found first" in page and "v9" in page
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert "http" not in page.replace("http://www.w3.org", "")  # the names of SVG's namespaces are no addresses
+
+
+def test_missing_parts_are_said_in_a_sentence(tmp_path, tokenizer_dir):
+    make_run(tmp_path / "run", tokenizer_dir)
+    page = make_report(tmp_path / "run", baselines=[tmp_path / "run"])
+    assert "There are no predictions" in page and "evaluation.predict=true" in page
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="neither config.yaml nor metrics.jsonl"):
+        read_run_files(tmp_path / "empty")
+
+
+def test_moved_media_are_named(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    page = make_report(copy, data_dir=tmp_path / "nowhere")
+    assert "could not be opened" in page and "Give --data-dir" in page
+
+
+@pytest.mark.parametrize("task, records, chance", [
+    ("open_ended", [{"target": "a"}, {"target": "a"}, {"target": "b"}, {"target": "c"}], 0.5),
+    ("multiple_choice", [{"options": ["a", "b"]}, {"options": ["a", "b", "c", "d"]}], 0.375),
+    ("soft_answers", [{"target": {"a": 1.0, "b": 0.3}}, {"target": {"b": 0.9}}], 0.6),
+    ("count", [{"target": 1}, {"target": 3}], 1.0), ("retrieval", [{}] * 4, 0.25),
+])
+def test_chance_is_what_needs_no_video(task, records, chance):
+    assert MAIN_METRICS[task][2](records) == pytest.approx(chance)
+
+
+def test_the_command_writes_the_page(run, tmp_path):
+    done = subprocess.run([sys.executable, str(ROOT / "tools/report.py"), str(run), "--out", str(tmp_path / "r.html"),
+                           "--examples", "1"], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0 and (tmp_path / "r.html").stat().st_size > 10_000, done.stderr
+    done = subprocess.run([sys.executable, str(ROOT / "tools/report.py"), str(tmp_path / "none")], capture_output=True,
+                          text=True, timeout=200)
+    assert done.returncode == 1 and "no such folder" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if not CHROMIUM:
+        pytest.skip("no Chromium is installed")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                 "--disable-dev-shm-usage", f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver_path = shutil.which("chromedriver")
+    if not driver_path:
+        pytest.skip("no chromedriver is installed")
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver_path))
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_a_browser_shows_it_without_errors_or_overflow(run, browser, tmp_path, width):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    page = write_report(run, tmp_path / "report.html")
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})
+    browser.get(page.as_uri())
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return [...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt)")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    levels = browser.execute_script("return [...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])")
+    assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:]))
+    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+    assert browser.switch_to.active_element.text.startswith("Skip to the results")
+    browser.switch_to.active_element.send_keys(Keys.TAB)
+    assert browser.switch_to.active_element.text == "Results"
