@@ -32,6 +32,7 @@ KEYS: dict[str, set[str] | None] = {
     "fold": None,
     "pixel_random_sampling": None,
     "pairs_per_chunk": None,
+    "activation_checkpointing": None,
     "weights": {"clipbert", "backbone", "transformer", "strict"},
     "freeze": {"backbone", "transformer"},
     "learning_rate_factors": {"backbone", "transformer"},
@@ -71,7 +72,8 @@ def assemble_network(settings: Mapping[str, Any]) -> ClipBertNetwork:
     choose("head.type", head_type, HEADS)
     choose("fold", settings["fold"], FOLDS)
     fusion = choose("temporal_fusion", settings["temporal_fusion"], TEMPORAL_FUSIONS)
-    backbone = GridBackbone(**settings["backbone"])
+    recompute = bool(settings.get("activation_checkpointing", False))
+    backbone = GridBackbone(**settings["backbone"], recompute=recompute)
     text_embedding = TextEmbedding(
         transformer["vocab_size"], hidden_size, transformer["max_positions"], dropout=dropout, layer_norm_eps=eps
     )
@@ -86,7 +88,7 @@ def assemble_network(settings: Mapping[str, Any]) -> ClipBertNetwork:
         text_embedding=text_embedding,
         encoder=CrossEncoder(
             hidden_size, transformer["num_layers"], transformer["num_heads"], transformer["intermediate_size"],
-            dropout, eps,
+            dropout, eps, recompute,
         ),
         head=_make_head(settings, text_embedding.words),
         fold=settings["fold"],

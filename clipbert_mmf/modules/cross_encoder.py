@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clipbert_mmf.modules.recomputing import run_or_recompute
+
 
 class EncoderLayer(nn.Module):
     """Self-attention and feed-forward, each followed by LayerNorm of the sum."""
@@ -45,12 +47,17 @@ class EncoderLayer(nn.Module):
 class CrossEncoder(nn.Module):
     """A stack of layers and BERT's pooler.
 
+    Args:
+        recompute: whether layers are computed again in the backward pass in place of keeping what is in them.
     Raises:
         ValueError: if ``hidden_size`` is not a multiple of ``num_heads``.
     """
 
-    def __init__(self, hidden_size, num_layers, num_heads, intermediate_size, dropout=0.1, layer_norm_eps=1e-12):
+    def __init__(
+        self, hidden_size, num_layers, num_heads, intermediate_size, dropout=0.1, layer_norm_eps=1e-12, recompute=False
+    ):
         super().__init__()
+        self.recompute = recompute
         if hidden_size % num_heads:
             raise ValueError(f"transformer.hidden_size {hidden_size} is not a multiple of num_heads {num_heads}")
         self.layers = nn.ModuleList(
@@ -73,6 +80,6 @@ class CrossEncoder(nn.Module):
         seen = torch.ones(visual.shape[:2], dtype=torch.bool, device=text.device)
         allowed = torch.cat([text_mask.bool(), seen], 1)[:, None, None]
         for layer in self.layers[:-1]:
-            hidden = layer(hidden, allowed)
+            hidden = run_or_recompute(layer, hidden, allowed, recompute=self.recompute and self.training)
         rows = self.layers[-1](hidden, allowed, text.shape[1] if keep_text else 1)
         return rows, torch.tanh(self.pooler(rows[:, 0]))

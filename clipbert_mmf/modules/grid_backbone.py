@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
+from clipbert_mmf.modules.recomputing import run_or_recompute
+
 #: Mean of R, G, B in grey levels, and what they are divided by (caffe-style weights).
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (1.0, 1.0, 1.0)
@@ -113,6 +115,7 @@ class GridBackbone(nn.Module):
             (torchvision's).
         pixel_mean, pixel_std: of R, G, B in grey levels.
         bgr: whether the network wants blue first.
+        recompute: whether stages are computed again in the backward pass in place of keeping what is in them.
     Raises:
         ValueError: for an unknown depth, norm or stage, or ``freeze_at`` out of range.
     """
@@ -128,6 +131,7 @@ class GridBackbone(nn.Module):
         pixel_mean: tuple[float, ...] = PIXEL_MEAN,
         pixel_std: tuple[float, ...] = PIXEL_STD,
         bgr: bool = True,
+        recompute: bool = False,
     ):
         super().__init__()
         for name, value, allowed in (
@@ -139,6 +143,7 @@ class GridBackbone(nn.Module):
             raise ValueError(f"backbone.freeze_at is {freeze_at}; allowed are 0 (nothing) to 5 (everything)")
         make_block, counts = DEPTHS[depth]
         self.bgr = bgr
+        self.recompute = recompute
         self.stride_in_1x1 = stride_in_1x1
         self.is_bottleneck = make_block is _make_bottleneck
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), persistent=False)
@@ -168,7 +173,7 @@ class GridBackbone(nn.Module):
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         for stage in self.stages.values():
-            x = stage(x)
+            x = run_or_recompute(stage, x, recompute=self.recompute and self.training)
         return x
 
 

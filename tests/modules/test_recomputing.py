@@ -1,0 +1,54 @@
+"""Activation checkpointing changes memory, not results."""
+
+import pytest
+import torch
+
+from clipbert_mmf.models.assembly import assemble_network
+from tests.network_settings import small_settings
+
+
+def train_once(recompute, dropout, norm="frozen_batch"):
+    torch.manual_seed(0)
+    network = assemble_network(small_settings(
+        activation_checkpointing=recompute, transformer__dropout=dropout, backbone__norm=norm
+    )).train()
+    torch.manual_seed(1)
+    frames = torch.randint(0, 256, (2, 3, 2, 3, 64, 64), dtype=torch.uint8)
+    ids = torch.randint(5, 50, (2, 2, 9))
+    kept = []
+
+    def keep(tensor):
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = torch.nn.functional.cross_entropy(
+            network(frames, ids, ids * 0 + 1, ids * 0)["scores"], torch.tensor([0, 1, 1, 0]))
+    loss.backward()
+    return loss.detach(), {name: p.grad for name, p in network.named_parameters() if p.grad is not None}, sum(kept)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize("norm", ["frozen_batch", "group"])
+def test_loss_and_gradients_are_the_same_and_less_is_kept(dropout, norm):
+    loss, gradients, kept = train_once(False, dropout, norm)
+    other_loss, other_gradients, other_kept = train_once(True, dropout, norm)
+    assert torch.equal(loss, other_loss) and gradients.keys() == other_gradients.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(other_gradients[name], gradient, rtol=1e-5, atol=1e-7)
+    assert other_kept < 0.6 * kept
+
+
+def test_evaluation_and_frozen_parts_are_not_recomputed(monkeypatch):
+    from clipbert_mmf.modules import recomputing
+
+    calls = []
+    monkeypatch.setattr(recomputing, "checkpoint", lambda part, *inputs, **options: calls.append(part) or part(*inputs))
+    network = assemble_network(small_settings(activation_checkpointing=True))
+    ids = torch.ones(1, 1, 5, dtype=torch.int64)
+    frames = torch.zeros(1, 1, 1, 3, 64, 64, dtype=torch.uint8)
+    network.eval()(frames, ids, ids, ids * 0)
+    assert calls == []
+    network.train()(frames, ids, ids, ids * 0)
+    stages = network.backbone.stages
+    assert stages["res2"] not in calls and stages["res3"] in calls and network.encoder.layers[0] in calls
