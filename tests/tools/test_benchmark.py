@@ -35,6 +35,6 @@ def test_an_unknown_benchmark_is_named():
 
 def test_the_model_benchmark_compares_equal_scores_and_writes_json(tmp_path):
     printed, content = run_quick("model", tmp_path)
-    assert content["benchmark"] == "model" and len(content["rows"]) == 5
+    assert content["benchmark"] == "model" and len(content["rows"]) == 6
     assert content["facts"]["largest difference of scores"] < 1e-4
     assert "shares of retrieval" in printed and "training step, 2 videos x 2 texts, bf16" in printed
