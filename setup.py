@@ -96,6 +96,7 @@ setup(
     extras_require={
         "test": ["pytest", "pytest-timeout", "selenium"],
         "report": ["captum", "jinja2", "matplotlib"],
+        "docs": ["mkdocs-material"],
     },
     entry_points={"console_scripts": ["clipbert = clipbert_mmf.commands.main:main"]},
     cmdclass={"build_py": BuildWithPth, "editable_wheel": EditableWithPth},

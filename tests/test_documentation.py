@@ -1,0 +1,132 @@
+"""The documentation builds, its reference is up to date, and its commands name what exists."""
+
+import re
+import shlex
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clipbert_mmf.commands.main import make_parser
+from clipbert_mmf.datasets.specs import SPECS
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "projects/clipbert/README.md", ROOT / "CONTRIBUTING.md",
+                ROOT / "examples/README.md", *ROOT.glob("docs/*.md")])
+#: Of commands that are not ours, or that make a file which others then use.
+FOREIGN = ("pip install", "python -m pytest", "python -c", "git clone", 'pip install "')
+#: Datasets of examples, and what ``clipbert new-dataset`` writes in the text.
+EXAMPLES = {"cooking_steps"}
+
+
+def commands_of(page):
+    """Return the command lines of a page's fenced blocks, continued lines joined and comments cut."""
+    found = []
+    for kind, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        if kind not in ("", "bash", "sh"):
+            continue
+        for line in block.replace("\\\n", " ").splitlines():
+            line = re.sub(r"\s+#.*$", "", line).strip()
+            if line and re.match(r"(mmf_|python |clipbert |bash |pip |git )", line):
+                found.append(line)
+    return found
+
+
+COMMANDS = sorted({(page.relative_to(ROOT).as_posix(), line) for page in PAGES for line in commands_of(page)})
+
+
+def has_key(section, keys):
+    for key in keys:
+        if not isinstance(section, dict) or key not in section:
+            return False
+        section = section[key]
+    return True
+
+
+def check_mmf(words):
+    options = dict(word.split("=", 1) for word in words[1:])
+    dataset = options["dataset"]
+    assert options["model"] == "clipbert" and dataset in {*SPECS, *EXAMPLES}
+    if not options["config"].startswith("cooking_steps/"):
+        assert (ROOT / options["config"]).is_file(), options["config"]
+    model = yaml.safe_load((ROOT / "configs/models/clipbert/defaults.yaml").read_text())
+    for key in options:
+        parts = key.split(".")
+        if parts[0] == "model_config":
+            assert has_key(model, parts), key
+        elif parts[0] == "dataset_config" and parts[1] in SPECS:
+            data = yaml.safe_load((ROOT / f"configs/datasets/{parts[1]}/defaults.yaml").read_text())
+            assert has_key(data, parts), key
+        else:
+            assert parts[0] in ("config", "model", "dataset", "run_type", "env", "evaluation", "training", "checkpoint",
+                                "dataset_config"), key
+
+
+@lru_cache(maxsize=None)
+def help_of(tool):
+    done = subprocess.run([sys.executable, str(ROOT / tool), "--help"], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def check_tool(words):
+    tool = words[1]
+    assert (ROOT / tool).is_file(), tool
+    # A benchmark's options belong to its subcommand.
+    if tool != "tools/benchmark.py":
+        for option in words[2:]:
+            assert not option.startswith("--") or option.split("=")[0] in help_of(tool), option
+    else:
+        assert words[2] in help_of(tool)
+
+
+def check_clipbert(words):
+    make_parser().parse_args(words[1:])
+
+
+def check_bash(words):
+    assert (ROOT / words[1]).is_file()
+    assert subprocess.run(["bash", "-n", str(ROOT / words[1])]).returncode == 0
+
+
+CHECKS = {"mmf_run": check_mmf, "mmf_predict": check_mmf, "python": check_tool, "clipbert": check_clipbert, "bash": check_bash}
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) > 20
+
+
+@pytest.mark.parametrize("page, line", COMMANDS)
+def test_a_command_of_the_documentation_names_what_exists(page, line):
+    if line.startswith(FOREIGN):
+        return
+    words = shlex.split(line)
+    CHECKS[words[0]](words)
+
+
+def test_the_configuration_reference_is_up_to_date():
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        import make_config_reference
+    finally:
+        sys.path.pop(0)
+    assert make_config_reference.OUT.read_text(encoding="utf-8") == make_config_reference.render(), (
+        "run: python tools/make_config_reference.py")
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("material", reason="mkdocs-material is not installed: pip install 'clipbert_mmf[docs]'")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT, capture_output=True, text=True, timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "configuration" / "index.html").is_file()
+
+
+def test_no_page_names_a_machine():
+    for page in PAGES:
+        assert not re.search(r"/(root|work|home)/", page.read_text(encoding="utf-8")), page
