@@ -164,7 +164,8 @@ class SoftAnswerMetric(PairMetric):
 
     @classmethod
     def flatten_targets(cls, targets):
-        return targets.flatten(0, 1), targets.shape[1]
+        # (B, A) with MMF's layout: one question an item.
+        return (targets.flatten(0, 1), targets.shape[1]) if targets.dim() == 3 else (targets, 1)
 
 
 class CountMetric(PairMetric):

@@ -20,6 +20,7 @@ FORBIDDEN = {
     "datasets/grouping.py": (HOST, {"video", "processors", "models"}),
     "datasets/tasks.py": (HOST | {"av", "decord"}, {"video", "processors", "models"}),
     "datasets/predictions.py": (HOST | {"av", "decord"}, {"video", "processors", "models"}),
+    "datasets/layouts.py": (HOST | {"av", "decord"}, {"video", "processors", "models"}),
     "datasets/skeleton.py": (HOST | {"av", "decord"}, {"video", "processors", "models"}),
     "datasets/sources.py": (HOST, {"video", "processors", "models"}),
     "datasets/vocabulary.py": (HOST, {"video", "processors", "models"}),

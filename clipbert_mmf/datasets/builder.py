@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 _KEYS = {
     "data_dir", "annotations", "media", "answers", "max_failure_share", "strict", "texts_per_item", "processors",
     "batch_size", "num_workers", "pin_memory", "persistent_workers", "shuffle", "zoo_requirements",
-    "task", "file", "columns",
+    "task", "file", "columns", "layout",
 }
 _ANSWER_KEYS = {"file", "num_answers", "min_count"}
 #: Vocabularies of this process by what they follow from: MMF's release makes a new builder for every split.
@@ -139,6 +139,8 @@ class ClipBertBuilder(BaseDatasetBuilder):
         texts = read_setting(config, "texts_per_item")
         if texts is not None:
             settings["texts_per_item"] = texts["train" if dataset_type == "train" else "eval"]
+        if read_setting(config, "layout") == "mmf":  # MMF's own models read one text at a time
+            settings["texts_per_item"] = 1
         return settings
 
     def _answers(self, config, root: Path, dataset_type: str, records: PackedRecords) -> dict[str, int]:

@@ -16,6 +16,7 @@ from mmf.common.sample import Sample
 from mmf.datasets.base_dataset import BaseDataset
 
 from clipbert_mmf.datasets.failures import FailureLog
+from clipbert_mmf.datasets.layouts import LAYOUTS
 from clipbert_mmf.datasets.predictions import RecordWriter
 from clipbert_mmf.datasets.tasks import SampleMaker
 from clipbert_mmf.settings import read_setting
@@ -49,6 +50,10 @@ class ClipBertDataset(BaseDataset):
         self.media_location = media_location
         self.seed = seed
         self.strict = bool(read_setting(config, "strict", False))
+        layout = read_setting(config, "layout") or "clipbert"
+        if layout not in LAYOUTS:
+            raise ValueError(f"dataset_config.{dataset_name}.layout is '{layout}'; allowed are {sorted(LAYOUTS)}")
+        self.arrange = LAYOUTS[layout]
         self.maker: SampleMaker | None = None
         self.failures: FailureLog | None = None
         # Shared memory, so that workers that live on between epochs see a new epoch too.
@@ -99,7 +104,8 @@ class ClipBertDataset(BaseDataset):
     def __getitem__(self, index: int) -> Sample:
         """Return ``frames`` (K, T, 3, L, L) uint8, the maker's tensors, ``item_index``, ``readable``.
 
-        In evaluation, videos also have ``clip_times_sec`` (K, 2) float32.
+        In evaluation, videos also have ``clip_times_sec`` (K, 2) float32. With ``layout: mmf``, what
+        ``layouts.to_mmf_layout`` returns.
         """
         item = int(index)
         rng = self.item_rng(item)
@@ -109,15 +115,14 @@ class ClipBertDataset(BaseDataset):
         else:
             frames, times, readable = self._read_or_blank(item, rng)
             num_replaced = 0
+        fields = {
+            "frames": frames, **({} if times is None else {"clip_times_sec": times}), **self.maker.make(item, rng),
+            "item_index": torch.tensor(item), "readable": torch.tensor(int(readable)),
+            "num_replaced": torch.tensor(num_replaced),
+        }
         sample = Sample()
-        sample.frames = frames
-        if times is not None:
-            sample.clip_times_sec = times
-        for name, value in self.maker.make(item, rng).items():
+        for name, value in self.arrange(fields).items():
             sample[name] = value
-        sample.item_index = torch.tensor(item)
-        sample.readable = torch.tensor(int(readable))
-        sample.num_replaced = torch.tensor(num_replaced)
         return sample
 
     def _read(self, item: int, rng: np.random.Generator):

@@ -51,12 +51,20 @@ class Predicted:
         ]
 
 
-def split_report(report) -> Iterator[Predicted]:
-    """Yield the items of a batch's report: MMF's batch and the model's output in one."""
+def split_report(report, groups_options: bool) -> Iterator[Predicted]:
+    """Yield the items of a batch's report: MMF's batch and the model's output in one.
+
+    Args:
+        report: with ``scores`` and, from our model, ``clip_scores``.
+        groups_options: whether the scores of an item's texts are one row.
+    Raises:
+        ValueError: if scores and items are not of the same batch.
+    """
     num_items = len(report.item_index)
-    multiple_choice = report.targets.dim() == 1
-    scores, clips = report.scores.float().cpu(), report.clip_scores.float().cpu()
-    if not multiple_choice:
+    scores = report.scores.float().cpu()
+    # A model of MMF's own has no clips: what it says of its one frame is one.
+    clips = report.clip_scores.float().cpu() if "clip_scores" in report else scores[:, None]
+    if not groups_options:
         if len(scores) % num_items:
             raise ValueError(
                 f"{len(scores)} rows of scores for {num_items} items; predict with training.trainer=clipbert, which "
@@ -69,7 +77,7 @@ def split_report(report) -> Iterator[Predicted]:
             item, bool(report.readable[index]), scores[index], clips[index],
             report.clip_times_sec[index].cpu() if "clip_times_sec" in report else None,
             report.text_index[index].reshape(-1).cpu() if "text_index" in report else None,
-            report.targets[index].cpu(),
+            report.targets[index].cpu().reshape(-1),
         )
 
 
@@ -93,7 +101,8 @@ class RecordWriter:
         return [
             {"dataset": self.dataset_name, "task": self.task, "item": predicted.item,
              "media_id": self.maker.media_key(predicted.item), "readable": predicted.readable, **record}
-            for predicted in split_report(report) for record in WRITERS[self.task](self, predicted)
+            for predicted in split_report(report, self.task == "multiple_choice")
+            for record in WRITERS[self.task](self, predicted)
         ]
 
     def rows(self, predicted: Predicted) -> Iterator[tuple[int, int]]:

@@ -33,6 +33,7 @@ KEYS: dict[str, set[str] | None] = {
     "pixel_random_sampling": None,
     "pairs_per_chunk": None,
     "activation_checkpointing": None,
+    "image_normalization": {"mean", "std"},
     "weights": {"clipbert", "backbone", "transformer", "strict"},
     "freeze": {"backbone", "transformer"},
     "learning_rate_factors": {"backbone", "transformer"},

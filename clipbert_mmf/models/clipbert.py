@@ -78,11 +78,25 @@ class ClipBert(BaseModel):
         )
 
     def forward(self, sample_list) -> dict[str, torch.Tensor]:
-        """Return the network's output for a batch of ours; see ``ClipBertNetwork.forward``."""
-        return self.network(
-            sample_list.frames,
-            sample_list.input_ids,
-            sample_list.input_mask,
-            sample_list.segment_ids,
-            getattr(sample_list, "lm_label_ids", None),
-        )
+        """Return the network's output for a batch of ours, or of MMF's own image-and-text datasets.
+
+        See ``ClipBertNetwork.forward``. MMF's batch has ``image`` (B, 3, H, W) and texts (B, L): a clip of one frame.
+        """
+        texts = [sample_list.input_ids, sample_list.input_mask, sample_list.segment_ids]
+        if "frames" in sample_list:
+            return self.network(sample_list.frames, *texts, getattr(sample_list, "lm_label_ids", None))
+        return self.network(self._take_image(sample_list.image), *(text[:, None] for text in texts))
+
+    def _take_image(self, image: torch.Tensor) -> torch.Tensor:
+        """Return ``(B, 1, 1, 3, H, W)`` grey levels, 0 to 255."""
+        if image.is_floating_point():
+            section = read_setting(self.config, "image_normalization") or {}
+            mean, std = read_setting(section, "mean"), read_setting(section, "std")
+            if mean is None or std is None:
+                raise ValueError(
+                    "this dataset gives normalised images; set model_config.clipbert.image_normalization.mean and .std to "
+                    "those of its image processor (R, G, B of 0 to 1), so that they can be undone"
+                )
+            mean, std = (image.new_tensor(list(values)).view(3, 1, 1) for values in (mean, std))
+            image = ((image * std + mean) * 255).clamp(0, 255)
+        return image[:, None, None]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from clipbert_mmf.scoring.objectives import widen_targets
+
 
 def score_classes(scores: Tensor, targets: Tensor) -> Tensor:
     """Return 1.0 where the highest score is the target's; an answer outside the vocabulary (-1) is never right.
@@ -30,7 +32,7 @@ def score_soft_answers(scores: Tensor, targets: Tensor) -> Tensor:
     Returns:
         ``(P,)`` float64.
     """
-    return targets.gather(1, scores.argmax(-1, keepdim=True))[:, 0].double()
+    return widen_targets(targets, scores.shape[1]).gather(1, scores.argmax(-1, keepdim=True))[:, 0].double()
 
 
 #: Smallest and largest count of TGIF-QA.

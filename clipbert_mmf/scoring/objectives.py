@@ -27,9 +27,30 @@ def choice_loss(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def soft_answer_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy, ``(P, A)`` against ``(B, N, A)``: summed over answers, averaged over pairs."""
-    targets = targets.reshape(scores.shape)
+    """Binary cross-entropy, ``(P, A)`` against ``(B, N, A)``: summed over answers, averaged over pairs.
+
+    Outputs beyond the vocabulary, which models of a fixed width have, are never right.
+
+    Raises:
+        ValueError: if there are fewer outputs than answers.
+    """
+    targets = widen_targets(targets.reshape(len(scores), -1), scores.shape[1])
     return F.binary_cross_entropy_with_logits(scores.float(), targets, reduction="sum") / len(scores)
+
+
+def widen_targets(targets: Tensor, num_outputs: int) -> Tensor:
+    """Return ``(P, num_outputs)`` soft targets, 0 for outputs beyond the vocabulary.
+
+    Raises:
+        ValueError: if there are fewer outputs than answers.
+    """
+    missing = num_outputs - targets.shape[1]
+    if missing < 0:
+        raise ValueError(
+            f"the model has {num_outputs} outputs and the answer vocabulary {targets.shape[1]} answers; give the model as "
+            f"many (num_answers, or num_labels of MMF's models), or the vocabulary fewer (answers.num_answers)"
+        )
+    return F.pad(targets, (0, missing)) if missing else targets
 
 
 def count_loss(scores: Tensor, targets: Tensor) -> Tensor:

@@ -41,6 +41,18 @@ def test_an_unknown_fold_and_a_wrong_shape_are_named():
         fold_clips(LOGITS[..., 0], "lse")
 
 
+def test_outputs_beyond_the_vocabulary_are_never_right_and_too_few_are_refused():
+    from clipbert_mmf.scoring.answers import score_soft_answers
+    from clipbert_mmf.scoring.objectives import soft_answer_loss
+
+    targets, scores = torch.tensor([[1.0, 0.3], [0.0, 0.9]]), torch.tensor([[0.0, 1.0, 5.0], [0.0, 2.0, 1.0]])
+    padded = torch.tensor([[1.0, 0.3, 0.0], [0.0, 0.9, 0.0]])
+    assert torch.equal(soft_answer_loss(scores, targets), soft_answer_loss(scores, padded))
+    torch.testing.assert_close(score_soft_answers(scores, targets), torch.tensor([0.0, 0.9]).double())
+    with pytest.raises(ValueError, match="the model has 1 outputs and the answer vocabulary 2 answers"):
+        soft_answer_loss(scores[:, :1], targets)
+
+
 def test_unknown_answers_do_not_train():
     scores = torch.randn(3, 4, requires_grad=True)
     loss = objectives.answer_loss(scores, torch.tensor([[1], [-1], [2]]))

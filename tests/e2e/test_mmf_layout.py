@@ -1,0 +1,61 @@
+"""MMF's own models train and are tested on our datasets with only a configuration."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.e2e.running import ROOT, SMALL, read_metrics
+
+PROGRAM = Path(__file__).parent / "mmf_layout_program.py"
+MODELS = ("mmbt", "unimodal_text", "unimodal_image", "concat_bert")
+DATASETS = {"msrvtt_qa": "msrvtt", "vqa2_pixels": "vqa2"}
+
+COMBINATIONS = [(model, dataset) for model in MODELS for dataset in DATASETS]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("layout")
+    subprocess.run(
+        [sys.executable, str(ROOT / "tools/make_demo_corpus.py"), "--out", str(folder / "data"), "--corpora", "msrvtt",
+         "coco", "vqa2", "--num-train", "20", "--num-test", "4", "--num-images", "30", "--workers", "1"],
+        check=True, capture_output=True, timeout=240,
+    )
+    plan = {}
+    for dataset, corpus in DATASETS.items():
+        section = f"dataset_config.{dataset}"
+        for model in MODELS:
+            plan[f"{model}.{dataset}"] = [
+                f"config=projects/clipbert/configs/mmf_models/{model}_{dataset}.yaml", f"model={model}",
+                f"dataset={dataset}", f"{section}.data_dir={folder / 'data' / corpus}",
+                f"{section}.processors.text_processor.params.tokenizer={folder / 'data' / 'tokenizer'}",
+                f"{section}.processors.train_media_processor.params.image_size=64",
+                f"{section}.processors.eval_media_processor.params.image_size=64",
+                f"env.save_dir={folder / f'{model}.{dataset}'}", *SMALL, "training.max_epochs=null",
+                "training.precision=fp32", "run_type=train_val_test",
+                f"model_config.{model}.num_labels=64",
+                *([] if model == "unimodal_image" else [f"model_config.{model}.bert_model_name={folder / 'bert'}"]),
+            ]
+    file = folder / "plan.json"
+    file.write_text(json.dumps(plan))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
+                   "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), str(file), str(folder / "bert"), str(folder / "data" / "tokenizer")], cwd=ROOT,
+        env=environment, capture_output=True, text=True, timeout=290,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("model, dataset", COMBINATIONS)
+def test_a_model_of_mmfs_own_trains_and_is_tested(runs, model, dataset):
+    folder, codes = runs
+    name = f"{model}.{dataset}"
+    assert codes[name] == 0, (folder / f"plan.json.{name}.log").read_text()[-4000:]
+    metrics = read_metrics(folder / name, "test")
+    assert 0 <= metrics[{"msrvtt_qa": "clipbert_accuracy", "vqa2_pixels": "clipbert_vqa_accuracy"}[dataset]] <= 1
+    assert metrics["clipbert_pair_num_items"] == metrics["clipbert_pair_num_texts"] > 3
