@@ -304,6 +304,29 @@ def load_without_post_init(module: ModuleType) -> None:
             model.all_tied_weights_keys = {}
 
 
+def give_tuples_to_text_models(module: ModuleType) -> None:
+    """main: ``unimodal_text`` and ``concat_bert`` take the second entry of a text encoder's tuple; transformers' models
+    return mappings now, which are no sequences, so the first step raises.
+
+    Goes when main asks the encoder for its pooled output by name.
+    """
+    for base, encoder_name in (("UnimodalBase", "encoder"), ("FusionBase", "text")):
+        if hasattr(module, base):
+            _return_tuples(getattr(module, base), encoder_name)
+
+
+def _return_tuples(base: type, encoder_name: str) -> None:
+    build = base.__init__
+
+    def __init__(self, *args, **kwargs):
+        build(self, *args, **kwargs)
+        getattr(self, encoder_name).register_forward_hook(
+            lambda encoder, inputs, output: output.to_tuple() if hasattr(output, "to_tuple") else None
+        )
+
+    base.__init__ = __init__
+
+
 #: MMF module -> shims applied, in order, when it has run.
 SHIMS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
     "mmf.utils.patch": (skip_importing_all_transformers,),
@@ -323,6 +346,8 @@ SHIMS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
     "mmf.datasets.base_dataset_builder": (let_builders_skip_the_registry,),
     "mmf.modules.hf_layers": (leave_transformers_alone,),
     "mmf.modules.metrics": (keep_metric_params,),
+    "mmf.models.unimodal": (give_tuples_to_text_models,),
+    "mmf.models.fusions": (give_tuples_to_text_models,),
     "mmf.models.visual_bert": (load_without_post_init,),
     "mmf.models.vilbert": (load_without_post_init,),
 }

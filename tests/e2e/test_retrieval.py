@@ -78,7 +78,7 @@ def test_training_stops_where_too_many_videos_are_broken(damaged, tmp_path):
 @pytest.mark.parametrize(
     "option, message",
     [
-        ("model_config.clipbert.fold=sum", r"model_config.clipbert.fold is 'sum'; allowed are ['lse', 'max', 'mean']"),
+        ("model_config.clipbert.fold=median", "model_config.clipbert.fold is 'median'; allowed are ['lse', 'max', 'mean', 'sum']"),
         ("dataset_config.msrvtt_retrieval.media.test=nowhere", "dataset_config.msrvtt_retrieval.media.test is 'nowhere'"),
     ],
 )

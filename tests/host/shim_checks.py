@@ -253,7 +253,30 @@ def check_load_without_post_init():
         assert VisualBERTBase.from_pretrained(folder, config=config, visual_embedding_dim=4) is not None
 
 
+def check_give_tuples_to_text_models():
+    import mmf  # noqa: F401
+    import torch
+    from mmf.models.unimodal import UnimodalBase
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        BertModel(config).save_pretrained(folder)
+        settings = {"type": "transformer", "params": {
+            "bert_model_name": folder, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
+            "output_attentions": False, "output_hidden_states": False,
+        }}
+        from omegaconf import OmegaConf
+
+        base = UnimodalBase(OmegaConf.create({"text_encoder": settings}))
+    ids = torch.ones(2, 5, dtype=torch.int64)
+    assert base(ids, ids, ids * 0).shape == (2, 8)
+
+
 CHECKS = {
+    "give_tuples_to_text_models": MAIN,
     "load_without_post_init": BOTH,
     "stay_on_cpu": RELEASE, "leave_transformers_alone": MAIN,
     "skip_importing_all_transformers": MAIN, "import_from_any_directory": RELEASE, "find_our_configs": BOTH,
