@@ -14,6 +14,19 @@ TEXTS = ["a red circle", "two blue squares on the left", "a large star jumps the
 
 
 @pytest.fixture()
+def tokenizer_dir(tmp_path):
+    """The same ids in every run: a trained vocabulary is in another order each time, and a near tie may turn."""
+    from transformers import BertTokenizerFast
+
+    words = sorted({word for text in TEXTS for word in text.split()})
+    folder = tmp_path / "tokenizer"
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]) + "\n")
+    BertTokenizerFast.from_pretrained(str(folder)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture()
 def model(tmp_path, tokenizer_dir):
     """Numbers that spread the scores: random ones leave every pair undecided."""
     make_run(tmp_path / "run", tokenizer_dir)

@@ -79,8 +79,8 @@ def others(tmp_path_factory):
 
 def test_the_other_corpora_are_in_their_owners_formats_and_every_medium_is_there(others):
     expected = {
-        "tgif_qa/Train_action_question.csv": ("tgif_choice", "tgif_qa/gifs", 20),
-        "tgif_qa/Train_transition_question.csv": ("tgif_choice", "tgif_qa/gifs", 40),
+        "tgif_qa/Train_action_question.csv": ("tgif_choice", "tgif_qa/gifs", 40),
+        "tgif_qa/Train_transition_question.csv": ("tgif_choice", "tgif_qa/gifs", 80),
         "tgif_qa/Test_count_question.csv": ("tgif_count", "tgif_qa/gifs", 5),
         "tgif_qa/Test_frameqa_question.csv": ("tgif_frameqa", "tgif_qa/gifs", 72),
         "didemo/train_data.json": ("didemo", "didemo/videos", 5),
