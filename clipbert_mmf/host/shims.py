@@ -281,6 +281,15 @@ def stay_on_cpu(source: str) -> str:
     return source if torch.cuda.is_available() else source.replace(".cuda()", "")
 
 
+def tell_batches_from_tuples(source: str) -> str:
+    """release: ``unimodal_image`` and ``unimodal_text`` take an encoder's output of length two for a tuple, so a batch
+    of two loses its first item.
+
+    Goes when the release is no longer supported.
+    """
+    return source.replace("if len(x) == 2:", "if not torch.is_tensor(x) and len(x) == 2:")
+
+
 def leave_transformers_alone(module: ModuleType) -> None:
     """main, transformers >= 4.53: ``mmbt``, ``vilbert`` and others replace methods of transformers' BERT by scriptable
     ones of 2020, for the whole process; some of those methods are gone, so building such a model raises.
@@ -354,5 +363,6 @@ SHIMS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
 
 #: MMF module -> edit of its source, where the mistake is inside a long function.
 SOURCE_EDITS: dict[str, Callable[[str], str]] = {
-    name: stay_on_cpu for name in ("mmf.modules.embeddings", "mmf.models.visual_bert", "mmf.models.vilbert")
+    **{name: stay_on_cpu for name in ("mmf.modules.embeddings", "mmf.models.visual_bert", "mmf.models.vilbert")},
+    "mmf.models.unimodal": tell_batches_from_tuples,
 }

@@ -275,7 +275,19 @@ def check_give_tuples_to_text_models():
     assert base(ids, ids, ids * 0).shape == (2, 8)
 
 
+def check_tell_batches_from_tuples():
+    import mmf  # noqa: F401
+    import torch
+    from mmf.models.unimodal import UnimodalBase
+
+    base = UnimodalBase.__new__(UnimodalBase)
+    torch.nn.Module.__init__(base)
+    base.encoder = torch.nn.Identity()
+    assert UnimodalBase.forward(base, torch.zeros(2, 3, 4)).shape == (2, 12)
+
+
 CHECKS = {
+    "tell_batches_from_tuples": RELEASE,
     "give_tuples_to_text_models": MAIN,
     "load_without_post_init": BOTH,
     "stay_on_cpu": RELEASE, "leave_transformers_alone": MAIN,
