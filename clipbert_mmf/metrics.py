@@ -16,7 +16,7 @@ from torch import Tensor
 
 from clipbert_mmf.scoring import answers
 from clipbert_mmf.scoring.gathering import first_of_each, gather_rows, index_of_texts
-from clipbert_mmf.scoring.ranking import summarize_retrieval
+from clipbert_mmf.scoring.ranking import match_margin, summarize_retrieval
 from clipbert_mmf.shapes import ANSWER_TYPES, PADDING_TEXT, UNKNOWN_ANSWER
 
 
@@ -87,9 +87,7 @@ class RetrievalMetric(ClipBertMetric):
 
     @classmethod
     def summarize(cls, scores, targets, item_index, readable):
-        # The difference of the logits orders as the softmax does and does not saturate into ties.
-        scores = scores.float().view(*targets.shape, 2)
-        matrix = gather_rows(scores[..., 1] - scores[..., 0])
+        matrix = gather_rows(match_margin(scores.float().view(*targets.shape, 2)))
         matches, readable = gather_rows(targets).bool(), gather_rows(readable).bool()
         kept = first_of_each(gather_rows(item_index))
         matrix, matches, readable = matrix[kept], matches[kept], readable[kept]

@@ -6,63 +6,57 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Callable
-
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from quickstart_table import find_final_metrics  # noqa: E402
 
 from clipbert_mmf.datasets.annotations import TextRecord, read_annotations  # noqa: E402
+from clipbert_mmf.scoring import chance  # noqa: E402
 
 
-def guess_rank(records: list[TextRecord]) -> float:
-    """R@1 of a random order."""
-    return 1 / len(records)
+def _answers(records: list[TextRecord]) -> list:
+    return [record.answer for record in records]
 
 
-def guess_option(records: list[TextRecord]) -> float:
-    """Accuracy of a random option."""
-    return 1 / len(records[0].options)
+def _guess_rank(records: list[TextRecord]) -> float:
+    return chance.guess_rank(len(records))
 
 
-def guess_answer(records: list[TextRecord]) -> float:
-    """Accuracy of the one answer that is right most often, whatever is asked: more than a random guess."""
-    return Counter(record.answer for record in records).most_common(1)[0][1] / len(records)
+def _guess_option(records: list[TextRecord]) -> float:
+    return chance.guess_option([len(record.options) for record in records])
 
 
-def guess_soft_answer(records: list[TextRecord]) -> float:
-    """VQA accuracy of the one answer that scores best, whatever is asked."""
-    totals: Counter[str] = Counter()
-    for record in records:
-        totals.update(dict(record.soft_answers))
-    return totals.most_common(1)[0][1] / len(records)
+def _guess_answer(records: list[TextRecord]) -> float:
+    return chance.guess_answer(_answers(records))
 
 
-def guess_count(records: list[TextRecord]) -> float:
-    """Mean squared error of always giving the mean."""
-    return float(np.var([record.answer for record in records]))
+def _guess_soft_answer(records: list[TextRecord]) -> float:
+    return chance.guess_soft_answer([record.soft_answers for record in records])
+
+
+def _guess_count(records: list[TextRecord]) -> float:
+    return chance.guess_count(_answers(records))
 
 
 #: Dataset -> (metric, how chance is made, corpus, test file, its answers or split).
 TASKS: dict[str, tuple[str, Callable, str, str, dict]] = {
-    "msrvtt_retrieval": ("t2v_r1", guess_rank, "msrvtt", "msrvtt/MSRVTT_JSFUSION_test.csv", {}),
-    "msrvtt_mc": ("accuracy", guess_option, "msrvtt_choice", "msrvtt/MSR_MC_test.csv", {}),
-    "didemo_retrieval": ("t2v_r1", guess_rank, "didemo", "didemo/test_data.json", {}),
-    "activitynet_retrieval": ("t2v_r1", guess_rank, "activitynet", "activitynet/val_1.json", {}),
-    "msrvtt_qa": ("accuracy", guess_answer, "msrvtt_qa", "msrvtt/test_qa.json", {}),
-    "tgif_qa_action": ("accuracy", guess_option, "tgif_choice", "tgif_qa/Test_action_question.csv", {}),
-    "tgif_qa_transition": ("accuracy", guess_option, "tgif_choice", "tgif_qa/Test_transition_question.csv", {}),
-    "tgif_qa_frameqa": ("accuracy", guess_answer, "tgif_frameqa", "tgif_qa/Test_frameqa_question.csv", {}),
-    "tgif_qa_count": ("count_mse", guess_count, "tgif_count", "tgif_qa/Test_count_question.csv", {}),
+    "msrvtt_retrieval": ("t2v_r1", _guess_rank, "msrvtt", "msrvtt/MSRVTT_JSFUSION_test.csv", {}),
+    "msrvtt_mc": ("accuracy", _guess_option, "msrvtt_choice", "msrvtt/MSR_MC_test.csv", {}),
+    "didemo_retrieval": ("t2v_r1", _guess_rank, "didemo", "didemo/test_data.json", {}),
+    "activitynet_retrieval": ("t2v_r1", _guess_rank, "activitynet", "activitynet/val_1.json", {}),
+    "msrvtt_qa": ("accuracy", _guess_answer, "msrvtt_qa", "msrvtt/test_qa.json", {}),
+    "tgif_qa_action": ("accuracy", _guess_option, "tgif_choice", "tgif_qa/Test_action_question.csv", {}),
+    "tgif_qa_transition": ("accuracy", _guess_option, "tgif_choice", "tgif_qa/Test_transition_question.csv", {}),
+    "tgif_qa_frameqa": ("accuracy", _guess_answer, "tgif_frameqa", "tgif_qa/Test_frameqa_question.csv", {}),
+    "tgif_qa_count": ("count_mse", _guess_count, "tgif_count", "tgif_qa/Test_count_question.csv", {}),
     "coco_captions_retrieval": (
-        "t2v_r1", guess_rank, "coco_captions", "coco/dataset_coco.json", {"splits": ["test"]}
+        "t2v_r1", _guess_rank, "coco_captions", "coco/dataset_coco.json", {"splits": ["test"]}
     ),
     "vqa2_pixels": (
-        "vqa_accuracy", guess_soft_answer, "vqa2", "vqa2/v2_OpenEnded_mscoco_val2014_questions.json",
+        "vqa_accuracy", _guess_soft_answer, "vqa2", "vqa2/v2_OpenEnded_mscoco_val2014_questions.json",
         {"companion": "vqa2/v2_mscoco_val2014_annotations.json"},
     ),
 }
@@ -75,11 +69,11 @@ def compare(name: str, save: Path, data: Path) -> dict | None:
     if value is None:
         return None
     options = {key: data / value if key == "companion" else value for key, value in options.items()}
-    chance = guess(list(read_annotations(data / file, corpus, **options)))
+    guessed = guess(list(read_annotations(data / file, corpus, **options)))
     seconds = save / name / "seconds"
     return {
-        "dataset": name, "metric": metric, "result": value, "chance": chance,
-        "times_chance": chance / value if metric.endswith("mse") and value else value / chance,
+        "dataset": name, "metric": metric, "result": value, "chance": guessed,
+        "times_chance": guessed / value if metric.endswith("mse") and value else value / guessed,
         "seconds": int(seconds.read_text()) if seconds.exists() else None,
     }
 

@@ -7,12 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.commands.printing import print_result
-
-#: Files that a folder is searched for, besides what the model's medium says.
-EXTENSIONS = {
-    "video": {".mp4", ".avi", ".mkv", ".webm", ".mov", ".gif", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts", ".3gp"},
-    "image": {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"},
-}
+from clipbert_mmf.shapes import MEDIA_ENDINGS
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -93,11 +88,11 @@ def find_media(folder: Path, media: str) -> list[Path]:
         raise FileNotFoundError(f"'{folder}': no such folder")
     found = sorted(
         path for path in folder.rglob("*")
-        if path.suffix.lower() in EXTENSIONS[media] and path.is_file()
+        if path.suffix.lower() in MEDIA_ENDINGS[media] and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not found:
-        raise FileNotFoundError(f"'{folder}' holds no {media}s; looked for {', '.join(sorted(EXTENSIONS[media]))}")
+        raise FileNotFoundError(f"'{folder}' holds no {media}s; looked for {', '.join(sorted(MEDIA_ENDINGS[media]))}")
     return found
 
 

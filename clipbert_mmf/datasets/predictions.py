@@ -15,6 +15,7 @@ from torch import Tensor
 
 from clipbert_mmf.datasets.tasks import SampleMaker
 from clipbert_mmf.scoring.answers import round_counts
+from clipbert_mmf.scoring.ranking import match_margin
 from clipbert_mmf.shapes import PADDING_TEXT
 
 #: Answers and texts that a record lists.
@@ -196,8 +197,7 @@ def write_matches(writer: RecordWriter, predicted: Predicted) -> Iterator[dict[s
     right = predicted.targets.nonzero().flatten().tolist()
     record: dict[str, Any] = {"right_text_ids": [ids[row] for row in right], "texts": [], "scores": {}, "clips": []}
     if predicted.readable:
-        # The difference of the logits: what retrieval ranks by.
-        scores = predicted.scores[:, 1] - predicted.scores[:, 0]
+        scores = match_margin(predicted.scores)  # what retrieval ranks by
         order = _rank(scores).tolist()
         shown = order[:NUM_TEXTS] + [row for row in right if row not in order[:NUM_TEXTS]]
         ranks = {row: rank for rank, row in enumerate(order, start=1)}
@@ -208,14 +208,14 @@ def write_matches(writer: RecordWriter, predicted: Predicted) -> Iterator[dict[s
             for row in shown
         ]
         record["scores"] = dict(zip(ids, scores.tolist()))
-        record["clips"] = predicted.clips((predicted.clip_scores[..., 1] - predicted.clip_scores[..., 0])[:, shown])
+        record["clips"] = predicted.clips(match_margin(predicted.clip_scores)[:, shown])
     yield record
 
 
 def write_pretraining(writer: RecordWriter, predicted: Predicted) -> Iterator[dict[str, Any]]:
     """One record per text, which may be another image's: whether the model took it for this one's."""
     for n, row in writer.rows(predicted):
-        logit = predicted.scores[n, 1] - predicted.scores[n, 0]
+        logit = match_margin(predicted.scores[n])
         target = int(predicted.targets[n])
         yield {
             "text_id": writer.maker.records[row].text_id, "match_probability": float(logit.double().sigmoid()),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clipbert_mmf.scoring.answers import round_counts
 from clipbert_mmf.scoring.clips import fold_clips
+from clipbert_mmf.scoring.ranking import match_margin, rate_options
 from clipbert_mmf.transforms.text import join_question_and_option, normalize_whitespace
 
 #: Heads that tell whether a text fits a video.
@@ -163,7 +164,7 @@ def read_matches(model, encoded: EncodedMedia, texts: list[str]) -> tuple[Tensor
     """Return ``(N,)`` folded and ``(N, K)`` single scores: the difference of the two logits."""
     clip_scores = model.score_encoded(encoded.visual, texts)
     folded = fold_clips(clip_scores, model.network.fold)
-    return folded[:, 1] - folded[:, 0], clip_scores[..., 1] - clip_scores[..., 0]
+    return match_margin(folded), match_margin(clip_scores)
 
 
 def _answer_from_vocabulary(model, encoded, question, options, top_k) -> Answer:
@@ -192,9 +193,7 @@ def _answer_by_choosing(model, encoded, question, options, top_k) -> Answer:
         raise ValueError(f"this model's head is '{model.head_type}', which chooses: give the options")
     texts = [join_question_and_option(question, option) if question else option for option in options]
     clip_scores = model.score_encoded(encoded.visual, texts)
-    folded = fold_clips(clip_scores, model.network.fold)
-    # Two columns are "no" and "yes": how much surer "yes" is ranks the options.
-    folded, clips = (x[..., -1] - x[..., 0] if x.shape[-1] == 2 else x[..., 0] for x in (folded, clip_scores))
+    folded, clips = rate_options(fold_clips(clip_scores, model.network.fold)), rate_options(clip_scores)
     chances = folded.double().softmax(-1)
     best = chances.sort(descending=True, stable=True)[1]
     candidates = tuple((options[int(i)], float(chances[i])) for i in best)

@@ -14,6 +14,8 @@ from torch import Tensor
 from clipbert_mmf.inference.asking import MATCH_HEADS
 from clipbert_mmf.inference.media import Media, open_media
 from clipbert_mmf.models.network import text_lengths
+from clipbert_mmf.scoring.clips import fold_clips
+from clipbert_mmf.scoring.ranking import match_margin
 from clipbert_mmf.transforms.text import normalize_whitespace
 
 
@@ -72,20 +74,20 @@ def describe_evidence(model, video: Media, text: str, answer: str | None = None)
     pictures = clips.frames.to(model.device, torch.float32)
     explained = _Explained(model, tokens, pictures.shape)
     with torch.no_grad(), _Watch(model.network) as watch:
-        column = _choose_column(model, explained.all_scores(pictures), answer)
+        all_scores = explained.all_scores(pictures)
+        explained.column = _choose_column(model, all_scores, answer)
+        scores = explained.pick(all_scores)
         attention = _attend(model.network.encoder.layers[-1], *watch.seen)
-    explained.column = column
     # Parameters that do not train have no gradients, which Captum follows from the pictures on.
     with torch.enable_grad():
         heat = LayerGradCam(explained, model.network.grid_encoder).attribute(pictures, relu_attributions=True)
         words = LayerGradientXActivation(explained, model.network.text_embedding.words).attribute(pictures)
-        scores = explained(pictures).detach()
     num_clips, num_frames = pictures.shape[:2]
     heat = heat.detach().float().cpu().squeeze(1).unflatten(0, (num_clips, num_frames))
     pieces = model.tokenizer.convert_ids_to_tokens(tokens[0][0].tolist())
     weights = (words.detach().sum(-1)[0] / num_clips).tolist()
     return Evidence(
-        text, None if column is None or not model.answers else model.answers[column], clips.times_sec,
+        text, None if explained.column is None or not model.answers else model.answers[explained.column], clips.times_sec,
         scores.float().cpu(), clips.frames, attention[:, length:].unflatten(1, heat.shape[-2:]), attention[:, :length],
         heat / heat.max().clamp(min=1e-12), tuple(zip(pieces, weights)),
     )
@@ -106,11 +108,12 @@ class _Explained(torch.nn.Module):
         visual = network.encode_clips(pictures.view(1, *shape))
         return network.score_clips(visual, torch.zeros(1, dtype=torch.int64, device=visual.device), *tokens)[0]
 
+    def pick(self, scores: Tensor) -> Tensor:
+        """Return ``(K,)`` of ``(K, A)``: the score that is explained."""
+        return match_margin(scores) if self.has_match else scores[:, self.column or 0]
+
     def forward(self, pictures: Tensor) -> Tensor:
-        scores = self.all_scores(pictures)
-        if self.has_match:
-            return scores[:, -1] - scores[:, 0]
-        return scores[:, self.column or 0]
+        return self.pick(self.all_scores(pictures))
 
 
 def _choose_column(model, clip_scores: Tensor, answer: str | None) -> int | None:
@@ -119,8 +122,6 @@ def _choose_column(model, clip_scores: Tensor, answer: str | None) -> int | None
             raise ValueError(f"this model's head is '{model.head_type}', which has no answers; give the text alone")
         return None
     if answer is None:
-        from clipbert_mmf.scoring.clips import fold_clips
-
         return int(fold_clips(clip_scores[None], model.network.fold).argmax())
     if answer not in model.answers:
         raise ValueError(f"'{answer}' is not among the model's {len(model.answers)} answers")

@@ -8,6 +8,7 @@ from typing import Any, Mapping
 
 import clipbert_mmf
 from clipbert_mmf.inference.recipe import Recipe
+from clipbert_mmf.inference.settings import read_json_lines
 
 _CARD = """\
 ---
@@ -143,14 +144,8 @@ def read_metrics(path: Path, update: int | None) -> dict[str, dict[str, Any]]:
         path: of the file; nothing is returned where it is not there.
         update: of the checkpoint; None takes a run's final evaluation, which is that of its final weights.
     """
-    if not path.is_file():
-        return {}
     found: dict[str, dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:  # cut off when the run was killed
-            continue
+    for record in read_json_lines(path):
         if record.get("split") in ("val", "test") and record.get("metrics"):
             fits = record.get("final") if update is None else record.get("update") == update
             if fits:

@@ -5,12 +5,26 @@ The first room of ``inference``; ``recipe`` takes from these mappings what a tra
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Mapping
 
 import yaml
 
 from clipbert_mmf.paths import config_dir
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a file of JSON lines; none where it is not there. A line cut off by a kill is passed over."""
+    entries = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            entries.append(entry)
+    return entries
 
 
 class RecipeError(ValueError):

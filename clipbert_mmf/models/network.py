@@ -10,6 +10,7 @@ from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
 from clipbert_mmf.modules.grid_backbone import GridBackbone, GridEncoder
 from clipbert_mmf.scoring.clips import fold_clips
 from clipbert_mmf.scoring.objectives import count_words
+from clipbert_mmf.scoring.ranking import rate_options
 from clipbert_mmf.shapes import IGNORED_TOKEN
 
 
@@ -138,9 +139,8 @@ class ClipBertNetwork(nn.Module):
 
 
 def _group_options(scores: Tensor, batch: int) -> Tensor:
-    """Return ``(B, N, ...)`` of ``(P, ..., A)``: how much surer "yes" is than "no" ranks the options."""
-    rows = scores[..., -1] - scores[..., 0] if scores.shape[-1] == 2 else scores[..., 0]
-    return rows.unflatten(0, (batch, -1))
+    """Return ``(B, N, ...)`` of ``(P, ..., A)``."""
+    return rate_options(scores).unflatten(0, (batch, -1))
 
 
 def text_lengths(input_mask: Tensor) -> Tensor:

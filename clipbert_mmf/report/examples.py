@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ from clipbert_mmf.report.run_files import RunFiles
 from clipbert_mmf.transforms.text import join_question_and_option
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.store import open_store
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,8 @@ class Example:
 
 def choose_examples(records: list[dict[str, Any]], count: int = 3) -> list[Example]:
     """Return up to ``count`` of the best and of the worst."""
-    return EXAMPLES.get(records[0]["task"], _choose_none)(records, count) if records else []
+    choose = EXAMPLES.get(records[0]["task"]) if records else None
+    return choose(records, count) if choose else []
 
 
 def _choose_retrievals(records, count):
@@ -83,10 +81,6 @@ def _choose_questions(records, count):
     surest = sorted(answered, key=lambda record: -(record["answers"][0].get("probability") or 0.0))
     best = [record for record in surest if record["right"] >= 0.5][:count]
     return [describe(record) for record in best + [record for record in surest if record["right"] < 0.5][:count]]
-
-
-def _choose_none(records, count):
-    return []
 
 
 EXAMPLES = {

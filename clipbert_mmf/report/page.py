@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import platform
 from collections import Counter
@@ -17,8 +16,6 @@ from clipbert_mmf.report.examples import MediaOfRun, choose_examples, illustrate
 from clipbert_mmf.report.pictures import draw_curves
 from clipbert_mmf.report.run_files import MAIN_METRICS, RunFiles, read_run_files
 from clipbert_mmf.video.errors import MediaError
-
-logger = logging.getLogger(__name__)
 
 #: Answers that the table of confusions names.
 _MAX_CONFUSED = 8

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
-import torch
-
 from clipbert_mmf.inference.predictions import PredictionsError, evaluate_predictions, read_predictions
-from clipbert_mmf.inference.settings import read_yaml
+from clipbert_mmf.inference.settings import read_json_lines, read_yaml
+from clipbert_mmf.scoring import chance
 
 
 @dataclass(frozen=True)
@@ -61,23 +58,11 @@ def read_run_files(folder: str | Path) -> RunFiles:
     if not config_file.is_file() and not metrics_file.is_file():
         raise FileNotFoundError(f"run '{folder}' has neither config.yaml nor metrics.jsonl; is it the folder of a run?")
     predictions, file = _find_predictions(folder)
-    unreadable = [entry for path in sorted(folder.glob("unreadable_*.jsonl")) for entry in _read_lines(path)]
+    unreadable = [entry for path in sorted(folder.glob("unreadable_*.jsonl")) for entry in read_json_lines(path)]
     return RunFiles(
-        folder, read_yaml(config_file) if config_file.is_file() else {}, _read_lines(metrics_file), unreadable,
+        folder, read_yaml(config_file) if config_file.is_file() else {}, read_json_lines(metrics_file), unreadable,
         predictions, file,
     )
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    entries = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            entry = json.loads(line)
-        except ValueError:  # cut off when the run was killed
-            continue
-        if isinstance(entry, dict):
-            entries.append(entry)
-    return entries
 
 
 def _find_predictions(folder: Path) -> tuple[list[dict[str, Any]], Path | None]:
@@ -93,28 +78,19 @@ def _find_predictions(folder: Path) -> tuple[list[dict[str, Any]], Path | None]:
     return [], None
 
 
-def _most_common(records: list[dict[str, Any]]) -> float:
-    return Counter(record["target"] for record in records).most_common(1)[0][1] / len(records)
-
-
-def _most_common_soft(records: list[dict[str, Any]]) -> float:
-    totals: Counter = Counter()
-    for record in records:
-        totals.update(record["target"])
-    return totals.most_common(1)[0][1] / len(records) if totals else 0.0
-
-
-def _variance(records: list[dict[str, Any]]) -> float:
-    return float(torch.tensor([float(record["target"]) for record in records]).var(unbiased=False))
+def _targets(records: list[dict[str, Any]]) -> list[Any]:
+    return [record["target"] for record in records]
 
 
 #: Task -> (its main metric, whether smaller is better, what chance gives: a random rank or option, or the one answer that
 #: does best whatever is asked).
 MAIN_METRICS: dict[str, tuple[str, bool, Callable[[list[dict[str, Any]]], float]]] = {
-    "retrieval": ("clipbert_t2v_r1", False, lambda records: 1 / len(records)),
-    "open_ended": ("clipbert_accuracy", False, _most_common),
-    "multiple_choice": ("clipbert_accuracy", False, lambda records: sum(1 / len(r["options"]) for r in records) / len(records)),
-    "soft_answers": ("clipbert_vqa_accuracy", False, _most_common_soft),
-    "count": ("clipbert_count_mse", True, _variance),
-    "pretraining": ("clipbert_itm_accuracy", False, _most_common),
+    "retrieval": ("clipbert_t2v_r1", False, lambda records: chance.guess_rank(len(records))),
+    "open_ended": ("clipbert_accuracy", False, lambda records: chance.guess_answer(_targets(records))),
+    "multiple_choice": (
+        "clipbert_accuracy", False, lambda records: chance.guess_option([len(record["options"]) for record in records])
+    ),
+    "soft_answers": ("clipbert_vqa_accuracy", False, lambda records: chance.guess_soft_answer(_targets(records))),
+    "count": ("clipbert_count_mse", True, lambda records: chance.guess_count(_targets(records))),
+    "pretraining": ("clipbert_itm_accuracy", False, lambda records: chance.guess_answer(_targets(records))),
 }

@@ -26,6 +26,16 @@ class RankSummary:
     num_ties: int
 
 
+def match_margin(scores: Tensor) -> Tensor:
+    """Return ``(...)`` of ``(..., 2)`` logits: how much surer a match is than none; orders as the softmax, without ties."""
+    return scores[..., -1] - scores[..., 0]
+
+
+def rate_options(scores: Tensor) -> Tensor:
+    """Return ``(...)`` of the ``(..., A)`` logits of options: their one output, or how much surer "yes" is than "no"."""
+    return match_margin(scores) if scores.shape[-1] == 2 else scores[..., 0]
+
+
 def rank_first_match(scores: Tensor, matches: Tensor) -> tuple[Tensor, Tensor]:
     """Return each query's rank of its best right answer, ties broken against us.
 

@@ -14,12 +14,10 @@ from clipbert_mmf.datasets.annotations.records import (
     require,
     require_text,
 )
+from clipbert_mmf.shapes import MEDIA_ENDINGS
 
 #: Endings that a file's name may be given with; any other dot belongs to the name.
-_ENDINGS = {
-    ".mp4", ".avi", ".mkv", ".webm", ".mov", ".gif", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts", ".3gp",
-    ".jpg", ".jpeg", ".png", ".webp", ".bmp",
-}
+_ENDINGS = frozenset().union(*MEDIA_ENDINGS.values())
 #: Between options in a table.
 OPTION_SEPARATOR = "|"
 
