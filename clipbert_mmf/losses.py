@@ -1,6 +1,11 @@
-"""Losses registered with MMF: each unpacks a batch and calls ``scoring.objectives``."""
+"""Losses registered with MMF: each unpacks a batch and calls ``scoring.objectives``.
+
+In runs over several datasets ``params.datasets`` says whose batches a loss is for, and ``params.weight`` scales it.
+"""
 
 from __future__ import annotations
+
+from typing import Sequence
 
 from mmf.common.registry import registry
 from torch import nn
@@ -12,9 +17,15 @@ def _register(name: str, objective, scores: str = "scores", targets: str = "targ
     """Register a loss that reads ``scores`` from the output and ``targets`` from the output or the batch."""
 
     class Loss(nn.Module):
+        def __init__(self, datasets: Sequence[str] | None = None, weight: float = 1.0):
+            super().__init__()
+            # MMF's loss wrapper heeds a plain list only.
+            self.datasets = None if datasets is None else list(datasets)
+            self.weight = float(weight)
+
         def forward(self, sample_list, model_output):
             right = model_output[targets] if targets in model_output else getattr(sample_list, targets)
-            return objective(model_output[scores], right)
+            return self.weight * objective(model_output[scores], right)
 
     Loss.__name__ = Loss.__qualname__ = "".join(word.title() for word in name.split("_")) + "Loss"
     Loss.__doc__ = objective.__doc__

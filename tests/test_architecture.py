@@ -37,6 +37,7 @@ FORBIDDEN = {
     "models/assembly.py": (HOST | {"av", "decord"}, DATA | {"host"}),
     "optim/param_groups.py": (HOST, DATA | {"models", "host"}),
     "processors": (set(), {"models", "datasets", "modules", "scoring"}),
+    "models/multitask.py": (HOST | {"av", "decord"}, DATA | {"host"}),
     "models/network.py": (HOST | {"av", "decord"}, DATA | {"host"}),
     "models/clipbert.py": ({"av", "decord"}, DATA),
     "losses.py": ({"av", "decord"}, {"models", "datasets", "video"}),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from demo_corpus.image_corpora import write_coco, write_visual_genome, write_vqa2  # noqa: E402
+from demo_corpus.image_corpora import write_coco, write_memes, write_visual_genome, write_vqa2  # noqa: E402
 from demo_corpus.sizes import Sizes  # noqa: E402
 from demo_corpus.video_corpora import write_activitynet, write_didemo, write_msrvtt, write_tgif  # noqa: E402
 from demo_corpus.world import list_words  # noqa: E402
@@ -30,6 +30,7 @@ CORPORA = {
     "activitynet": write_activitynet,
     "visual_genome": write_visual_genome,
     "vqa2": write_vqa2,
+    "hateful_memes": write_memes,
 }
 
 

@@ -15,7 +15,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="folder of a converted model or of a run, checkpoint, or hub name")
     parser.add_argument("--device", default="cpu", help="such as cpu or cuda:0 (default: cpu)")
     parser.add_argument("--config", help="a run's config.yaml, for a checkpoint that lies alone")
-    parser.add_argument("--dataset", help="whose preprocessing to use, for a run over several")
+    parser.add_argument("--dataset", help="whose head, answers and preprocessing to use, for a run over several")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -8,10 +8,11 @@ fewer processes, and nothing needs to be decoded to get back to the place.
 from __future__ import annotations
 
 import copy
-from typing import Callable, Iterator, Sequence
+from typing import Iterator, Sequence
 
 import numpy as np
 
+from clipbert_mmf.host.dataset_mixing import Mixing
 from clipbert_mmf.host.seeding import derive_state, numpy_seeded
 
 #: Draws without progress after which the next dataset with batches left is taken (a constant strategy never gets on).
@@ -106,28 +107,25 @@ class ShardedItems:
 class EpochOrder:
     """The order of global batches over one or more datasets.
 
-    An epoch is as many batches as the datasets have together. With ``exhaust`` each is read exactly once; otherwise the
-    strategy decides, and a dataset drawn more often than it has batches starts again.
+    An epoch is as many batches as the datasets have together. With ``mixing.exhaust`` each is read exactly once; otherwise
+    the draws decide, and a dataset drawn more often than it has batches starts again.
 
     Args:
         streams: one sampler per dataset.
         seed: of the run.
-        strategy: returns the number of the dataset of the next batch; may draw from numpy's global generator.
-        exhaust: whether every dataset is read to its end once per epoch.
+        mixing: which dataset the next batch is from.
     """
 
-    def __init__(
-        self, streams: Sequence[ShardedBatches], seed: int, strategy: Callable[[], int] | None = None,
-        exhaust: bool = True,
-    ):
+    def __init__(self, streams: Sequence[ShardedBatches], seed: int, mixing: Mixing = Mixing()):
         if not streams or not all(stream.num_items for stream in streams):
             raise ValueError(f"training data is empty: {[(s.name, s.num_items) for s in streams]}")
-        self.streams, self.seed, self.strategy, self.exhaust = list(streams), seed, strategy, exhaust
+        self.streams, self.seed, self.mixing = list(streams), seed, mixing
         self.num_batches = sum(stream.num_batches for stream in self.streams)
 
     def describe(self) -> list[list]:
-        """Return what a stored place in an epoch refers to: name, items and batch size of each dataset."""
-        return [[stream.name, stream.num_items, stream.global_batch_size] for stream in self.streams]
+        """Return what a stored place in an epoch refers to: name, items and batch size of each dataset, how they mix."""
+        streams = [[stream.name, stream.num_items, stream.global_batch_size] for stream in self.streams]
+        return [*streams, *([[self.mixing.about]] if self.mixing.about else [])]
 
     def start_epoch(self, epoch: int, position: int) -> list[tuple[int, int]]:
         """Set the samplers to go on at a place, and return (dataset, batch) for the whole epoch."""
@@ -144,16 +142,16 @@ class EpochOrder:
         return plan
 
     def _choose(self, epoch: int) -> list[int]:
-        if len(self.streams) == 1 or self.strategy is None:
+        if len(self.streams) == 1 or self.mixing.choose is None:
             return [number for number, stream in enumerate(self.streams) for _ in range(stream.num_batches)]
         left = [stream.num_batches for stream in self.streams]
         choices: list[int] = []
-        strategy = copy.copy(self.strategy)  # round robin counts along; each epoch starts as the first
+        strategy = copy.copy(self.mixing.choose)  # round robin counts along; each epoch starts as the first
         idle = 0
         with numpy_seeded(self.seed, "datasets", epoch):
             while len(choices) < self.num_batches:
                 choice = int(strategy())
-                if self.exhaust and left[choice] <= 0:
+                if self.mixing.exhaust and left[choice] <= 0:
                     idle += 1
                     if idle < _MAX_IDLE_DRAWS:
                         continue

@@ -15,6 +15,7 @@ from mmf.utils.build import build_scheduler
 from torch import Tensor
 
 from clipbert_mmf.host.checkpoints import RunCheckpoint, peek_seed
+from clipbert_mmf.host.dataset_mixing import Mixing, read_mixing
 from clipbert_mmf.host.early_stopping import RunEarlyStopping
 from clipbert_mmf.host.epoch_order import EpochOrder, split_into_updates
 from clipbert_mmf.host.loaders import make_training_loader, read_worker_options
@@ -85,13 +86,20 @@ class RunSetup:
         )
         return self.checkpoint
 
-    def build_order(self, loaders: dict[str, Any], strategy=None, exhaust: bool = True) -> None:
-        """Replace MMF's training loaders by ones in our order, and find the number of updates."""
+    def build_order(self, loaders: dict[str, Any], fallback: Mixing = Mixing()) -> None:
+        """Replace MMF's training loaders by ones in our order, and find the number of updates.
+
+        Args:
+            loaders: MMF's, by dataset.
+            fallback: how this MMF would mix them, where section ``multitasking`` does not say it.
+        """
         pairs = {
             name: make_training_loader(loader, name, self.seed, self.worker_options) for name, loader in loaders.items()
         }
         self.train_loaders = {name: loader for name, (loader, _) in pairs.items()}
-        self.order = EpochOrder([sampler for _, sampler in pairs.values()], self.seed, strategy, exhaust)
+        sizes = {name: sampler.num_items for name, (_, sampler) in pairs.items()}
+        mixing = read_mixing(read_setting(self.config, "multitasking"), sizes, fallback)
+        self.order = EpochOrder([sampler for _, sampler in pairs.values()], self.seed, mixing)
         self.batches_per_update = int(read_setting(self.training_config, "update_frequency", 1))
         self.max_updates = self._count_updates()
 

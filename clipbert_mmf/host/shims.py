@@ -16,8 +16,8 @@ from types import ModuleType
 from typing import Any, Callable
 
 from clipbert_mmf.host.distributed_shims import DISTRIBUTED_SHIMS
+from clipbert_mmf.host.scoring_shims import keep_losses_to_their_datasets, keep_metric_params
 from clipbert_mmf.host.standins import Standin
-from clipbert_mmf.settings import read_setting
 
 
 def skip_importing_all_transformers(module: ModuleType) -> None:
@@ -215,31 +215,6 @@ def restart_dataset_iterators(module: ModuleType) -> None:
     loader_class.__iter__ = __iter__
 
 
-def keep_metric_params(module: ModuleType) -> None:
-    """release: ``params`` of a metric are dropped, its ``key`` too. Goes with release."""
-    from clipbert_mmf.host.flavour import mmf_flavour
-
-    if mmf_flavour() != "release":
-        return
-    init = module.Metrics._init_metrics
-
-    @functools.wraps(init)
-    def _init_metrics(self, metric_list):
-        metrics = init(self, metric_list)
-        for entry in metric_list:
-            if not isinstance(entry, collections.abc.Mapping):
-                continue
-            name, params, key = entry["type"], read_setting(entry, "params"), read_setting(entry, "key")
-            if params or key:
-                metric = module.registry.get_metric_class(name)(**(params or {}))
-                metrics.pop(name, None)
-                metrics[key or name] = metric
-                self.required_params.update(metric.required_params)
-        return metrics
-
-    module.Metrics._init_metrics = _init_metrics
-
-
 def let_builders_skip_the_registry(module: ModuleType) -> None:
     """release: every builder must define ``update_registry_for_model`` although no base class does. Goes with release."""
     if not hasattr(module.BaseDatasetBuilder, "update_registry_for_model"):
@@ -355,6 +330,7 @@ SHIMS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
     "mmf.datasets.base_dataset_builder": (let_builders_skip_the_registry,),
     "mmf.modules.hf_layers": (leave_transformers_alone,),
     "mmf.modules.metrics": (keep_metric_params,),
+    "mmf.modules.losses": (keep_losses_to_their_datasets,),
     "mmf.models.unimodal": (give_tuples_to_text_models,),
     "mmf.models.fusions": (give_tuples_to_text_models,),
     "mmf.models.visual_bert": (load_without_post_init,),

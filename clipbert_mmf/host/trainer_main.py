@@ -11,6 +11,7 @@ from mmf.common.sample import convert_batch_to_sample_list, to_device
 from mmf.trainers.mmf_trainer import MMFTrainer
 from mmf.utils.configuration import get_mmf_env
 
+from clipbert_mmf.host.dataset_mixing import Mixing
 from clipbert_mmf.host.evaluation_loop import EvaluationLoop
 from clipbert_mmf.host.parallel import wrap_model
 from clipbert_mmf.host.run_setup import RunSetup
@@ -33,9 +34,10 @@ class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, MMFTrainer):
         """Let MMF build datasets and loaders, then put them in our order."""
         super().load_datasets()
         train = self.train_loader
-        several = train.num_datasets > 1
-        strategy = train.iteration_strategy if several else None
-        self.build_order(train.loaders, strategy, exhaust=not several or strategy.should_exhaust_all_iterators)
+        strategy = train.iteration_strategy
+        self.build_order(
+            train.loaders, Mixing(strategy, strategy.should_exhaust_all_iterators, type(strategy).__name__)
+        )
 
     def load_model(self):
         """As MMF, from weights that depend on the seed alone."""

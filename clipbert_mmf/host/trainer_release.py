@@ -13,6 +13,7 @@ from mmf.trainers.base_trainer import BaseTrainer
 from mmf.utils.configuration import get_mmf_env
 from mmf.utils.logger import TensorboardLogger
 
+from clipbert_mmf.host.dataset_mixing import Mixing
 from clipbert_mmf.host.evaluation_loop import EvaluationLoop
 from clipbert_mmf.host.parallel import wrap_model
 from clipbert_mmf.host.run_setup import RunSetup
@@ -31,10 +32,9 @@ class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, BaseTrainer):
         """Let MMF build datasets and loaders, then put them in our order."""
         super().load_datasets()
         train = self.train_loader
-        strategy = None
-        if train.num_datasets > 1:
-            strategy = partial(np.random.choice, train.num_datasets, p=train._dataset_probabilities)
-        self.build_order(self._named(train), strategy, exhaust=train._proportional_sampling)
+        draw = partial(np.random.choice, train.num_datasets, p=train._dataset_probabilities)
+        proportional = bool(train._proportional_sampling)
+        self.build_order(self._named(train), Mixing(draw, proportional, "" if proportional else "random"))
 
     def load_model_and_optimizer(self):
         """As MMF, from weights that depend on the seed alone."""

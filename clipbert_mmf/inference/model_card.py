@@ -71,8 +71,8 @@ def write_model_card(recipe: Recipe, config: Mapping[str, Any], run: Path, updat
         fold=recipe.model["fold"], head=recipe.model["head"]["type"],
         media_file={"video": "video.mp4", "image": "image.jpg"}[recipe.preprocessing.media],
         preprocessing=_table("setting", "value", recipe.preprocessing.to_dict()),
-        training=_table("setting", "value", _describe_training(config, run, update)),
-        metrics=_describe_metrics(run / "metrics.jsonl", update),
+        training=_table("setting", "value", _describe_training(recipe, config, run, update)),
+        metrics=_describe_metrics(run / "metrics.jsonl", update, recipe.dataset),
     )
 
 
@@ -86,10 +86,10 @@ def _show(value: Any) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _describe_training(config: Mapping[str, Any], run: Path, update: int | None) -> dict[str, Any]:
+def _describe_training(recipe: Recipe, config: Mapping[str, Any], run: Path, update: int | None) -> dict[str, Any]:
     training, optimizer = config.get("training") or {}, config.get("optimizer") or {}
     params = optimizer.get("params") or {}
-    section = (config.get("dataset_config") or {}).get(str(config.get("datasets") or "").split(",")[0]) or {}
+    section = (config.get("dataset_config") or {}).get(recipe.dataset) or {}
     media = ((section.get("processors") or {}).get("train_media_processor") or {}).get("params") or {}
     model = (config.get("model_config") or {}).get("clipbert") or {}
     weights = {part: path for part, path in (model.get("weights") or {}).items() if path and part != "strict"}
@@ -98,7 +98,7 @@ def _describe_training(config: Mapping[str, Any], run: Path, update: int | None)
         "data": config.get("datasets"),
         "annotation files": ", ".join(_annotation_files(section)) or None,
         "clips x frames in training": f"{media.get('num_clips', 1)} x {media.get('num_frames', 1)}" if media else None,
-        "loss": ", ".join(str(loss.get("type")) for loss in model.get("losses") or []) or None,
+        "loss": ", ".join(str(loss.get("type")) for loss in recipe.model.get("losses") or []) or None,
         "optimizer": optimizer.get("type"),
         **{key: params.get(key) for key in ("lr", "betas", "weight_decay")},
         "scheduler": (config.get("scheduler") or {}).get("type"),
@@ -126,13 +126,14 @@ def _describe_start(path: Path) -> str | None:
         return None
 
 
-def _describe_metrics(path: Path, update: int | None) -> str:
+def _describe_metrics(path: Path, update: int | None, dataset: str) -> str:
     found = read_metrics(path, update)
     if not found:
         return "The run's `metrics.jsonl` is not there, or has no evaluation of this checkpoint."
     parts = []
     for split, record in found.items():
-        rows = {name.rpartition("/")[2]: value for name, value in record["metrics"].items()}
+        own = {name: value for name, value in record["metrics"].items() if f"/{dataset}/" in name}
+        rows = {name.rpartition("/")[2]: value for name, value in own.items()}
         parts.append(f"Split `{split}`, after update {record.get('update')}:\n\n{_table('metric', 'value', rows)}")
     return "\n\n".join(parts)
 

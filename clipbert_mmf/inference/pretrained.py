@@ -29,16 +29,18 @@ from clipbert_mmf.inference.asking import (
 from clipbert_mmf.inference.evidence import Evidence, describe_evidence
 from clipbert_mmf.inference.media import Media, open_media
 from clipbert_mmf.inference.preprocessing import Preprocessing
-from clipbert_mmf.inference.recipe import CONFIG_FILE, Recipe, read_recipe, recipe_of_run, write_recipe
+from clipbert_mmf.inference.recipe import (
+    CONFIG_FILE, Recipe, choose_dataset, keep_one_head, read_recipe, recipe_of_run, write_recipe,
+)
 from clipbert_mmf.inference.search_index import SearchIndex
-from clipbert_mmf.inference.settings import RecipeError
+from clipbert_mmf.inference.settings import RecipeError, select
 from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
 from clipbert_mmf.models.assembly import assemble_network
 from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.transforms.tokens import encode_texts, load_tokenizer
 from clipbert_mmf.video.errors import MediaError
-from clipbert_mmf.weights.files import WeightsFile, WeightsFileError, read_weights
+from clipbert_mmf.weights.files import WeightsFile, WeightsFileError, read_weights, with_one_head
 from clipbert_mmf.weights.formats import detect_format
 from clipbert_mmf.weights.loading import load_file, match_tensors, name_ours
 
@@ -78,7 +80,7 @@ class ClipBert:
                 checkpoints, or a name on the Hugging Face hub.
             device: where the network goes.
             config: a run's ``config.yaml``, for a checkpoint that lies alone.
-            dataset: whose preprocessing to use, for a run over several.
+            dataset: whose head, answers and preprocessing to use, for a run over several.
             answers, tokenizer: files of the run, where they are not at their configured places any more.
             revision: branch, tag or commit on the hub.
         Raises:
@@ -91,10 +93,12 @@ class ClipBert:
             recipe, file = read_recipe(path), read_weights(path)
         else:
             run = read_run(path, config)
-            file = run.checkpoint
+            name = choose_dataset(run.config, run.config_place, dataset)
+            settings = select(run.config, "model_config.clipbert", run.config_place)
+            _, head = keep_one_head(settings, name)
+            file = run.checkpoint if head is None else with_one_head(run.checkpoint, head, settings["heads"])
             recipe = recipe_of_run(
-                run.config, run.config_place, folder=run.folder, num_answers=_count_outputs(file), dataset=dataset,
-                answers=answers,
+                run.config, run.config_place, name, folder=run.folder, num_answers=_count_outputs(file), answers=answers
             )
         if tokenizer:
             recipe = replace(recipe, tokenizer=str(tokenizer))

@@ -59,30 +59,12 @@ def clean_model_settings(model: Mapping[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in model.items() if key != "model"}, "backbone": backbone, "weights": weights}
 
 
-def recipe_of_run(
-    config: Mapping[str, Any],
-    where: str,
-    *,
-    folder: Path | None = None,
-    num_answers: int | None = None,
-    dataset: str | None = None,
-    answers: str | Path | None = None,
-) -> Recipe:
-    """Take a model's description from the configuration of its run.
+def choose_dataset(config: Mapping[str, Any], where: str, dataset: str | None = None) -> str:
+    """Return which of a run's datasets a model is described for.
 
-    Args:
-        config: as MMF saved it, resolved.
-        where: it came from, for messages.
-        folder: of the run, which keeps the answer vocabulary it was trained with.
-        num_answers: outputs of the trained head, for a run that counted its answers itself.
-        dataset: which of the run's datasets, needed where there are several.
-        answers: the vocabulary's file, where it is not at the configured place any more.
     Raises:
-        RecipeError: if something is missing.
+        RecipeError: if there are several and none is named, or the named one is not among them.
     """
-    model = clean_model_settings(select(config, "model_config.clipbert", where))
-    if model["head"]["type"] == "classify" and not model["head"].get("num_answers"):
-        model["head"] = {**model["head"], "num_answers": num_answers}
     sections = select(config, "dataset_config", where)
     names = [name.strip() for name in str(config.get("datasets") or "").split(",") if name.strip() in sections]
     names = names or sorted(sections)
@@ -91,13 +73,63 @@ def recipe_of_run(
     name = dataset or names[0]
     if name not in sections:
         raise RecipeError(f"{where} has no dataset '{name}'; it has {sorted(sections)}")
-    section = sections[name]
-    place = f"{where}: dataset_config.{name}"
+    return name
+
+
+def keep_one_head(model: Mapping[str, Any], dataset: str) -> tuple[dict[str, Any], str | None]:
+    """Return the settings of the network that serves one dataset, and the name of its head.
+
+    Args:
+        model: ``model_config.clipbert``; where it has no ``heads`` it comes back as it is, with no name.
+        dataset: whose head to keep.
+    Raises:
+        RecipeError: if the dataset has none.
+    """
+    heads = model.get("heads") or {}
+    if not heads:
+        return dict(model), None
+    if dataset not in heads:
+        raise RecipeError(f"the model has no head for dataset '{dataset}'; it has {sorted(heads)}")
+    own, owner = heads[dataset], heads[dataset].get("shares") or dataset
+    head = {"type": own["type"], "num_answers": heads[owner].get("num_answers")}
+    losses = [
+        {"type": loss["type"]} for loss in model.get("losses") or ()
+        if isinstance(loss, Mapping) and dataset in ((loss.get("params") or {}).get("datasets") or [dataset])
+    ]
+    return {**model, "heads": {}, "head": head, "fold": own.get("fold") or model["fold"], "losses": losses}, owner
+
+
+def recipe_of_run(
+    config: Mapping[str, Any],
+    where: str,
+    dataset: str,
+    *,
+    folder: Path | None = None,
+    num_answers: int | None = None,
+    answers: str | Path | None = None,
+) -> Recipe:
+    """Take a model's description from the configuration of its run.
+
+    Args:
+        config: as MMF saved it, resolved.
+        where: it came from, for messages.
+        dataset: which of the run's, see ``choose_dataset``.
+        folder: of the run, which keeps the answer vocabulary it was trained with.
+        num_answers: outputs of the trained head, for a run that counted its answers itself.
+        answers: the vocabulary's file, where it is not at the configured place any more.
+    Raises:
+        RecipeError: if something is missing.
+    """
+    model, _ = keep_one_head(clean_model_settings(select(config, "model_config.clipbert", where)), dataset)
+    if model["head"]["type"] == "classify" and not model["head"].get("num_answers"):
+        model["head"] = {**model["head"], "num_answers": num_answers}
+    section = select(config, f"dataset_config.{dataset}", where)
+    place = f"{where}: dataset_config.{dataset}"
     recipe = Recipe(
-        model, Preprocessing.from_dataset(section, place), name,
+        model, Preprocessing.from_dataset(section, place), dataset,
         tokenizer=str(select(section, "processors.text_processor.params.tokenizer", place)),
     )
-    return replace(recipe, answers=_find_answers(section, name, place, folder, answers))
+    return replace(recipe, answers=_find_answers(section, dataset, place, folder, answers))
 
 
 def _find_answers(

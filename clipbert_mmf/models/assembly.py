@@ -9,6 +9,7 @@ from typing import Any, Mapping
 
 from torch import nn
 
+from clipbert_mmf.models.multitask import MultiTaskNetwork, Task
 from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
@@ -29,6 +30,7 @@ KEYS: dict[str, set[str] | None] = {
         "layer_norm_eps", "max_rows", "max_columns", "init_std",
     },
     "head": {"type", "num_answers"},
+    "heads": None,
     "fold": None,
     "pixel_random_sampling": None,
     "pairs_per_chunk": None,
@@ -40,6 +42,8 @@ KEYS: dict[str, set[str] | None] = {
     "losses": None,
     "model": None,
 }
+#: Keys of a dataset's entry in ``heads``.
+_HEAD_KEYS = {"type", "num_answers", "fold", "shares"}
 
 
 def check_keys(settings: Mapping[str, Any]) -> None:
@@ -50,6 +54,12 @@ def check_keys(settings: Mapping[str, Any]) -> None:
         unknown = sorted(set(value or ()) - KEYS[key]) if KEYS[key] else []
         if unknown:
             raise ValueError(f"model_config.clipbert.{key}: unknown keys {unknown}; allowed are {sorted(KEYS[key])}")
+    for dataset, head in (settings.get("heads") or {}).items():
+        unknown = sorted(set(head) - _HEAD_KEYS)
+        if unknown:
+            raise ValueError(
+                f"model_config.clipbert.heads.{dataset}: unknown keys {unknown}; allowed are {sorted(_HEAD_KEYS)}"
+            )
 
 
 def choose(key: str, value: str, table: Mapping[str, Any]) -> Any:
@@ -68,9 +78,8 @@ def assemble_network(settings: Mapping[str, Any]) -> ClipBertNetwork:
         ValueError: for a key that nothing reads, or a value that is not allowed.
     """
     check_keys(settings)
-    transformer, head_type = settings["transformer"], settings["head"]["type"]
+    transformer = settings["transformer"]
     hidden_size, dropout, eps = (transformer[key] for key in ("hidden_size", "dropout", "layer_norm_eps"))
-    choose("head.type", head_type, HEADS)
     choose("fold", settings["fold"], FOLDS)
     fusion = choose("temporal_fusion", settings["temporal_fusion"], TEMPORAL_FUSIONS)
     recompute = bool(settings.get("activation_checkpointing", False))
@@ -78,7 +87,7 @@ def assemble_network(settings: Mapping[str, Any]) -> ClipBertNetwork:
     text_embedding = TextEmbedding(
         transformer["vocab_size"], hidden_size, transformer["max_positions"], dropout=dropout, layer_norm_eps=eps
     )
-    network = ClipBertNetwork(
+    parts = dict(
         backbone=backbone,
         grid_encoder=GridEncoder(backbone.out_channels, hidden_size, settings["grid_encoder"]["pool"]),
         temporal_fusion=fusion(hidden_size),
@@ -91,23 +100,48 @@ def assemble_network(settings: Mapping[str, Any]) -> ClipBertNetwork:
             hidden_size, transformer["num_layers"], transformer["num_heads"], transformer["intermediate_size"],
             dropout, eps, recompute,
         ),
-        head=_make_head(settings, text_embedding.words),
         fold=settings["fold"],
-        group_options=HEADS[head_type].groups_options,
         pairs_per_chunk=settings["pairs_per_chunk"],
     )
+    if settings.get("heads"):
+        network = MultiTaskNetwork(*_make_heads(settings, text_embedding.words), **parts)
+    else:
+        head = _make_head("head", settings["head"], transformer, text_embedding.words)
+        network = ClipBertNetwork(head=head, group_options=HEADS[settings["head"]["type"]].groups_options, **parts)
     fill_randomly(network, transformer["init_std"])
     return network
 
 
-def _make_head(settings: Mapping[str, Any], words: nn.Embedding) -> nn.Module:
-    transformer, head_type = settings["transformer"], settings["head"]["type"]
-    if head_type == "pretrain":
+def _make_head(where: str, head: Mapping[str, Any], transformer: Mapping[str, Any], words: nn.Embedding) -> nn.Module:
+    kind = choose(f"{where}.type", head.get("type"), HEADS)
+    if head["type"] == "pretrain":
         return PretrainHead(transformer["hidden_size"], words, transformer["layer_norm_eps"])
-    num_outputs = HEADS[head_type].num_outputs or settings["head"].get("num_answers")
+    num_outputs = kind.num_outputs or head.get("num_answers")
     if not num_outputs:
-        raise ValueError(f"model_config.clipbert.head.num_answers is empty; '{head_type}' needs the number of answers")
-    return HEADS[head_type].make(transformer["hidden_size"], num_outputs, transformer["dropout"])
+        raise ValueError(f"model_config.clipbert.{where}.num_answers is empty; '{head['type']}' needs the number of answers")
+    return kind.make(transformer["hidden_size"], num_outputs, transformer["dropout"])
+
+
+def _make_heads(settings: Mapping[str, Any], words: nn.Embedding) -> tuple[dict[str, nn.Module], dict[str, Task]]:
+    """Return the heads by name, and for each dataset which one it has and how it folds."""
+    entries = settings["heads"]
+    heads = {
+        name: _make_head(f"heads.{name}", head, settings["transformer"], words)
+        for name, head in entries.items() if not head.get("shares")
+    }
+    tasks = {}
+    for name, head in entries.items():
+        kind, owner = choose(f"heads.{name}.type", head.get("type"), HEADS), head.get("shares") or name
+        choose(f"heads.{name}.shares", owner, heads)
+        if kind._replace(groups_options=False) != HEADS[entries[owner]["type"]]._replace(groups_options=False):
+            raise ValueError(
+                f"model_config.clipbert.heads.{name}.type is '{head['type']}', but it shares the head of '{owner}', which "
+                f"is '{entries[owner]['type']}': their outputs differ"
+            )
+        fold = head.get("fold") or settings["fold"]
+        choose(f"heads.{name}.fold", fold, FOLDS)
+        tasks[name] = Task(owner, fold, kind.groups_options)
+    return heads, tasks
 
 
 def fill_randomly(network: nn.Module, std: float) -> None:

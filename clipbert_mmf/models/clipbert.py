@@ -19,7 +19,7 @@ from clipbert_mmf.weights.report import LoadReport, write_reports
 
 @registry.register_model("clipbert")
 class ClipBert(BaseModel):
-    """ClipBERT for every task; the head of the configuration decides which."""
+    """ClipBERT for every task; the head of the configuration, or of the batch's dataset, decides which."""
 
     def __init__(self, config):
         super().__init__(config)
@@ -32,8 +32,7 @@ class ClipBert(BaseModel):
     def build(self) -> None:
         """Build the network from the configuration, load weights, freeze what shall not train."""
         settings = OmegaConf.to_container(self.config, resolve=True)
-        if settings["head"]["type"] == "classify" and not settings["head"].get("num_answers"):
-            settings["head"]["num_answers"] = self._count_answers()
+        self._complete_heads(settings)
         self.network = assemble_network(settings)
         weights = settings["weights"]
         self.load_reports = [
@@ -44,17 +43,30 @@ class ClipBert(BaseModel):
         self._save_reports(self.load_reports)
         freeze_parts(self.network, **settings["freeze"])
 
+    def _complete_heads(self, settings: dict) -> None:
+        """Fill in the number of answers where a classifying head leaves it to the data; check that datasets have heads."""
+        datasets = read_setting(registry.get("config", None, no_warning=True), "datasets") or []
+        datasets = [name.strip() for name in datasets.split(",")] if isinstance(datasets, str) else list(datasets)
+        heads = settings.get("heads") or {}
+        self.has_several_heads = bool(heads)
+        without = [name for name in datasets if heads and name not in heads]
+        if without:
+            raise ValueError(f"model_config.clipbert.heads has no head for {without}; it has {sorted(heads)}")
+        of_datasets = [(head, [name]) for name, head in heads.items()] or [(settings["head"], datasets)]
+        for head, names in of_datasets:
+            if head.get("type") == "classify" and not head.get("num_answers"):
+                head["num_answers"] = self._count_answers(names)
+
     @staticmethod
-    def _count_answers() -> int | None:
-        """Return the size of the answer vocabulary that the run's datasets told MMF, or None."""
-        names = read_setting(registry.get("config", None, no_warning=True), "datasets") or []
-        names = names.split(",") if isinstance(names, str) else list(names)
-        sizes = {name: registry.get(f"{name}_num_final_outputs", None, no_warning=True) for name in names}
+    def _count_answers(datasets: list[str]) -> int | None:
+        """Return the size of the answer vocabulary that the datasets told MMF, or None."""
+        sizes = {name: registry.get(f"{name}_num_final_outputs", None, no_warning=True) for name in datasets}
         sizes = {name: size for name, size in sizes.items() if size}
         if len(set(sizes.values())) > 1:
             raise ValueError(
-                f"the datasets have answer vocabularies of different sizes, {sizes}: give them one vocabulary "
-                f"(dataset_config.<dataset>.answers.file) and set model_config.clipbert.head.num_answers"
+                f"the datasets have answer vocabularies of different sizes, {sizes}: give each its own head "
+                f"(model_config.clipbert.heads), or all one vocabulary (dataset_config.<dataset>.answers.file) and set "
+                f"model_config.clipbert.head.num_answers"
             )
         return next(iter(sizes.values()), None)
 
@@ -82,10 +94,11 @@ class ClipBert(BaseModel):
 
         See ``ClipBertNetwork.forward``. MMF's batch has ``image`` (B, 3, H, W) and texts (B, L): a clip of one frame.
         """
+        options = {"dataset": sample_list.dataset_name} if self.has_several_heads else {}
         texts = [sample_list.input_ids, sample_list.input_mask, sample_list.segment_ids]
         if "frames" in sample_list:
-            return self.network(sample_list.frames, *texts, getattr(sample_list, "lm_label_ids", None))
-        return self.network(self._take_image(sample_list.image), *(text[:, None] for text in texts))
+            return self.network(sample_list.frames, *texts, getattr(sample_list, "lm_label_ids", None), **options)
+        return self.network(self._take_image(sample_list.image), *(text[:, None] for text in texts), **options)
 
     def _take_image(self, image: torch.Tensor) -> torch.Tensor:
         """Return ``(B, 1, 1, 3, H, W)`` grey levels, 0 to 255."""

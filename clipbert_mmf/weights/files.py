@@ -10,9 +10,9 @@ import contextlib
 import json
 import re
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -203,3 +203,13 @@ def _describe(content: dict) -> Iterator[tuple[str, str]]:
             yield str(name), str(value)[:200]
         elif isinstance(value, dict) and name == "meta":
             yield from ((f"meta.{k}", str(v)[:200]) for k, v in value.items() if isinstance(v, (str, int, float)))
+
+
+def with_one_head(file: WeightsFile, name: str, names: Iterable[str]) -> WeightsFile:
+    """Return a file of several heads, ``head.<name>.*`` for each of ``names``, as one that has ``name``'s alone, ``head.*``."""
+    tensors = {}
+    for key, value in file.tensors.items():
+        owner = next((one for one in names if f".head.{one}." in f".{key}"), None)
+        if owner in (None, name):
+            tensors[key if owner is None else key.replace(f"head.{name}.", "head.", 1)] = value
+    return replace(file, tensors=tensors)

@@ -165,7 +165,9 @@ def check_let_builders_skip_the_registry():
 
 def check_keep_metric_params():
     import mmf  # noqa: F401
+    import torch
     from mmf.common.registry import registry
+    from mmf.common.sample import SampleList
     from mmf.modules.metrics import BaseMetric, Metrics
     from omegaconf import OmegaConf
 
@@ -175,8 +177,37 @@ def check_keep_metric_params():
             super().__init__("shim_check")
             self.depth = depth
 
-    metrics = Metrics(OmegaConf.create([{"type": "shim_check", "params": {"depth": 7}, "key": "deep"}])).metrics
-    assert list(metrics) == ["deep"] and metrics["deep"].depth == 7, metrics
+        def calculate(self, sample_list, model_output):
+            return float(self.depth)
+
+    whole = Metrics(OmegaConf.create(
+        [{"type": "shim_check", "params": {"depth": 7}, "key": "deep", "datasets": ["toy"]}]
+    ))
+    assert list(whole.metrics) == ["deep"] and whole.metrics["deep"].depth == 7, whole.metrics
+    for name, expected in (("toy", {"val/toy/deep": 7.0}), ("other", {})):
+        batch = SampleList()
+        batch.dataset_type, batch.dataset_name, batch.scores, batch.targets = "val", name, torch.ones(1), torch.ones(1)
+        assert {key: float(value) for key, value in whole(batch, batch).items()} == expected
+
+
+def check_keep_losses_to_their_datasets():
+    import mmf  # noqa: F401
+    import torch
+    from mmf.common.registry import registry
+    from mmf.common.sample import SampleList
+    from mmf.modules.losses import MMFLoss
+
+    @registry.register_loss("shim_check")
+    class ShimCheck(torch.nn.Module):
+        datasets = ["toy"]
+
+        def forward(self, sample_list, model_output):
+            return torch.ones(1)
+
+    for name, expected in (("toy", ["val/toy/shim_check"]), ("other", [])):
+        batch = SampleList()
+        batch.dataset_type, batch.dataset_name = "val", name
+        assert list(MMFLoss("shim_check")(batch, {})) == expected
 
 
 def check_count_processes_without_nccl():
@@ -295,7 +326,8 @@ CHECKS = {
     "accept_missing_options": BOTH, "accept_missing_learning_rate": RELEASE, "register_env_resolver": RELEASE,
     "accept_equal_signs_in_values": RELEASE, "decode_yaml_words": BOTH, "use_current_collections": RELEASE,
     "show_plugin_messages": RELEASE, "write_config_as_yaml": RELEASE, "restart_dataset_iterators": RELEASE,
-    "let_builders_skip_the_registry": RELEASE, "keep_metric_params": RELEASE, "count_processes_without_nccl": BOTH,
+    "let_builders_skip_the_registry": RELEASE, "keep_metric_params": RELEASE,
+    "keep_losses_to_their_datasets": RELEASE, "count_processes_without_nccl": BOTH,
     "join_with_any_backend": BOTH, "start_with_any_device": BOTH,
 }
 

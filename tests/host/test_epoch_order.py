@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from clipbert_mmf.host.dataset_mixing import Mixing
 from clipbert_mmf.host.epoch_order import EpochOrder, ShardedBatches, ShardedItems, split_into_updates
 
 
@@ -56,7 +57,7 @@ def test_several_datasets_are_each_read_once_in_an_order_that_can_be_resumed(pos
         return np.random.choice(2, p=[0.7, 0.3])
 
     def run(start):
-        order = EpochOrder([sampler(), sampler(num_items=9, name="b")], 5, draw)
+        order = EpochOrder([sampler(), sampler(num_items=9, name="b")], 5, Mixing(draw))
         plan = order.start_epoch(2, start)
         iterators = [iter(stream) for stream in order.streams]
         return plan, [(stream, next(iterators[stream])) for stream, _ in plan[start:]]
@@ -69,17 +70,17 @@ def test_several_datasets_are_each_read_once_in_an_order_that_can_be_resumed(pos
 def test_choosing_datasets_leaves_numpys_generator_alone():
     np.random.seed(1)
     expected = np.random.get_state()[1].tolist()
-    EpochOrder([sampler(), sampler(name="b")], 5, lambda: np.random.choice(2)).start_epoch(1, 0)
+    EpochOrder([sampler(), sampler(name="b")], 5, Mixing(lambda: np.random.choice(2))).start_epoch(1, 0)
     assert np.random.get_state()[1].tolist() == expected
 
 
 def test_a_strategy_that_never_moves_on_does_not_hang():
-    plan = EpochOrder([sampler(), sampler(num_items=9, name="b")], 5, lambda: 0).start_epoch(1, 0)
+    plan = EpochOrder([sampler(), sampler(num_items=9, name="b")], 5, Mixing(lambda: 0)).start_epoch(1, 0)
     assert [stream for stream, _ in plan] == [0] * 6 + [1] * 3
 
 
 def test_a_dataset_drawn_more_often_than_it_has_batches_starts_again():
-    order = EpochOrder([sampler(), sampler(num_items=8, name="b")], 5, lambda: 1, exhaust=False)
+    order = EpochOrder([sampler(), sampler(num_items=8, name="b")], 5, Mixing(lambda: 1, exhaust=False))
     order.start_epoch(1, 0)
     read = list(order.streams[1])
     assert len(read) == 8 and sorted(sum(read[:2], [])) == sorted(sum(read[2:4], [])) == list(range(8))

@@ -276,3 +276,27 @@ def test_the_texts_and_clips_are_those_of_the_processors(run):
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(model.encode_texts(texts), text(texts)))
     assert media.clip_len_sec == model.preprocessing.clip_len_sec
     assert media.frames_shape == (3, 2, 3, 64, 64)
+
+
+def test_a_run_with_several_heads_gives_the_network_of_one_dataset_bit_for_bit(tmp_path, tokenizer_dir):
+    config = run_config(tokenizer_dir)
+    config["dataset_config"]["choices"] = config["dataset_config"]["msrvtt_retrieval"]
+    config["datasets"] = "msrvtt_retrieval,choices"
+    model = config["model_config"]["clipbert"]
+    model["heads"] = {"msrvtt_retrieval": {"type": "match"}, "choices": {"type": "choose", "fold": "mean"}}
+    model["losses"] = [
+        {"type": "clipbert_match", "params": {"datasets": ["msrvtt_retrieval"]}},
+        {"type": "clipbert_choice_ce", "params": {"datasets": ["choices"]}},
+    ]
+    network = make_run(tmp_path / "run", tokenizer_dir, config)
+    for dataset, loss in (("msrvtt_retrieval", "clipbert_match"), ("choices", "clipbert_choice_ce")):
+        one = ClipBert.from_pretrained(tmp_path / "run", dataset=dataset)
+        one.save_pretrained(tmp_path / dataset)
+        for found in (one, ClipBert.from_pretrained(tmp_path / dataset)):
+            assert same_state(found.network, network.for_dataset(dataset))
+            assert found.network.fold == network.for_dataset(dataset).fold
+            assert found.recipe.model["losses"] == [{"type": loss}]
+    with pytest.raises(RecipeError, match=r"no head for dataset 'third'; it has \['choices', 'msrvtt_retrieval'\]"):
+        config["dataset_config"]["third"] = config["dataset_config"]["choices"]
+        make_run(tmp_path / "more", tokenizer_dir, config)
+        ClipBert.from_pretrained(tmp_path / "more", dataset="third")

@@ -1,7 +1,8 @@
-"""Writes the corpora of images in their owners' formats: COCO Captions, Visual Genome, VQA 2.0."""
+"""Writes the corpora of images in their owners' formats: COCO Captions, Visual Genome, VQA 2.0, Hateful Memes."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,31 @@ def _answer(answer: str, kind: str, rng: np.random.Generator) -> list[dict]:
         str(rng.choice(wrong)) if rng.random() < SHARE_WRONG else answer for _ in range(NUM_PEOPLE)
     ]
     return [{"answer": text, "answer_confidence": "yes", "answer_id": i + 1} for i, text in enumerate(said)]
+
+
+# ---- Hateful Memes
+
+
+def write_memes(out: Path, sizes: Sizes, pool) -> None:
+    """Write ``{train,dev,test}.jsonl`` and images where MMF's builder looks; label 1: the text does not fit the picture."""
+    root = out / "datasets" / "hateful_memes" / "defaults"
+    for name in ("annotations", "images/img"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    first = 1
+    for split, count in (("train", sizes.num_images), ("dev", sizes.num_val_images), ("test", sizes.num_val_images)):
+        jobs, lines = [], []
+        for number in range(first, first + count):
+            rng = np.random.default_rng([sizes.seed, 17, number])
+            things = draw_distinct(rng, int(rng.integers(1, 3)))
+            label = number % 2
+            # None of the colours that are told is in the picture.
+            told = [draw_thing(rng) for _ in things] if label else things
+            while label and {thing.colour for thing in told} & {thing.colour for thing in things}:
+                told = [draw_thing(rng) for _ in things]
+            image = f"img/{number:05d}.png"
+            jobs.append((str(root / "images" / image), things, [sizes.seed, 18, number]))
+            lines.append({"id": number, "img": image, "label": label, "text": describe_still(told, rng, 1)[0]})
+        run_jobs(pool, make_still, jobs, f"hateful memes {split}")
+        content = "".join(json.dumps(line) + "\n" for line in lines)
+        (root / "annotations" / f"{split}.jsonl").write_text(content, encoding="utf-8")
+        first += count

@@ -1,0 +1,124 @@
+"""One run over several datasets, through MMF's command line: own head, losses and metrics each, resumed, predicted."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tests.e2e.running import ROOT, run_mmf
+
+from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.inference.settings import RecipeError, read_json_lines
+
+PROGRAM = Path(__file__).parent / "tasks_program.py"
+DATASETS = ("msrvtt_retrieval", "msrvtt_qa", "msrvtt_mc")
+
+
+def make_options(corpus, save_dir, *options):
+    sections = [option for name in DATASETS for option in (
+        f"dataset_config.{name}.data_dir={corpus / 'msrvtt'}",
+        f"dataset_config.{name}.processors.text_processor.params.tokenizer={corpus / 'tokenizer'}",
+    )]
+    return [
+        "config=projects/clipbert/configs/multitask/demo.yaml", "model=clipbert", f"dataset={','.join(DATASETS)}",
+        *sections, f"env.save_dir={save_dir}", "training.max_updates=6", "training.log_interval=1",
+        "training.evaluation_interval=3", "training.num_workers=0", "training.batch_size=4",
+        # So that a batch cut in two has the mean of its halves.
+        "model_config.clipbert.backbone.norm=group", "dataset_config.msrvtt_qa.texts_per_item.train=1", *options,
+    ]
+
+
+@pytest.fixture(scope="module")
+def runs(corpus, tmp_path_factory):
+    """The folder that holds one folder per run."""
+    folder = tmp_path_factory.mktemp("multitask")
+    whole = folder / "whole"
+    plan = {
+        "whole": make_options(corpus, whole, "run_type=train_val_test", "checkpoint.max_to_keep=-1"),
+        "resumed": make_options(
+            corpus, folder / "resumed", "run_type=train_val_test", f"checkpoint.resume_file={whole / 'models/model_3.ckpt'}"
+        ),
+        "predicted": make_options(
+            corpus, folder / "predicted", "run_type=test", "evaluation.predict=true", f"env.report_dir={folder / 'predicted'}",
+            f"checkpoint.resume_file={whole / 'clipbert_final.pth'}", "checkpoint.resume_pretrained=true",
+        ),
+    }
+    file = folder / "plan.json"
+    file.write_text(json.dumps(plan))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
+                   "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run([sys.executable, str(PROGRAM), str(file)], cwd=ROOT, env=environment, capture_output=True,
+                          text=True, timeout=290)
+    codes = json.loads(done.stdout.splitlines()[-1])
+    for name, code in codes.items():
+        assert code == 0, (folder / f"plan.json.{name}.log").read_text()[-4000:]
+    return folder
+
+
+def records_of(folder, split, **having):
+    return [r for r in read_json_lines(folder / "metrics.jsonl")
+            if r["split"] == split and all(r.get(key) == value for key, value in having.items())]
+
+
+def losses_by_update(folder):
+    return {record["update"]: record["losses"] for record in records_of(folder, "train")}
+
+
+def test_a_loss_is_measured_for_its_datasets_only(runs):
+    names = {name for losses in losses_by_update(runs / "whole").values() for name in losses}
+    assert names == {
+        "train/msrvtt_retrieval/clipbert_match", "train/msrvtt_qa/clipbert_answer_ce", "train/total_loss"
+    }
+
+
+def test_every_interval_evaluates_every_dataset_with_its_own_metrics(runs):
+    evaluations = records_of(runs / "whole", "val")
+    assert [record["update"] for record in evaluations][:2] == [3, 6]
+    for record in (*evaluations, *records_of(runs / "whole", "test")):
+        found = {name.split("/", 1)[1] for name in record["metrics"]}
+        assert found == {
+            *(f"msrvtt_retrieval/clipbert_{name}" for name in ("t2v_r1", "t2v_r5", "t2v_mean_rank", "v2t_r1", "num_items")),
+            *(f"{dataset}/clipbert_{name}" for dataset in ("msrvtt_qa", "msrvtt_mc")
+              for name in ("accuracy", "pair_num_items", "pair_num_texts")),
+        }
+
+
+def test_a_resumed_run_goes_on_exactly(runs):
+    whole, resumed = runs / "whole", runs / "resumed"
+    expected = {update: losses for update, losses in losses_by_update(whole).items() if update > 3}
+    assert losses_by_update(resumed) == expected
+    states = [torch.load(folder / "current.ckpt", weights_only=True) for folder in (whole, resumed)]
+    assert all(torch.equal(value, states[1]["model"][name]) for name, value in states[0]["model"].items())
+
+
+def test_two_processes_train_as_one_though_a_batch_leaves_heads_unused(runs, corpus, tmp_path):
+    run_mmf(make_options(corpus, tmp_path, "run_type=train", "training.evaluation_interval=0"), world_size=2)
+    for update, losses in losses_by_update(tmp_path).items():
+        assert losses == pytest.approx(losses_by_update(runs / "whole")[update], rel=1e-3)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_predictions_of_each_dataset_give_its_metrics(runs, dataset):
+    (file,) = (runs / "predicted").glob(f"{dataset}_run_test_*.json")
+    done = subprocess.run([sys.executable, str(ROOT / "tools/evaluate_predictions.py"), str(file), "--json"],
+                          capture_output=True, text=True, timeout=100, check=True)
+    found = json.loads(done.stdout)
+    expected = {name.rpartition("/")[2]: value for name, value in records_of(runs / "whole", "test")[0]["metrics"].items()
+                if f"/{dataset}/" in name}
+    assert set(expected) <= set(found) and {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_dataset_names_which_of_the_models_to_take_out(runs):
+    with pytest.raises(RecipeError, match="several datasets"):
+        ClipBert.from_pretrained(runs / "whole")
+    state = torch.load(runs / "whole" / "clipbert_final.pth", weights_only=True)
+    for dataset, head, head_type in (
+        ("msrvtt_qa", "msrvtt_qa", "classify"), ("msrvtt_retrieval", "msrvtt_retrieval", "match"),
+        ("msrvtt_mc", "msrvtt_retrieval", "choose_by_match"),
+    ):
+        model = ClipBert.from_pretrained(runs / "whole", dataset=dataset)
+        assert model.head_type == head_type and bool(model.answers) == (dataset == "msrvtt_qa")
+        assert torch.equal(model.network.head.output.weight, state[f"network.head.{head}.output.weight"])
