@@ -20,6 +20,9 @@ PAGES = sorted([ROOT / "README.md", ROOT / "projects/clipbert/README.md", ROOT /
 FOREIGN = ("pip install", "python -m pytest", "python -c", "git clone", 'pip install "')
 #: Datasets of examples, and what ``clipbert new-dataset`` writes in the text.
 EXAMPLES = {"cooking_steps"}
+#: Of MMF's own, which recipes of ours train.
+MMF_MODELS = {path.name.split("_msrvtt")[0] for path in ROOT.glob("projects/clipbert/configs/mmf_models/*_msrvtt_qa.yaml")}
+MMF_DATASETS = {"hateful_memes"}
 
 
 def commands_of(page):
@@ -48,8 +51,8 @@ def has_key(section, keys):
 
 def check_mmf(words):
     options = dict(word.split("=", 1) for word in words[1:])
-    dataset = options["dataset"]
-    assert options["model"] == "clipbert" and dataset in {*SPECS, *EXAMPLES}
+    assert options["model"] in {"clipbert", *MMF_MODELS}
+    assert set(options["dataset"].split(",")) <= {*SPECS, *EXAMPLES, *MMF_DATASETS}
     if not options["config"].startswith("cooking_steps/"):
         assert (ROOT / options["config"]).is_file(), options["config"]
     model = yaml.safe_load((ROOT / "configs/models/clipbert/defaults.yaml").read_text())

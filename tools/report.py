@@ -20,12 +20,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", help="file to write (default: RUN_DIR/report.html)")
     parser.add_argument("--baseline", nargs="*", default=[], metavar="RUN_DIR", help="earlier runs to compare with")
     parser.add_argument("--data-dir", help="where the dataset is now, if it was moved")
+    parser.add_argument("--dataset", help="whose predictions to show, for a run over several (default: the newest)")
     parser.add_argument("--examples", type=int, default=3, help="best and worst predictions to show, of each")
     options = parser.parse_args(arguments)
     try:
         path = write_report(
             options.run_dir, options.out, baselines=options.baseline, data_dir=options.data_dir,
-            num_examples=options.examples, progress=lambda examples: tqdm(examples, desc="examples"),
+            num_examples=options.examples, dataset=options.dataset, progress=lambda examples: tqdm(examples, desc="examples"),
         )
     except (ValueError, OSError) as error:
         print(f"report: {error}", file=sys.stderr)

@@ -110,6 +110,14 @@ def _torchvision_io(name: str) -> ModuleType:
     return Standin(name, source="torchvision.io", additions={"read_video": read_video})
 
 
+def _torchaudio(name: str) -> ModuleType:
+    """main: MMF's image processor looks for its own transforms (``GrayScaleTo3Channels``) in torchaudio first."""
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError):  # absent, or built for another torch
+        return Standin(name, additions={"transforms": Standin("torchaudio.transforms", hint="needs torchaudio")})
+
+
 def _modeling_bert(name: str) -> ModuleType:
     """release: as the other moved modules; ``BertLayerNorm`` went too, torch's LayerNorm replaced it."""
     return Standin(
@@ -138,6 +146,7 @@ STANDINS: dict[str, Callable[[str], ModuleType]] = {
     "pytorch_lightning.callbacks": _pytorch_lightning,
     "pytorch_lightning.callbacks.base": _pytorch_lightning,
     "torchvision.io": _torchvision_io,
+    "torchaudio": _torchaudio,
 }
 
 _made: dict[str, ModuleType] = {}

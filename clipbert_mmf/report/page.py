@@ -27,6 +27,7 @@ def make_report(
     baselines: Sequence[str | Path] = (),
     data_dir: str | Path | None = None,
     num_examples: int = 3,
+    dataset: str | None = None,
     progress: Callable[[Iterable], Iterable] = lambda examples: examples,
 ) -> str:
     """Return the page of a run.
@@ -36,13 +37,14 @@ def make_report(
         baselines: folders of earlier runs, for the table of metrics.
         data_dir: where the dataset is now, if not at its configured place.
         num_examples: best and worst predictions to show, of each.
+        dataset: whose predictions to show, for a run over several; None shows the newest.
         progress: wraps the examples while they are drawn, such as ``tqdm``.
     Raises:
         FileNotFoundError: if a folder is none of a run.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    run, others = read_run_files(run_dir), [read_run_files(path) for path in baselines]
+    run, others = read_run_files(run_dir, dataset), [read_run_files(path, dataset) for path in baselines]
     environment = Environment(
         loader=PackageLoader("clipbert_mmf.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -74,6 +76,8 @@ def _show_number(value: float) -> str:
 
 def _draw_all(run: RunFiles) -> list[dict[str, str]]:
     """Return title, description and picture of each curve that the run has points for."""
+    several = "," in run.datasets
+
     def collect(split: str, section: str, wanted: Callable[[str], bool]) -> dict[str, tuple[list, list]]:
         found: dict[str, tuple[list, list]] = {}
         for record in run.records:
@@ -81,7 +85,9 @@ def _draw_all(run: RunFiles) -> list[dict[str, str]]:
                 continue
             for name, value in (record.get(section) or {}).items():
                 if wanted(name) and isinstance(value, (int, float)) and math.isfinite(value):
-                    points = found.setdefault(name.rpartition("/")[2].replace("clipbert_", ""), ([], []))
+                    _, of, metric = name.split("/") if name.count("/") == 2 else ("", "", name)
+                    title = metric.replace("clipbert_", "")
+                    points = found.setdefault(f"{of} {title}" if several else title, ([], []))
                     points[0].append(record.get("update", 0))
                     points[1].append(value)
         return found

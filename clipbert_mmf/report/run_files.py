@@ -36,18 +36,28 @@ class RunFiles:
         """What it was trained on."""
         return str(self.config.get("datasets") or "unknown data")
 
+    @property
+    def dataset(self) -> str:
+        """Which of its datasets the page is about: that of the predictions, or the first."""
+        return str(self.predictions[0]["dataset"]) if self.predictions else self.datasets.split(",")[0].strip()
+
     def final_metrics(self) -> dict[str, float]:
         """Return the last metrics of the test split, or of the validation split where there is no test, by short name."""
         for split in ("test", "val"):
             found = [r for r in self.records if r.get("split") == split and r.get("metrics")]
             if found:
-                return {name.rpartition("/")[2]: value for name, value in found[-1]["metrics"].items()}
+                every = found[-1]["metrics"]
+                own = {name: value for name, value in every.items() if f"/{self.dataset}/" in name} or every
+                return {name.rpartition("/")[2]: value for name, value in own.items()}
         return evaluate_predictions(self.predictions) if self.predictions else {}
 
 
-def read_run_files(folder: str | Path) -> RunFiles:
+def read_run_files(folder: str | Path, dataset: str | None = None) -> RunFiles:
     """Read a run's folder.
 
+    Args:
+        folder: of the run.
+        dataset: whose predictions to read, where there are several; None reads the newest.
     Raises:
         FileNotFoundError: if it is no folder, or holds neither a configuration nor metrics.
     """
@@ -57,7 +67,7 @@ def read_run_files(folder: str | Path) -> RunFiles:
     config_file, metrics_file = folder / "config.yaml", folder / "metrics.jsonl"
     if not config_file.is_file() and not metrics_file.is_file():
         raise FileNotFoundError(f"run '{folder}' has neither config.yaml nor metrics.jsonl; is it the folder of a run?")
-    predictions, file = _find_predictions(folder)
+    predictions, file = _find_predictions(folder, dataset)
     unreadable = [entry for path in sorted(folder.glob("unreadable_*.jsonl")) for entry in read_json_lines(path)]
     return RunFiles(
         folder, read_yaml(config_file) if config_file.is_file() else {}, read_json_lines(metrics_file), unreadable,
@@ -65,14 +75,16 @@ def read_run_files(folder: str | Path) -> RunFiles:
     )
 
 
-def _find_predictions(folder: Path) -> tuple[list[dict[str, Any]], Path | None]:
+def _find_predictions(folder: Path, dataset: str | None) -> tuple[list[dict[str, Any]], Path | None]:
     found = sorted(
         (path for path in folder.rglob("*_*.json") if path.parent.name == "reports" or path.parent == folder
          or path.parent.name == "predictions"), key=lambda path: path.stat().st_mtime, reverse=True,
     )
     for path in found:
         try:
-            return read_predictions(path), path
+            records = read_predictions(path)
+            if dataset in (None, records[0]["dataset"]):
+                return records, path
         except (PredictionsError, OSError):  # another JSON file of the run
             continue
     return [], None

@@ -25,9 +25,10 @@ STATEMENTS = {
     "transformers.tokenization_auto": ("from transformers.tokenization_auto import AutoTokenizer", "AutoTokenizer"),
     "pytorch_lightning.callbacks.base": ("from pytorch_lightning.callbacks.base import Callback", "Callback"),
     "torchvision.io": ("from torchvision.io import read_video", "callable(read_video)"),
+    "torchaudio": ("from torchaudio import transforms", "getattr(transforms, 'GrayScaleTo3Channels', None) is None"),
 }
 #: What supported libraries that are not the newest still have themselves.
-GONE_BY_AND_BY = {"torchvision.io", "transformers.optimization"}
+GONE_BY_AND_BY = {"torchvision.io", "transformers.optimization", "torchaudio"}
 #: Submodules of a stand-in that is in the table, or names that only come with it.
 PARTS = {"pytorch_lightning", "pytorch_lightning.callbacks"}
 
