@@ -16,6 +16,7 @@ from clipbert_mmf.datasets.annotations.reading import (
     iterate_array,
     iterate_lines,
     iterate_table,
+    open_text,
     read_json,
     read_start,
     split_header,
@@ -242,4 +243,5 @@ def read_keys(path: Path) -> set[str]:
     names, _ = split_header(start.lstrip().split("\n", 1)[0])
     if "video_id" in names:
         return {row["video_id"].strip() for _, row in iterate_table(path)}
-    return {line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()}
+    with open_text(path) as file:
+        return {line.strip() for line in file if line.strip()}

@@ -144,5 +144,7 @@ def parse_vqa_lines(source: Source, entries: Entries) -> Iterator[TextRecord]:
             require_text(entry, "question", source.path, place),
             str(entry.get("question_id", place)),
             answer_type=str(entry.get("answer_type", "")),
-            soft_answers=tuple((str(answer), float(score)) for answer, score in labels.items()),
+            soft_answers=tuple(
+                (answer, float(require(labels, answer, (int, float), source.path, f"{place}, 'labels'"))) for answer in labels
+            ),
         )

@@ -13,6 +13,7 @@ from clipbert_mmf.datasets.annotations.records import (
     refuse_twice,
     require,
     require_text,
+    require_texts,
 )
 
 #: The 2016 release calls its validation split ``validate``.
@@ -57,17 +58,18 @@ def parse_retrieval_table(source: Source, rows: Entries) -> Iterator[TextRecord]
 def parse_retrieval_lines(source: Source, entries: Entries) -> Iterator[TextRecord]:
     """Yield ``{"caption", "clip_name", "sen_id" | "retrieval_key"}``; a caption may be a list of sentences."""
     for place, entry in entries:
-        caption = require(entry, "caption", (str, list), source.path, place)
-        caption = caption if isinstance(caption, str) else " ".join(map(str, caption))
+        read = require_texts if isinstance(entry.get("caption"), list) else require_text
+        caption = read(entry, "caption", source.path, place)
+        caption = caption if isinstance(caption, str) else " ".join(filter(None, caption))
         text_id = str(entry.get("retrieval_key", entry.get("sen_id", place)))
         key = str(require(entry, "clip_name", (str, int), source.path, place))
-        yield TextRecord(key, " ".join(caption.split()), text_id)
+        yield TextRecord(key, caption, text_id)
 
 
 def parse_choice_lines(source: Source, entries: Entries) -> Iterator[TextRecord]:
     """Yield ``{"qid", "clip_name", "answer": "2", "options": [5]}``; the answer is a 0-based index, often a string."""
     for number, (place, entry) in enumerate(entries):
-        options = tuple(map(str, require(entry, "options", list, source.path, place)))
+        options = require_texts(entry, "options", source.path, place)
         answer = parse_option_index(entry.get("answer"), len(options), source.path, place)
         key = str(require(entry, "clip_name", (str, int), source.path, place))
         yield TextRecord(key, "", str(entry.get("qid", number)), options=options, answer=answer)
@@ -76,7 +78,7 @@ def parse_choice_lines(source: Source, entries: Entries) -> Iterator[TextRecord]
 def parse_choice_table(source: Source, rows: Entries) -> Iterator[TextRecord]:
     """Yield the rows of ``vid_key a1..a5 answer``; ``msr9770`` is ``video9770``."""
     for number, (place, row) in enumerate(rows):
-        options = tuple(row[f"a{i}"] for i in range(1, 6))
+        options = tuple(require_text(row, f"a{i}", source.path, place) for i in range(1, 6))
         answer = parse_option_index(row["answer"], 5, source.path, place)
         key = row["vid_key"].strip()
         if not key.startswith("msr"):
@@ -112,8 +114,8 @@ def parse_questions(source: Source, entries: Entries) -> Iterator[TextRecord]:
 
 def parse_questions_by_video(source: Source, document: Any) -> Iterator[TextRecord]:
     """Yield ``{"video6513": [{"question", "answer"}, ...]}``, a re-save that circulates."""
-    for key, questions in document.items():
-        for number, entry in enumerate(questions):
+    for key in document:
+        for number, entry in enumerate(require(document, key, list, source.path, "top level")):
             place = f"'{key}'[{number}]"
             question = require_text(entry, "question", source.path, place)
             yield TextRecord(

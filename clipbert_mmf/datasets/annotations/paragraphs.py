@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Iterator
 
-from clipbert_mmf.datasets.annotations.records import Entries, Source, TextRecord, require, require_text
+from clipbert_mmf.datasets.annotations.records import Entries, Source, TextRecord, require, require_text, require_texts
 
 
 def parse_didemo(source: Source, entries: Entries) -> Iterator[TextRecord]:
@@ -19,12 +19,11 @@ def parse_didemo(source: Source, entries: Entries) -> Iterator[TextRecord]:
         sentences.setdefault(key, []).append(require_text(entry, "description", source.path, place))
         require(entry, "times", list, source.path, place)
     for key, parts in sentences.items():
-        yield TextRecord(key, " ".join(parts), key)
+        yield TextRecord(key, " ".join(filter(None, parts)), key)
 
 
 def parse_activitynet(source: Source, document: Any) -> Iterator[TextRecord]:
     """Yield a paragraph per video of ``{"v_xxx": {"timestamps", "sentences"}}``, sentences as they stand."""
     for key, entry in document.items():
-        sentences = require(entry, "sentences", list, source.path, f"'{key}'")
-        parts = [" ".join(str(sentence).split()) for sentence in sentences]
-        yield TextRecord(key, " ".join(part for part in parts if part), key)
+        sentences = require_texts(entry, "sentences", source.path, f"'{key}'")
+        yield TextRecord(key, " ".join(filter(None, sentences)), key)

@@ -6,10 +6,11 @@ million region captions do not fit in memory as Python objects.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, TextIO
 
 from clipbert_mmf.datasets.annotations.records import AnnotationError
 
@@ -19,9 +20,38 @@ _CHUNK = 1 << 22
 _MAX_ELEMENT = 1 << 28
 
 
-def open_text(path: Path):
-    """Open a file as UTF-8, with or without a byte-order mark; newlines stay for ``csv``."""
-    return path.open(encoding="utf-8-sig", newline="")
+#: First bytes -> what has to be unpacked before its text can be read.
+_ARCHIVES = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+
+
+@contextlib.contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
+    """Open a file as UTF-8, with or without a byte-order mark; newlines stay for ``csv``.
+
+    Raises:
+        AnnotationError: in the ``with`` block too, where the file turns out not to be UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield file
+    except UnicodeDecodeError as error:
+        raise _describe_bytes(path) from error
+
+
+def _describe_bytes(path: Path) -> AnnotationError:
+    """Return the error that names the first bytes of a file which are no UTF-8."""
+    place, found, expected = "whole file", b"", "UTF-8 text"
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            archive = next((name for start, name in _ARCHIVES.items() if number == 1 and line.startswith(start)), None)
+            if archive:
+                expected += f"; unpack the {archive} archive first"
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                place, found = f"line {number}, byte {error.start}", line[error.start : error.start + 8]
+                break
+    return AnnotationError(path, place, found, expected)
 
 
 def read_start(path: Path, num_chars: int = 1 << 16) -> str:
@@ -30,12 +60,8 @@ def read_start(path: Path, num_chars: int = 1 << 16) -> str:
     Raises:
         AnnotationError: if the file holds nothing, or no UTF-8 text.
     """
-    try:
-        with open_text(path) as file:
-            start = file.read(num_chars)
-    except UnicodeDecodeError as error:
-        found = bytes(error.object[error.start : error.start + 8])
-        raise AnnotationError(path, f"byte {error.start}", found, "UTF-8 text") from error
+    with open_text(path) as file:
+        start = file.read(num_chars)
     if not start.strip():
         raise AnnotationError(path, "line 1", "", "annotations; the file is empty")
     return start
@@ -43,7 +69,8 @@ def read_start(path: Path, num_chars: int = 1 << 16) -> str:
 
 def read_json(path: Path) -> Any:
     """Return the parsed document; ``AnnotationError`` names line and column of what is malformed."""
-    text = path.read_text(encoding="utf-8-sig")
+    with open_text(path) as file:
+        text = file.read()
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -117,15 +144,25 @@ def iterate_table(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield place and row of a table with a header, with CRLF or LF and with Excel's quotes.
 
     Raises:
-        AnnotationError: for a row of another length than the header.
+        AnnotationError: for a row of another length than the header, or one that ``csv`` cannot read; it names the line
+            where the row begins.
     """
     with open_text(path) as file:
-        names, separator = split_header(file.readline())
+        header, skipped = file.readline(), 1
+        while header and not header.strip():
+            header, skipped = file.readline(), skipped + 1
+        names, separator = split_header(header)
         reader = csv.reader(file, delimiter=separator)
-        for row in reader:
-            if not row:
+        while True:
+            place = f"line {reader.line_num + skipped + 1}"
+            try:
+                row = next(reader, None)
+            except csv.Error as error:
+                raise AnnotationError(path, place, str(error), f"{len(names)} columns as in the header") from error
+            if row is None:
+                return
+            if not any(map(str.strip, row)):
                 continue
-            place = f"line {reader.line_num + 1}"
             if len(row) != len(names):
                 raise AnnotationError(path, place, row, f"{len(names)} columns as in the header")
             yield place, dict(zip(names, row))

@@ -81,6 +81,15 @@ def require_text(entry: object, key: str, path, place: str) -> str:
     return " ".join(require(entry, key, str, path, place).split())
 
 
+def require_texts(entry: object, key: str, path, place: str) -> tuple[str, ...]:
+    """Return the strings of a list with their white space normalised."""
+    values = require(entry, key, list, path, place)
+    for number, value in enumerate(values):
+        if not isinstance(value, str):
+            raise AnnotationError(path, f"{place}, '{key}'[{number}]", value, "a value of type str")
+    return tuple(" ".join(value.split()) for value in values)
+
+
 def refuse_twice(seen: Container, key: object, name: str, path, place: str) -> None:
     """Raise ``AnnotationError`` where an identity appears again."""
     if key in seen:
@@ -94,6 +103,6 @@ def parse_option_index(value: object, num_options: int, path, place: str) -> int
         AnnotationError: if it is none, or there is no such option.
     """
     text = str(value).strip()
-    if isinstance(value, bool) or not text.isdigit() or int(text) >= num_options:
+    if isinstance(value, bool) or not text.isdecimal() or int(text) >= num_options:
         raise AnnotationError(path, f"{place}, 'answer'", value, f"an option's index, 0 to {num_options - 1}")
     return int(text)

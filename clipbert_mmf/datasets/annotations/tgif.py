@@ -13,7 +13,9 @@ from clipbert_mmf.datasets.annotations.records import (
     refuse_twice,
     require,
     require_text,
+    require_texts,
 )
+
 
 def _identify(entry: dict, seen: set[str], path, place: str) -> str:
     """Return the question's id, ``vid_id`` in the owner's tables; the line where there is none."""
@@ -33,7 +35,7 @@ def parse_choices(source: Source, entries: Entries) -> Iterator[TextRecord]:
     seen: set[str] = set()
     for place, entry in entries:
         if "options" in entry:
-            options = tuple(map(str, require(entry, "options", list, source.path, place)))
+            options = require_texts(entry, "options", source.path, place)
         else:
             options = tuple(require_text(entry, f"a{i}", source.path, place) for i in range(1, 6))
         yield TextRecord(
@@ -50,7 +52,7 @@ def parse_frame_questions(source: Source, entries: Entries) -> Iterator[TextReco
     seen: set[str] = set()
     for place, entry in entries:
         answer_type = str(entry["answer_type"] if "answer_type" in entry else entry.get("type", ""))
-        if answer_type.isdigit():
+        if answer_type.isdecimal():
             if int(answer_type) >= len(ANSWER_TYPES):
                 raise AnnotationError(source.path, f"{place}, 'type'", answer_type, f"0 to {len(ANSWER_TYPES) - 1}")
             answer_type = ANSWER_TYPES[int(answer_type)]
@@ -68,7 +70,7 @@ def parse_counts(source: Source, entries: Entries) -> Iterator[TextRecord]:
     seen: set[str] = set()
     for place, entry in entries:
         answer = str(require(entry, "answer", (str, int), source.path, place)).strip()
-        if not answer.isdigit():
+        if not answer.isdecimal():
             raise AnnotationError(source.path, f"{place}, 'answer'", answer, "a whole number")
         yield TextRecord(
             str(require(entry, "gif_name", str, source.path, place)).strip(),

@@ -1,5 +1,6 @@
 """Owners' formats and ClipBERT's jsonl, right and wrong ones."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -135,6 +136,17 @@ BROKEN = {
     "region without phrase": ("visual_genome", [{"id": 1, "regions": [{"image_id": 1}]}],
                               r"record 0, regions\[0\].*a key 'phrase'"),
     "vqa question twice": ("vqa2", {**VQA, "questions": [QUESTION] * 2}, r"questions\[1\]: found 1; expected each question_id"),
+    "not text further on": ("msrvtt", b'{"caption": "a", "clip_name": "b"}\n' * 3000 + b'{"caption": "caf\xe9"}\n',
+                            r"line 3001, byte 16: found b'\\xe9.*expected UTF-8 text"),
+    "still packed": ("msrvtt", gzip.compress(json.dumps(MSRVTT).encode()), "unpack the gzip archive first"),
+    "quote that does not end": ("tgif_choice", TGIF_HEADER + TGIF_ROW.format(0, 1) + TGIF_ROW.format(0, 2).replace("q ?", '"q ?'),
+                                "line 3: found .*10 columns"),
+    "answer a small raised two": ("tgif_count", "gif_name\tquestion\tanswer\ng\tq\t\u00b2\n", "line 2, 'answer': found '\u00b2'"),
+    "option a number": ("msrvtt_choice", json.dumps({**CHOICE, "options": ["a", 2]}), r"'options'\[1\]: found 2"),
+    "sentence null": ("activitynet", {"v_a": {"sentences": ["a", None]}}, r"'v_a', 'sentences'\[1\]: found None"),
+    "questions no list": ("msrvtt_qa", {"video1": 5}, "top level, 'video1': found 5; expected a value of type list"),
+    "label no number": ("vqa2", json.dumps({"question": "q", "image_id": 1, "labels": {"yes": "often"}}),
+                        "line 1, 'labels', 'yes': found 'often'; expected a value of type int or float"),
     "vqa without subtype": ("vqa2", {"questions": [QUESTION]}, "expected vqa2: a JSON object with keys questions, data_subtype"),
 }
 
@@ -178,6 +190,34 @@ def test_paragraphs_are_joined_in_file_order_from_rows_that_are_not_adjacent(tmp
     ]
     path = write(tmp_path / "a.json", {"v_x": {"duration": 9, "timestamps": [[3, 4], [0, 99]], "sentences": [" a\n b.", "c."]}})
     assert [(r.media_key, r.text) for r in read_annotations(path, "activitynet")] == [("v_x", "a b. c.")]
+
+
+def test_tables_may_hold_newlines_tabs_blank_rows_and_a_byte_order_mark(tmp_path):
+    quoted = '"one\r\ntwo\tthree ""four"""'
+    rows = [TGIF_ROW.format(0, 1).replace("q ?", quoted), "\t" * 9 + "\r\n", "\r\n", TGIF_ROW.format(1, 2).rstrip()]
+    path = write(tmp_path / "t.csv", b"\xef\xbb\xbf\r\n" + (TGIF_HEADER + "".join(rows)).encode())
+    assert [(r.text, r.answer, r.text_id) for r in read_annotations(path, "tgif_choice")] == [
+        ('one two three "four"', 0, "A1"), ("q ?", 1, "A2")
+    ]
+    # Lines are those of the file, whatever a quoted field holds.
+    path = write(tmp_path / "b.csv", TGIF_HEADER + rows[0] + "g\tq\r\n")
+    with pytest.raises(AnnotationError, match="line 4: found .*10 columns"):
+        list(read_annotations(path, "tgif_choice"))
+
+
+def test_didemo_names_lose_one_ending_and_any_number_of_annotators_is_right(tmp_path):
+    names = ["1@N00_1_a.mov", "1@N00_1_b.", "1@N00_1_c.3gp", "1@N00_1_d.MPG.mp4", "1@N00_1_e"]
+    rows = [{**DIDEMO, "video": name, "times": [[0, 1]] * (4 + number % 4), "download_link": ""} for number, name in enumerate(names)]
+    assert [r.media_key for r in read_annotations(write(tmp_path / "d.json", rows), "didemo")] == [
+        "1@N00_1_a", "1@N00_1_b", "1@N00_1_c", "1@N00_1_d.MPG", "1@N00_1_e"
+    ]
+
+
+def test_empty_sentences_leave_no_double_blanks(tmp_path):
+    path = write(tmp_path / "a.json", {"v_x": {"sentences": ["", " a ", "\n", "b"]}, "v_y": {"sentences": []}})
+    assert [r.text for r in read_annotations(path, "activitynet")] == ["a b", ""]
+    path = write(tmp_path / "d.json", [{**DIDEMO, "description": text} for text in ("a", " ", "b")])
+    assert [r.text for r in read_annotations(path, "didemo")] == ["a b"]
 
 
 def test_regions_are_records_of_their_image_and_empty_phrases_pass(tmp_path):
