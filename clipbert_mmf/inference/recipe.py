@@ -16,6 +16,7 @@ from clipbert_mmf.datasets.vocabulary import read_vocabulary
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.settings import RecipeError, merge, read_model_settings, select
 from clipbert_mmf.modules.grid_backbone import PIXEL_MEAN, PIXEL_STD
+from clipbert_mmf.modules.heads import HEADS
 
 MODEL_TYPE = "clipbert_mmf"
 #: Of ``config.json``; a reader refuses a newer one.
@@ -91,7 +92,8 @@ def keep_one_head(model: Mapping[str, Any], dataset: str) -> tuple[dict[str, Any
     if dataset not in heads:
         raise RecipeError(f"the model has no head for dataset '{dataset}'; it has {sorted(heads)}")
     own, owner = heads[dataset], heads[dataset].get("shares") or dataset
-    head = {"type": own["type"], "num_answers": heads[owner].get("num_answers")}
+    given = {key: heads[owner][key] for key in HEADS[own["type"]].settings if key in heads[owner]}
+    head = {"type": own["type"], "num_answers": heads[owner].get("num_answers"), **given}
     losses = [
         {"type": loss["type"]} for loss in model.get("losses") or ()
         if isinstance(loss, Mapping) and dataset in ((loss.get("params") or {}).get("datasets") or [dataset])

@@ -29,7 +29,7 @@ KEYS: dict[str, set[str] | None] = {
         "hidden_size", "num_layers", "num_heads", "intermediate_size", "vocab_size", "max_positions", "dropout",
         "layer_norm_eps", "max_rows", "max_columns", "init_std",
     },
-    "head": {"type", "num_answers"},
+    "head": {"type", "num_answers", "mean", "std"},
     "heads": None,
     "fold": None,
     "pixel_random_sampling": None,
@@ -43,7 +43,7 @@ KEYS: dict[str, set[str] | None] = {
     "model": None,
 }
 #: Keys of a dataset's entry in ``heads``.
-_HEAD_KEYS = {"type", "num_answers", "fold", "shares"}
+_HEAD_KEYS = {"type", "num_answers", "mean", "std", "fold", "shares"}
 
 
 def check_keys(settings: Mapping[str, Any]) -> None:
@@ -119,7 +119,8 @@ def _make_head(where: str, head: Mapping[str, Any], transformer: Mapping[str, An
     num_outputs = kind.num_outputs or head.get("num_answers")
     if not num_outputs:
         raise ValueError(f"model_config.clipbert.{where}.num_answers is empty; '{head['type']}' needs the number of answers")
-    return kind.make(transformer["hidden_size"], num_outputs, transformer["dropout"])
+    given = {key: head[key] for key in kind.settings if key in head}
+    return kind.make(transformer["hidden_size"], num_outputs, transformer["dropout"], **given)
 
 
 def _make_heads(settings: Mapping[str, Any], words: nn.Embedding) -> tuple[dict[str, nn.Module], dict[str, Task]]:

@@ -27,6 +27,27 @@ class PairHead(nn.Module):
         return self.output(F.relu(self.hidden(self.dropout(pooled))))
 
 
+class RegressHead(PairHead):
+    """A number: ``PairHead``'s output, which starts around 0 with a spread of 1, in the unit of what is predicted.
+
+    Args:
+        hidden_size, num_outputs, dropout: of ``PairHead``.
+        mean, std: of the training answers, about. Without them the first updates only learn how large answers are.
+    Raises:
+        ValueError: if ``std`` is not above 0.
+    """
+
+    def __init__(self, hidden_size: int, num_outputs: int, dropout: float = 0.1, mean: float = 0.0, std: float = 1.0):
+        super().__init__(hidden_size, num_outputs, dropout)
+        if not std > 0:
+            raise ValueError(f"std of a regress head is {std}; expected a number above 0")
+        self.mean, self.std = float(mean), float(std)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return ``(P, 1)`` of ``(P, D)``."""
+        return self.mean + self.std * super().forward(pooled)
+
+
 class PretrainHead(nn.Module):
     """MLM on text positions, its decoder tied to the word embeddings, and ITM: Linear(D, 2) on the pooled vector."""
 
@@ -57,11 +78,13 @@ class HeadKind(NamedTuple):
         num_outputs: A; None where the configuration gives ``num_answers``.
         make: from hidden size, number of outputs and dropout to the module: ``(P, D)`` to ``(P, A)``.
         groups_options: whether the scores of a video's N texts are one row, ``(B, N)``.
+        settings: further keys of ``model_config.clipbert.head`` that ``make`` takes by name.
     """
 
     num_outputs: int | None
-    make: Callable[[int, int, float], nn.Module] = PairHead
+    make: Callable[..., nn.Module] = PairHead
     groups_options: bool = False
+    settings: tuple[str, ...] = ()
 
 
 #: ``choose_by_match`` has the weights of ``match``: a retrieval model answers multiple-choice questions as it is (paper
@@ -71,7 +94,7 @@ HEADS: dict[str, HeadKind] = {
     "classify": HeadKind(None),
     "choose": HeadKind(1, groups_options=True),
     "choose_by_match": HeadKind(2, groups_options=True),
-    "regress": HeadKind(1),
+    "regress": HeadKind(1, RegressHead, settings=("mean", "std")),
     "pretrain": HeadKind(2),
 }
 

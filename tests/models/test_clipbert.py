@@ -94,6 +94,15 @@ def test_weights_of_a_run_start_the_next_and_the_report_is_saved(tmp_path, run_f
     assert report["part"] == "clipbert" and all(name.startswith("head.") for name in report["missing"])
 
 
+def test_numbers_start_around_the_mean_of_the_answers_with_their_spread():
+    batch, scores = make_batch(), {}
+    for name, head in {"plain": {}, "counts": {"mean": 4.0, "std": 2.0}}.items():
+        torch.manual_seed(0)
+        model = build(head={"type": "regress", **head}, losses=[{"type": "clipbert_count_mse"}], fold="mean").eval()
+        scores[name] = model(batch)["scores"]
+    torch.testing.assert_close(scores["counts"], 4.0 + 2.0 * scores["plain"])
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
@@ -101,6 +110,7 @@ def test_weights_of_a_run_start_the_next_and_the_report_is_saved(tmp_path, run_f
         ({"backbone__colour": 1}, r"model_config.clipbert.backbone: unknown keys \['colour'\]"),
         ({"head": {"type": "guess"}}, r"model_config.clipbert.head.type is 'guess'; allowed are \['choose', 'choose_by_match', 'classify'"),
         ({"head": {"type": "classify"}}, "head.num_answers is empty"),
+        ({"head": {"type": "regress", "std": 0.0}}, "std of a regress head is 0.0; expected a number above 0"),
         ({"fold": "median"}, r"model_config.clipbert.fold is 'median'; allowed are \['lse', 'max', 'mean', 'sum'\]"),
         ({"temporal_fusion": "rnn"}, "model_config.clipbert.temporal_fusion is 'rnn'; allowed are"),
         ({"transformer__num_heads": 5}, "hidden_size 16 is not a multiple of num_heads 5"),

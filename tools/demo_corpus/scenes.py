@@ -14,7 +14,7 @@ from demo_corpus.world import ACTS, Thing, draw_distinct, make_background, paint
 #: Frames of a GIF, and how many of them one act takes.
 GIF_FRAMES, ACT_FRAMES, GIF_FPS = 40, 3, 10
 #: Share of a GIF in which its third thing is there.
-GLIMPSE = 0.3
+GLIMPSE = 0.6
 #: What a long video's frames per second are; its motion is slow.
 STORY_FPS = 4
 
@@ -69,10 +69,15 @@ def render_gif(scene: GifScene, seed: list[int]) -> tuple[list[Image.Image], int
     frames = []
     for number in range(GIF_FRAMES):
         image = background.copy()
-        paint(image, scene.bystander)
-        if number in glimpse:
-            paint(image, scene.glimpsed)
-        paint(image, scene.actor, pose=scene.pose_at(number))
+        pose = scene.pose_at(number)
+        others = [scene.bystander, scene.glimpsed] if number in glimpse else [scene.bystander]
+        if pose == "grow":
+            # What has grown stands behind the others, or they could not be asked about.
+            paint(image, scene.actor, pose=pose)
+        for thing in others:
+            paint(image, thing)
+        if pose != "grow":
+            paint(image, scene.actor, pose=pose)
         frames.append(image)
     return frames, GIF_FPS
 

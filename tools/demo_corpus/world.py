@@ -134,29 +134,35 @@ def paint(
     x, y = (PLACES[thing.place][i] + offset[i] for i in (0, 1))
     cx, cy, radius = x * width, y * height, SIZES[thing.size] * min(width, height)
     draw, colour = ImageDraw.Draw(image), COLOURS[thing.colour]
-    if pose == "vanish":
-        return
     if pose == "grow":
-        radius *= 1.7
+        radius *= 2.1
     if pose == "glow":
-        outer = radius * 1.45
-        draw.ellipse((cx - outer, cy - outer, cx + outer, cy + outer), outline=(255, 255, 210), width=max(3, int(radius / 4)))
+        outer = 1.7 * radius
+        _fill_circle(draw, cx, cy, outer, outline=(255, 255, 210), width=max(3, round(0.4 * radius)))
     if pose == "split":
-        radius *= 0.55
-        for side in (-1.3, 1.3):
-            _fill(draw, thing.shape, colour, cx + side * radius, cy, radius, turn)
+        half = 0.6 * radius
+        for side in (-1.5, 1.5):
+            _fill(draw, thing.shape, colour, cx + side * half, cy, half, turn)
+        return
+    if pose == "vanish":
+        # Only its outline stays: one frame must tell that it was there.
+        _fill(draw, thing.shape, None, cx, cy, radius, turn, outline=(255, 255, 255), width=max(2, round(0.2 * radius)))
         return
     _fill(draw, thing.shape, colour, cx, cy, radius, turn)
     if pose == "wink":
-        inner = radius * 0.42
-        draw.ellipse((cx - inner, cy - inner, cx + inner, cy + inner), fill=(0, 0, 0), outline=(255, 255, 255), width=2)
+        _fill_circle(draw, cx, cy, 0.7 * radius, fill=(255, 255, 255))
+        _fill_circle(draw, cx, cy, 0.4 * radius, fill=(0, 0, 0))
 
 
-def _fill(draw: ImageDraw.ImageDraw, shape: str, colour, cx: float, cy: float, radius: float, turn: float) -> None:
+def _fill_circle(draw: ImageDraw.ImageDraw, cx: float, cy: float, radius: float, **style) -> None:
+    draw.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), **style)
+
+
+def _fill(draw: ImageDraw.ImageDraw, shape: str, colour, cx: float, cy: float, radius: float, turn: float, **style) -> None:
     if shape == "circle":
-        draw.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), fill=colour)
+        _fill_circle(draw, cx, cy, radius, fill=colour, **style)
         return
-    draw.polygon([(cx + radius * px, cy + radius * py) for px, py in _outline(shape, turn)], fill=colour)
+    draw.polygon([(cx + radius * px, cy + radius * py) for px, py in _outline(shape, turn)], fill=colour, **style)
 
 
 def _outline(shape: str, turn: float) -> list[tuple[float, float]]:
