@@ -120,35 +120,40 @@ class Ablation:
         self.extra, self.patterns = arguments.options, arguments.rows
 
     def run(self) -> list[dict]:
-        """Run every row that has no result; return all results in order."""
+        """Run every wanted row that has no result; return all rows in order, with the results there are."""
         rows = []
         for number, row in enumerate(self.entry["rows"]):
-            if not any(fnmatch.fnmatch(Path(row["file"]).stem, pattern) for pattern in self.patterns):
-                rows.append({**row, "ours": {}})
-                continue
+            name = Path(row["file"]).stem
             options = read_options(ABLATIONS / self.name / row["file"], self.dataset, self.image_size, self.files)
-            print(f"[{number + 1}/{len(self.entry['rows'])}] {' '.join(row['label'])}", flush=True)
-            if options is None:
-                print("    left out: its weights file was not given (--weights)")
-                rows.append({**row, "ours": {}})
-                continue
-            folder = self.save / Path(row["file"]).stem
-            result = folder / "result.json"
-            if not result.exists():
-                ours = self.run_row(folder, options)
-                result.write_text(json.dumps(ours, indent=1) + "\n", encoding="utf-8")
-            rows.append({**row, "ours": json.loads(result.read_text(encoding="utf-8"))})
+            ours = {} if options is None else self.read_saved(self.save / name, options)
+            if not ours and any(fnmatch.fnmatch(name, pattern) for pattern in self.patterns):
+                print(f"[{number + 1}/{len(self.entry['rows'])}] {' '.join(row['label'])}", flush=True)
+                if options is None:
+                    print("    left out: its weights file was not given (--weights)")
+                else:
+                    ours = self.run_and_save(self.save / name, options)
+            rows.append({**row, "ours": ours})
         return rows
+
+    def read_saved(self, folder: Path, options: list[str]) -> dict:
+        """Return a row's result, or nothing where there is none or it was made with other options."""
+        path = folder / "result.json"
+        saved = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return saved["ours"] if saved.get("options") == [*self.common, *options, *self.extra] else {}
+
+    def run_and_save(self, folder: Path, options: list[str]) -> dict:
+        """Run a row and return its result, saved beside the options it was made with."""
+        ours = self.run_row(folder, options)
+        saved = {"options": [*self.common, *options, *self.extra], "ours": ours}
+        (folder / "result.json").write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
+        return ours
 
     def run_row(self, folder: Path, options: list[str]) -> dict:
         """Train and test one row, or only test or measure it, as the table asks."""
         kind = self.entry.get("trains", "each")
         options = [*self.common, *options, *self.extra, f"env.save_dir={folder}"]
         if kind == "once":
-            trained = self.save / "trained"
-            if not (trained / "clipbert_final.pth").exists():
-                run_mmf([*self.common, *self.extra, f"env.save_dir={trained}", "run_type=train"], self.save / "trained.log")
-            checkpoint = f"model_config.clipbert.weights.clipbert={trained / 'clipbert_final.pth'}"
+            checkpoint = f"model_config.clipbert.weights.clipbert={self.train_once()}"
             options = [o for o in options if not o.startswith("model_config.clipbert.weights.clipbert=")]
             cost = run_mmf([*options, checkpoint, "run_type=test"], folder.with_suffix(".log"))
         elif kind == "cost":
@@ -160,6 +165,16 @@ class Ablation:
             cost = run_mmf([*options, "run_type=train_val_test"], folder.with_suffix(".log"))
         measured = read_final_metrics(folder, self.dataset, "test")
         return {**cost, **{name: measured[key] for name, key in self.metrics.items()}}
+
+    def train_once(self) -> Path:
+        """Return the checkpoint that all rows of a figure test, trained where there is none of these options."""
+        trained, options = self.save / "trained", [*self.common, *self.extra]
+        final, made_with = trained / "clipbert_final.pth", trained / "options.json"
+        if not (final.exists() and made_with.exists() and json.loads(made_with.read_text(encoding="utf-8")) == options):
+            print("    trains first", flush=True)
+            run_mmf([*options, f"env.save_dir={trained}", "run_type=train"], self.save / "trained.log")
+            made_with.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
+        return final
 
 
 def format_value(name: str, value: float | None, is_share: bool) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from run_ablation import ABLATIONS, make_table, read_options  # noqa: E402
+from run_ablation import ABLATIONS, Ablation, make_table, read_options  # noqa: E402
 
 INDEX = json.loads((ABLATIONS / "index.json").read_text(encoding="utf-8"))
 ROWS = [(name, row["file"]) for name, entry in INDEX.items() for row in entry["rows"]]
@@ -42,3 +43,27 @@ def test_the_table_shows_ours_beside_the_papers():
     table = make_table({"columns": ["fold", "N_train"]}, rows).splitlines()
     assert table[0] == "| fold | N_train | t2v_r1 | paper: t2v_r1 | seconds |"
     assert table[2:] == ["| lse | 2 | 25.0 | 15.5 | 3 |", "| lse | 16 |  | 17.4 | not run |"]
+
+
+def make_ablation(save, runs, updates, rows=("*",)):
+    ablation = Ablation(Namespace(table="table3", corpus="demo", task="qa", start=None, weights=[], rows=list(rows),
+                                  updates=updates, save=save, options=[]))
+
+    def run_row(folder, options):
+        folder.mkdir(parents=True, exist_ok=True)
+        runs.append(folder.name)
+        return {"qa_accuracy": 0.5, "seconds": 1.0}
+
+    ablation.run_row = run_row
+    return ablation
+
+
+def test_a_finished_row_is_shown_and_not_run_again_unless_its_options_changed(tmp_path):
+    runs = []
+    make_ablation(tmp_path, runs, 3, ["lse_*"]).run()
+    assert runs == ["lse_N2", "lse_N16"]
+    rows = make_ablation(tmp_path, runs, 3, ["single", "lse_N2"]).run()
+    assert runs[2:] == ["single"]
+    assert [row["file"] for row in rows if row["ours"]] == ["single.yaml", "lse_N2.yaml", "lse_N16.yaml"]
+    make_ablation(tmp_path, runs, 4, ["single"]).run()
+    assert runs[3:] == ["single"]
