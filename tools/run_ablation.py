@@ -20,6 +20,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from ablation_results import draw, make_table  # noqa: E402
 from quickstart_table import read_final_metrics  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +36,11 @@ TASKS = {
 }
 #: Corpus -> (recipe, what a frame of 448 pixels is there).
 CORPORA = {"demo": ("demo", 64), "real": ("defaults", 448)}
+#: Corpus -> what a reader must know of our numbers on it.
+CAPTIONS = {
+    "demo": "Ours are of the demo corpus and its small network, the paper's of the real one: compare rows, not columns.",
+    "real": "Ours beside the paper's.",
+}
 NUM_COST_UPDATES = 12
 
 
@@ -105,7 +111,9 @@ class Ablation:
         index = json.loads((ABLATIONS / "index.json").read_text(encoding="utf-8"))
         self.name, self.entry = arguments.table, index[arguments.table]
         self.dataset, self.metrics = TASKS[arguments.task]
-        recipe, self.image_size = CORPORA[arguments.corpus]
+        self.corpus = arguments.corpus
+        recipe, self.image_size = CORPORA[self.corpus]
+        self.title = f"{self.entry['title']} ({self.dataset}, {self.corpus} corpus)"
         self.save = arguments.save / f"{self.name}_{arguments.task}_{arguments.corpus}"
         self.files = {"pretrained": arguments.start} if arguments.start else {}
         self.files.update(pair.split("=", 1) for pair in arguments.weights)
@@ -177,58 +185,6 @@ class Ablation:
         return final
 
 
-def format_value(name: str, value: float | None, is_share: bool) -> str:
-    """Write a number as the paper does: shares in percent."""
-    if value is None:
-        return ""
-    return f"{value * 100:.1f}" if is_share and "rank" not in name else f"{value:.4g}"
-
-
-def make_table(entry: dict, rows: list[dict]) -> str:
-    """Return a Markdown table, ours and then the paper's."""
-    names = list(dict.fromkeys(name for row in rows for name in row["ours"] if name != "seconds"))
-    shared = [name for name in names if any(name in row["paper"] for row in rows)]
-    header = [*entry["columns"], *names, *(f"paper: {name}" for name in shared), "seconds"]
-    lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
-    for row in rows:
-        measured = {"max_memory_mib", "step_seconds"}
-        ours = [format_value(name, row["ours"].get(name), name not in measured) for name in names]
-        paper = [format_value(name, row["paper"].get(name), False) for name in shared]
-        seconds = f"{row['ours']['seconds']:.0f}" if row["ours"] else "not run"
-        lines.append(f"| {' | '.join([*row['label'], *ours, *paper, seconds])} |")
-    return "\n".join(lines) + "\n"
-
-
-def draw(entry: dict, rows: list[dict], path: Path) -> None:
-    """Draw a figure: a metric, or memory and time, against the first column."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    rows = [row for row in rows if row["ours"]]
-    cost = "step_seconds" in rows[0]["ours"]
-    names = ["max_memory_mib", "step_seconds"] if cost else [n for n in rows[0]["ours"] if n.startswith(("t2v_r", "qa"))]
-    figure, axes = plt.subplots(1, 2 if cost else 1, figsize=(9 if cost else 5.5, 3.8), squeeze=False)
-    groups = {"N_train (T = 1)": [r for r in rows if r["label"][-1] == "1"], "T (N_train = 1)": [
-        r for r in rows if r["label"][0] == "1"]} if cost else {entry["columns"][0]: rows}
-    for name, axis in zip(names, axes[0] if cost else [axes[0][0]] * len(names)):
-        for title, group in groups.items():
-            column = 1 if title.startswith("T ") else 0
-            places = [int(row["label"][column]) for row in group]
-            axis.plot(places, [row["ours"][name] for row in group], marker="o", label=title if cost else name)
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(places, [str(place) for place in places])
-        axis.set_xlabel("clips or frames" if cost else entry["columns"][0])
-        axis.set_ylabel({"max_memory_mib": "resident memory, MiB", "step_seconds": "seconds per update"}.get(name, "share"))
-        axis.grid(alpha=0.3)
-        axis.legend()
-    figure.suptitle(entry["title"])
-    figure.tight_layout()
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
-
-
 def main() -> None:
     """Parse the arguments, run, print the table, draw the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -245,11 +201,11 @@ def main() -> None:
     parser.add_argument("options", nargs="*", help="further options for mmf_run, e.g. dataset_config....data_dir=/data/msrvtt")
     ablation = Ablation(parser.parse_intermixed_args())
     rows = ablation.run()
-    table = make_table(ablation.entry, rows)
-    print(f"\n{ablation.entry['title']} ({ablation.dataset})\n\n{table}")
+    table = f"{ablation.title}. {CAPTIONS[ablation.corpus]}\n\n{make_table(ablation.entry, rows)}"
+    print(f"\n{table}")
     (ablation.save / "table.md").write_text(table, encoding="utf-8")
-    if ablation.name.startswith("figure"):
-        draw(ablation.entry, rows, ablation.save / f"{ablation.name}.png")
+    if ablation.name.startswith("figure") and any(row["ours"] for row in rows):
+        draw(ablation.title, ablation.entry["columns"][0], rows, ablation.save / f"{ablation.name}.png")
         print(ablation.save / f"{ablation.name}.png")
 
 
