@@ -10,10 +10,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
-import os
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import yaml
@@ -21,9 +18,9 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from ablation_results import draw, make_table  # noqa: E402
+from mmf_runs import ROOT, read_step_seconds, run_mmf  # noqa: E402
 from quickstart_table import read_final_metrics  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[1]
 ABLATIONS = ROOT / "projects" / "clipbert" / "configs" / "ablations"
 #: Task -> (dataset, metrics shown with their names in the paper's tables).
 TASKS = {
@@ -77,31 +74,6 @@ def flatten(content: dict, place: tuple[str, ...] = ()):
             yield from flatten(value, (*place, key))
         else:
             yield (*place, key), value
-
-
-def run_mmf(options: list[str], log: Path) -> dict:
-    """Run ``mmf_run`` and return its seconds and its largest resident memory in MiB.
-
-    Raises:
-        SystemExit: if it fails, naming its log.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-c", "from mmf_cli.run import run; run()", *options]
-    begin = time.monotonic()
-    with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"'{' '.join(command)}' failed with exit code {process.returncode}; see {log}")
-    return {"seconds": time.monotonic() - begin, "max_memory_mib": usage.ru_maxrss / 1024}
-
-
-def read_step_seconds(folder: Path) -> float:
-    """Return the median time of an update that a run logged, its first lines left out."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    rates = sorted(line["updates_per_sec"] for line in lines if line.get("split") == "train" and line.get("updates_per_sec"))
-    return 1 / rates[len(rates) // 2]
 
 
 class Ablation:

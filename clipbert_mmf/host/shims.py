@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, Callable
 
 from clipbert_mmf.host.distributed_shims import DISTRIBUTED_SHIMS
+from clipbert_mmf.host.encoder_shims import offer_smaller_resnets
 from clipbert_mmf.host.scoring_shims import keep_losses_to_their_datasets, keep_metric_params
 from clipbert_mmf.host.standins import Standin
 
@@ -328,6 +329,7 @@ SHIMS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
     "mmf.utils.checkpoint": (write_config_as_yaml,),
     "mmf.datasets.multi_dataset_loader": (restart_dataset_iterators,),
     "mmf.datasets.base_dataset_builder": (let_builders_skip_the_registry,),
+    "mmf.modules.encoders": (offer_smaller_resnets,),
     "mmf.modules.hf_layers": (leave_transformers_alone,),
     "mmf.modules.metrics": (keep_metric_params,),
     "mmf.modules.losses": (keep_losses_to_their_datasets,),

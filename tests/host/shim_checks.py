@@ -190,6 +190,19 @@ def check_keep_metric_params():
         assert {key: float(value) for key, value in whole(batch, batch).items()} == expected
 
 
+def check_offer_smaller_resnets():
+    import mmf  # noqa: F401
+    import torch
+    from mmf.modules.encoders import ImageEncoder
+    from omegaconf import OmegaConf
+
+    for places, shape in ((1, (2, 1, 512)), (4, (2, 4, 512)), (-1, (2, 9, 512))):
+        encoder = ImageEncoder(OmegaConf.create({"type": "torchvision_resnet", "params": {
+            "name": "resnet18", "out_dim": 512, "num_output_features": places,
+        }}))
+        assert encoder(torch.zeros(2, 3, 96, 96)).shape == shape and encoder.out_dim == 512
+
+
 def check_keep_losses_to_their_datasets():
     import mmf  # noqa: F401
     import torch
@@ -327,7 +340,7 @@ CHECKS = {
     "accept_equal_signs_in_values": RELEASE, "decode_yaml_words": BOTH, "use_current_collections": RELEASE,
     "show_plugin_messages": RELEASE, "write_config_as_yaml": RELEASE, "restart_dataset_iterators": RELEASE,
     "let_builders_skip_the_registry": RELEASE, "keep_metric_params": RELEASE,
-    "keep_losses_to_their_datasets": RELEASE, "count_processes_without_nccl": BOTH,
+    "keep_losses_to_their_datasets": RELEASE, "offer_smaller_resnets": RELEASE, "count_processes_without_nccl": BOTH,
     "join_with_any_backend": BOTH, "start_with_any_device": BOTH,
 }
 
