@@ -92,10 +92,12 @@ setup(
         "pillow",
         "tqdm",
     ],
-    package_data={"clipbert_mmf.report": ["*.j2"]},
+    package_data={"clipbert_mmf.report": ["*.j2"], "clipbert_mmf.demo": ["templates/*.html"]},
     extras_require={
         "test": ["pytest", "pytest-timeout", "selenium"],
         "report": ["captum", "jinja2", "matplotlib"],
+        # Without Captum the page answers, and says that the evidence is missing.
+        "demo": ["flask>=3.1", "waitress>=3", "captum"],
         "docs": ["mkdocs-material"],
     },
     entry_points={"console_scripts": ["clipbert = clipbert_mmf.commands.main:main"]},

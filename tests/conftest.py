@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browsing import open_browser
+
 ROOT = Path(__file__).resolve().parent.parent
 
 WORDS = (
@@ -40,3 +42,11 @@ def corpus(tmp_path_factory) -> Path:
         check=True, capture_output=True, timeout=120,
     )
     return out
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A headless Chromium, shared by the tests of pages."""
+    driver = open_browser(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()

@@ -34,6 +34,12 @@ FORBIDDEN = {
     "inference": (HOST, {"processors", "host", "losses", "metrics"}),
     "commands": (HOST, {"processors", "host", "losses", "metrics"}),
     "report": (HOST, {"processors", "host", "losses", "metrics"}),
+    "demo": (HOST | {"av", "decord"}, {"processors", "host", "losses", "metrics", "commands"}),
+    # What the page can do is tested without the web.
+    "demo/shelf.py": (HOST | {"flask", "waitress"}, {"processors", "host", "losses", "metrics", "commands"}),
+    "demo/jobs.py": (HOST | {"flask", "waitress"}, {"*"}),
+    "demo/pictures.py": (HOST | {"flask", "waitress"}, {"processors", "host", "losses", "metrics", "commands"}),
+    "demo/questions.py": (HOST | {"flask", "waitress"}, {"processors", "host", "losses", "metrics", "commands"}),
     "models/assembly.py": (HOST | {"av", "decord"}, DATA | {"host"}),
     "optim/param_groups.py": (HOST, DATA | {"models", "host"}),
     "processors": (set(), {"models", "datasets", "modules", "scoring"}),

@@ -13,14 +13,19 @@ from clipbert_mmf.shapes import MEDIA_ENDINGS
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add what all commands with a model share."""
     parser.add_argument("--model", required=True, help="folder of a converted model or of a run, checkpoint, or hub name")
-    parser.add_argument("--device", default="cpu", help="such as cpu or cuda:0 (default: cpu)")
-    parser.add_argument("--config", help="a run's config.yaml, for a checkpoint that lies alone")
-    parser.add_argument("--dataset", help="whose head, answers and preprocessing to use, for a run over several")
+    add_loading_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def add_loading_options(parser: argparse.ArgumentParser) -> None:
+    """Add how a model is loaded."""
+    parser.add_argument("--device", default="cpu", help="such as cpu or cuda:0 (default: cpu)")
+    parser.add_argument("--config", help="a run's config.yaml, for a checkpoint that lies alone")
+    parser.add_argument("--dataset", help="whose head, answers and preprocessing to use, for a run over several")
+
+
 def load_model(options: argparse.Namespace):
-    """Load the model of ``add_model_options``."""
+    """Load the model that the options name."""
     from clipbert_mmf.inference.pretrained import ClipBert
 
     return ClipBert.from_pretrained(
@@ -78,34 +83,22 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-index", action="store_true", help="keep nothing, encode every video again")
 
 
-def find_media(folder: Path, media: str) -> list[Path]:
-    """Return the media files below a folder, sorted; hidden folders are passed over.
-
-    Raises:
-        FileNotFoundError: if there is no such folder, or none in it.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"'{folder}': no such folder")
-    found = sorted(
-        path for path in folder.rglob("*")
-        if path.suffix.lower() in MEDIA_ENDINGS[media] and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    if not found:
-        raise FileNotFoundError(f"'{folder}' holds no {media}s; looked for {', '.join(sorted(MEDIA_ENDINGS[media]))}")
-    return found
-
-
 def run_search(options: argparse.Namespace) -> int:
     """Print the best videos for each text."""
     from tqdm import tqdm
 
     from clipbert_mmf.inference.asking import require_match_head
+    from clipbert_mmf.inference.media import find_media
     from clipbert_mmf.inference.search_index import SearchIndex
 
     model = load_model(options)
     require_match_head(model)
-    files = find_media(options.folder, model.preprocessing.media)
+    media = model.preprocessing.media
+    files = find_media(options.folder, media)
+    if not files:
+        raise FileNotFoundError(
+            f"'{options.folder}' holds no {media}s; looked for {', '.join(sorted(MEDIA_ENDINGS[media]))}"
+        )
     index = None if options.no_index else SearchIndex(options.index or options.folder / ".clipbert_index", model)
     hits = model.search(
         options.texts, files, options.top, index, progress=lambda videos: tqdm(videos, desc="videos", unit="file")

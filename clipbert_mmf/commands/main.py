@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import Callable, NamedTuple
 
-from clipbert_mmf.commands import asking, files
+from clipbert_mmf.commands import asking, demo, files
 from clipbert_mmf.video.errors import MediaError
 
 
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "score": Command("how well captions fit a video", asking.add_score, asking.run_score),
     "answer": Command("the answer to a question about a video", asking.add_answer, asking.run_answer),
     "search": Command("the videos of a folder that fit a text best", asking.add_search, asking.run_search),
+    "demo": Command("a local web page on which a model is asked about videos", demo.add_demo, demo.run_demo),
     "check": Command("read every medium of a store, and report what is bad", files.add_check, files.run_check),
     "inspect": Command("what a file of weights is, and what it would fill", files.add_inspect, files.run_inspect),
     "new-dataset": Command(

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from clipbert_mmf.inference.asking import MATCH_HEADS
-from clipbert_mmf.inference.media import Media, open_media
+from clipbert_mmf.inference.media import Media
+from clipbert_mmf.inference.preprocessing import Clips
 from clipbert_mmf.models.network import text_lengths
 from clipbert_mmf.scoring.clips import fold_clips
 from clipbert_mmf.scoring.ranking import match_margin
@@ -46,12 +47,12 @@ class Evidence:
     words: tuple[tuple[str, float], ...]
 
 
-def describe_evidence(model, video: Media, text: str, answer: str | None = None) -> Evidence:
+def describe_evidence(model, video: Media | Clips, text: str, answer: str | None = None) -> Evidence:
     """Say when, where and which words speak for a text or an answer.
 
     Args:
         model: a ``ClipBert``.
-        video: as everywhere.
+        video: as everywhere, or the clips that were read of it.
         text: a caption, or a question (with its option, where the head chooses).
         answer: whose score to explain; the best one where None and the head has a vocabulary.
     Raises:
@@ -66,8 +67,7 @@ def describe_evidence(model, video: Media, text: str, answer: str | None = None)
     text = normalize_whitespace(text)
     if not text:
         raise ValueError("the text is empty")
-    source, name = open_media(video)
-    clips = model.preprocessing.read_clips(source, key=name)
+    clips = model.read_clips(video)
     tokens = model.encode_texts([text])
     length = int(text_lengths(tokens.input_mask)[0])
     tokens = [x[:, :length].to(model.device) for x in tokens]

@@ -11,6 +11,7 @@ from urllib.request import url2pathname
 import numpy as np
 from torch import Tensor
 
+from clipbert_mmf.shapes import MEDIA_ENDINGS
 from clipbert_mmf.video.errors import MissingMediaError, StoreError
 from clipbert_mmf.video.sampling import FALLBACK_FPS
 
@@ -75,6 +76,25 @@ def open_media(media: Media) -> tuple[bytes | Path | DecodedVideo, str]:
     if not path.is_file():
         raise MissingMediaError(f"no file {path}", str(media))
     return path, str(media)
+
+
+def find_media(folder: str | Path, media: str) -> list[Path]:
+    """Return the media files below a folder, sorted; hidden files and folders are passed over.
+
+    Args:
+        folder: searched at any depth.
+        media: a key of ``MEDIA_ENDINGS``.
+    Raises:
+        FileNotFoundError: if there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"'{folder}': no such folder")
+    return sorted(
+        path for path in folder.rglob("*")
+        if path.suffix.lower() in MEDIA_ENDINGS[media] and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
 
 
 def _download(url: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 import numpy as np
 import torch
@@ -116,13 +116,17 @@ class Preprocessing:
         """Return ``(K, T, 3, L, L)`` uint8 RGB: the frames of ``read_clips``, which has the arguments and errors."""
         return self.read_clips(source, rng, key).frames
 
-    def read_clips(self, source: bytes | Path | DecodedVideo, rng: np.random.Generator | None = None, key: str = "") -> Clips:
+    def read_clips(
+        self, source: bytes | Path | DecodedVideo, rng: np.random.Generator | None = None, key: str = "",
+        read: Callable[..., Tensor] = read_frames,
+    ) -> Clips:
         """Read a video or an image as the model's evaluation did.
 
         Args:
             source: an encoded file, its bytes, or decoded frames.
             rng: draws the clips, for ``random`` sampling only; the same ones each time by default.
             key: what to call it in errors.
+            read: takes the arguments of ``read_frames``; a ``GuardedReader``'s for videos that nobody vouches for.
         Raises:
             MediaError: if it cannot be read.
         """
@@ -132,7 +136,7 @@ class Preprocessing:
             image = read_image(source, key=key, longest_side=self.image_size)
             return Clips(resize_and_pad(image, self.image_size)[None, None])
         chooser = self._make_chooser(rng)
-        frames = read_frames(
+        frames = read(
             source, chooser, key=key, transform=partial(pad_channels_last, image_size=self.image_size)
         )
         return Clips(frames, _as_pairs(chooser.spans_sec))

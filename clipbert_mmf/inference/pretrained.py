@@ -28,7 +28,7 @@ from clipbert_mmf.inference.asking import (
 )
 from clipbert_mmf.inference.evidence import Evidence, describe_evidence
 from clipbert_mmf.inference.media import Media, open_media
-from clipbert_mmf.inference.preprocessing import Preprocessing
+from clipbert_mmf.inference.preprocessing import Clips, Preprocessing
 from clipbert_mmf.inference.recipe import (
     CONFIG_FILE, Recipe, choose_dataset, keep_one_head, read_recipe, recipe_of_run, write_recipe,
 )
@@ -181,15 +181,25 @@ class ClipBert:
         """Whether each answer was trained on its own (VQA), so that several may be likely."""
         return any(loss.get("type") == "clipbert_soft_bce" for loss in self.recipe.model.get("losses") or ())
 
+    def read_clips(self, video: Media | Clips) -> Clips:
+        """Return what the model sees of a video; clips that were read already are returned as they are.
+
+        Raises:
+            MediaError: if it cannot be read.
+        """
+        if isinstance(video, Clips):
+            return video
+        source, name = open_media(video)
+        return self.preprocessing.read_clips(source, key=name)
+
     @torch.inference_mode()
-    def encode(self, video: Media) -> EncodedMedia:
+    def encode(self, video: Media | Clips) -> EncodedMedia:
         """Read a video and encode its clips, for any number of texts.
 
         Raises:
             MediaError: if it cannot be read.
         """
-        source, name = open_media(video)
-        clips = self.preprocessing.read_clips(source, key=name)
+        clips = self.read_clips(video)
         return EncodedMedia(self.network.encode_clips(clips.frames[None].to(self.device))[0].float().cpu(), clips.times_sec)
 
     @torch.inference_mode()
@@ -217,7 +227,7 @@ class ClipBert:
         """Answer a question about a video; ``asking.answer_question`` has the arguments and errors."""
         return answer_question(self, self.encode(video), question, options, top_k)
 
-    def describe_evidence(self, video: Media, text: str, answer: str | None = None) -> Evidence:
+    def describe_evidence(self, video: Media | Clips, text: str, answer: str | None = None) -> Evidence:
         """Say when, where and which words speak for a text or an answer; see ``evidence.describe_evidence``."""
         return describe_evidence(self, video, text, answer)
 

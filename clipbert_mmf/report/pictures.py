@@ -68,14 +68,18 @@ def crop_padding(frame: Tensor) -> tuple[int, int]:
     return int(rows.max()) + 1, int(columns.max()) + 1
 
 
-def make_thumbnail(frame: Tensor, heat: Tensor | None = None) -> str:
+def make_thumbnail(
+    frame: Tensor, heat: Tensor | None = None, longest_px: int = THUMBNAIL_PX, size: tuple[int, int] | None = None
+) -> str:
     """Return a data URL of a frame without its padding, with a heat map over it where one is given.
 
     Args:
         frame: ``(3, L, L)`` uint8 RGB.
         heat: ``(h, w)``, 0 to 1.
+        longest_px: longer side of the picture.
+        size: height and width without padding, where it is known better than from this frame, which may be dark.
     """
-    height, width = crop_padding(frame)
+    height, width = size or crop_padding(frame)
     picture = frame.float()
     if heat is not None:
         strength = F.interpolate(heat[None, None].float(), size=frame.shape[1:], mode="bilinear", align_corners=False)[0]
@@ -85,7 +89,7 @@ def make_thumbnail(frame: Tensor, heat: Tensor | None = None) -> str:
         share = 0.75 * strength.sqrt()
         picture = (1 - share) * (0.5 * grey + 0.5 * picture) + share * warm
     picture = picture[:, :height, :width]
-    scale = THUMBNAIL_PX / max(height, width)
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    picture = F.interpolate(picture[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0]
+    scale = longest_px / max(height, width)
+    scaled = (max(1, round(height * scale)), max(1, round(width * scale)))
+    picture = F.interpolate(picture[None], size=scaled, mode="bilinear", align_corners=False, antialias=True)[0]
     return encode_jpeg(picture.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy())

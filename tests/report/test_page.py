@@ -10,12 +10,12 @@ import pytest
 
 from clipbert_mmf.report.page import make_report, write_report
 from clipbert_mmf.report.run_files import MAIN_METRICS, read_run_files
+from tests.browsing import set_width
 from tests.encoded_media import write_video
 from tests.inference.small_run import make_run, run_config
 
 pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = "<script>alert('x')</script> & \"quotes\""
 
 
@@ -109,33 +109,13 @@ def test_the_command_writes_the_page(run, tmp_path):
     assert done.returncode == 1 and "no such folder" in done.stderr
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if not CHROMIUM:
-        pytest.skip("no Chromium is installed")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-                 "--disable-dev-shm-usage", f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver_path = shutil.which("chromedriver")
-    if not driver_path:
-        pytest.skip("no chromedriver is installed")
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver_path))
-    yield driver
-    driver.quit()
-
-
 @pytest.mark.parametrize("width", [360, 1440])
 def test_a_browser_shows_it_without_errors_or_overflow(run, browser, tmp_path, width):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
     page = write_report(run, tmp_path / "report.html")
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
-                            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})
+    set_width(browser, width)
     browser.get(page.as_uri())
     assert browser.get_log("browser") == []
     assert browser.execute_script("return [...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt)")

@@ -1,0 +1,210 @@
+"""The videos that the page may show: those of one folder and what was uploaded, known by id and never by path."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import tempfile
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from clipbert_mmf.inference.media import find_media
+from clipbert_mmf.inference.preprocessing import Clips, Preprocessing
+from clipbert_mmf.shapes import MEDIA_ENDINGS
+from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.watchdog import GuardedReader
+
+logger = logging.getLogger(__name__)
+
+#: Uploads that are kept at a time; the oldest goes first.
+MAX_UPLOADS = 16
+#: An upload that takes longer to read is refused.
+READ_TIMEOUT_SEC = 60.0
+_BLOCK_BYTES = 1 << 20
+
+
+class UploadError(ValueError):
+    """An upload that is refused, and why.
+
+    Args:
+        reason: for the person who sent it.
+        is_too_large: whether its size is the reason.
+    """
+
+    def __init__(self, reason: str, is_too_large: bool = False):
+        super().__init__(reason)
+        self.is_too_large = is_too_large
+
+
+class UnknownVideoError(LookupError):
+    """An id that no video has, or no longer."""
+
+
+@dataclass(frozen=True)
+class ShownVideo:
+    """A video that the page may show.
+
+    Attributes:
+        video_id: by which the page asks for it.
+        name: for people: inside the folder, or as it was uploaded.
+        path: never sent to the page.
+        is_upload: whether it came from the page.
+    """
+
+    video_id: str
+    name: str
+    path: Path
+    is_upload: bool = False
+
+
+class Shelf:
+    """Finds videos by id; nothing outside the folder and its own uploads can be reached.
+
+    Args:
+        folder: searched at any depth; links that lead out of it are passed over.
+        preprocessing: of the model: whether it reads videos or images, and how an upload is tried.
+        max_upload_bytes: of one upload; 0 takes none.
+    Raises:
+        FileNotFoundError: if there is no such folder.
+    """
+
+    def __init__(self, folder: str | Path, preprocessing: Preprocessing, max_upload_bytes: int):
+        self.folder = Path(folder).resolve()
+        if not self.folder.is_dir():
+            raise FileNotFoundError(f"'{folder}': no such folder")
+        self.preprocessing = preprocessing
+        self.max_upload_bytes = max_upload_bytes
+        self._temporary = tempfile.TemporaryDirectory(prefix="clipbert_demo_")
+        self._listed: dict[str, ShownVideo] = {}
+        self._uploads: OrderedDict[str, ShownVideo] = OrderedDict()
+        self._reader = GuardedReader(READ_TIMEOUT_SEC)
+        self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        self.list_folder()
+
+    @property
+    def endings(self) -> list[str]:
+        """Endings that an upload may have."""
+        return sorted(MEDIA_ENDINGS[self.preprocessing.media])
+
+    def list_folder(self) -> list[ShownVideo]:
+        """Return the folder's videos by name, as it is now."""
+        names = {
+            path.relative_to(self.folder).as_posix(): path
+            for path in find_media(self.folder, self.preprocessing.media) if self._is_inside(path)
+        }
+        videos = [ShownVideo(_name_id(name), name, path) for name, path in names.items()]
+        self._listed = {video.video_id: video for video in videos}
+        return videos
+
+    def _is_inside(self, path: Path) -> bool:
+        return path.resolve().is_relative_to(self.folder)
+
+    def list_uploads(self) -> list[ShownVideo]:
+        """Return what was uploaded, latest first."""
+        with self._lock:
+            return list(reversed(self._uploads.values()))
+
+    def find(self, video_id: str) -> ShownVideo:
+        """Return a video by its id.
+
+        Raises:
+            UnknownVideoError: if there is none; an id is compared with those of the list, never made into a path.
+        """
+        with self._lock:
+            if video_id in self._uploads:
+                return self._uploads[video_id]
+        video = self._listed.get(video_id)
+        # A name that was a video when it was listed may be a link to somewhere else by now.
+        if video is not None and video.path.is_file() and self._is_inside(video.path):
+            return video
+        raise UnknownVideoError("this video is not there any more; choose another one")
+
+    def add_upload(self, stream: BinaryIO, file_name: str) -> ShownVideo:
+        """Keep an upload that the model can read.
+
+        Args:
+            stream: its bytes.
+            file_name: as the browser says; its ending decides the type, the rest is only shown.
+        Raises:
+            UploadError: for a wrong ending, too many bytes, or a file that cannot be read.
+        """
+        name = _clean_name(file_name)
+        ending = Path(name).suffix.lower()
+        if not self.max_upload_bytes:
+            raise UploadError("this page takes no uploads")
+        if ending not in self.endings:
+            raise UploadError(f"'{name}' has the ending '{ending}'; allowed are {', '.join(self.endings)}")
+        video_id = secrets.token_urlsafe(12)
+        path = Path(self._temporary.name) / f"{video_id}{ending}"
+        try:
+            self._write(stream, path, name)
+            self._try_reading(path, name)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        video = ShownVideo(video_id, name, path, is_upload=True)
+        with self._lock:
+            self._uploads[video_id] = video
+            while len(self._uploads) > MAX_UPLOADS:
+                self._uploads.popitem(last=False)[1].path.unlink(missing_ok=True)
+        return video
+
+    def _write(self, stream: BinaryIO, path: Path, name: str) -> None:
+        size = 0
+        with path.open("xb") as file:
+            while block := stream.read(_BLOCK_BYTES):
+                size += len(block)
+                if size > self.max_upload_bytes:
+                    raise UploadError(
+                        f"'{name}' is larger than the {show_megabytes(self.max_upload_bytes)} that are allowed", True
+                    )
+                file.write(block)
+
+    def _try_reading(self, path: Path, name: str) -> None:
+        # In a process of its own: a file made to crash or to stop a decoder ends there, not here.
+        try:
+            with self._reading:
+                self.preprocessing.read_clips(path, key=name, read=self._reader.read_frames)
+        except MediaError as error:
+            raise UploadError(f"'{name}' cannot be read: {_without(path, error.reason, name)}") from error
+
+    def read_clips(self, video: ShownVideo) -> Clips:
+        """Return what the model sees of a video.
+
+        Raises:
+            MediaError: if it cannot be read; the message has its name and no path.
+        """
+        try:
+            return self.preprocessing.read_clips(video.path, key=video.name)
+        except MediaError as error:
+            raise MediaError(_without(video.path, error.reason, video.name), video.name) from error
+
+    def close(self) -> None:
+        """Remove the uploads."""
+        self._reader.close()
+        self._temporary.cleanup()
+
+
+def _name_id(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:20]
+
+
+def _clean_name(file_name: str) -> str:
+    """Return the last part of a name, without what cannot be shown."""
+    last = file_name.replace("\\", "/").rpartition("/")[2]
+    shown = "".join(letter for letter in last if letter.isprintable()).strip()
+    return shown[-80:] or "unnamed"
+
+
+def _without(path: Path, message: str, name: str) -> str:
+    return message.replace(str(path), name).replace(str(path.parent), "the folder")
+
+
+def show_megabytes(size: int) -> str:
+    """Return bytes in words."""
+    return f"{size / 1e6:.3g} MB"

@@ -1,0 +1,65 @@
+"""Small models and real videos that the tests of the demo page share."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Iterator
+
+from clipbert_mmf.demo.questions import Asker
+from clipbert_mmf.demo.server import make_app, make_server
+from clipbert_mmf.demo.shelf import Shelf
+from clipbert_mmf.inference.pretrained import ClipBert
+from tests.encoded_media import write_video
+from tests.inference.small_run import make_run
+
+MAX_UPLOAD_BYTES = 300_000
+
+
+def make_model(folder: Path, tokenizer: Path, head: str) -> ClipBert:
+    """Return a small model that is not trained."""
+    answers = ("red", "green", "blue") if head == "classify" else ()
+    make_run(folder, tokenizer, head={"type": head, "num_answers": len(answers) or None})
+    if answers:
+        (folder / "answers_msrvtt_retrieval.json").write_text(json.dumps({a: i for i, a in enumerate(answers)}))
+    return ClipBert.from_pretrained(folder)
+
+
+def write_folder(folder: Path) -> Path:
+    """Write a folder of three videos, one of them deeper, beside a secret and a link that leads to it."""
+    videos = folder / "videos"
+    (videos / "deep").mkdir(parents=True)
+    for number, name in enumerate(("a.mp4", "b & <i>.mp4", "deep/c.avi")):
+        write_video(videos / name, 30 + 6 * number, fps=10, codec="mpeg4" if name.endswith("avi") else "libx264")
+    write_video(folder / "secret.mp4", 12)
+    (videos / "leading_out.mp4").symlink_to(folder / "secret.mp4")
+    (videos / ".hidden.mp4").write_bytes((folder / "secret.mp4").read_bytes())
+    return videos
+
+
+def make_asker(model: ClipBert, videos: Path, index: Path, max_upload_bytes: int = MAX_UPLOAD_BYTES) -> Asker:
+    """Return what the page asks."""
+    return Asker(model, Shelf(videos, model.preprocessing, max_upload_bytes), index)
+
+
+@contextmanager
+def serving(asker: Asker) -> Iterator[tuple[str, int]]:
+    """Serve the page on a free port of this machine."""
+    app = make_app(asker, "small model")
+    server = make_server(app, "127.0.0.1", 0)
+
+    def run() -> None:
+        # Its sockets are closed below it: there is no other way to end it from outside.
+        with suppress(OSError, ValueError):
+            server.run()
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        yield "127.0.0.1", server.effective_port
+    finally:
+        server.close()
+        server.task_dispatcher.shutdown()
+        app.extensions["clipbert"].runner.close()
+        asker.shelf.close()
