@@ -53,6 +53,8 @@ def test_the_wheel_holds_the_pth_and_every_configuration_file(wheel):
         for path in (ROOT / folder).rglob("*.yaml"):
             assert f"clipbert_mmf/_bundled/{path.relative_to(ROOT)}" in names
     assert {f"{path.relative_to(ROOT)}" for path in (ROOT / "clipbert_mmf").rglob("*.py")} <= names
+    templates = [path for ending in ("*.html", "*.j2") for path in (ROOT / "clipbert_mmf").rglob(ending)]
+    assert len(templates) > 3 and {f"{path.relative_to(ROOT)}" for path in templates} <= names
     assert not [name for name in names if name.startswith(("tests/", "tools/"))]
 
 
