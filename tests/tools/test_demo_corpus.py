@@ -5,13 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from clipbert_mmf.datasets.annotations import read_annotations, read_keys
 from clipbert_mmf.video.decode import read_frames
 from clipbert_mmf.video.store import open_store
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_demo_corpus.py"
+sys.path.insert(0, str(TOOL.parent))
+
+from demo_corpus.world import ACTS, COLOURS, SHAPES, SIZES, Thing, paint  # noqa: E402
 
 
 def generate(out):
@@ -97,3 +102,18 @@ def test_the_other_corpora_are_in_their_owners_formats_and_every_medium_is_there
     )
     kinds = {record.answer_type for record in questions}
     assert kinds == {"yes/no", "number", "other"}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_small_frame_tells_every_act_from_rest_and_from_the_others(shape, size):
+    for colour in COLOURS:
+        frames = []
+        for pose in ("", *ACTS):
+            frame = Image.new("RGB", (128, 128), (130, 130, 130))
+            paint(frame, Thing(colour, shape, size, "in the middle"), pose=pose)
+            frames.append(np.asarray(frame.resize((64, 64), Image.BILINEAR), dtype=np.float32))
+        for i in range(len(frames)):
+            for j in range(i):
+                num_changed = (np.abs(frames[i] - frames[j]).max(-1) > 40).sum()
+                assert num_changed >= 20, (colour, ["rest", *ACTS][i], ["rest", *ACTS][j], num_changed)

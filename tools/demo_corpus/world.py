@@ -135,7 +135,9 @@ def paint(
     cx, cy, radius = x * width, y * height, SIZES[thing.size] * min(width, height)
     draw, colour = ImageDraw.Draw(image), COLOURS[thing.colour]
     if pose == "grow":
-        radius *= 2.1
+        # Size alone could be another thing's: its edge shows that it has grown.
+        _fill(draw, thing.shape, colour, cx, cy, 2.1 * radius, turn, outline=(0, 230, 230), width=max(3, round(0.3 * radius)))
+        return
     if pose == "glow":
         outer = 1.7 * radius
         _fill_circle(draw, cx, cy, outer, outline=(255, 255, 210), width=max(3, round(0.4 * radius)))
@@ -143,6 +145,8 @@ def paint(
         half = 0.6 * radius
         for side in (-1.5, 1.5):
             _fill(draw, thing.shape, colour, cx + side * half, cy, half, turn)
+        crack = 0.2 * radius
+        draw.rectangle((cx - crack, cy - 1.2 * radius, cx + crack, cy + 1.2 * radius), fill=(255, 90, 255))
         return
     if pose == "vanish":
         # Only its outline stays: one frame must tell that it was there.
