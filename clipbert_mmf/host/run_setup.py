@@ -99,6 +99,8 @@ class RunSetup:
         self.train_loaders = {name: loader for name, (loader, _) in pairs.items()}
         sizes = {name: sampler.num_items for name, (_, sampler) in pairs.items()}
         mixing = read_mixing(read_setting(self.config, "multitasking"), sizes, fallback)
+        if len(sizes) > 1:
+            logger.info("training on %s, %s", sizes, mixing.about or "at random by size, each once per epoch")
         self.order = EpochOrder([sampler for _, sampler in pairs.values()], self.seed, mixing)
         self.batches_per_update = int(read_setting(self.training_config, "update_frequency", 1))
         self.max_updates = self._count_updates()
