@@ -21,7 +21,8 @@ from clipbert_mmf.scoring.clips import FOLDS
 #: Every key of ``model_config.clipbert``, with the keys of its sections.
 KEYS: dict[str, set[str] | None] = {
     "backbone": {
-        "depth", "norm", "width", "out_stage", "freeze_at", "stride_in_1x1", "pixel_mean", "pixel_std", "bgr"
+        "depth", "norm", "width", "out_stage", "freeze_at", "stride_in_1x1", "pixel_mean", "pixel_std", "bgr",
+        "frames_per_chunk",
     },
     "grid_encoder": {"pool"},
     "temporal_fusion": None,

@@ -115,7 +115,10 @@ class GridBackbone(nn.Module):
             (torchvision's).
         pixel_mean, pixel_std: of R, G, B in grey levels.
         bgr: whether the network wants blue first.
-        recompute: whether stages are computed again in the backward pass in place of keeping what is in them.
+        recompute: whether the stages that train are computed again in the backward pass in place of keeping what is in
+            them.
+        frames_per_chunk: frames that pass at once in training with ``recompute``, so that what is computed again is of
+            few frames, however large the batch. Batch norm (``batch``) needs all frames at once.
     Raises:
         ValueError: for an unknown depth, norm or stage, or ``freeze_at`` out of range.
     """
@@ -132,6 +135,7 @@ class GridBackbone(nn.Module):
         pixel_std: tuple[float, ...] = PIXEL_STD,
         bgr: bool = True,
         recompute: bool = False,
+        frames_per_chunk: int = 2,
     ):
         super().__init__()
         for name, value, allowed in (
@@ -141,9 +145,13 @@ class GridBackbone(nn.Module):
                 raise ValueError(f"backbone.{name} is '{value}'; allowed are {sorted(allowed)}")
         if not 0 <= freeze_at <= 5:
             raise ValueError(f"backbone.freeze_at is {freeze_at}; allowed are 0 (nothing) to 5 (everything)")
+        if frames_per_chunk < 1:
+            raise ValueError(f"backbone.frames_per_chunk is {frames_per_chunk}; expected at least 1")
         make_block, counts = DEPTHS[depth]
         self.bgr = bgr
+        self.frames_per_chunk = frames_per_chunk
         self.recompute = recompute
+        self.needs_all_frames = norm == "batch"
         self.stride_in_1x1 = stride_in_1x1
         self.is_bottleneck = make_block is _make_bottleneck
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), persistent=False)
@@ -167,13 +175,22 @@ class GridBackbone(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return ``(F, C, h, w)`` of ``(F, 3, H, W)`` uint8 or float RGB frames, 0 to 255, padding included."""
+        if not (self.recompute and self.training) or self.needs_all_frames:
+            return self._encode(frames)
+        return torch.cat([self._encode(part) for part in frames.split(self.frames_per_chunk)])
+
+    def _encode(self, frames: Tensor) -> Tensor:
         x = (frames.to(self.pixel_mean.dtype) - self.pixel_mean) / self.pixel_std
         if self.bgr:
             x = x.flip(1)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         x = F.max_pool2d(x, 3, stride=2, padding=1)
-        for stage in self.stages.values():
-            x = run_or_recompute(stage, x, recompute=self.recompute and self.training)
+        stages = list(self.stages.values())
+        while stages and not any(parameter.requires_grad for parameter in stages[0].parameters()):
+            x = stages.pop(0)(x)
+        # Few frames are computed again in one go, so that their inputs alone are kept; all frames stage by stage.
+        for part in stages if self.needs_all_frames else [nn.Sequential(*stages)]:
+            x = run_or_recompute(part, x, recompute=self.recompute and self.training)
         return x
 
 

@@ -86,6 +86,7 @@ def test_stem_and_res2_do_not_train_by_default_and_norms_are_frozen():
         ({"norm": "layer"}, "backbone.norm is 'layer'"),
         ({"out_stage": "res6"}, "backbone.out_stage is 'res6'"),
         ({"freeze_at": 6}, "backbone.freeze_at is 6; allowed are 0"),
+        ({"frames_per_chunk": 0}, "backbone.frames_per_chunk is 0; expected at least 1"),
     ],
 )
 def test_unknown_parts_of_the_backbone_are_named(arguments, message):

@@ -7,10 +7,11 @@ from clipbert_mmf.models.assembly import assemble_network
 from tests.network_settings import small_settings
 
 
-def train_once(recompute, dropout, norm="frozen_batch"):
+def train_once(recompute, dropout, norm="frozen_batch", frames_per_chunk=2):
     torch.manual_seed(0)
     network = assemble_network(small_settings(
-        activation_checkpointing=recompute, transformer__dropout=dropout, backbone__norm=norm
+        activation_checkpointing=recompute, transformer__dropout=dropout, backbone__norm=norm,
+        backbone__frames_per_chunk=frames_per_chunk,
     )).train()
     torch.manual_seed(1)
     frames = torch.randint(0, 256, (2, 3, 2, 3, 64, 64), dtype=torch.uint8)
@@ -28,12 +29,14 @@ def train_once(recompute, dropout, norm="frozen_batch"):
     return loss.detach(), {name: p.grad for name, p in network.named_parameters() if p.grad is not None}, sum(kept)
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
-@pytest.mark.parametrize("norm", ["frozen_batch", "group"])
-def test_loss_and_gradients_are_the_same_and_less_is_kept(dropout, norm):
+@pytest.mark.parametrize("norm, dropout, frames_per_chunk", [
+    ("frozen_batch", 0.0, 5), ("frozen_batch", 0.5, 12), ("group", 0.5, 1), ("batch", 0.0, 5),
+])
+def test_loss_and_gradients_are_the_same_and_less_is_kept(norm, dropout, frames_per_chunk):
     loss, gradients, kept = train_once(False, dropout, norm)
-    other_loss, other_gradients, other_kept = train_once(True, dropout, norm)
-    assert torch.equal(loss, other_loss) and gradients.keys() == other_gradients.keys()
+    other_loss, other_gradients, other_kept = train_once(True, dropout, norm, frames_per_chunk)
+    torch.testing.assert_close(other_loss, loss, rtol=1e-6, atol=1e-7)
+    assert gradients.keys() == other_gradients.keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(other_gradients[name], gradient, rtol=1e-5, atol=1e-7)
     assert other_kept < 0.6 * kept
@@ -50,5 +53,6 @@ def test_evaluation_and_frozen_parts_are_not_recomputed(monkeypatch):
     network.eval()(frames, ids, ids, ids * 0)
     assert calls == []
     network.train()(frames, ids, ids, ids * 0)
+    inside = {part for call in calls for part in call.modules()}
     stages = network.backbone.stages
-    assert stages["res2"] not in calls and stages["res3"] in calls and network.encoder.layers[0] in calls
+    assert stages["res2"] not in inside and {stages["res3"], stages["res5"], network.encoder.layers[0]} <= inside
