@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from clipbert_mmf.commands.asking import add_loading_options, load_model
+from clipbert_mmf.inference.heat import HEATS
 
 
 def add_demo(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +18,9 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
     add_loading_options(parser)
     parser.add_argument("--videos", type=Path, required=True, help="folder whose videos (or images) may be shown")
     parser.add_argument("--index", type=Path, help="folder that keeps what a search encoded (default: VIDEOS/.clipbert_index)")
+    parser.add_argument(
+        "--heat", choices=list(HEATS), help="how where is measured (default: by the model's grid, see docs/report.md)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
     parser.add_argument("--port", type=int, default=7860, help="port; 0 takes any free one (default: 7860)")
     parser.add_argument("--max-upload-mb", type=float, default=200.0, help="largest upload; 0 takes none (default: 200)")
@@ -36,7 +40,7 @@ def run_demo(options: argparse.Namespace) -> int:
     shelf = Shelf(options.videos, model.preprocessing, int(options.max_upload_mb * 1e6))
     with contextlib.ExitStack() as leaving:
         leaving.callback(shelf.close)
-        asker = Asker(model, shelf, options.index or options.videos / ".clipbert_index")
+        asker = Asker(model, shelf, options.index or options.videos / ".clipbert_index", options.heat)
         title = Path(options.model).name or str(options.model)
         app = make_app(asker, title, options.host)
         leaving.callback(app.extensions["clipbert"].runner.close)

@@ -51,6 +51,10 @@ class Job:
         """Tell what is being done now."""
         self.note, self.done, self.total = note, 0, 0
 
+    def tell(self, done: int, total: int) -> None:
+        """Tell how much of it is done."""
+        self.done, self.total = done, total
+
     def count(self, items: Sequence) -> Iterator:
         """Yield items and count them."""
         self.done, self.total = 0, len(items)

@@ -57,14 +57,14 @@ class Explained:
         clips: in time.
         best: index of the clip that speaks for it most.
         words: with what they add, from -1 to 1.
-        grid: width and height of the model's grid, for the page's words about it.
+        method: how where was measured, a key of ``HEATS``.
     """
 
     label: str
     clips: tuple[ShownClip, ...]
     best: int
     words: tuple[tuple[str, float], ...]
-    grid: tuple[int, int]
+    method: str
 
 
 def explain(evidence: Evidence) -> Explained:
@@ -89,7 +89,7 @@ def explain(evidence: Evidence) -> Explained:
     )
     return Explained(
         evidence.answer or evidence.text, clips, int(evidence.clip_scores.argmax()), tuple(join_pieces(evidence.words)),
-        (evidence.attention.shape[2], evidence.attention.shape[1]),
+        evidence.heat_method,
     )
 
 

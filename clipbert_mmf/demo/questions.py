@@ -129,12 +129,14 @@ class Asker:
         model: a ``ClipBert``.
         shelf: the videos.
         index_folder: where a search keeps what it encoded.
+        heat: how where is measured, a key of ``HEATS``; None: by the model's grid.
     """
 
-    def __init__(self, model, shelf: Shelf, index_folder: Path):
+    def __init__(self, model, shelf: Shelf, index_folder: Path, heat: str | None = None):
         self.model = model
         self.shelf = shelf
         self.index_folder = index_folder
+        self.heat = heat
         self._index: SearchIndex | None = None
 
     @property
@@ -178,7 +180,7 @@ class Asker:
     def explain(self, clips: Clips, text: str, answer: str | None, job: Job) -> Explained:
         """Say when, where and which words."""
         job.say("looking for the evidence")
-        return explain(describe_evidence(self.model, clips, text, answer))
+        return explain(describe_evidence(self.model, clips, text, answer, self.heat, job.tell))
 
     def _read(self, video: ShownVideo, job: Job) -> Clips:
         job.say("reading the video")

@@ -1,7 +1,7 @@
 """Why a trained model says what it says: when in the video, where in the frame, which words (paper section 4.5, beyond it).
 
-Every clip is scored on its own, so its score tells when. Where and which words come from Captum: Grad-CAM on the grid, and
-gradient times activation on the word embeddings; beside them the attention of ``[CLS]`` in the last layer.
+Every clip is scored on its own, so its score tells when. Where is in ``heat``; which words is Captum's gradient times activation
+on the word embeddings; beside them the attention of ``[CLS]`` in the last layer.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from clipbert_mmf.inference.asking import MATCH_HEADS
+from clipbert_mmf.inference.heat import HEATS, Tell, choose_heat, ignore_progress
 from clipbert_mmf.inference.media import Media
 from clipbert_mmf.inference.preprocessing import Clips
 from clipbert_mmf.models.network import text_lengths
@@ -32,7 +33,8 @@ class Evidence:
         frames: ``(K, T, 3, L, L)`` uint8 RGB, as the model saw them.
         attention: ``(K, h, w)`` share of ``[CLS]``'s attention on each grid cell, mean over heads of the last layer.
         text_attention: ``(K, tokens)`` its share on each token; with ``attention`` it sums to 1.
-        heat: ``(K, T, h, w)`` Grad-CAM of each frame, 0 to 1, where 1 is the strongest of all clips.
+        heat: ``(K, T, h', w')`` what raises the score, 0 to 1, where 1 is the strongest of all clips.
+        heat_method: how it was measured, a key of ``HEATS``.
         words: word pieces with what they add to the mean clip score.
     """
 
@@ -44,10 +46,13 @@ class Evidence:
     attention: Tensor
     text_attention: Tensor
     heat: Tensor
+    heat_method: str
     words: tuple[tuple[str, float], ...]
 
 
-def describe_evidence(model, video: Media | Clips, text: str, answer: str | None = None) -> Evidence:
+def describe_evidence(
+    model, video: Media | Clips, text: str, answer: str | None = None, heat: str | None = None, tell: Tell = ignore_progress
+) -> Evidence:
     """Say when, where and which words speak for a text or an answer.
 
     Args:
@@ -55,13 +60,15 @@ def describe_evidence(model, video: Media | Clips, text: str, answer: str | None
         video: as everywhere, or the clips that were read of it.
         text: a caption, or a question (with its option, where the head chooses).
         answer: whose score to explain; the best one where None and the head has a vocabulary.
+        heat: a key of ``HEATS``; by default Grad-CAM where the grid has at least 4 cells a side, else occlusion.
+        tell: gets how many passes of the heat are done, and how many there are.
     Raises:
         ImportError: if Captum is not installed.
         ValueError: for an empty text, or an answer that is not in the vocabulary.
         MediaError: if the video cannot be read.
     """
     try:
-        from captum.attr import LayerGradCam, LayerGradientXActivation
+        from captum.attr import LayerGradientXActivation
     except ImportError as error:
         raise ImportError("evidence needs Captum: pip install 'clipbert_mmf[report]'") from error
     text = normalize_whitespace(text)
@@ -80,16 +87,17 @@ def describe_evidence(model, video: Media | Clips, text: str, answer: str | None
         attention = _attend(model.network.encoder.layers[-1], *watch.seen)
     # Parameters that do not train have no gradients, which Captum follows from the pictures on.
     with torch.enable_grad():
-        heat = LayerGradCam(explained, model.network.grid_encoder).attribute(pictures, relu_attributions=True)
         words = LayerGradientXActivation(explained, model.network.text_embedding.words).attribute(pictures)
-    num_clips, num_frames = pictures.shape[:2]
-    heat = heat.detach().float().cpu().squeeze(1).unflatten(0, (num_clips, num_frames))
+    visual = attention[:, length:].unflatten(1, watch.grid)
+    method = choose_heat(heat, min(watch.grid))
+    hot = HEATS[method](explained, model.network, pictures, tell).cpu()
+    num_clips = len(pictures)
     pieces = model.tokenizer.convert_ids_to_tokens(tokens[0][0].tolist())
     weights = (words.detach().sum(-1)[0] / num_clips).tolist()
     return Evidence(
         text, None if explained.column is None or not model.answers else model.answers[explained.column], clips.times_sec,
-        scores.float().cpu(), clips.frames, attention[:, length:].unflatten(1, heat.shape[-2:]), attention[:, :length],
-        heat / heat.max().clamp(min=1e-12), tuple(zip(pieces, weights)),
+        scores.float().cpu(), clips.frames, visual, attention[:, :length], hot / hot.max().clamp(min=1e-12), method,
+        tuple(zip(pieces, weights)),
     )
 
 
@@ -129,18 +137,26 @@ def _choose_column(model, clip_scores: Tensor, answer: str | None) -> int | None
 
 
 class _Watch:
-    """Keeps what the last layer got; its hook goes when the block ends."""
+    """Keeps what the last layer got, and the size of the grid; its hooks go when the block ends."""
 
     def __init__(self, network):
-        self._layer = network.encoder.layers[-1]
+        self._network = network
         self.seen: tuple[Tensor, Tensor] = ()
+        self.grid: tuple[int, int] = (0, 0)
 
     def __enter__(self) -> _Watch:
-        self._hook = self._layer.register_forward_pre_hook(self._keep)
+        self._hooks = [
+            self._network.encoder.layers[-1].register_forward_pre_hook(self._keep),
+            self._network.grid_encoder.register_forward_hook(self._measure),
+        ]
         return self
 
     def __exit__(self, *error) -> None:
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
+
+    def _measure(self, encoder, arguments, grid) -> None:
+        self.grid = tuple(grid.shape[-2:])
 
     def _keep(self, layer, arguments) -> None:
         self.seen = (arguments[0].detach(), arguments[1])

@@ -227,9 +227,11 @@ class ClipBert:
         """Answer a question about a video; ``asking.answer_question`` has the arguments and errors."""
         return answer_question(self, self.encode(video), question, options, top_k)
 
-    def describe_evidence(self, video: Media | Clips, text: str, answer: str | None = None) -> Evidence:
+    def describe_evidence(
+        self, video: Media | Clips, text: str, answer: str | None = None, heat: str | None = None
+    ) -> Evidence:
         """Say when, where and which words speak for a text or an answer; see ``evidence.describe_evidence``."""
-        return describe_evidence(self, video, text, answer)
+        return describe_evidence(self, video, text, answer, heat)
 
     def search(
         self, texts: Sequence[str], videos: Sequence[str | Path], top_k: int = 10, index: SearchIndex | None = None,

@@ -150,11 +150,11 @@ def show_evidence(evidence: Evidence) -> list[dict[str, Any]]:
     ]
 
 
-def illustrate(model, media: MediaOfRun, example: Example) -> dict[str, Any]:
-    """Return an example with its evidence, or with the reason why there is none."""
+def illustrate(model, media: MediaOfRun, example: Example, heat: str | None = None) -> dict[str, Any]:
+    """Return an example with its evidence, or with the reason why there is none; ``heat`` as for ``describe_evidence``."""
     shown: dict[str, Any] = {"example": example, "clips": [], "words": [], "other": "", "missing": ""}
     try:
-        evidence = describe_evidence(model, media.read(example.media_id), example.text, example.answer)
+        evidence = describe_evidence(model, media.read(example.media_id), example.text, example.answer, heat)
         shown["clips"] = show_evidence(evidence)
         shown["words"] = join_pieces(evidence.words)
         if example.other_id:

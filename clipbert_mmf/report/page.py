@@ -28,6 +28,7 @@ def make_report(
     data_dir: str | Path | None = None,
     num_examples: int = 3,
     dataset: str | None = None,
+    heat: str | None = None,
     progress: Callable[[Iterable], Iterable] = lambda examples: examples,
 ) -> str:
     """Return the page of a run.
@@ -38,6 +39,7 @@ def make_report(
         data_dir: where the dataset is now, if not at its configured place.
         num_examples: best and worst predictions to show, of each.
         dataset: whose predictions to show, for a run over several; None shows the newest.
+        heat: how heat maps are made, a key of ``HEATS``; None: by the model's grid.
         progress: wraps the examples while they are drawn, such as ``tqdm``.
     Raises:
         FileNotFoundError: if a folder is none of a run.
@@ -50,7 +52,7 @@ def make_report(
         lstrip_blocks=True,
     )
     environment.filters["number"] = _show_number
-    examples, no_examples = _illustrate_all(run, data_dir, num_examples, progress)
+    examples, no_examples = _illustrate_all(run, data_dir, num_examples, heat, progress)
     return environment.get_template("page.html.j2").render(
         run=run, title=f"ClipBERT on {run.datasets}", version=clipbert_mmf.__version__, curves=_draw_all(run),
         summary=_summarize(run), table=_compare(run, others), others=others, types=_count_types(run),
@@ -153,7 +155,7 @@ def _confuse(run: RunFiles) -> dict[str, Any] | None:
     return {"names": names, "rows": rows}
 
 
-def _illustrate_all(run: RunFiles, data_dir, count: int, progress) -> tuple[list[dict[str, Any]], str]:
+def _illustrate_all(run: RunFiles, data_dir, count: int, heat, progress) -> tuple[list[dict[str, Any]], str]:
     """Return the examples with their evidence, and why there are none."""
     from clipbert_mmf.inference.pretrained import ClipBert
 
@@ -167,7 +169,7 @@ def _illustrate_all(run: RunFiles, data_dir, count: int, progress) -> tuple[list
     except (MediaError, OSError, ValueError, KeyError) as error:
         return [], f"The model or its media could not be opened: {error}. Give --data-dir if they were moved."
     try:
-        return [illustrate(model, media, example) for example in progress(examples)], ""
+        return [illustrate(model, media, example, heat) for example in progress(examples)], ""
     except ImportError as error:
         return [], str(error)
 

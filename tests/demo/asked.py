@@ -41,7 +41,8 @@ def write_folder(folder: Path) -> Path:
 
 def make_asker(model: ClipBert, videos: Path, index: Path, max_upload_bytes: int = MAX_UPLOAD_BYTES) -> Asker:
     """Return what the page asks."""
-    return Asker(model, Shelf(videos, model.preprocessing, max_upload_bytes), index)
+    # One pass, where the default for so small a grid takes 65.
+    return Asker(model, Shelf(videos, model.preprocessing, max_upload_bytes), index, heat="grad_cam")
 
 
 @contextmanager

@@ -68,6 +68,12 @@ def test_what_is_shown_is_what_the_model_says(asker):
     assert [clip.score for clip in told.explained.clips] == pytest.approx([clip.scores[column] for clip in scored.clips], abs=1e-5)
 
 
+def test_where_is_by_occlusion_for_a_small_grid_and_its_passes_are_counted(asker):
+    asker.heat, job = None, Job("x")
+    told = asker.prepare("score", find_id(asker, "a.mp4"), VALUES)(job)
+    assert told.explained.method == "occlusion" and job.done + 1 == job.total > 50 and job.note == "looking for the evidence"
+
+
 def test_a_search_counts_its_videos_names_what_it_left_out_and_encodes_once(asker, tmp_path, tokenizer_dir):
     folder = tmp_path / "mine"
     folder.mkdir()

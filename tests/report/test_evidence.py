@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from clipbert_mmf.inference.heat import HEATS, choose_heat
 from clipbert_mmf.inference.media import DecodedVideo
 from clipbert_mmf.inference.pretrained import ClipBert
 from tests.inference.small_run import make_run
@@ -23,7 +24,7 @@ def make_model(folder, tokenizer_dir, head, answers=()):
 def test_evidence_of_every_head_adds_up(tmp_path, tokenizer_dir, head):
     model = make_model(tmp_path / "run", tokenizer_dir, head, ("red", "green") if head == "classify" else ())
     before = {name: value.clone() for name, value in model.network.state_dict().items()}
-    evidence = model.describe_evidence(VIDEO, "a red circle")
+    evidence = model.describe_evidence(VIDEO, "a red circle", heat="grad_cam")
     clips, frames = 3, 2
     assert evidence.clip_scores.shape == (clips,) and evidence.frames.shape == (clips, frames, 3, 64, 64)
     assert evidence.heat.shape[:2] == (clips, frames) and evidence.attention.shape == (clips, *evidence.heat.shape[2:])
@@ -39,12 +40,14 @@ def test_evidence_of_every_head_adds_up(tmp_path, tokenizer_dir, head):
 def test_the_clip_scores_are_those_that_are_folded(tmp_path, tokenizer_dir):
     model = make_model(tmp_path / "run", tokenizer_dir, "match")
     evidence = model.describe_evidence(VIDEO, "a red circle")
+    assert evidence.heat_method == "occlusion" and evidence.heat.shape == (3, 2, 64, 64) and 0 <= float(evidence.heat.min())
     scored = model.score(VIDEO, ["a red circle"])
     assert evidence.clip_scores.tolist() == pytest.approx([clip.scores[0] for clip in scored.clips], abs=1e-5)
     assert evidence.times_sec[0] == (scored.clips[0].start_sec, scored.clips[0].end_sec)
 
 
-def test_heat_lies_on_what_decides_the_score(tmp_path, tokenizer_dir):
+@pytest.mark.parametrize("name", sorted(HEATS))
+def test_heat_lies_on_what_decides_the_score(tmp_path, tokenizer_dir, name):
     """The network is replaced between grid and score by one that sums channel 0, and channel 0 by brightness."""
     model = make_model(tmp_path / "run", tokenizer_dir, "match")
     network = model.network
@@ -58,15 +61,29 @@ def test_heat_lies_on_what_decides_the_score(tmp_path, tokenizer_dir):
     network.score_clips = lambda visual, *rest: torch.stack(
         [torch.zeros_like(visual[..., 0].sum(2)), visual[..., 0].sum(2)], -1)
     network.visual_embedding = torch.nn.Sequential(torch.nn.Flatten(2), _Transpose())
-    frames = torch.zeros(20, 64, 64, 3, dtype=torch.uint8)
+    frames = torch.full((20, 64, 48, 3), 40, dtype=torch.uint8)
     frames[:, 32:48, 16:32] = 255
-    from captum.attr import LayerGradCam
-
     clips = model.preprocessing.read_clips(DecodedVideo(frames, fps=5))
-    pictures = clips.frames.float()
-    score = lambda pixels: network.score_clips(network.encode_clips(pixels.view(1, 3, 2, 3, 64, 64)))[0, :, 1]  # noqa: E731
-    heat = LayerGradCam(score, network.grid_encoder).attribute(pictures, relu_attributions=True)
-    assert set(heat.flatten(1).argmax(1).tolist()) == {2 * 4 + 1}
+    pictures, told = clips.frames.float(), []
+
+    class Score(torch.nn.Module):
+        def forward(self, pixels):
+            return network.score_clips(network.encode_clips(pixels.view(1, 3, 2, 3, 64, 64)))[0, :, 1]
+
+    heat = HEATS[name](Score(), network, pictures, lambda done, total: told.append((done, total)))
+    assert heat.shape[:2] == (3, 2) and float(heat.min()) >= 0
+    cells = torch.nn.functional.adaptive_avg_pool2d(heat.flatten(0, 1), 4).flatten(1)
+    assert set(cells.argmax(1).tolist()) == {2 * 4 + 1}
+    if name == "occlusion":
+        assert [done for done, _ in told] == list(range(told[0][1]))
+        assert float(heat[..., 49:].max()) == 0.0  # what pads the frames is not covered
+
+
+def test_a_grid_too_coarse_to_point_gets_occlusion():
+    assert [choose_heat(None, cells) for cells in (2, 3, 4, 7)] == ["occlusion", "occlusion", "grad_cam", "grad_cam"]
+    assert choose_heat("grad_cam", 2) == "grad_cam"
+    with pytest.raises(ValueError, match="heat is 'warm'; allowed are grad_cam, occlusion"):
+        choose_heat("warm", 2)
 
 
 class _Transpose(torch.nn.Module):
@@ -76,7 +93,7 @@ class _Transpose(torch.nn.Module):
 
 def test_what_cannot_be_explained_is_named(tmp_path, tokenizer_dir):
     model = make_model(tmp_path / "run", tokenizer_dir, "classify", ("red", "green"))
-    assert model.describe_evidence(VIDEO, "what color", "green").answer == "green"
+    assert model.describe_evidence(VIDEO, "what color", "green", "grad_cam").answer == "green"
     with pytest.raises(ValueError, match="'pink' is not among the model's 2 answers"):
         model.describe_evidence(VIDEO, "what color", "pink")
     with pytest.raises(ValueError, match="the text is empty"):

@@ -1,0 +1,37 @@
+"""The pointing game on the demo corpus: boxes from the frames, and a table from an untrained model."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.inference.small_run import make_run
+
+pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+import pointing_game  # noqa: E402
+
+sys.path.pop(0)
+
+
+def test_a_map_hits_where_its_top_is_in_the_box():
+    frame = torch.full((3, 40, 50), 120, dtype=torch.uint8)
+    assert pointing_game.find_box(frame) is None
+    frame[:, 10:20, 30:45] = torch.tensor([20, 20, 20], dtype=torch.uint8)[:, None, None]
+    box = pointing_game.find_box(frame)
+    assert box == (10, 20, 30, 45)
+    heat = torch.zeros(40, 50)
+    assert pointing_game.points_at(heat, box) == pytest.approx(150 / 2000)
+    heat[5, 5] = 1.0
+    assert pointing_game.points_at(heat, box) == 0.0
+    heat[19, 44] = 2.0
+    assert pointing_game.points_at(heat, box) == 1.0
+
+
+def test_it_plays_on_the_demo_corpus(corpus, tmp_path, tokenizer_dir, capsys):
+    make_run(tmp_path / "run", tokenizer_dir)
+    assert pointing_game.main([str(tmp_path / "run"), "--data", str(corpus / "msrvtt"), "--videos", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("12 frames") and [line.split()[0] for line in lines[1:]] == [
+        "grad_cam", "occlusion", "random", "middle"]
