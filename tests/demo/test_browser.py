@@ -19,9 +19,11 @@ def page(request, tmp_path_factory, tokenizer_dir):
 
 
 def wait_until(browser, condition, seconds=60):
+    from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(browser, seconds, 0.1).until(lambda driver: condition())
+    # What is asked for may be replaced between finding and reading it.
+    return WebDriverWait(browser, seconds, 0.1, [StaleElementReferenceException]).until(lambda driver: condition())
 
 
 def assert_fits(browser, width):
