@@ -102,7 +102,7 @@ class ClipBertDataset(BaseDataset):
         return np.random.default_rng([self.seed & 0xFFFFFFFF, self._salt, epoch, item])
 
     def __getitem__(self, index: int) -> Sample:
-        """Return ``frames`` (K, T, 3, L, L) uint8, the maker's tensors, ``item_index``, ``readable``.
+        """Return ``frames`` (K, T, 3, L, L) uint8, the maker's tensors, ``item_index``, ``media_index``, ``readable``.
 
         In evaluation, videos also have ``clip_times_sec`` (K, 2) float32. With ``layout: mmf``, what
         ``layouts.to_mmf_layout`` returns.
@@ -117,8 +117,8 @@ class ClipBertDataset(BaseDataset):
             num_replaced = 0
         fields = {
             "frames": frames, **({} if times is None else {"clip_times_sec": times}), **self.maker.make(item, rng),
-            "item_index": torch.tensor(item), "readable": torch.tensor(int(readable)),
-            "num_replaced": torch.tensor(num_replaced),
+            "item_index": torch.tensor(item), "media_index": torch.tensor(self.maker.media_index(item)),
+            "readable": torch.tensor(int(readable)), "num_replaced": torch.tensor(num_replaced),
         }
         sample = Sample()
         for name, value in self.arrange(fields).items():

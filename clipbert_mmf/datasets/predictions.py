@@ -15,6 +15,7 @@ from torch import Tensor
 
 from clipbert_mmf.datasets.tasks import SampleMaker
 from clipbert_mmf.scoring.answers import round_counts
+from clipbert_mmf.scoring.clips import match_times
 from clipbert_mmf.scoring.ranking import match_margin
 from clipbert_mmf.shapes import PADDING_TEXT
 
@@ -46,7 +47,9 @@ class Predicted:
 
     def clips(self, columns: Tensor) -> list[dict[str, Any]]:
         """Return each clip's time and its ``columns`` ``(K, columns)`` as plain values."""
-        times = [(None, None)] * len(columns) if self.clip_times_sec is None else self.clip_times_sec.tolist()
+        times = [(None, None)] * len(columns)
+        if self.clip_times_sec is not None:
+            times = match_times(self.clip_times_sec.tolist(), len(columns))
         return [
             {"start_sec": start, "end_sec": end, "scores": row} for (start, end), row in zip(times, columns.tolist())
         ]

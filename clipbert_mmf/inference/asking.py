@@ -11,13 +11,11 @@ from typing import Any, Callable, Sequence
 import torch
 from torch import Tensor
 
+from clipbert_mmf.modules.heads import MATCH_HEADS
 from clipbert_mmf.scoring.answers import round_counts
-from clipbert_mmf.scoring.clips import fold_clips
+from clipbert_mmf.scoring.clips import fold_clips, match_times
 from clipbert_mmf.scoring.ranking import match_margin, rate_options
 from clipbert_mmf.transforms.text import join_question_and_option, normalize_whitespace
-
-#: Heads that tell whether a text fits a video.
-MATCH_HEADS = ("match", "pretrain", "choose_by_match")
 
 
 class WrongHeadError(ValueError):
@@ -119,7 +117,7 @@ class EncodedMedia:
 
     def clips(self, rows: Tensor) -> tuple[ClipScore, ...]:
         """Return ``(K, columns)`` scores with the clips' times."""
-        times = self.times_sec or [(None, None)] * len(rows)
+        times = match_times(self.times_sec, len(rows)) or [(None, None)] * len(rows)
         return tuple(ClipScore(start, end, tuple(row)) for (start, end), row in zip(times, rows.tolist()))
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clipbert_mmf.inference.asking import MATCH_HEADS
 from clipbert_mmf.inference.heat import HEATS, Tell, choose_heat, ignore_progress
 from clipbert_mmf.inference.media import Media
 from clipbert_mmf.inference.preprocessing import Clips
 from clipbert_mmf.models.network import text_lengths
+from clipbert_mmf.modules.heads import MATCH_HEADS
 from clipbert_mmf.scoring.clips import fold_clips
 from clipbert_mmf.scoring.ranking import match_margin
 from clipbert_mmf.transforms.text import normalize_whitespace
@@ -64,7 +64,7 @@ def describe_evidence(
         tell: gets how many passes of the heat are done, and how many there are.
     Raises:
         ImportError: if Captum is not installed.
-        ValueError: for an empty text, or an answer that is not in the vocabulary.
+        ValueError: for an empty text, an answer that is not in the vocabulary, or a model that reads its clips together.
         MediaError: if the video cannot be read.
     """
     try:
@@ -74,6 +74,11 @@ def describe_evidence(
     text = normalize_whitespace(text)
     if not text:
         raise ValueError("the text is empty")
+    if model.network.clip_fusion != "fold":
+        raise ValueError(
+            f"evidence is told clip by clip, and this model reads its clips together (clip_fusion: "
+            f"{model.network.clip_fusion})"
+        )
     clips = model.read_clips(video)
     tokens = model.encode_texts([text])
     length = int(text_lengths(tokens.input_mask)[0])

@@ -37,6 +37,7 @@ from clipbert_mmf.inference.settings import RecipeError, select
 from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
 from clipbert_mmf.models.assembly import assemble_network
 from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.scoring.clips import match_times
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.transforms.tokens import encode_texts, load_tokenizer
 from clipbert_mmf.video.errors import MediaError
@@ -259,7 +260,8 @@ class ClipBert:
         for video, encoded in self._encode_many(progress(list(videos)), index):
             rows, clips = read_matches(self, encoded, cleaned)
             for text, row, by_clip in zip(texts, rows, clips):
-                best = encoded.times_sec[int(by_clip.argmax())] if encoded.times_sec else None
+                times = match_times(encoded.times_sec, len(by_clip))
+                best = times[int(by_clip.argmax())] if times else None
                 found[text].append(Hit(str(video), 0, float(row.double().sigmoid()), float(row), best))
         if not all(found.values()):
             raise ValueError(f"none of {len(videos)} videos can be read")

@@ -11,10 +11,12 @@ from torch import nn
 
 from clipbert_mmf.models.multitask import MultiTaskNetwork, Task
 from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.modules.clip_fusion import CLIP_FUSIONS
+from clipbert_mmf.modules.contrastive import ContrastiveHead
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
 from clipbert_mmf.modules.grid_backbone import GridBackbone, GridEncoder
-from clipbert_mmf.modules.heads import HEADS, PretrainHead
+from clipbert_mmf.modules.heads import HEADS, MATCH_HEADS, PretrainHead
 from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
 from clipbert_mmf.scoring.clips import FOLDS
 
@@ -33,6 +35,8 @@ KEYS: dict[str, set[str] | None] = {
     "head": {"type", "num_answers", "mean", "std"},
     "heads": None,
     "fold": None,
+    "clip_fusion": None,
+    "contrastive": {"weight", "size"},
     "pixel_random_sampling": None,
     "pairs_per_chunk": None,
     "activation_checkpointing": None,
@@ -82,6 +86,8 @@ def assemble_network(settings: Mapping[str, Any]) -> ClipBertNetwork:
     transformer = settings["transformer"]
     hidden_size, dropout, eps = (transformer[key] for key in ("hidden_size", "dropout", "layer_norm_eps"))
     choose("fold", settings["fold"], FOLDS)
+    clip_fusion = settings.get("clip_fusion", "fold")  # runs of earlier versions do not name it
+    choose("clip_fusion", clip_fusion, CLIP_FUSIONS)
     fusion = choose("temporal_fusion", settings["temporal_fusion"], TEMPORAL_FUSIONS)
     recompute = bool(settings.get("activation_checkpointing", False))
     backbone = GridBackbone(**settings["backbone"], recompute=recompute)
@@ -103,6 +109,8 @@ def assemble_network(settings: Mapping[str, Any]) -> ClipBertNetwork:
         ),
         fold=settings["fold"],
         pairs_per_chunk=settings["pairs_per_chunk"],
+        clip_fusion=clip_fusion,
+        contrastive=_make_contrastive(settings),
     )
     if settings.get("heads"):
         network = MultiTaskNetwork(*_make_heads(settings, text_embedding.words), **parts)
@@ -144,6 +152,22 @@ def _make_heads(settings: Mapping[str, Any], words: nn.Embedding) -> tuple[dict[
         choose(f"heads.{name}.fold", fold, FOLDS)
         tasks[name] = Task(owner, fold, kind.groups_options)
     return heads, tasks
+
+
+def _make_contrastive(settings: Mapping[str, Any]) -> ContrastiveHead | None:
+    section, head_type = settings.get("contrastive") or {}, settings["head"]["type"]
+    weight, size = float(section.get("weight") or 0), int(section.get("size") or 0)
+    if weight < 0 or (weight and size < 1):
+        raise ValueError(
+            f"model_config.clipbert.contrastive has weight {weight:g} and size {size}; expected a weight of at least 0 "
+            f"and a size of at least 1"
+        )
+    if weight and head_type not in MATCH_HEADS:
+        raise ValueError(
+            f"model_config.clipbert.contrastive.weight is {weight:g} with head.type '{head_type}', whose texts neither "
+            f"match nor not; it goes with {', '.join(MATCH_HEADS)}"
+        )
+    return ContrastiveHead(settings["transformer"]["hidden_size"], size) if weight else None
 
 
 def fill_randomly(network: nn.Module, std: float) -> None:

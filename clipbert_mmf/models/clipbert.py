@@ -9,6 +9,7 @@ from mmf.common.registry import registry
 from mmf.models.base_model import BaseModel
 from omegaconf import OmegaConf
 
+from clipbert_mmf.losses import JointLosses
 from clipbert_mmf.models.assembly import assemble_network, freeze_parts
 from clipbert_mmf.optim.param_groups import make_param_groups
 from clipbert_mmf.paths import config_dir
@@ -56,6 +57,12 @@ class ClipBert(BaseModel):
         for head, names in of_datasets:
             if head.get("type") == "classify" and not head.get("num_answers"):
                 head["num_answers"] = self._count_answers(names)
+
+    def init_losses(self) -> None:
+        """As MMF, with the contrastive loss where ``contrastive.weight`` asks for it."""
+        super().init_losses()
+        if self.network.contrastive is not None:
+            self.losses = JointLosses(self.losses, float(self.config.contrastive.weight))
 
     @staticmethod
     def _count_answers(datasets: list[str]) -> int | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from clipbert_mmf.modules.clip_fusion import CLIP_FUSIONS
+from clipbert_mmf.modules.contrastive import ContrastiveHead
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
 from clipbert_mmf.modules.grid_backbone import GridBackbone, GridEncoder
@@ -22,6 +24,8 @@ class ClipBertNetwork(nn.Module):
         fold: how clips become one row, a key of ``FOLDS``.
         group_options: whether the scores of a video's N texts are one row (multiple choice).
         pairs_per_chunk: (pair, clip) combinations that go through the cross-encoder at once in evaluation.
+        clip_fusion: where a video's clips meet, a key of ``CLIP_FUSIONS``.
+        contrastive: embeds texts and videos on their own; None without.
     """
 
     def __init__(
@@ -36,6 +40,8 @@ class ClipBertNetwork(nn.Module):
         fold: str = "lse",
         group_options: bool = False,
         pairs_per_chunk: int = 64,
+        clip_fusion: str = "fold",
+        contrastive: ContrastiveHead | None = None,
     ):
         super().__init__()
         self.backbone = backbone
@@ -48,6 +54,8 @@ class ClipBertNetwork(nn.Module):
         self.fold = fold
         self.group_options = group_options
         self.pairs_per_chunk = pairs_per_chunk
+        self.clip_fusion = clip_fusion
+        self.contrastive = contrastive
 
     def encode_clips(self, frames: Tensor) -> Tensor:
         """Return ``(B, K, V, D)`` visual embeddings of ``(B, K, T, 3, H, W)`` frames, each frame encoded once."""
@@ -73,7 +81,9 @@ class ClipBertNetwork(nn.Module):
         Returns:
             ``scores`` ``(P, A)``, or ``(B, N)`` for multiple choice; in evaluation also what they are folded from,
             ``clip_scores`` ``(P, K, A)`` or ``(B, K, N)``; with labels also ``mlm_scores`` ``(M, vocab)``,
-            ``mlm_targets`` ``(M,)``, ``mlm_right`` and ``mlm_total`` ``(P,)``.
+            ``mlm_targets`` ``(M,)``, ``mlm_right`` and ``mlm_total`` ``(P,)``; in training with a contrastive head also
+            ``text_embeddings`` ``(B, N, E)``, ``video_embeddings`` ``(B, E)`` and ``contrastive_scale`` ``(1,)``. With
+            ``clip_fusion: concat`` K of the scores is 1.
         """
         batch, num_texts = input_ids.shape[:2]
         visual = self.encode_clips(frames)
@@ -89,7 +99,32 @@ class ClipBertNetwork(nn.Module):
         if self.group_options:
             # Clips come second everywhere: (P, K, A) becomes (B, K, N).
             scores, clip_scores = _group_options(scores, batch), _group_options(clip_scores, batch).transpose(1, 2)
-        return {"scores": scores, **({} if self.training else {"clip_scores": clip_scores}), **words}
+        if not self.training:
+            return {"scores": scores, "clip_scores": clip_scores, **words}
+        return {"scores": scores, **words, **self._embed(visual, texts)}
+
+    def _embed(self, visual: Tensor, texts: list[Tensor]) -> dict[str, Tensor]:
+        if self.contrastive is None:
+            return {}
+        return {
+            "text_embeddings": self.embed_texts(*texts).unflatten(0, (len(visual), -1)),
+            "video_embeddings": self.embed_videos(visual),
+            "contrastive_scale": self.contrastive.scale,
+        }
+
+    def embed_texts(self, input_ids: Tensor, input_mask: Tensor, segment_ids: Tensor) -> Tensor:
+        """Return ``(P, E)`` unit vectors of ``(P, L)`` texts, read without a video; needs the contrastive head."""
+        length = max(text_lengths(input_mask).tolist())
+        text = self.text_embedding(input_ids[:, :length], segment_ids[:, :length])
+        rows = self.encoder.encode_alone(text, input_mask[:, :length], num_rows=1)
+        with torch.autocast(rows.device.type, enabled=False):
+            return self.contrastive.project_texts(rows[:, 0].float())
+
+    def embed_videos(self, visual: Tensor) -> Tensor:
+        """Return ``(B, E)`` unit vectors of ``(B, K, V, D)`` clips, read without a text; needs the contrastive head."""
+        rows = self.encoder.encode_alone(visual.flatten(0, 1)).unflatten(0, visual.shape[:2])
+        with torch.autocast(rows.device.type, enabled=False):
+            return self.contrastive.project_videos(rows.float())
 
     def score_clips(
         self, visual: Tensor, videos: Tensor, input_ids: Tensor, input_mask: Tensor, segment_ids: Tensor
@@ -101,7 +136,7 @@ class ClipBertNetwork(nn.Module):
             videos: ``(P,)`` int64, which video each text is scored against.
             input_ids, input_mask, segment_ids: ``(P, L)`` int64.
         Returns:
-            ``(P, K, A)``, clips not folded.
+            ``(P, K, A)``, clips not folded; ``(P, 1, A)`` with ``clip_fusion: concat``.
         """
         texts = (input_ids, input_mask, segment_ids)
         # Texts of like length go together, so that padding is computed for nobody.
@@ -115,11 +150,12 @@ class ClipBertNetwork(nn.Module):
         return torch.empty_like(sorted_scores).index_copy_(0, order, sorted_scores)
 
     def _score(self, visual, videos, input_ids, input_mask, segment_ids, labels):
-        clips = visual.shape[1]
+        pair_visual = CLIP_FUSIONS[self.clip_fusion](visual[videos])
+        clips = pair_visual.shape[1]
         rows, pooled = self.encoder(
             self.text_embedding(input_ids, segment_ids).repeat_interleave(clips, 0),
             input_mask.repeat_interleave(clips, 0),
-            visual[videos].flatten(0, 1),
+            pair_visual.flatten(0, 1),
             keep_text=labels is not None,
         )
         # Scores keep full precision under autocast: rounded ones tie, and a tie is a miss.

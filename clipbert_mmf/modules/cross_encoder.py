@@ -83,3 +83,18 @@ class CrossEncoder(nn.Module):
             hidden = run_or_recompute(layer, hidden, allowed, recompute=self.recompute and self.training)
         rows = self.layers[-1](hidden, allowed, text.shape[1] if keep_text else 1)
         return rows, torch.tanh(self.pooler(rows[:, 0]))
+
+    def encode_alone(self, tokens: Tensor, mask: Tensor | None = None, num_rows: int | None = None) -> Tensor:
+        """Encode texts without videos, or clips without texts.
+
+        Args:
+            tokens: ``(P, S, D)``.
+            mask: ``(P, S)``, 1 on tokens; None where all count.
+            num_rows: of the last layer, from the first; None for all.
+        Returns:
+            ``(P, num_rows, D)``.
+        """
+        allowed = None if mask is None else mask.bool()[:, None, None]
+        for layer in self.layers[:-1]:
+            tokens = run_or_recompute(layer, tokens, allowed, recompute=self.recompute and self.training)
+        return self.layers[-1](tokens, allowed, num_rows)

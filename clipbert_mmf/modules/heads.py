@@ -98,6 +98,9 @@ HEADS: dict[str, HeadKind] = {
     "pretrain": HeadKind(2),
 }
 
+#: Heads that tell whether a text fits a video.
+MATCH_HEADS = ("match", "pretrain", "choose_by_match")
+
 
 def register_head(name: str, kind: HeadKind) -> None:
     """Make ``model_config.clipbert.head.type: <name>`` possible.

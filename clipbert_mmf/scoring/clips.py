@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -47,3 +47,16 @@ def fold_clips(clip_logits: Tensor, how: str) -> Tensor:
     if how not in FOLDS:
         raise ValueError(f"fold is '{how}'; allowed are {sorted(FOLDS)}")
     return FOLDS[how](clip_logits)
+
+
+def match_times(times_sec: Sequence[Sequence[float]], num_rows: int) -> list[tuple[float, float]]:
+    """Return start and end of what each row of clip scores was read from.
+
+    Args:
+        times_sec: of each clip, in their order; may be empty.
+        num_rows: as many as clips, or 1 where clips were read together: that row is about all of them.
+    """
+    times = [(float(start), float(end)) for start, end in times_sec]
+    if num_rows == 1 and len(times) > 1:
+        return [(min(start for start, _ in times), max(end for _, end in times))]
+    return times

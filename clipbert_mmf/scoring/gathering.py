@@ -17,11 +17,51 @@ def gather_rows(rows: Tensor) -> Tensor:
         ``(rows of all ranks, ...)`` on the device of ``rows``; ``rows`` itself in a single process.
     """
     distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+    if not is_distributed():
         return rows
     gathered: list[Tensor | None] = [None] * distributed.get_world_size()
     distributed.all_gather_object(gathered, rows.cpu())
     return torch.cat(gathered).to(rows.device)
+
+
+class _GatherWithGradient(torch.autograd.Function):
+    """Rows of all ranks; a row's gradient is the sum of what all ranks' losses want of it."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor) -> Tensor:
+        distributed = torch.distributed
+        counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+        ctx.counts = [int(count) for count in counts]
+        # Collectives want equal shapes.
+        padded = rows.new_zeros(max(ctx.counts), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        gathered = [torch.empty_like(padded) for _ in counts]
+        distributed.all_gather(gathered, padded)
+        return torch.cat([part[:count] for part, count in zip(gathered, ctx.counts)])
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        torch.distributed.all_reduce(gradient)
+        start = sum(ctx.counts[: torch.distributed.get_rank()])
+        return gradient[start : start + ctx.counts[torch.distributed.get_rank()]]
+
+
+def gather_with_gradient(rows: Tensor) -> Tensor:
+    """As ``gather_rows``, and gradients find their way back to the rank whose row it is.
+
+    All ranks must call it, and all must compute the gradient.
+    """
+    if not is_distributed():
+        return rows
+    return _GatherWithGradient.apply(rows)
+
+
+def is_distributed() -> bool:
+    """Tell whether there is another rank."""
+    distributed = torch.distributed
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 def first_of_each(index: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ def make_batch() -> SampleList:
     batch.input_mask = torch.ones_like(batch.input_ids)
     batch.segment_ids = torch.zeros_like(batch.input_ids)
     batch.targets = torch.tensor([[1, 0, 0], [1, 0, 0]])
+    batch.item_index = batch.media_index = torch.arange(2)
     batch.add_field("dataset_name", "toy")
     batch.add_field("dataset_type", "train")
     return batch
@@ -64,6 +65,21 @@ def test_a_batch_gives_scores_and_the_configured_loss():
     assert name == "train/toy/clipbert_match"
     loss.mean().backward()
     assert model.network.backbone.stages["res4"][0].shortcut.conv.weight.grad.abs().sum() > 0
+
+
+def test_the_contrastive_loss_is_trained_beside_the_configured_ones_and_weighted():
+    losses = {}
+    for weight in (0.5, 1.0):
+        torch.manual_seed(2)
+        model = build(losses=[{"type": "clipbert_match"}], contrastive={"weight": weight, "size": 8})
+        losses[weight] = model(make_batch())["losses"]
+    assert set(losses[1.0]) == {"train/toy/clipbert_match", "train/toy/clipbert_contrastive"}
+    torch.testing.assert_close(losses[1.0]["train/toy/clipbert_contrastive"], 2 * losses[0.5]["train/toy/clipbert_contrastive"])
+    sum(loss.mean() for loss in losses[1.0].values()).backward()
+    missing = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert missing == [] and model.network.contrastive.log_scale.grad.abs() > 0
+    model.eval()
+    assert set(model(make_batch())["losses"]) == {"train/toy/clipbert_match"}
 
 
 def test_parameter_groups_spare_biases_and_norms_and_scale_the_backbone():
@@ -112,6 +128,9 @@ def test_numbers_start_around_the_mean_of_the_answers_with_their_spread():
         ({"head": {"type": "classify"}}, "head.num_answers is empty"),
         ({"head": {"type": "regress", "std": 0.0}}, "std of a regress head is 0.0; expected a number above 0"),
         ({"fold": "median"}, r"model_config.clipbert.fold is 'median'; allowed are \['lse', 'max', 'mean', 'sum'\]"),
+        ({"clip_fusion": "late"}, r"model_config.clipbert.clip_fusion is 'late'; allowed are \['concat', 'fold'\]"),
+        ({"contrastive": {"weight": -1, "size": 8}}, "contrastive has weight -1 and size 8; expected a weight of at least 0"),
+        ({"contrastive": {"weight": 1, "size": 8}, "head": {"type": "choose"}}, "weight is 1 with head.type 'choose'"),
         ({"temporal_fusion": "rnn"}, "model_config.clipbert.temporal_fusion is 'rnn'; allowed are"),
         ({"transformer__num_heads": 5}, "hidden_size 16 is not a multiple of num_heads 5"),
     ],

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.modules.contrastive import ContrastiveHead
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
 from clipbert_mmf.modules.grid_backbone import GridBackbone, GridEncoder
@@ -11,7 +12,7 @@ from clipbert_mmf.modules.heads import PairHead, PretrainHead
 from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
 
 
-def make_network(head="match", fusion="mean", fold="lse", pairs_per_chunk=64, seed=0):
+def make_network(head="match", fusion="mean", fold="lse", pairs_per_chunk=64, seed=0, clip_fusion="fold", contrastive=False):
     torch.manual_seed(seed)
     backbone = GridBackbone("resnet18", norm="group", width=8, out_stage="res4", freeze_at=0)
     text = TextEmbedding(60, 16, 30, dropout=0.0)
@@ -21,6 +22,7 @@ def make_network(head="match", fusion="mean", fold="lse", pairs_per_chunk=64, se
         backbone, GridEncoder(backbone.out_channels, 16), TEMPORAL_FUSIONS[fusion](16),
         VisualEmbedding(16, 10, 10, dropout=0.0), text, CrossEncoder(16, 2, 4, 32, dropout=0.0), heads[head](),
         fold=fold, group_options=head == "choose", pairs_per_chunk=pairs_per_chunk,
+        clip_fusion=clip_fusion, contrastive=ContrastiveHead(16, 6) if contrastive else None,
     )
 
 
@@ -70,6 +72,53 @@ def test_clip_order_does_not_matter_but_clips_do():
         scores = network(frames, *texts)["scores"]
         torch.testing.assert_close(network(frames.flip(1), *texts)["scores"], scores, rtol=1e-4, atol=1e-5)
         assert not torch.allclose(network(frames[:, :1], *texts)["scores"], scores)
+
+
+def test_concatenated_clips_are_read_at_once_and_one_clip_is_as_ever():
+    fold, concat = make_network().eval(), make_network(clip_fusion="concat", pairs_per_chunk=3).eval()
+    seen = []
+    concat.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[2].shape))
+    with torch.no_grad():
+        frames, *texts = make_batch()
+        output = concat(frames, *texts)
+        assert output["clip_scores"].shape == (6, 1, 2) and torch.equal(output["clip_scores"][:, 0], output["scores"])
+        tokens = fold.encode_clips(frames).shape[2]
+        assert all(shape[1] == 2 * tokens for shape in seen) and sum(shape[0] for shape in seen) == 6
+        assert not torch.allclose(output["scores"], fold(frames, *texts)["scores"])
+        assert torch.equal(concat(frames[:, :1], *texts)["scores"], fold(frames[:, :1], *texts)["scores"])
+
+
+def test_concatenated_clips_train_with_the_gradient_everywhere():
+    network, batch = make_network(clip_fusion="concat").train(), make_batch()
+    network(*batch)["scores"].square().sum().backward()
+    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+
+
+def test_embeddings_are_unit_vectors_of_a_text_or_a_video_alone():
+    network, (frames, *texts) = make_network(contrastive=True), make_batch()
+    output = network.train()(frames, *texts)
+    assert output["text_embeddings"].shape == (2, 3, 6) and output["video_embeddings"].shape == (2, 6)
+    for key in ("text_embeddings", "video_embeddings"):
+        torch.testing.assert_close(output[key].norm(dim=-1), torch.ones(output[key].shape[:-1]))
+    other = network(frames.flip(0), texts[0].flip(1), texts[1].flip(1), texts[2])
+    torch.testing.assert_close(other["text_embeddings"], output["text_embeddings"].flip(1))
+    torch.testing.assert_close(other["video_embeddings"], output["video_embeddings"].flip(0), rtol=1e-4, atol=1e-5)
+    assert "text_embeddings" not in network.eval()(frames, *texts)
+
+
+def test_padding_does_not_change_an_embedding():
+    network, (_, ids, mask, segments) = make_network(contrastive=True).eval(), make_batch()
+    with torch.no_grad():
+        long = network.embed_texts(ids[0], mask[0], segments[0])
+        short = network.embed_texts(ids[0, 1:, :6], mask[0, 1:, :6], segments[0, 1:, :6])
+    torch.testing.assert_close(long[1:], short)
+
+
+def test_the_contrastive_head_changes_no_score():
+    without, beside = make_network().eval(), make_network(contrastive=True).eval()
+    beside.load_state_dict(without.state_dict(), strict=False)
+    with torch.no_grad():
+        assert torch.equal(without(*make_batch())["scores"], beside(*make_batch())["scores"])
 
 
 def test_inputs_are_not_changed_and_evaluation_repeats():
