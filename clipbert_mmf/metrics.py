@@ -79,19 +79,29 @@ class ClipBertMetric(BaseMetric):
 
 
 class RetrievalMetric(ClipBertMetric):
-    """Ranks in the full matrix of videos and texts; recall is a share, 0 to 1."""
+    """Ranks in the full matrix of videos and texts; recall is a share, 0 to 1.
+
+    In two-stage retrieval only pairs that ``chosen_for_texts`` or ``chosen_for_videos`` mark have scores; the others rank behind
+    them by ``similarity``.
+    """
+
+    OPTIONAL = ("similarity", "chosen_for_texts", "chosen_for_videos")
 
     @classmethod
     def family(cls):
         return RetrievalMetric
 
     @classmethod
-    def summarize(cls, scores, targets, item_index, readable):
+    def summarize(cls, scores, targets, item_index, readable, *candidates):
         matrix = gather_rows(match_margin(scores.float().view(*targets.shape, 2)))
         matches, readable = gather_rows(targets).bool(), gather_rows(readable).bool()
         kept = first_of_each(gather_rows(item_index))
         matrix, matches, readable = matrix[kept], matches[kept], readable[kept]
-        text_to_video, video_to_text = summarize_retrieval(matrix, matches, readable)
+        if candidates[0] is not None:
+            candidates = tuple(gather_rows(field)[kept] for field in candidates)
+        text_to_video, video_to_text = summarize_retrieval(
+            matrix, matches, readable, None if candidates[0] is None else candidates
+        )
         return {"t2v": text_to_video, "v2t": video_to_text, "readable": readable}
 
 

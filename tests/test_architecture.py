@@ -31,6 +31,7 @@ FORBIDDEN = {
     "modules": (HOST | {"av", "decord"}, DATA | {"models", "host"}),
     "scoring": (HOST | {"av", "decord"}, DATA | {"models", "host", "modules"}),
     "weights": (HOST | {"av", "decord"}, DATA | {"models", "host"}),
+    "retrieval": (HOST | {"av", "decord"}, DATA | {"host", "inference", "losses", "metrics"}),
     "inference": (HOST, {"processors", "host", "losses", "metrics"}),
     "commands": (HOST, {"processors", "host", "losses", "metrics"}),
     "report": (HOST, {"processors", "host", "losses", "metrics"}),

@@ -125,6 +125,13 @@ class ClipBertDataset(BaseDataset):
             sample[name] = value
         return sample
 
+    def read_media(self, item: int) -> Sample:
+        """Return an evaluation item without its texts: ``frames`` (K, T, 3, L, L) uint8, ``item_index``, ``readable``."""
+        frames, _, readable = self._read_or_blank(item, self.item_rng(item))
+        sample = Sample()
+        sample.frames, sample.item_index, sample.readable = frames, torch.tensor(item), torch.tensor(int(readable))
+        return sample
+
     def _read(self, item: int, rng: np.random.Generator):
         return self.media_processor(
             self.media_location, self.maker.media_key(item), rng, window_sec=self.maker.window_sec(item)

@@ -154,6 +154,15 @@ class MatchEvaluation(SampleMaker):
         self._tokens = text_processor([records.text(row) for row in range(len(records))])
         self._media_of_text = torch.from_numpy(self.groups.media_of_row.astype(np.int64))
 
+    @property
+    def tokens(self) -> TokenBatch:
+        """All texts of the split, ``(N, L)``."""
+        return self._tokens
+
+    def match_matrix(self) -> Tensor:
+        """Return ``(items, N)`` int64: the targets of all items."""
+        return (torch.arange(len(self))[:, None] == self._media_of_text).to(torch.int64)
+
     def make(self, item, rng):
         targets = (self._media_of_text == self.media_index(item)).to(torch.int64)
         return {**_as_fields(self._tokens), "targets": targets}

@@ -18,13 +18,17 @@ from torch import Tensor, distributed as dist
 
 from clipbert_mmf.host.loaders import make_evaluation_loader
 from clipbert_mmf.host.parallel import finish_together, gather_everywhere, get_rank, get_world_size
+from clipbert_mmf.host.retrieval_evaluation import RetrievalEvaluation, RetrievalOptions, suits
 from clipbert_mmf.host.run_log import format_numbers, format_seconds, show_progress
+from clipbert_mmf.scoring.gathering import as_gathered
 from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
 
 #: Metrics of main that ask for this get what ``dataset.format_for_prediction`` returns.
 _PREDICTIONS = "__prediction_report__"
+#: Fields that the score matrix of retrieval does not have; where a metric asks for one, batches are evaluated.
+_OF_BATCHES = {"frames", "clip_scores", "clip_times_sec", "input_ids", "input_mask", "segment_ids", _PREDICTIONS}
 
 
 @dataclass
@@ -52,14 +56,14 @@ class EvaluationLoop:
     Expects of the trainer what ``TrainingLoop`` does, and ``evaluation_loaders(split)``: name -> MMF's loader.
     """
 
-    def evaluate_split(self, split: str) -> Evaluation:
-        """Evaluate all datasets of a split; every process must call it."""
+    def evaluate_split(self, split: str, final: bool = False) -> Evaluation:
+        """Evaluate all datasets of a split; every process must call it. A ``final`` one may keep its scores on disk."""
         begin = time.monotonic()
         evaluation = Evaluation()
         self.model.eval()
         with torch.no_grad():
             for name, loader in self.evaluation_loaders(split).items():
-                evaluation.report = self._evaluate_dataset(split, name, loader)
+                evaluation.report = self._evaluate_dataset(split, name, loader, final)
                 evaluation.metrics.update({key: float(v.mean()) for key, v in evaluation.report.metrics.items()})
                 self._add_losses(evaluation, split)
         self.model.train()
@@ -78,7 +82,10 @@ class EvaluationLoop:
         for key, value in report.metrics.items():
             meters[key].update(float(value.mean()), report.batch_size)
 
-    def _evaluate_dataset(self, split: str, name: str, loader) -> Report:
+    def _evaluate_dataset(self, split: str, name: str, loader, final: bool) -> Report:
+        asked = set(self.metrics.required_params)
+        if suits(loader.dataset, self.bare_model) and not asked & _OF_BATCHES:
+            return self._evaluate_matrix(split, name, loader, final)
         wanted = set(self.metrics.required_params) - {"dataset_name", "dataset_type", _PREDICTIONS}
         predicts = _PREDICTIONS in self.metrics.required_params
         chunks: dict[str, list] = {}
@@ -110,6 +117,36 @@ class EvaluationLoop:
             report.prediction_report = merge_lists([(part[0], part[4]) for part in parts])
         report.metrics = self.metrics(report, report)
         return report
+
+    def _evaluate_matrix(self, split: str, name: str, loader, final: bool) -> Report:
+        settings = self.config.evaluation
+        options = RetrievalOptions(
+            read_setting(settings, "score_store") if final else None, read_setting(settings, "rerank_top_k")
+        )
+        fields = RetrievalEvaluation(
+            self.bare_model.network, loader, lambda batch: self.prepare_batch(batch, loader.dataset, name, split),
+            self.precision, self.worker_options, f"{split} of {name}", options,
+        ).run()
+        report = Report([("dataset_name", name), ("dataset_type", split), *fields.items()])
+        report.batch_size = len(fields["targets"])
+        report.losses = {} if options.rerank_top_k is not None else self._matrix_losses(report)
+        for field in fields:
+            report[field] = self._place(report[field])
+        with as_gathered():  # all processes hold the whole matrix
+            report.metrics = self.metrics(report, report)
+        return report
+
+    def _matrix_losses(self, report: Report) -> dict[str, Tensor]:
+        """Return the losses over all pairs of the videos that could be read."""
+        kept = report.readable.bool()
+        if not kept.any():
+            return {}
+        rows = Report([
+            ("dataset_name", report.dataset_name), ("dataset_type", report.dataset_type),
+            ("targets", report.targets[kept]),
+            ("scores", report.scores.view(*report.targets.shape, -1)[kept].flatten(0, 1)),
+        ])
+        return {key: value.mean().reshape(1) for key, value in self.bare_model.losses(rows, rows).items()}
 
     def _run_batches(self, split: str, name: str, loader):
         """Yield (items of this process, report) per batch, the model run in the configured precision."""
@@ -169,7 +206,7 @@ class EvaluationLoop:
                 self.call_hook("on_prediction_end")
             else:
                 self.call_hook("on_test_start")
-                evaluation = self.evaluate_split(split)
+                evaluation = self.evaluate_split(split, final=True)
                 self.log_evaluation(split, evaluation, final=True)
                 self.call_hook("on_test_end", report=evaluation.report, meter=evaluation.meter)
         finish_together()

@@ -90,8 +90,10 @@ def read_worker_options(training_config: Mapping[str, Any]) -> WorkerOptions:
     return options
 
 
-def rebuild_loader(loader: DataLoader, batch_sampler: Sampler, options: WorkerOptions = WorkerOptions()) -> DataLoader:
-    """Return the loader with another batch sampler and our options for its workers; everything else is kept."""
+def rebuild_loader(
+    loader: DataLoader, batch_sampler: Sampler, options: WorkerOptions = WorkerOptions(), dataset: Dataset | None = None
+) -> DataLoader:
+    """Return the loader with another batch sampler (and dataset) and our options for its workers; the rest is kept."""
     workers = {}
     if loader.num_workers > 0:
         workers = {
@@ -101,7 +103,7 @@ def rebuild_loader(loader: DataLoader, batch_sampler: Sampler, options: WorkerOp
             "timeout": options.timeout_sec or loader.timeout,
         }
     rebuilt = DataLoader(
-        loader.dataset, batch_sampler=batch_sampler, collate_fn=loader.collate_fn, num_workers=loader.num_workers,
+        loader.dataset if dataset is None else dataset, batch_sampler=batch_sampler, collate_fn=loader.collate_fn, num_workers=loader.num_workers,
         pin_memory=loader.pin_memory, worker_init_fn=loader.worker_init_fn, **workers,
     )
     rebuilt.dataset_type = getattr(loader, "dataset_type", None)

@@ -126,6 +126,10 @@ class ClipBertNetwork(nn.Module):
         with torch.autocast(rows.device.type, enabled=False):
             return self.contrastive.project_videos(rows.float())
 
+    def texts_per_chunk(self, num_clips: int) -> int:
+        """Return how many texts ``score_clips`` puts through the cross-encoder at once."""
+        return max(1, self.pairs_per_chunk // num_clips)
+
     def score_clips(
         self, visual: Tensor, videos: Tensor, input_ids: Tensor, input_mask: Tensor, segment_ids: Tensor
     ) -> Tensor:
@@ -140,7 +144,7 @@ class ClipBertNetwork(nn.Module):
         """
         texts = (input_ids, input_mask, segment_ids)
         # Texts of like length go together, so that padding is computed for nobody.
-        chunk = max(1, self.pairs_per_chunk // visual.shape[1])
+        chunk = self.texts_per_chunk(visual.shape[1])
         lengths, order = text_lengths(texts[1]).sort(stable=True)
         outputs = []
         for start, length in zip(range(0, len(order), chunk), _last_of_each(lengths.tolist(), chunk)):

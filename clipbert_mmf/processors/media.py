@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Iterable
 
 import numpy as np
@@ -107,6 +108,23 @@ class MediaProcessor(BaseProcessor):
         """
         store = self.open_store(location)
         return sum(key not in store for key in keys)
+
+    def stamp(self, location: str, keys: Iterable[str]) -> list[tuple[str, int, int]]:
+        """Return name, bytes and time of change of each medium that is a file of its own; others are known by location.
+
+        What follows from the media can be told stale by it without reading them.
+        """
+        store, stamps = self.open_store(location), []
+        for key in keys:
+            try:
+                found = store.read(key)
+            except MediaError:
+                continue
+            if not isinstance(found, Path):
+                return [(str(location), 0, 0)]
+            status = found.stat()
+            stamps.append((found.name, status.st_size, status.st_mtime_ns))
+        return stamps
 
     def take_served(self) -> dict[str, int]:
         """Return how many media each backend served since the last call, over all workers."""

@@ -17,8 +17,8 @@ def contrastive_loss(
 ) -> Tensor:
     """Mean over videos of -log p(own text among texts) and -log p(video among videos of its own texts), halved.
 
-    Only texts that match are candidates: a drawn negative may be the text of another video of the batch. Texts of the same
-    medium, and texts of the same words, are all right; of one item that several processes read, one counts.
+    Only texts that match are candidates: a drawn negative may be the text of another video of the batch. Texts of the
+    same medium, and texts of the same words, are all right; of one item that several processes read, one counts.
 
     Args:
         text_embeddings: ``(B, N, E)`` unit vectors.
@@ -76,5 +76,6 @@ def _log_share(logits: Tensor, right: Tensor, counted: Tensor) -> Tensor:
     logits = logits.float().masked_fill(~counted, -torch.inf)
     right = right & counted
     has_right = right.any(1)
-    share = torch.logsumexp(logits.masked_fill(~right, -torch.inf)[has_right], 1) - torch.logsumexp(logits[has_right], 1)
+    of_right = logits.masked_fill(~right, -torch.inf)
+    share = torch.logsumexp(of_right[has_right], 1) - torch.logsumexp(logits[has_right], 1)
     return logits.new_zeros(len(logits)).masked_scatter(has_right, share)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import Iterator
+
 import torch
 from torch import Tensor
 
@@ -58,10 +61,24 @@ def gather_with_gradient(rows: Tensor) -> Tensor:
     return _GatherWithGradient.apply(rows)
 
 
+_is_gathered = False
+
+
+@contextmanager
+def as_gathered() -> Iterator[None]:
+    """Inside it every rank holds the rows of all ranks already, and ``gather_rows`` returns what it is given."""
+    global _is_gathered
+    before, _is_gathered = _is_gathered, True
+    try:
+        yield
+    finally:
+        _is_gathered = before
+
+
 def is_distributed() -> bool:
-    """Tell whether there is another rank."""
+    """Tell whether there are other ranks with rows of their own."""
     distributed = torch.distributed
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    return not _is_gathered and distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 def first_of_each(index: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 import shutil
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from tests.e2e.running import demo_options, read_metrics, run_mmf
 
 
@@ -33,7 +35,7 @@ def pretrained(corpus, tmp_path_factory):
 def finetuned(damaged, pretrained, tmp_path_factory):
     save_dir = tmp_path_factory.mktemp("retrieval")
     output = run_mmf(demo_options(
-        damaged, "msrvtt_retrieval", save_dir, "run_type=train_val_test",
+        damaged, "msrvtt_retrieval", save_dir, "run_type=train_val_test", "model_config.clipbert.contrastive.weight=0.1",
         f"model_config.clipbert.weights.clipbert={pretrained}", "dataset_config.msrvtt_retrieval.max_failure_share=0.5",
     ))
     return save_dir, output
@@ -57,16 +59,58 @@ def test_broken_training_videos_are_listed_with_their_reason(finetuned):
     assert "no bytes" in bad or "empty" in bad
 
 
-def test_two_processes_evaluate_exactly_as_one(damaged, finetuned, tmp_path):
-    checkpoint = finetuned[0] / "clipbert_final.pth"
-    results = []
-    for world_size in (1, 2):
-        save_dir = tmp_path / str(world_size)
-        run_mmf(demo_options(
-            damaged, "msrvtt_retrieval", save_dir, "run_type=test", f"model_config.clipbert.weights.clipbert={checkpoint}",
-        ), world_size)
-        results.append(read_metrics(save_dir, "test"))
-    assert results[0] == results[1]
+def evaluate(damaged, finetuned, save_dir, *options, world_size=1):
+    """Evaluate the fine-tuned model; return its metrics and what was printed."""
+    output = run_mmf(demo_options(
+        damaged, "msrvtt_retrieval", save_dir, "run_type=test", "model_config.clipbert.contrastive.weight=0.1",
+        f"model_config.clipbert.weights.clipbert={finetuned[0] / 'clipbert_final.pth'}", *options,
+    ), world_size)
+    return read_metrics(save_dir, "test"), output
+
+
+def read_matrix(store):
+    """Return the scores of a store's one combination, NaN where there are none."""
+    (place,) = [path for path in store.iterdir() if path.is_dir()]
+    matrix = torch.full((7, 7, 2), torch.nan)
+    for path in place.glob("*.safetensors"):
+        content = load_file(path)
+        matrix[int(path.name[5:11]), content["texts"]] = content["scores"]
+    return matrix
+
+
+@pytest.fixture(scope="module")
+def alone(damaged, finetuned, tmp_path_factory):
+    """One process, all pairs: metrics and scores."""
+    folder = tmp_path_factory.mktemp("alone")
+    metrics, _ = evaluate(damaged, finetuned, folder / "run", f"evaluation.score_store={folder / 'scores'}")
+    return metrics, read_matrix(folder / "scores")
+
+
+def test_two_processes_resume_what_is_left_and_the_result_is_exactly_that_of_one(damaged, finetuned, alone, tmp_path):
+    metrics, scores = alone
+    assert int((~scores.isnan().any(-1)).sum()) == 5 * 7  # two of seven videos cannot be read
+    store = f"evaluation.score_store={tmp_path / 'scores'}"
+    first, _ = evaluate(damaged, finetuned, tmp_path / "first", store, world_size=2)
+    assert first == metrics and torch.equal(read_matrix(tmp_path / "scores").nan_to_num(), scores.nan_to_num())
+    for path in sorted((tmp_path / "scores").glob("*/*.safetensors"))[1:3]:
+        path.unlink()  # as if the run had been killed
+    again, output = evaluate(damaged, finetuned, tmp_path / "again", store)
+    assert again == metrics and torch.equal(read_matrix(tmp_path / "scores").nan_to_num(), scores.nan_to_num())
+    assert "test of msrvtt_retrieval: 21 of 49 pairs are read from" in output
+
+
+def test_re_ranking_all_candidates_is_the_exact_result_and_two_processes_re_rank_two(damaged, finetuned, alone, tmp_path):
+    metrics, _ = evaluate(damaged, finetuned, tmp_path / "all", "evaluation.rerank_top_k=7")
+    assert metrics == alone[0]
+    few, output = evaluate(damaged, finetuned, tmp_path / "few", "evaluation.rerank_top_k=2", world_size=2)
+    assert few["clipbert_num_unreadable"] == 2 and few["clipbert_t2v_r5"] <= 5 / 7 + 1e-6
+    assert "pairs, the 2 most similar of each query" in output
+
+
+def test_re_ranking_needs_a_contrastive_head(damaged, finetuned, tmp_path):
+    output = run_mmf(demo_options(damaged, "msrvtt_retrieval", tmp_path, "run_type=test", "evaluation.rerank_top_k=2"),
+                     fails=True)
+    assert "evaluation.rerank_top_k is 2, and the model has no contrastive head to choose with" in output
 
 
 def test_training_stops_where_too_many_videos_are_broken(damaged, tmp_path):

@@ -1,0 +1,100 @@
+"""Computes the scores of blocks of pairs with a network: a video is encoded once, its texts go through in chunks.
+
+After ``blocks`` said which; the caller reads the videos and keeps the scores. Plain PyTorch: MMF's evaluation, the
+benchmark and the tests call the same functions.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from clipbert_mmf.models.network import ClipBertNetwork, text_lengths
+from clipbert_mmf.retrieval.blocks import Block, cut_blocks, list_missing
+from clipbert_mmf.scoring.clips import fold_clips
+from clipbert_mmf.shapes import TokenBatch
+
+#: Pairs of one entry on disk, and between two steps of the progress bar.
+BLOCK_PAIRS = 512
+
+
+class PairScorer:
+    """A network with the texts of a split, sorted by length so that padding is computed for nobody.
+
+    Args:
+        network: in evaluation mode.
+        tokens: ``(N, L)`` of all texts.
+        num_clips: K of every video.
+    """
+
+    def __init__(self, network: ClipBertNetwork, tokens: TokenBatch, num_clips: int):
+        self.network = network
+        device = network.text_embedding.words.weight.device
+        self.tokens = TokenBatch(*(x.to(device) for x in tokens))
+        self.chunk = network.texts_per_chunk(num_clips)
+        #: Texts by length, shortest first.
+        self.order = text_lengths(tokens.input_mask).argsort(stable=True).cpu()
+
+    def list_texts(self, chosen: Tensor | None = None) -> Tensor:
+        """Return the texts that ``chosen`` ``(N,)`` marks, all for None, in the order in which they are scored."""
+        return self.order if chosen is None else self.order[chosen[self.order]]
+
+    def score(self, visual: Tensor, texts: Tensor) -> Tensor:
+        """Return ``(n, A)`` float32 on the CPU: the folded scores of a video, ``(1, K, V, D)``, with texts ``(n,)``."""
+        rows = [x[texts.to(x.device)] for x in self.tokens]
+        videos = torch.zeros(len(texts), dtype=torch.int64, device=rows[0].device)
+        return fold_clips(self.network.score_clips(visual, videos, *rows), self.network.fold).float().cpu()
+
+    def embed_texts(self) -> Tensor:
+        """Return ``(N, E)`` float32 on the CPU."""
+        step = max(1, self.network.pairs_per_chunk)
+        starts = range(0, len(self.order), step)
+        parts = [self.network.embed_texts(*(x[start : start + step] for x in self.tokens)) for start in starts]
+        return torch.cat(parts).float().cpu()
+
+
+def list_blocks(scorer: PairScorer, known: Tensor, chosen: Tensor | None = None) -> list[Block]:
+    """Return the blocks still to be scored.
+
+    Args:
+        scorer: whose order of texts the blocks refer to.
+        known: ``(V, N)`` bool, pairs whose score is there already.
+        chosen: ``(V, N)`` bool, pairs to score; None for all.
+    """
+    blocks: list[Block] = []
+    for video, row in enumerate(known):
+        texts = scorer.list_texts(None if chosen is None else chosen[video])
+        blocks.extend(list_missing(video, row[texts].tolist(), scorer.chunk))
+    return blocks
+
+
+def score_blocks(
+    scorer: PairScorer,
+    blocks: Sequence[Block],
+    encoded: Iterable[tuple[int, Tensor | None]],
+    keep: Callable[[int, Tensor, Tensor], None],
+    chosen: Tensor | None = None,
+    count: Callable[[int], None] = lambda num_pairs: None,
+) -> None:
+    """Score blocks.
+
+    Args:
+        scorer: network and texts.
+        blocks: by video.
+        encoded: each video of the blocks, in their order, with its ``(1, K, V, D)`` clips; None where it cannot be read.
+        keep: takes a video, its texts ``(n,)`` and their scores ``(n, A)``.
+        chosen: as in ``list_blocks``.
+        count: told the number of pairs that are done.
+    """
+    by_video: dict[int, list[Block]] = {}
+    for block in blocks:
+        by_video.setdefault(block.video, []).append(block)
+    for video, visual in encoded:
+        texts = scorer.list_texts(None if chosen is None else chosen[video])
+        for block in cut_blocks(by_video[video], scorer.chunk, BLOCK_PAIRS):
+            if visual is not None:
+                part = texts[block.start : block.stop]
+                keep(video, part, scorer.score(visual, part))
+            count(block.num_pairs)
