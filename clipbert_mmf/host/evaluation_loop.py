@@ -84,8 +84,9 @@ class EvaluationLoop:
 
     def _evaluate_dataset(self, split: str, name: str, loader, final: bool) -> Report:
         asked = set(self.metrics.required_params)
-        if suits(loader.dataset, self.bare_model) and not asked & _OF_BATCHES:
-            return self._evaluate_matrix(split, name, loader, final)
+        network = self.bare_model.network_for(name) if hasattr(self.bare_model, "network_for") else None
+        if suits(loader.dataset, network) and not asked & _OF_BATCHES:
+            return self._evaluate_matrix(split, name, loader, network, final)
         wanted = set(self.metrics.required_params) - {"dataset_name", "dataset_type", _PREDICTIONS}
         predicts = _PREDICTIONS in self.metrics.required_params
         chunks: dict[str, list] = {}
@@ -118,13 +119,13 @@ class EvaluationLoop:
         report.metrics = self.metrics(report, report)
         return report
 
-    def _evaluate_matrix(self, split: str, name: str, loader, final: bool) -> Report:
+    def _evaluate_matrix(self, split: str, name: str, loader, network, final: bool) -> Report:
         settings = self.config.evaluation
         options = RetrievalOptions(
             read_setting(settings, "score_store") if final else None, read_setting(settings, "rerank_top_k")
         )
         fields = RetrievalEvaluation(
-            self.bare_model.network, loader, lambda batch: self.prepare_batch(batch, loader.dataset, name, split),
+            network, loader, lambda batch: self.prepare_batch(batch, loader.dataset, name, split),
             self.precision, self.worker_options, f"{split} of {name}", options,
         ).run()
         report = Report([("dataset_name", name), ("dataset_type", split), *fields.items()])

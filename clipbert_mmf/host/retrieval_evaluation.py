@@ -57,9 +57,8 @@ class MediaOnly(Dataset):
         return self.dataset.read_media(self.items[index])
 
 
-def suits(dataset: Any, model: Any) -> bool:
-    """Tell whether a dataset's items are videos against all texts, and the model ours with two logits a pair."""
-    network = getattr(model, "network", None)
+def suits(dataset: Any, network: Any) -> bool:
+    """Tell whether a dataset's items are videos against all texts, and the network is ours with two logits a pair."""
     return (
         isinstance(getattr(dataset, "maker", None), MatchEvaluation) and isinstance(network, ClipBertNetwork)
         and not network.group_options and getattr(network.head, "num_outputs", None) == 2

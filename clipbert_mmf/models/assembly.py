@@ -150,22 +150,17 @@ def _make_heads(settings: Mapping[str, Any], words: nn.Embedding) -> tuple[dict[
             )
         fold = head.get("fold") or settings["fold"]
         choose(f"heads.{name}.fold", fold, FOLDS)
-        tasks[name] = Task(owner, fold, kind.groups_options)
+        tasks[name] = Task(owner, fold, kind.groups_options, head["type"] in MATCH_HEADS and not kind.groups_options)
     return heads, tasks
 
 
 def _make_contrastive(settings: Mapping[str, Any]) -> ContrastiveHead | None:
-    section, head_type = settings.get("contrastive") or {}, settings["head"]["type"]
+    section = settings.get("contrastive") or {}
     weight, size = float(section.get("weight") or 0), int(section.get("size") or 0)
     if weight < 0 or (weight and size < 1):
         raise ValueError(
             f"model_config.clipbert.contrastive has weight {weight:g} and size {size}; expected a weight of at least 0 "
             f"and a size of at least 1"
-        )
-    if weight and head_type not in MATCH_HEADS:
-        raise ValueError(
-            f"model_config.clipbert.contrastive.weight is {weight:g} with head.type '{head_type}', whose texts neither "
-            f"match nor not; it goes with {', '.join(MATCH_HEADS)}"
         )
     return ContrastiveHead(settings["transformer"]["hidden_size"], size) if weight else None
 

@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 
 from clipbert_mmf.losses import JointLosses
 from clipbert_mmf.models.assembly import assemble_network, freeze_parts
+from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.modules.heads import MATCH_HEADS
 from clipbert_mmf.optim.param_groups import make_param_groups
 from clipbert_mmf.paths import config_dir
 from clipbert_mmf.settings import read_setting
@@ -58,11 +60,24 @@ class ClipBert(BaseModel):
             if head.get("type") == "classify" and not head.get("num_answers"):
                 head["num_answers"] = self._count_answers(names)
 
+    def network_for(self, dataset: str) -> ClipBertNetwork:
+        """Return the network that scores the pairs of a dataset."""
+        return self.network.for_dataset(dataset) if self.has_several_heads else self.network
+
     def init_losses(self) -> None:
         """As MMF, with the contrastive loss where ``contrastive.weight`` asks for it."""
         super().init_losses()
-        if self.network.contrastive is not None:
-            self.losses = JointLosses(self.losses, float(self.config.contrastive.weight))
+        if self.network.contrastive is None:
+            return
+        weight = float(self.config.contrastive.weight)
+        heads = read_setting(self.config, "heads") or {"": self.config.head}
+        types = sorted({heads[name].type for name in heads})
+        if not set(types) & set(MATCH_HEADS):
+            raise ValueError(
+                f"model_config.clipbert.contrastive.weight is {weight:g} with head.type {types}, whose texts neither match "
+                f"nor not; it goes with {', '.join(MATCH_HEADS)}"
+            )
+        self.losses = JointLosses(self.losses, weight)
 
     @staticmethod
     def _count_answers(datasets: list[str]) -> int | None:

@@ -19,11 +19,13 @@ class Task(NamedTuple):
         head: name of the head; several datasets may share one.
         fold: how clips become one row, a key of ``FOLDS``.
         group_options: whether the scores of a video's N texts are one row (multiple choice).
+        contrasts: whether its texts match a video or not, which the contrastive head learns from.
     """
 
     head: str
     fold: str
     group_options: bool
+    contrasts: bool = False
 
 
 class MultiTaskNetwork(ClipBertNetwork):
@@ -53,7 +55,9 @@ class MultiTaskNetwork(ClipBertNetwork):
         task = self.tasks[dataset]
         view = ClipBertNetwork.__new__(ClipBertNetwork)
         view.__dict__.update(self.__dict__)
-        view._modules = {**self._modules, "head": self.head[task.head]}
+        view._modules = {
+            **self._modules, "head": self.head[task.head], "contrastive": self.contrastive if task.contrasts else None,
+        }
         view.fold, view.group_options = task.fold, task.group_options
         return view
 

@@ -130,7 +130,7 @@ def test_numbers_start_around_the_mean_of_the_answers_with_their_spread():
         ({"fold": "median"}, r"model_config.clipbert.fold is 'median'; allowed are \['lse', 'max', 'mean', 'sum'\]"),
         ({"clip_fusion": "late"}, r"model_config.clipbert.clip_fusion is 'late'; allowed are \['concat', 'fold'\]"),
         ({"contrastive": {"weight": -1, "size": 8}}, "contrastive has weight -1 and size 8; expected a weight of at least 0"),
-        ({"contrastive": {"weight": 1, "size": 8}, "head": {"type": "choose"}}, "weight is 1 with head.type 'choose'"),
+        ({"contrastive": {"weight": 1, "size": 8}, "head": {"type": "choose"}}, "weight is 1 with head.type \\['choose'\\]"),
         ({"temporal_fusion": "rnn"}, "model_config.clipbert.temporal_fusion is 'rnn'; allowed are"),
         ({"transformer__num_heads": 5}, "hidden_size 16 is not a multiple of num_heads 5"),
     ],

@@ -60,6 +60,16 @@ def test_a_batch_trains_the_trunk_and_its_own_head():
     assert any(name.startswith("backbone.") for name in with_gradient)
 
 
+def test_only_texts_that_match_or_not_are_contrasted():
+    torch.manual_seed(0)
+    network = assemble_network(small_settings(
+        backbone__depth="resnet18", backbone__norm="group", backbone__out_stage="res4", heads=HEADS,
+        contrastive={"weight": 0.1, "size": 4},
+    )).train()
+    with_embeddings = [name for name in HEADS if "text_embeddings" in network(*make_batch(), dataset=name)]
+    assert with_embeddings == ["films"]
+
+
 def test_the_network_of_one_dataset_is_the_same_modules():
     network = build()
     view = network.for_dataset("quiz")
