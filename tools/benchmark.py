@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 #: Subcommand to one line of help; the code is ``benchmarks/<name>.py`` and is imported only when asked for.
 BENCHMARKS = {
     "data": "encoded video and images to frames",
+    "eval": "retrieval of all pairs and its options",
     "model": "training and scoring against a plain build",
 }
 

@@ -81,6 +81,8 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", type=int, default=10, help="videos for each text (default: 10)")
     parser.add_argument("--index", type=Path, help="folder that keeps what was encoded (default: FOLDER/.clipbert_index)")
     parser.add_argument("--no-index", action="store_true", help="keep nothing, encode every video again")
+    parser.add_argument("--rerank-top-k", type=int, metavar="K",
+                        help="score only the K videos of each text that embeddings choose (default: all)")
 
 
 def run_search(options: argparse.Namespace) -> int:
@@ -101,7 +103,7 @@ def run_search(options: argparse.Namespace) -> int:
         )
     index = None if options.no_index else SearchIndex(options.index or options.folder / ".clipbert_index", model)
     hits = model.search(
-        options.texts, files, options.top, index, progress=lambda videos: tqdm(videos, desc="videos", unit="file")
+        options.texts, files, options.top, index, progress=lambda videos: tqdm(videos, desc="videos", unit="file"), rerank_top_k=options.rerank_top_k,
     )
     content: dict[str, Any] = {text: [hit.to_dict() for hit in found] for text, found in hits.items()}
     lines = []

@@ -37,6 +37,7 @@ from clipbert_mmf.inference.settings import RecipeError, select
 from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
 from clipbert_mmf.models.assembly import assemble_network
 from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
 from clipbert_mmf.scoring.clips import match_times
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.transforms.tokens import encode_texts, load_tokenizer
@@ -236,7 +237,7 @@ class ClipBert:
 
     def search(
         self, texts: Sequence[str], videos: Sequence[str | Path], top_k: int = 10, index: SearchIndex | None = None,
-        progress: Callable[[Iterable], Iterable] = lambda videos: videos,
+        progress: Callable[[Iterable], Iterable] = lambda videos: videos, rerank_top_k: int | None = None,
     ) -> dict[str, list[Hit]]:
         """Find the videos that fit each text best; those that cannot be read are left out with a warning.
 
@@ -246,29 +247,61 @@ class ClipBert:
             top_k: hits of each text.
             index: keeps what was encoded; None encodes every video now.
             progress: wraps the videos while they are encoded, such as ``tqdm``.
+            rerank_top_k: videos of each text that embeddings choose and the cross-encoder ranks, at least ``top_k``; None
+                for all. The encodings of all videos are then held in memory.
         Returns:
             Text to hits, best first.
         Raises:
             WrongHeadError: if the model answers questions instead.
-            ValueError: if there is no text, ``top_k`` is below 1, or none of the videos can be read.
+            ValueError: if there is no text, ``top_k`` is below 1, none of the videos can be read, or ``rerank_top_k`` is
+                below ``top_k`` or the model has no contrastive head.
         """
         require_match_head(self)
         cleaned = clean_texts(texts)
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}; expected at least 1")
         found: dict[str, list[Hit]] = {text: [] for text in texts}
-        for video, encoded in self._encode_many(progress(list(videos)), index):
-            rows, clips = read_matches(self, encoded, cleaned)
-            for text, row, by_clip in zip(texts, rows, clips):
+        media = self._encode_many(progress(list(videos)), index)
+        if rerank_top_k is None:
+            chosen = ((video, encoded, range(len(cleaned))) for video, encoded in media)
+        else:
+            chosen = self._choose_texts(media, cleaned, top_k, rerank_top_k)
+        for video, encoded, columns in chosen:
+            rows, clips = read_matches(self, encoded, [cleaned[column] for column in columns])
+            for column, row, by_clip in zip(columns, rows, clips):
                 times = match_times(encoded.times_sec, len(by_clip))
                 best = times[int(by_clip.argmax())] if times else None
-                found[text].append(Hit(str(video), 0, float(row.double().sigmoid()), float(row), best))
+                found[texts[column]].append(Hit(str(video), 0, float(row.double().sigmoid()), float(row), best))
         if not all(found.values()):
             raise ValueError(f"none of {len(videos)} videos can be read")
         return {
             text: [replace(hit, rank=rank) for rank, hit in enumerate(sorted(hits, key=lambda hit: -hit.score)[:top_k], 1)]
             for text, hits in found.items()
         }
+
+    @torch.inference_mode()
+    def _choose_texts(
+        self, media: Iterable[tuple[object, EncodedMedia]], texts: list[str], top_k: int, rerank_top_k: int
+    ) -> list[tuple[object, EncodedMedia, list[int]]]:
+        """Return the videos that embeddings choose for a text, each with the columns of its texts."""
+        if self.network.contrastive is None:
+            raise ValueError(
+                f"rerank_top_k is {rerank_top_k}, and this model has no contrastive head to choose with; it is trained "
+                f"with model_config.clipbert.contrastive.weight"
+            )
+        if rerank_top_k < top_k:
+            raise ValueError(f"rerank_top_k is {rerank_top_k}; expected at least top_k, {top_k}")
+        media = list(media)
+        if not media:
+            return []
+        videos = [self.network.embed_videos(encoded.visual[None].to(self.device)) for _, encoded in media]
+        tokens = self.network.embed_texts(*(x.to(self.device) for x in self.encode_texts(texts)))
+        similarity = compare_embeddings(torch.cat(videos), tokens, torch.ones(len(media), device=self.device))
+        for_texts, _ = choose_candidates(similarity.cpu(), rerank_top_k)
+        return [
+            (video, encoded, row.nonzero().flatten().tolist()) for (video, encoded), row in zip(media, for_texts)
+            if bool(row.any())
+        ]
 
     def _encode_many(self, videos: Iterable, index: SearchIndex | None) -> Iterator[tuple[object, EncodedMedia]]:
         if index is not None:

@@ -21,8 +21,8 @@ from tests.inference.small_run import make_run
 TEXTS = ["a red circle", "two dogs near a man with a square", "blue"]
 
 
-def make_model(folder, tokenizer_dir, head="match", answers=()):
-    make_run(folder, tokenizer_dir, head={"type": head, "num_answers": len(answers) or None})
+def make_model(folder, tokenizer_dir, head="match", answers=(), **changes):
+    make_run(folder, tokenizer_dir, head={"type": head, "num_answers": len(answers) or None}, **changes)
     if answers:
         (folder / "answers_msrvtt_retrieval.json").write_text(json.dumps({a: i for i, a in enumerate(answers)}))
     return ClipBert.from_pretrained(folder)
@@ -147,6 +147,24 @@ def test_an_index_encodes_new_files_only_and_survives_damage(model, videos, tmp_
     with torch.no_grad():
         other.network.backbone.stem.conv.weight.mul_(1.5)
     assert search(files, other)[1] == 2
+
+
+def test_a_search_re_ranks_what_embeddings_choose(tmp_path, tokenizer_dir, videos, model):
+    contrastive = make_model(tmp_path / "run", tokenizer_dir, contrastive={"weight": 0.1, "size": 8})
+    files = [videos / "a.mp4", videos / "b.mp4", videos / "deep/c.mp4"]
+    exact = contrastive.search(TEXTS, files, top_k=1)
+    assert contrastive.search(TEXTS, files, top_k=1, rerank_top_k=3) == exact
+    few = contrastive.search(TEXTS, files, top_k=1, rerank_top_k=1)
+    with torch.inference_mode():
+        vectors = torch.cat([contrastive.network.embed_videos(contrastive.encode(path).visual[None]) for path in files])
+        queries = contrastive.network.embed_texts(*contrastive.encode_texts(TEXTS))
+    for number, (text, (hit,)) in enumerate(few.items()):
+        assert hit.video == str(files[int((vectors @ queries[number]).argmax())])
+        assert hit.score == pytest.approx(contrastive.score(hit.video, [text]).scores[0], abs=1e-4)
+    with pytest.raises(ValueError, match="rerank_top_k is 1; expected at least top_k, 2"):
+        contrastive.search(TEXTS, files, top_k=2, rerank_top_k=1)
+    with pytest.raises(ValueError, match="this model has no contrastive head"):
+        model.search(TEXTS, files, top_k=1, rerank_top_k=2)
 
 
 def test_the_command_line_scores_answers_and_searches(tmp_path, tokenizer_dir, videos, capsys):

@@ -38,3 +38,16 @@ def test_the_model_benchmark_compares_equal_scores_and_writes_json(tmp_path):
     assert content["benchmark"] == "model" and len(content["rows"]) == 6
     assert content["facts"]["largest difference of scores"] < 1e-4
     assert "shares of retrieval" in printed and "training step, 2 videos x 2 texts, bf16" in printed
+
+
+def test_the_retrieval_benchmark_checks_what_must_be_equal_and_writes_table_and_picture(tmp_path):
+    printed, content = run_quick("eval", tmp_path)
+    facts = content["facts"]
+    bitwise = [finding for check, finding in facts["checks"].items() if "processes" in check or "resumed" in check]
+    assert bitwise == ["equal bit for bit"] * 4
+    lines = {line["way"]: line for line in facts["ways"]}
+    exact, most = lines["all pairs"], lines["top 12"]
+    assert all(exact[key] == most[key] for key in exact if key.startswith(("t2v", "v2t"))) and most["pairs"] == 48
+    assert lines["top 1"]["pairs"] < lines["top 2"]["pairs"] < 48
+    assert len(facts["estimates"]) == 8 and "| ActivityNet 4.9k x 4.9k | top 10 |" in printed
+    assert (tmp_path / "eval.md").read_text() in printed and (tmp_path / "eval.png").read_bytes()[1:4] == b"PNG"
