@@ -15,6 +15,9 @@ import numpy as np
 
 from clipbert_mmf.settings import read_setting
 
+#: Types of ``multitasking`` that ``read_mixing`` reads itself.
+KINDS = ("constant", "random", "ratios", "round_robin", "size_proportional")
+
 
 class RoundRobin:
     """Takes each dataset in turn, from ``start_idx`` on."""
@@ -87,8 +90,7 @@ def read_mixing(
         index = int(read_setting(params, "idx", 0))
         return Mixing(partial(next, itertools.repeat(index)), True, f"{kind} {index}")
     if fallback.choose is None:
-        allowed = ["constant", "random", "ratios", "round_robin", "size_proportional"]
-        raise ValueError(f"multitasking.type is '{kind}'; allowed are {allowed}")
+        raise ValueError(f"multitasking.type is '{kind}'; allowed are {list(KINDS)}")
     return fallback
 
 

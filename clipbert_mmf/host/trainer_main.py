@@ -10,8 +10,9 @@ from mmf.common.report import Report
 from mmf.common.sample import convert_batch_to_sample_list, to_device
 from mmf.trainers.mmf_trainer import MMFTrainer
 from mmf.utils.configuration import get_mmf_env
+from omegaconf import open_dict
 
-from clipbert_mmf.host.dataset_mixing import Mixing
+from clipbert_mmf.host.dataset_mixing import KINDS, Mixing
 from clipbert_mmf.host.evaluation_loop import EvaluationLoop
 from clipbert_mmf.host.parallel import wrap_model
 from clipbert_mmf.host.run_setup import RunSetup
@@ -32,7 +33,14 @@ class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, MMFTrainer):
 
     def load_datasets(self):
         """Let MMF build datasets and loaders, then put them in our order."""
-        super().load_datasets()
+        section = self.config.multitasking
+        with open_dict(self.config):
+            if section.type in KINDS:  # read by us; MMF's own refuse epochs, and keys that another type reads
+                self.config.multitasking = {"enabled": True, "type": "size_proportional", "params": {}}
+            try:
+                super().load_datasets()
+            finally:
+                self.config.multitasking = section
         train = self.train_loader
         strategy = train.iteration_strategy
         self.build_order(

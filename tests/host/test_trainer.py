@@ -9,7 +9,7 @@ import torch
 
 pytest.importorskip("mmf")
 
-from tests.toy_runs import losses_by_update, run_here, toy_options  # noqa: E402
+from tests.toy_runs import PLUGIN, losses_by_update, run_here, toy_options  # noqa: E402
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
@@ -230,6 +230,24 @@ def test_two_datasets_are_read_to_their_ends_every_epoch_and_evaluated_apart(tmp
     assert len(losses_by_update(records)) == 2 * (8 + 3)
     read = (tmp_path / "read.txt").read_text().split("\n")
     assert sorted(read).count("1 5") == 2 and sorted(read).count("2 20") == 1
+    assert {"test/toy_points/accuracy", "test/toy_spots/accuracy"} == set(final(records)[0]["metrics"])
+
+
+def test_datasets_come_in_the_configured_proportions_for_whole_epochs(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_READ_LOG", str(tmp_path / "read.txt"))
+    mixed = tmp_path / "mixed.yaml"
+    mixed.write_text(json.dumps({
+        "includes": [str(PLUGIN / "configs" / "run.yaml")],
+        "multitasking": {"type": "ratios", "params": {"sampling_ratios": {"toy_spots": 0, "toy_points": 1}, "start_idx": 0}},
+    }))
+    records = run_here(
+        tmp_path, f"config={mixed}", "dataset=toy_points,toy_spots", "training.max_epochs=1",
+        "dataset_config.toy_spots.num_train=12", "run_type=train_test",
+    )
+    # Eleven batches of the first alone, which starts again after its eight; the second is tested all the same.
+    assert len(losses_by_update(records)) == 8 + 3
+    read = (tmp_path / "read.txt").read_text().splitlines()
+    assert len(read) == 44 and set(read) == {f"1 {item}" for item in range(32)}
     assert {"test/toy_points/accuracy", "test/toy_spots/accuracy"} == set(final(records)[0]["metrics"])
 
 
