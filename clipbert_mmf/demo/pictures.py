@@ -72,11 +72,11 @@ def explain(evidence: Evidence) -> Explained:
     size = crop_padding(evidence.frames.flatten(0, 1).amax(0))
     times = evidence.times_sec or [(None, None)] * len(evidence.clip_scores)
     shares = measure_bars(evidence.clip_scores)
-    attention = evidence.attention / evidence.attention.max().clamp(min=1e-12)
 
     def draw(clip: int, frame: int) -> ShownFrame:
-        picture = evidence.frames[clip, frame]
-        over = (None, evidence.heat[clip, frame], attention[clip])
+        # One clip is looked at alone: its own strongest place is the measure.
+        picture, heat, attention = evidence.frames[clip, frame], evidence.heat[clip], evidence.attention[clip]
+        over = (None, (heat / heat.max().clamp(min=1e-12))[frame], attention / attention.max())
         return ShownFrame(*(make_thumbnail(picture, heat, LARGE_PX, size) for heat in over))
 
     clips = tuple(

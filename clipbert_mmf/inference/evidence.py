@@ -1,12 +1,13 @@
 """Why a trained model says what it says: when in the video, where in the frame, which words (paper section 4.5, beyond it).
 
-Every clip is scored on its own, so its score tells when. Where is in ``heat``; which words is Captum's gradient times activation
-on the word embeddings; beside them the attention of ``[CLS]`` in the last layer.
+Every clip is scored on its own, so its score tells when. Where is in ``heat``, which words in ``words``; beside them the
+attention of ``[CLS]`` in the last layer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from clipbert_mmf.inference.heat import HEATS, Tell, choose_heat, ignore_progress
 from clipbert_mmf.inference.media import Media
 from clipbert_mmf.inference.preprocessing import Clips
+from clipbert_mmf.inference.words import measure_words
 from clipbert_mmf.models.network import text_lengths
 from clipbert_mmf.modules.heads import MATCH_HEADS
 from clipbert_mmf.scoring.clips import fold_clips
@@ -35,7 +37,7 @@ class Evidence:
         text_attention: ``(K, tokens)`` its share on each token; with ``attention`` it sums to 1.
         heat: ``(K, T, h', w')`` what raises the score, 0 to 1, where 1 is the strongest of all clips.
         heat_method: how it was measured, a key of ``HEATS``.
-        words: word pieces with what they add to the mean clip score.
+        words: word pieces with what the best clip's score (of an answer: its log-probability there) loses without them.
     """
 
     text: str
@@ -67,10 +69,8 @@ def describe_evidence(
         ValueError: for an empty text, an answer that is not in the vocabulary, or a model that reads its clips together.
         MediaError: if the video cannot be read.
     """
-    try:
-        from captum.attr import LayerGradientXActivation
-    except ImportError as error:
-        raise ImportError("evidence needs Captum: pip install 'clipbert_mmf[report]'") from error
+    if find_spec("captum") is None:
+        raise ImportError("evidence needs Captum: pip install 'clipbert_mmf[report]'")
     text = normalize_whitespace(text)
     if not text:
         raise ValueError("the text is empty")
@@ -90,19 +90,16 @@ def describe_evidence(
         explained.column = _choose_column(model, all_scores, answer)
         scores = explained.pick(all_scores)
         attention = _attend(model.network.encoder.layers[-1], *watch.seen)
-    # Parameters that do not train have no gradients, which Captum follows from the pictures on.
-    with torch.enable_grad():
-        words = LayerGradientXActivation(explained, model.network.text_embedding.words).attribute(pictures)
+        best = model.network.encode_clips(pictures[None])[:, int(scores.argmax())].unsqueeze(1)
+        weights = measure_words(lambda ids: explained.score_texts(best, ids), tokens[0], model.tokenizer.mask_token_id)
     visual = attention[:, length:].unflatten(1, watch.grid)
     method = choose_heat(heat, min(watch.grid))
     hot = HEATS[method](explained, model.network, pictures, tell).cpu()
-    num_clips = len(pictures)
     pieces = model.tokenizer.convert_ids_to_tokens(tokens[0][0].tolist())
-    weights = (words.detach().sum(-1)[0] / num_clips).tolist()
     return Evidence(
         text, None if explained.column is None or not model.answers else model.answers[explained.column], clips.times_sec,
         scores.float().cpu(), clips.frames, visual, attention[:, :length], hot / hot.max().clamp(min=1e-12), method,
-        tuple(zip(pieces, weights)),
+        tuple(zip(pieces, weights.tolist())),
     )
 
 
@@ -113,6 +110,7 @@ class _Explained(torch.nn.Module):
         super().__init__()
         self._call = (model.network, tokens, shape)  # in a tuple: the network is not a part of this module
         self.has_match = model.head_type in MATCH_HEADS
+        self.answers_compete = model.head_type == "classify" and not model.has_soft_answers
         self.column: int | None = None
 
     def all_scores(self, pictures: Tensor) -> Tensor:
@@ -124,6 +122,17 @@ class _Explained(torch.nn.Module):
     def pick(self, scores: Tensor) -> Tensor:
         """Return ``(K,)`` of ``(K, A)``: the score that is explained."""
         return match_margin(scores) if self.has_match else scores[:, self.column or 0]
+
+    def score_texts(self, visual: Tensor, input_ids: Tensor) -> Tensor:
+        """Return ``(n,)`` scores of ``(n, L)`` variants of the text, against the one clip of ``(1, 1, V, D)``.
+
+        Of an answer among others it is the log-probability: a word that raises all answers alike does not count.
+        """
+        network, tokens, _ = self._call
+        rest = (x.expand(len(input_ids), -1) for x in tokens[1:])
+        videos = torch.zeros(len(input_ids), dtype=torch.int64, device=visual.device)
+        scores = network.score_clips(visual, videos, input_ids, *rest)[:, 0]
+        return self.pick(scores.log_softmax(-1) if self.answers_compete else scores)
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.pick(self.all_scores(pictures))

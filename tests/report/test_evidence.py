@@ -6,6 +6,7 @@ import torch
 from clipbert_mmf.inference.heat import HEATS, choose_heat
 from clipbert_mmf.inference.media import DecodedVideo
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.inference.words import measure_words
 from tests.inference.small_run import make_run
 
 pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
@@ -77,6 +78,29 @@ def test_heat_lies_on_what_decides_the_score(tmp_path, tokenizer_dir, name):
     if name == "occlusion":
         assert [done for done, _ in told] == list(range(told[0][1]))
         assert float(heat[..., 49:].max()) == 0.0  # what pads the frames is not covered
+
+
+def test_a_word_weighs_what_the_score_loses_without_it():
+    """Scores that are sums over words, so that each word's share is known."""
+    worth = torch.tensor([0.0, 2.0, -1.0, 0.5, 0.25])
+    ids = torch.tensor([[3, 1, 2, 1, 4, 3]])
+    weights = measure_words(lambda rows: worth[rows].sum(1), ids, mask_id=0)
+    assert weights.tolist() == [0.0, 2.0, -1.0, 2.0, 0.25, 0.0] and ids.tolist() == [[3, 1, 2, 1, 4, 3]]
+
+
+@pytest.mark.parametrize("head, answers", [("match", ()), ("classify", ("red", "green"))])
+def test_the_words_are_those_of_the_best_clip(tmp_path, tokenizer_dir, head, answers):
+    model = make_model(tmp_path / "run", tokenizer_dir, head, answers)
+    evidence = model.describe_evidence(VIDEO, "a red circle", heat="grad_cam")
+    best = int(evidence.clip_scores.argmax())
+    visual = model.encode(VIDEO).visual[best : best + 1]
+
+    def score(text):
+        row = model.score_encoded(visual, [text])[0, 0]
+        return float(row[1] - row[0]) if head == "match" else float(row.log_softmax(-1)[answers.index(evidence.answer)])
+
+    expected = [score("a red circle") - score(text) for text in ("[MASK] red circle", "a [MASK] circle", "a red [MASK]")]
+    assert [weight for _, weight in evidence.words[1:-1]] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_grid_too_coarse_to_point_gets_occlusion():
