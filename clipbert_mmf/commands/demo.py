@@ -41,6 +41,11 @@ def run_demo(options: argparse.Namespace) -> int:
     with contextlib.ExitStack() as leaving:
         leaving.callback(shelf.close)
         asker = Asker(model, shelf, options.index or options.videos / ".clipbert_index", options.heat)
+        if "search" in asker.modes:
+            try:
+                asker.index  # noqa: B018  made now: who starts the page can mend what is wrong with its folder
+            except OSError as error:
+                raise OSError(f"a search cannot keep its encodings: {error}; give another folder by --index") from error
         title = Path(options.model).name or str(options.model)
         app = make_app(asker, title, options.host)
         leaving.callback(app.extensions["clipbert"].runner.close)
@@ -48,7 +53,7 @@ def run_demo(options: argparse.Namespace) -> int:
         if not is_loopback(options.host):
             sys.stderr.write(
                 f"warning: {options.host} is not this machine alone. Whoever reaches it can see every video in "
-                f"{options.videos}, upload files and use this machine's time; there is no password.\n"
+                f"{options.videos} and every upload, upload files and use this machine's time; there is no password.\n"
             )
         shown = f"[{options.host}]" if ":" in options.host else options.host
         sys.stdout.write(f"http://{shown}:{server.effective_port}/ (Ctrl+C ends it)\n")

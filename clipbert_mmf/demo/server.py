@@ -32,8 +32,8 @@ _FORM_BYTES = 1 << 20
 _LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
 #: Templates of the results.
 _FRAGMENTS = {Told: "told.html", Explained: "explained.html"}
-#: Errors that are answers to the user.
-_EXPECTED = (ValueError, MediaError, UnknownVideoError, OSError)
+#: Errors that are answers to the user; those of the system name paths and stay in the terminal.
+_EXPECTED = (ValueError, MediaError, UnknownVideoError)
 
 
 def is_loopback(host: str) -> bool:

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from clipbert_mmf.commands.main import main
+from clipbert_mmf.demo.jobs import Job
 from clipbert_mmf.demo.server import make_server
+from clipbert_mmf.inference.pretrained import ClipBert
 from tests.demo.asked import MAX_UPLOAD_BYTES, make_asker, make_model, serving, write_folder
 
 pytest.importorskip("flask", reason="flask is not installed: pip install 'clipbert_mmf[demo]'")
@@ -162,6 +165,32 @@ def test_a_port_that_is_taken_is_named(server, folder, videos):
     app.config["MAX_CONTENT_LENGTH"] = 1
     with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {server[1]}: .*--port 0 takes any free one"):
         make_server(app, *server)
+
+
+def test_what_is_not_installed_is_named_with_its_command(server, folder, videos, tokenizer_dir, tmp_path, monkeypatch, capsys):
+    arguments = ["demo", str(folder / "run"), "--videos", str(videos), "--port", "0", "--index"]
+    (tmp_path / "file").write_text("no folder")
+    assert main([*arguments, str(tmp_path / "file")]) == 1
+    assert "a search cannot keep its encodings" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "captum", None)
+    asker = make_asker(ClipBert.from_pretrained(folder / "run"), videos, tmp_path / "index")
+    told = asker.prepare("score", asker.shelf.list_folder()[0].video_id, {"texts": "a red circle"})(Job("x"))
+    assert told.rows and told.explained is None and "pip install 'clipbert_mmf[report]'" in told.missing
+    asker.shelf.close()
+    for library in ("waitress", "flask"):
+        monkeypatch.setitem(sys.modules, library, None)
+        assert main([*arguments, str(tmp_path / "index")]) == 1
+        error = capsys.readouterr().err
+        assert "pip install 'clipbert_mmf[demo]'" in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option, message", [
+    (["--port", "70000"], "--port is 70000; expected 0 to 65535"), (["--max-upload-mb", "-1"], "--max-upload-mb is -1"),
+    (["--videos", "nowhere"], "'nowhere': no such folder"),
+])
+def test_an_option_out_of_range_is_named(server, folder, videos, option, message, capsys):
+    assert main(["demo", str(folder / "run"), "--videos", str(videos), *option]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_the_command_serves_warns_and_clears_up(folder, videos, tokenizer_dir, tmp_path):
