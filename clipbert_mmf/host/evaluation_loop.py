@@ -18,9 +18,8 @@ from torch import Tensor, distributed as dist
 
 from clipbert_mmf.host.loaders import make_evaluation_loader
 from clipbert_mmf.host.parallel import finish_together, gather_everywhere, get_rank, get_world_size
-from clipbert_mmf.host.retrieval_evaluation import RetrievalEvaluation, RetrievalOptions, suits
+from clipbert_mmf.host.retrieval_evaluation import MatrixEvaluation, suits
 from clipbert_mmf.host.run_log import format_numbers, format_seconds, show_progress
-from clipbert_mmf.scoring.gathering import as_gathered
 from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ class Evaluation:
     seconds: float = 0.0
 
 
-class EvaluationLoop:
+class EvaluationLoop(MatrixEvaluation):
     """What the trainers of both MMFs share in evaluation and prediction.
 
     Expects of the trainer what ``TrainingLoop`` does, and ``evaluation_loaders(split)``: name -> MMF's loader.
@@ -86,7 +85,7 @@ class EvaluationLoop:
         asked = set(self.metrics.required_params)
         network = self.bare_model.network_for(name) if hasattr(self.bare_model, "network_for") else None
         if suits(loader.dataset, network) and not asked & _OF_BATCHES:
-            return self._evaluate_matrix(split, name, loader, network, final)
+            return self.evaluate_matrix(split, name, loader, network, final)
         wanted = set(self.metrics.required_params) - {"dataset_name", "dataset_type", _PREDICTIONS}
         predicts = _PREDICTIONS in self.metrics.required_params
         chunks: dict[str, list] = {}
@@ -118,36 +117,6 @@ class EvaluationLoop:
             report.prediction_report = merge_lists([(part[0], part[4]) for part in parts])
         report.metrics = self.metrics(report, report)
         return report
-
-    def _evaluate_matrix(self, split: str, name: str, loader, network, final: bool) -> Report:
-        settings = self.config.evaluation
-        options = RetrievalOptions(
-            read_setting(settings, "score_store") if final else None, read_setting(settings, "rerank_top_k")
-        )
-        fields = RetrievalEvaluation(
-            network, loader, lambda batch: self.prepare_batch(batch, loader.dataset, name, split),
-            self.precision, self.worker_options, f"{split} of {name}", options,
-        ).run()
-        report = Report([("dataset_name", name), ("dataset_type", split), *fields.items()])
-        report.batch_size = len(fields["targets"])
-        report.losses = {} if options.rerank_top_k is not None else self._matrix_losses(report)
-        for field in fields:
-            report[field] = self._place(report[field])
-        with as_gathered():  # all processes hold the whole matrix
-            report.metrics = self.metrics(report, report)
-        return report
-
-    def _matrix_losses(self, report: Report) -> dict[str, Tensor]:
-        """Return the losses over all pairs of the videos that could be read."""
-        kept = report.readable.bool()
-        if not kept.any():
-            return {}
-        rows = Report([
-            ("dataset_name", report.dataset_name), ("dataset_type", report.dataset_type),
-            ("targets", report.targets[kept]),
-            ("scores", report.scores.view(*report.targets.shape, -1)[kept].flatten(0, 1)),
-        ])
-        return {key: value.mean().reshape(1) for key, value in self.bare_model.losses(rows, rows).items()}
 
     def _run_batches(self, split: str, name: str, loader):
         """Yield (items of this process, report) per batch, the model run in the configured precision."""

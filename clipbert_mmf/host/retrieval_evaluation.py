@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Iterator
 
 import torch
+from mmf.common.report import Report
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
@@ -24,6 +25,8 @@ from clipbert_mmf.retrieval.blocks import Block, share_blocks
 from clipbert_mmf.retrieval.matrix import PairScorer, list_blocks, score_blocks
 from clipbert_mmf.retrieval.score_store import ScoreStore, hash_network, hash_tensors, hash_values
 from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
+from clipbert_mmf.scoring.gathering import as_gathered
+from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
 
@@ -209,3 +212,38 @@ class RetrievalEvaluation:
                           f"torch {torch.__version__}",
             "choice of pairs": "all" if top_k is None else f"top {top_k}",
         })
+
+
+class MatrixEvaluation:
+    """The part of ``EvaluationLoop`` that evaluates retrieval by the matrix of all pairs."""
+
+    def evaluate_matrix(self, split: str, name: str, loader, network, final: bool) -> Report:
+        """Return the report of a retrieval dataset, with ``metrics`` and ``losses``; every process must call it."""
+        settings = self.config.evaluation
+        options = RetrievalOptions(
+            read_setting(settings, "score_store") if final else None, read_setting(settings, "rerank_top_k")
+        )
+        fields = RetrievalEvaluation(
+            network, loader, lambda batch: self.prepare_batch(batch, loader.dataset, name, split),
+            self.precision, self.worker_options, f"{split} of {name}", options,
+        ).run()
+        report = Report([("dataset_name", name), ("dataset_type", split), *fields.items()])
+        report.batch_size = len(fields["targets"])
+        report.losses = {} if options.rerank_top_k is not None else self._matrix_losses(report)
+        for field in fields:
+            report[field] = self._place(report[field])
+        with as_gathered():  # all processes hold the whole matrix
+            report.metrics = self.metrics(report, report)
+        return report
+
+    def _matrix_losses(self, report: Report) -> dict[str, Tensor]:
+        """Return the losses over all pairs of the videos that could be read."""
+        kept = report.readable.bool()
+        if not kept.any():
+            return {}
+        rows = Report([
+            ("dataset_name", report.dataset_name), ("dataset_type", report.dataset_type),
+            ("targets", report.targets[kept]),
+            ("scores", report.scores.view(*report.targets.shape, -1)[kept].flatten(0, 1)),
+        ])
+        return {key: value.mean().reshape(1) for key, value in self.bare_model.losses(rows, rows).items()}

@@ -50,19 +50,19 @@ def measure_units(quick: bool, rounds: int) -> dict[str, dict[str, dict[str, flo
     for name, (_, _, clips, length, tokens) in CORPORA.items():
         frames = torch.randint(0, 256, (1, 1, length, 3, size, size), dtype=torch.uint8)
         visual = network.encode_clips(frames).expand(1, clips, -1, -1)
-        texts = [torch.randint(5, 400, (2, tokens)), torch.ones(2, tokens, dtype=torch.int64)]
-        texts.append(texts[0] * 0)
+        text = torch.randint(5, 400, (1, tokens))
+        texts = [text, torch.ones_like(text), torch.zeros_like(text)]
 
-        def score(fusion: str, count: int):
+        def score(fusion: str):
             network.clip_fusion = fusion
-            return network.score_clips(visual, torch.zeros(count, dtype=torch.int64), *(x[:count] for x in texts))
+            return network.score_clips(visual, torch.zeros(1, dtype=torch.int64), *texts)
 
         calls = {
             "encode": (1, lambda: network.encode_clips(frames)),
-            "pair": (2 * clips, lambda: score("fold", 2)),
-            "concat pair": (1, lambda: score("concat", 1)),
+            "pair": (clips, lambda: score("fold")),
+            "concat pair": (1, lambda: score("concat")),
             "embed clip": (4, lambda: network.embed_videos(visual[:, :4])),
-            "embed text": (2, lambda: network.embed_texts(*texts)),
+            "embed text": (1, lambda: network.embed_texts(*texts)),
         }
         units[name] = {unit: _measure(call, count, rounds) for unit, (count, call) in calls.items()}
     return units
