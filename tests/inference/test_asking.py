@@ -149,6 +149,17 @@ def test_an_index_encodes_new_files_only_and_survives_damage(model, videos, tmp_
     assert search(files, other)[1] == 2
 
 
+def test_clips_that_are_read_together_have_one_score_and_one_time(tmp_path, tokenizer_dir, videos):
+    together = make_model(tmp_path / "run", tokenizer_dir, clip_fusion="concat")
+    (clip,) = together.score(videos / "a.mp4", TEXTS).clips
+    times = together.encode(videos / "a.mp4").times_sec
+    assert len(times) == 3 and (clip.start_sec, clip.end_sec) == (times[0][0], times[-1][1])
+    (hit,) = together.search(TEXTS[:1], [videos / "a.mp4"])[TEXTS[0]]
+    assert hit.best_clip_sec == (times[0][0], times[-1][1])
+    with pytest.raises(ValueError, match=r"reads its clips together \(clip_fusion: concat\)"):
+        together.describe_evidence(videos / "a.mp4", TEXTS[0])
+
+
 def test_a_search_re_ranks_what_embeddings_choose(tmp_path, tokenizer_dir, videos, model):
     contrastive = make_model(tmp_path / "run", tokenizer_dir, contrastive={"weight": 0.1, "size": 8})
     files = [videos / "a.mp4", videos / "b.mp4", videos / "deep/c.mp4"]
