@@ -1,5 +1,6 @@
 """The main job on real encoded files, through MMF's command line: pre-train, fine-tune, evaluate."""
 
+import json
 import shutil
 
 import pytest
@@ -128,3 +129,18 @@ def test_training_stops_where_too_many_videos_are_broken(damaged, tmp_path):
 )
 def test_a_wrong_configuration_ends_the_run_at_its_start(corpus, tmp_path, option, message):
     assert message in run_mmf(demo_options(corpus, "msrvtt_retrieval", tmp_path, "run_type=train", option), fails=True)
+
+
+def test_two_processes_train_the_contrastive_head_as_one_does(corpus, tmp_path):
+    losses = []
+    for world_size in (1, 2):
+        save_dir = tmp_path / str(world_size)
+        run_mmf(demo_options(
+            corpus, "msrvtt_retrieval", save_dir, "run_type=train", "model_config.clipbert.contrastive.weight=1.0",
+            "model_config.clipbert.backbone.norm=group",  # of a process's batch, batch norm would not be that of all
+        ), world_size)
+        records = [json.loads(line) for line in (save_dir / "metrics.jsonl").read_text().splitlines()]
+        losses.append([record["losses"] for record in records if record["split"] == "train"])
+    assert len(losses[0]) == 3 and all(one["train/msrvtt_retrieval/clipbert_contrastive"] > 0 for one in losses[0])
+    for one, two in zip(*losses):
+        assert two == pytest.approx(one, abs=1e-3)
