@@ -40,6 +40,7 @@ FORBIDDEN = {
     "demo/shelf.py": (HOST | {"flask", "waitress"}, {"processors", "host", "losses", "metrics", "commands"}),
     "demo/jobs.py": (HOST | {"flask", "waitress"}, {"*"}),
     "demo/pictures.py": (HOST | {"flask", "waitress"}, {"processors", "host", "losses", "metrics", "commands"}),
+    "demo/records.py": (HOST | {"flask", "waitress"}, {"processors", "host", "losses", "metrics", "commands"}),
     "demo/questions.py": (HOST | {"flask", "waitress"}, {"processors", "host", "losses", "metrics", "commands"}),
     "models/assembly.py": (HOST | {"av", "decord"}, DATA | {"host"}),
     "optim/param_groups.py": (HOST, DATA | {"models", "host"}),

@@ -1,8 +1,9 @@
 """Does the heat map point at the thing? ``python tools/pointing_game.py RUN_DIR --data data/demo/msrvtt``.
 
-The demo corpus shows one coloured thing at a time on soft grey, so a frame itself says where its thing is. A map hits where its
-highest place lies in the thing's box; a map without any warm place counts as a random one. Beside the hits: a random place, and
-the middle of the frame. Texts are the test's captions, or one question for each video with its right answer.
+The demo corpus shows one coloured thing at a time on soft grey, so a frame itself says where its thing is. A map hits
+where its highest place lies in the thing's box; a map without any warm place counts as a random one. Beside the hits: a
+random place, and the middle of the frame. Texts are the test's captions, or one question for each video with its right
+answer.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MAX_SHARE = 0.6
 
 
 def find_box(frame: Tensor) -> tuple[int, int, int, int] | None:
-    """Return top, bottom, left and right (ends exclusive) of what is no grey background in ``(3, H, W)``; None if nothing is."""
+    """Return top, bottom, left and right (ends exclusive) of what is no background in ``(3, H, W)``, or None."""
     pixels = frame.float()
     grey = pixels.mean(0)
     is_thing = (pixels.amax(0) - pixels.amin(0) > 60) | (grey < 60) | (grey > 200)

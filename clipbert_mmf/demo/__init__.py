@@ -1,4 +1,4 @@
-"""A local web page that asks a trained model: videos, questions, jobs and pictures are plain Python; ``server`` is the web.
+"""A local web page that asks a trained model: all of it but ``server`` is plain Python without the web.
 
 After ``inference`` and ``report``; started by ``clipbert demo``.
 """

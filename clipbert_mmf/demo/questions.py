@@ -1,6 +1,6 @@
-"""What the page can ask a model, by its head, and what it gets: plain records for the page's template.
+"""What the page can ask a model, by its head, and how it is asked.
 
-After ``shelf``; the model's own words are in ``inference.asking``.
+After ``shelf``, into ``records``; the model's own words are in ``inference.asking``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Callable, Mapping
 
 from clipbert_mmf.demo.jobs import Job, count_in
 from clipbert_mmf.demo.pictures import Explained, draw_frame, explain
+from clipbert_mmf.demo.records import Field, FoundVideo, Row, Told
 from clipbert_mmf.demo.shelf import Shelf, ShownVideo
 from clipbert_mmf.inference.asking import answer_question, score_texts
 from clipbert_mmf.inference.evidence import describe_evidence
@@ -22,85 +23,6 @@ from clipbert_mmf.video.errors import MediaError
 #: More of either is no question any more.
 MAX_LINES, MAX_LETTERS = 100, 1000
 MAX_HITS = 50
-
-
-@dataclass(frozen=True)
-class Field:
-    """An input of a form.
-
-    Attributes:
-        name: in the request.
-        label: for people.
-        has_lines: whether each line is an entry.
-        is_required: whether it must be filled.
-        hint: below it.
-    """
-
-    name: str
-    label: str
-    has_lines: bool = False
-    is_required: bool = True
-    hint: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A text, option or answer and how it did.
-
-    Attributes:
-        label: for people.
-        probability: 0 to 1, or None for a count.
-        text, answer: what to explain to say why.
-    """
-
-    label: str
-    probability: float | None
-    text: str
-    answer: str | None = None
-
-
-@dataclass(frozen=True)
-class FoundVideo:
-    """A video that a search found.
-
-    Attributes:
-        video: which.
-        rank: from 1.
-        probability: of a match.
-        span_sec: of the clip that fits best, or None.
-        picture: data URL of its frame; empty if it cannot be read any more.
-    """
-
-    video: ShownVideo
-    rank: int
-    probability: float
-    span_sec: tuple[float, float] | None
-    picture: str
-
-
-@dataclass(frozen=True)
-class Told:
-    """What became of a question.
-
-    Attributes:
-        headline: the answer.
-        about: what was asked.
-        note: how to read the rows.
-        video: that was asked about; None for a search.
-        rows: best first.
-        explained: why, for the first row; None where nothing can be explained, and ``missing`` says why.
-        found: of a search.
-        missing: what could not be shown.
-    """
-
-    headline: str
-    about: str
-    note: str
-    video: ShownVideo | None = None
-    rows: tuple[Row, ...] = ()
-    explained: Explained | None = None
-    found: tuple[FoundVideo, ...] = ()
-    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,8 +116,9 @@ class Asker:
         explained, missing = None, ""
         try:
             explained = self.explain(clips, rows[0].text, rows[0].answer, job)
-        except ImportError as error:
-            missing = str(error)
+        except (ImportError, ValueError) as error:
+            # Captum is absent, or the model is none that can be explained: the answer stands all the same.
+            missing = f"No evidence: {error}"
         return Told(headline, about, note, video, tuple(rows), explained, missing=missing)
 
 

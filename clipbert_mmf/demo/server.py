@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from clipbert_mmf.demo.jobs import Job, JobRunner, TooBusyError
 from clipbert_mmf.demo.pictures import Explained, draw_frame
-from clipbert_mmf.demo.questions import Asker, Told
+from clipbert_mmf.demo.questions import Asker
+from clipbert_mmf.demo.records import Told
 from clipbert_mmf.demo.shelf import UnknownVideoError, UploadError, show_megabytes
 from clipbert_mmf.video.errors import MediaError
 
@@ -22,8 +23,9 @@ logger = logging.getLogger(__name__)
 
 #: What is sent with the types that browsers know; another type is downloaded, never guessed.
 MIME_TYPES = {
-    ".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime", ".mkv": "video/x-matroska",
-    ".avi": "video/x-msvideo", ".mpg": "video/mpeg", ".mpeg": "video/mpeg", ".ts": "video/mp2t", ".3gp": "video/3gpp",
+    ".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime",
+    ".mkv": "video/x-matroska", ".avi": "video/x-msvideo", ".mpg": "video/mpeg", ".mpeg": "video/mpeg",
+    ".ts": "video/mp2t", ".3gp": "video/3gpp",
     ".gif": "image/gif", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp",
     ".bmp": "image/bmp",
 }
@@ -111,8 +113,8 @@ def _add_guards(app) -> None:
     def forbid_everything_foreign(response):
         response.headers["Content-Security-Policy"] = (
             f"default-src 'none'; script-src 'nonce-{g.get('nonce', '')}'; style-src 'nonce-{g.get('nonce', '')}'; "
-            "style-src-attr 'unsafe-inline'; img-src 'self' data:; media-src 'self'; connect-src 'self'; form-action 'self'; "
-            "base-uri 'none'; frame-ancestors 'none'"
+            "style-src-attr 'unsafe-inline'; img-src 'self' data:; media-src 'self'; connect-src 'self'; "
+            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
@@ -167,8 +169,8 @@ def _add_questions(app, page: Page) -> None:
 
     @app.post("/evidence")
     def show_evidence():
-        form = request.form
-        return start(page.asker.prepare_evidence(form.get("video", ""), form.get("text", ""), form.get("answer") or None))
+        video, text, answer = (request.form.get(name, "") for name in ("video", "text", "answer"))
+        return start(page.asker.prepare_evidence(video, text, answer or None))
 
     @app.get("/jobs/<job_id>")
     def show_job(job_id: str):
@@ -227,4 +229,5 @@ def make_server(app, host: str, port: int):
     try:
         return create_server(app, host=host, port=port, threads=8, max_request_body_size=limit, ident=None)
     except OSError as error:
-        raise OSError(f"cannot listen on {host} port {port}: {error.strerror or error}; --port 0 takes any free one") from error
+        reason = error.strerror or error
+        raise OSError(f"cannot listen on {host} port {port}: {reason}; --port 0 takes any free one") from error

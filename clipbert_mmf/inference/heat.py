@@ -1,7 +1,7 @@
 """Where in the frame: how much each place adds to a clip's score, by Captum (Grad-CAM, or occlusion).
 
-Before ``evidence``. Grad-CAM needs one backward pass and is as fine as the grid; occlusion covers the frame window by window,
-one forward pass each, and needs no grid. ``tools/pointing_game.py`` measures which of them points at the thing that is meant.
+Before ``evidence``. Grad-CAM needs one backward pass and is as fine as the grid; occlusion covers the frame window by
+window, one forward pass each, and needs no grid. ``tools/pointing_game.py`` measures which of them points at the thing.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def measure_grad_cam(score: nn.Module, network: nn.Module, pictures: Tensor, tel
 def measure_occlusion(score: nn.Module, network: nn.Module, pictures: Tensor, tell: Tell = ignore_progress) -> Tensor:
     """Return by how much a clip's score falls where its frames are covered, rises cut off.
 
-    A window covers the same place in all T frames of a clip, with the grey that the network takes for nothing; the black
-    that pads frames to a square stays as it is.
+    A window covers the same place in all T frames of a clip, with the grey that the network takes for nothing; the
+    black that pads frames to a square stays as it is.
 
     Args, Raises: as ``measure_grad_cam``.
     Returns:
@@ -74,7 +74,8 @@ def measure_occlusion(score: nn.Module, network: nn.Module, pictures: Tensor, te
 
     with torch.no_grad():
         heat = Occlusion(count).attribute(
-            pictures, sliding_window_shapes=(frames, 3, window, window), strides=(frames, 3, stride, stride), baselines=cover
+            pictures, sliding_window_shapes=(frames, 3, window, window), strides=(frames, 3, stride, stride),
+            baselines=cover,
         )
     return heat.float().sum(2).clamp(min=0)
 

@@ -1,7 +1,7 @@
 """Which words count: what a clip's score loses when a word is hidden behind ``[MASK]``, by Captum (feature ablation).
 
-Before ``evidence``. The video is encoded once; a text of n tokens takes n passes of the cross-encoder for one clip. Gradients on
-the word embeddings cost less and mislead: on the demo corpus they called the words that decide harmful.
+Before ``evidence``. The video is encoded once; a text of n tokens takes n passes of the cross-encoder for one clip.
+Gradients on the word embeddings cost less and mislead: on the demo corpus they called the words that decide harmful.
 """
 
 from __future__ import annotations

@@ -68,6 +68,12 @@ def test_what_is_shown_is_what_the_model_says(asker):
     assert [clip.score for clip in told.explained.clips] == pytest.approx([clip.scores[column] for clip in scored.clips], abs=1e-5)
 
 
+def test_a_model_that_reads_its_clips_together_answers_without_evidence(asker):
+    asker.model.network.clip_fusion = "concat"
+    told = asker.prepare("score", find_id(asker, "a.mp4"), VALUES)(Job("x"))
+    assert len(told.rows) == 2 and told.explained is None and "reads its clips together" in told.missing
+
+
 def test_where_is_by_occlusion_for_a_small_grid_and_its_passes_are_counted(asker):
     asker.heat, job = None, Job("x")
     told = asker.prepare("score", find_id(asker, "a.mp4"), VALUES)(job)
