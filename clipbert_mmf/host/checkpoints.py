@@ -23,6 +23,12 @@ from omegaconf import OmegaConf
 from torch.optim.lr_scheduler import LambdaLR
 
 from clipbert_mmf.host.parallel import get_rank, synchronize, unwrap_model
+from clipbert_mmf.host.sharding import (
+    is_fully_sharded,
+    part_of_optimizer_state,
+    whole_model_state,
+    whole_optimizer_state,
+)
 from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
@@ -115,11 +121,15 @@ class RunCheckpoint(Checkpoint):
     # ---- saving
 
     def save(self, update, iteration=None, update_best=False):
-        """Write ``current.ckpt``, ``models/model_<update>.ckpt`` and, if it is, ``best.ckpt``; on one process."""
+        """Write ``current.ckpt``, ``models/model_<update>.ckpt`` and, if it is, ``best.ckpt``.
+
+        The first process writes; every process must call it, since each may hold a part.
+        """
+        state = self._state(update, iteration or update)
         if get_rank() != 0:
             return
         numbered = Path(self.models_foldername) / f"model_{update}.ckpt"
-        save_atomically(self._state(update, iteration or update), numbered)
+        save_atomically(state, numbered)
         # One write for both names; the best one is a file of its own, which nothing written later can touch.
         _take_file(numbered, self._path("current.ckpt"), link=True)
         if update_best:
@@ -132,8 +142,8 @@ class RunCheckpoint(Checkpoint):
     def _state(self, update: int, iteration: int) -> dict[str, Any]:
         trainer, early_stopping = self.trainer, self.trainer.early_stopping
         state = {
-            "model": unwrap_model(trainer.model).state_dict(),
-            "optimizer": trainer.optimizer.state_dict(),
+            "model": whole_model_state(trainer.model),
+            "optimizer": whole_optimizer_state(trainer.optimizer),
             "best_iteration": early_stopping.best_monitored_iteration,
             "current_iteration": iteration,
             "current_epoch": trainer.current_epoch,
@@ -163,9 +173,10 @@ class RunCheckpoint(Checkpoint):
             found[update].unlink()
 
     def finalize(self):
-        """Write the weights alone, ``<model>_final.pth``."""
+        """Write the weights alone, ``<model>_final.pth``; every process must call it."""
+        state = whole_model_state(self.trainer.model)
         if get_rank() == 0:
-            save_atomically(unwrap_model(self.trainer.model).state_dict(), self.pth_filepath)
+            save_atomically(state, self.pth_filepath)
 
     # ---- loading
 
@@ -176,6 +187,11 @@ class RunCheckpoint(Checkpoint):
         stop at once if that run was complete.
         """
         mapping = self.config.checkpoint.pretrained_state_mapping
+        if mapping and load_pretrained and is_fully_sharded(self.trainer.model):
+            raise ValueError(
+                "checkpoint.pretrained_state_mapping copies into whole weights, and training.sharding=full splits them; "
+                "use training.sharding=optimizer"
+            )
         self.weights_only = bool(load_pretrained and not mapping and not force)
         self._loaded: dict[str, Any] = {}
         super()._load(file, force=force, load_zoo=load_zoo, load_pretrained=load_pretrained)
@@ -204,6 +220,8 @@ class RunCheckpoint(Checkpoint):
 
     def _load_optimizer(self, ckpt):
         if not self.weights_only:
+            if "optimizer" in ckpt:
+                ckpt = {**ckpt, "optimizer": part_of_optimizer_state(self.trainer.optimizer, ckpt["optimizer"])}
             super()._load_optimizer(ckpt)
 
     def _load_counts(self, ckpt):

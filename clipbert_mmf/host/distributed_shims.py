@@ -1,4 +1,4 @@
-"""Lets MMF run as several processes on a CPU, and as one process per GPU under torchrun. Applied like ``shims``.
+"""Lets MMF run as several processes on a CPU, and as one process per GPU under torchrun or Slurm. Applied like ``shims``.
 
 MMF's ``mmf_cli.run`` starts and numbers the processes; ``mmf.utils.distributed`` joins them. Both take it for granted
 that several processes means NCCL, and that a process which torchrun started sees one GPU.
@@ -10,8 +10,10 @@ import functools
 import logging
 import os
 import sys
+from datetime import timedelta
 from types import ModuleType
 
+from clipbert_mmf.host.slurm import find_slurm_task
 from clipbert_mmf.host.standins import Standin
 from clipbert_mmf.settings import read_setting
 
@@ -31,7 +33,8 @@ def count_processes_without_nccl(module: ModuleType) -> None:
 def join_with_any_backend(module: ModuleType) -> None:
     """both: joining ends in a CUDA call whatever the backend, and one torchrun process is refused.
 
-    The backend follows the device: gloo on a CPU, ``distributed.backend`` otherwise. Goes when MMF does the like.
+    The backend follows the device: gloo on a CPU, ``distributed.backend`` otherwise. ``distributed.timeout_sec`` is the
+    longest wait for another process. Goes when MMF does the like.
     """
     join = module.distributed_init
 
@@ -41,6 +44,10 @@ def join_with_any_backend(module: ModuleType) -> None:
             return join(config)
         import torch
 
+        # Imported after joining, default arguments of these would hold on to the processes' group until python ends.
+        import torch.distributed.nn
+        import torch.distributed.optim  # noqa: F401
+
         if not torch.distributed.is_initialized():
             on_cpu = not torch.cuda.is_available() or read_setting(config.training, "device", "cuda") == "cpu"
             torch.distributed.init_process_group(
@@ -48,6 +55,7 @@ def join_with_any_backend(module: ModuleType) -> None:
                 init_method=config.distributed.init_method,
                 world_size=config.distributed.world_size,
                 rank=config.distributed.rank,
+                timeout=read_timeout(config.distributed),
             )
             module.suppress_output(torch.distributed.get_rank() == 0)
         config.distributed.rank = torch.distributed.get_rank()
@@ -57,24 +65,54 @@ def join_with_any_backend(module: ModuleType) -> None:
     module.distributed_init = distributed_init
 
 
+def read_timeout(distributed_config) -> timedelta | None:
+    """Read ``distributed.timeout_sec``; None where it is not given, which is torch's own.
+
+    Raises:
+        ValueError: if it is not above 0.
+    """
+    seconds = read_setting(distributed_config, "timeout_sec", None)
+    if seconds is None:
+        return None
+    if float(seconds) <= 0:
+        raise ValueError(f"distributed.timeout_sec is {seconds}; expected seconds above 0, or null for torch's own")
+    return timedelta(seconds=float(seconds))
+
+
 def start_with_any_device(module: ModuleType) -> None:
-    """both: under torchrun all processes of a machine use GPU 0, and ``distributed.world_size=2`` without as many GPUs
-    is refused. Goes when MMF reads ``LOCAL_RANK`` and spawns on CPUs.
+    """both: under torchrun all processes of a machine use GPU 0; ``srun`` is only noticed with ``distributed.port``, and
+    then needs ``world_size`` on top; ``distributed.world_size=2`` without as many GPUs is refused.
+
+    Goes when MMF reads ``LOCAL_RANK`` and Slurm's numbers, and spawns on CPUs.
     """
     infer = module.infer_init_method
 
     @functools.wraps(infer)
     def infer_init_method(config):
-        infer(config)
+        distributed = config.distributed
+        _join_slurm_step(distributed)
+        if distributed.init_method is None:
+            infer(config)
         runner = sys.modules.get(_RUNNER)
         if runner is None:
             return
-        if config.distributed.init_method == "env://":
+        if distributed.init_method is not None and distributed.no_spawn:
             _use_local_rank(runner)
-        elif config.distributed.init_method is None and config.distributed.world_size > 1:
+        elif distributed.init_method is None and distributed.world_size > 1:
             _spawn_on_cpu(runner)
 
     module.infer_init_method = infer_init_method
+
+
+def _join_slurm_step(distributed) -> None:
+    """Number this process as ``srun`` did, unless torchrun did, or MMF is to start one process per GPU on each node."""
+    if "RANK" in os.environ or distributed.init_method is not None:
+        return
+    task = find_slurm_task(os.environ, distributed.port if distributed.port > 0 else None)
+    if task is None or (distributed.port > 0 and distributed.world_size > task.world_size):
+        return
+    distributed.init_method = f"tcp://{task.address}:{task.port}"
+    distributed.rank, distributed.world_size, distributed.no_spawn = task.rank, task.world_size, True
 
 
 def _use_local_rank(runner: ModuleType) -> None:
@@ -83,10 +121,13 @@ def _use_local_rank(runner: ModuleType) -> None:
     @functools.wraps(main)
     def distributed_main(device_id, configuration, predict=False):
         import torch
+        from torch.distributed.elastic.multiprocessing.errors import record
 
-        local_rank = int(os.environ.get("LOCAL_RANK", device_id))
+        local_rank = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or device_id)
         # Where a launcher shows each process one GPU, that one has number 0.
-        return main(local_rank % max(1, torch.cuda.device_count()), configuration, predict)
+        device_id = local_rank % max(1, torch.cuda.device_count())
+        # Leaves the error where torchrun looks for it, so that its summary tells the reason.
+        return record(main)(device_id, configuration, predict)
 
     runner.distributed_main = distributed_main
 

@@ -127,6 +127,22 @@ class EpochOrder:
         streams = [[stream.name, stream.num_items, stream.global_batch_size] for stream in self.streams]
         return [*streams, *([[self.mixing.about]] if self.mixing.about else [])]
 
+    def find_place(self, order: list[list], position: int) -> int | None:
+        """Return where a run stands that had done ``position`` batches in an order that ``describe`` told, or None.
+
+        With one dataset the items of an epoch follow one another whatever the batch size, so another one has the same
+        place wherever a batch of its own begins there.
+        """
+        if order == self.describe():
+            return position
+        if len(order) != 1 or [entry[:2] for entry in order] != [entry[:2] for entry in self.describe()]:
+            return None
+        num_items, done = order[0][1], position * order[0][2]
+        if done >= num_items:
+            return self.num_batches
+        batches, rest = divmod(done, self.streams[0].global_batch_size)
+        return None if rest else batches
+
     def start_epoch(self, epoch: int, position: int) -> list[tuple[int, int]]:
         """Set the samplers to go on at a place, and return (dataset, batch) for the whole epoch."""
         counts = [0] * len(self.streams)

@@ -17,9 +17,10 @@ from mmf.common.report import Report
 from torch import Tensor, distributed as dist
 
 from clipbert_mmf.host.loaders import make_evaluation_loader
-from clipbert_mmf.host.parallel import finish_together, gather_everywhere, get_rank, get_world_size
+from clipbert_mmf.host.parallel import gather_everywhere, get_rank, get_world_size
 from clipbert_mmf.host.retrieval_evaluation import MatrixEvaluation, suits
 from clipbert_mmf.host.run_log import format_numbers, format_seconds, show_progress
+from clipbert_mmf.host.sharding import whole_weights
 from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
@@ -121,11 +122,12 @@ class EvaluationLoop(MatrixEvaluation):
     def _run_batches(self, split: str, name: str, loader):
         """Yield (items of this process, report) per batch, the model run in the configured precision."""
         own, items = make_evaluation_loader(loader, name, self.worker_options)
-        for batch in show_progress(own, len(own), f"{split} of {name}", enabled=get_rank() == 0):
-            batch = self.prepare_batch(batch, loader.dataset, name, split)
-            with self.precision.autocast():
-                output = self.bare_model(batch)
-            yield items, self.make_report(batch, output)
+        with whole_weights(self.model):
+            for batch in show_progress(own, len(own), f"{split} of {name}", enabled=get_rank() == 0):
+                batch = self.prepare_batch(batch, loader.dataset, name, split)
+                with self.precision.autocast():
+                    output = self.bare_model(batch)
+                yield items, self.make_report(batch, output)
 
     def _keep(self, value: Any) -> Any:
         if not isinstance(value, Tensor):
@@ -179,7 +181,6 @@ class EvaluationLoop(MatrixEvaluation):
                 evaluation = self.evaluate_split(split, final=True)
                 self.log_evaluation(split, evaluation, final=True)
                 self.call_hook("on_test_end", report=evaluation.report, meter=evaluation.meter)
-        finish_together()
 
     def _predict(self, split: str) -> None:
         reporter = self.dataset_loader.get_test_reporter(split)

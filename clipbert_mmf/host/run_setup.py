@@ -19,10 +19,21 @@ from clipbert_mmf.host.dataset_mixing import Mixing, read_mixing
 from clipbert_mmf.host.early_stopping import RunEarlyStopping
 from clipbert_mmf.host.epoch_order import EpochOrder, split_into_updates
 from clipbert_mmf.host.loaders import make_training_loader, read_worker_options
-from clipbert_mmf.host.parallel import from_first, get_rank, get_world_size, pick_device
+from clipbert_mmf.host.parallel import (
+    check_batch_size,
+    from_first,
+    get_rank,
+    get_world_size,
+    leave_together,
+    pick_device,
+    read_parallel_options,
+    unwrap_model,
+    wrap_model,
+)
 from clipbert_mmf.host.precision import Precision, read_precision
 from clipbert_mmf.host.run_log import LossWindow, MetricsFile, Stopwatch
 from clipbert_mmf.host.seeding import seed_all
+from clipbert_mmf.host.sharding import shard
 from clipbert_mmf.optim import schedules
 from clipbert_mmf.settings import read_setting
 
@@ -57,6 +68,9 @@ class RunSetup:
         self.precision = Precision(read_precision(self.training_config), self.device)
         self.scaler = self.precision.make_scaler()
         self.worker_options = read_worker_options(self.training_config)
+        self.parallel_options = read_parallel_options(self.training_config)
+        if read_setting(self.training_config, "batch_size_per_device") is None:
+            check_batch_size(self.training_config.batch_size, read_setting(self.training_config, "update_frequency", 1))
 
     def start_bookkeeping(self, folder: str) -> None:
         """Create what training and evaluation write to."""
@@ -69,6 +83,29 @@ class RunSetup:
     def seed_model(self) -> None:
         """Make the model's first weights depend on the seed alone, not on what the data drew before."""
         seed_all(self.seed, "model")
+
+    def shard_model(self) -> None:
+        """Split over processes what ``training.sharding`` names; needs ``model`` and ``optimizer`` without state."""
+        settings = dict(read_setting(self.config.optimizer, "params") or {})
+        self.optimizer = shard(self.model, self.optimizer, self.parallel_options, settings, self.device)
+
+    def parallelize_model(self) -> None:
+        """Wrap the model where there are several processes; several GPUs in one process are not used."""
+        self.model = wrap_model(self.model, self.parallel_options)
+        registry.register("data_parallel", False)
+        # What MMF concludes from it is that there is a wrapper.
+        registry.register("distributed", unwrap_model(self.model) is not self.model)
+
+    def leave(self) -> None:
+        """End the run: the last thing each process does with the others."""
+        self.model, self.last_report = unwrap_model(self.model), None
+        if hasattr(self.optimizer, "process_group"):  # a ZeroRedundancyOptimizer
+            self.optimizer.process_group = None
+        leave_together()
+
+    def describe_place(self) -> str:
+        """Return where the run stands, for messages."""
+        return f"update {self.num_updates}, epoch {self.current_epoch}" if self.num_updates else "the start"
 
     def build_schedule(self) -> None:
         """Build the schedule for the run's number of updates; needs ``optimizer`` and ``max_updates``."""
@@ -126,12 +163,13 @@ class RunSetup:
         }
 
     def restore_run_state(self, state: dict[str, Any]) -> None:
-        """Go on from a place; other data or another batch size has no such place, and the next epoch begins."""
+        """Go on from a place; other data has no such place, and the next epoch begins."""
         self.evaluated_at = state.get("evaluated_at", -1)
         if not state:
             return
-        if state["order"] == self.order.describe():
-            self.epoch_position = state["epoch_position"]
+        position = self.order.find_place(state["order"], state["epoch_position"])
+        if position is not None:
+            self.epoch_position = position
         else:
             logger.warning(
                 "data or batch size changed since the checkpoint (%s, now %s): starting with epoch %d",

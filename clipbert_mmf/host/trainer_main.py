@@ -14,7 +14,7 @@ from omegaconf import open_dict
 
 from clipbert_mmf.host.dataset_mixing import KINDS, Mixing
 from clipbert_mmf.host.evaluation_loop import EvaluationLoop
-from clipbert_mmf.host.parallel import wrap_model
+from clipbert_mmf.host.failure_reports import telling_the_others
 from clipbert_mmf.host.run_setup import RunSetup
 from clipbert_mmf.host.training_loop import TrainingLoop
 
@@ -22,6 +22,11 @@ from clipbert_mmf.host.training_loop import TrainingLoop
 @registry.register_trainer("clipbert")
 class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, MMFTrainer):
     """``training.trainer: clipbert``."""
+
+    def load(self):
+        """As MMF; a process whose data or model cannot be built tells the others."""
+        with telling_the_others(self.describe_place):
+            super().load()
 
     def configure_device(self) -> None:
         """Choose device and seed."""
@@ -52,6 +57,11 @@ class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, MMFTrainer):
         self.seed_model()
         super().load_model()
 
+    def load_optimizer(self):
+        """As MMF, then split over processes what is to be split."""
+        super().load_optimizer()
+        self.shard_model()
+
     def load_fp16_scaler(self):
         """Done with the device."""
 
@@ -71,26 +81,24 @@ class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, MMFTrainer):
         self.checkpoint.load_state_dict()
         super().on_init_start(**kwargs)
 
-    def parallelize_model(self) -> None:
-        """Wrap the model where there are several processes; several GPUs in one process are not used."""
-        self.model = wrap_model(self.model, self.training_config.find_unused_parameters)
-        registry.register("data_parallel", False)
-        registry.register("distributed", self.distributed)
-
     def train(self) -> None:
         """Train if ``run_type`` says so, then evaluate or predict."""
-        if "train" in self.run_type:
-            self.on_train_start()
-            self.run_training()
-            self.finish_training()
-            self.on_train_end()
-        self.inference()
-        self.logistics_callback.teardown()
-        self.finalize()
+        with telling_the_others(self.describe_place):
+            if "train" in self.run_type:
+                self.on_train_start()
+                self.run_training()
+                self.finish_training()
+                self.on_train_end()
+            self.run_inference()
+            self.logistics_callback.teardown()
+            self.finalize()
+            self.leave()
 
     def inference(self):
         """Evaluate, or predict, the splits that ``run_type`` names."""
-        self.run_inference()
+        with telling_the_others(self.describe_place):
+            self.run_inference()
+            self.leave()
 
     # ---- what the loops ask for
 

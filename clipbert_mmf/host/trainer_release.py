@@ -15,7 +15,7 @@ from mmf.utils.logger import TensorboardLogger
 
 from clipbert_mmf.host.dataset_mixing import Mixing
 from clipbert_mmf.host.evaluation_loop import EvaluationLoop
-from clipbert_mmf.host.parallel import wrap_model
+from clipbert_mmf.host.failure_reports import telling_the_others
 from clipbert_mmf.host.run_setup import RunSetup
 from clipbert_mmf.host.training_loop import TrainingLoop
 
@@ -23,6 +23,11 @@ from clipbert_mmf.host.training_loop import TrainingLoop
 @registry.register_trainer("clipbert")
 class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, BaseTrainer):
     """``training.trainer: clipbert``."""
+
+    def load(self):
+        """As MMF; a process whose data or model cannot be built tells the others."""
+        with telling_the_others(self.describe_place):
+            super().load()
 
     def _set_device(self):
         self.set_up_device()
@@ -44,6 +49,7 @@ class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, BaseTrainer):
     def load_extras(self):
         """Create schedule, checkpoint and early stopping, then load what ``checkpoint.*`` names."""
         self.meter = Meter()
+        self.shard_model()
         self.build_schedule()
         self.make_checkpoint().load_state_dict()
         self.tb_writer = None
@@ -51,23 +57,21 @@ class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, BaseTrainer):
             folder = get_mmf_env(key="tensorboard_logdir") or self.writer.log_folder
             self.tb_writer = TensorboardLogger(folder, self.current_iteration)
 
-    def parallelize_model(self):
-        """Wrap the model where there are several processes; several GPUs in one process are not used."""
-        self.model = wrap_model(self.model, self.training_config.find_unused_parameters)
-        registry.register("data_parallel", False)
-        registry.register("distributed", self.distributed)
-
     def train(self):
         """Train if ``run_type`` says so, then evaluate or predict."""
-        if "train" in self.run_type:
-            self.run_training()
-            self.finish_training()
-        self.inference()
-        self.writer.write(f"Finished run in {self.total_timer.get_time_since_start()}")
+        with telling_the_others(self.describe_place):
+            if "train" in self.run_type:
+                self.run_training()
+                self.finish_training()
+            self.run_inference()
+            self.writer.write(f"Finished run in {self.total_timer.get_time_since_start()}")
+            self.leave()
 
     def inference(self):
         """Evaluate, or predict, the splits that ``run_type`` names."""
-        self.run_inference()
+        with telling_the_others(self.describe_place):
+            self.run_inference()
+            self.leave()
 
     # ---- what the loops ask for
 

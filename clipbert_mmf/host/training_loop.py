@@ -17,9 +17,17 @@ from torch import Tensor, nn
 
 from clipbert_mmf.host.epoch_order import split_into_updates
 from clipbert_mmf.host.loaders import describe_health, tell_epoch
-from clipbert_mmf.host.parallel import from_first, get_rank, get_world_size, gradient_sync, unwrap_model
+from clipbert_mmf.host.parallel import (
+    check_every_parameter_took_part,
+    from_first,
+    get_rank,
+    get_world_size,
+    gradient_sync,
+    unwrap_model,
+)
 from clipbert_mmf.host.run_log import format_numbers, format_seconds
 from clipbert_mmf.host.seeding import seed_all
+from clipbert_mmf.host.sharding import clip_gradients, count_state_bytes
 from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
@@ -29,7 +37,7 @@ class TrainingLoop:
     """What the trainers of both MMFs share in training.
 
     Expects of the trainer: ``config``, ``training_config``, ``device``, ``model``, ``optimizer``, ``scheduler``,
-    ``precision``, ``scaler``, ``checkpoint``, ``early_stopping``, ``metrics``, ``metrics_file``, ``seed``, and the
+    ``precision``, ``scaler``, ``parallel_options``, ``checkpoint``, ``early_stopping``, ``metrics``, ``metrics_file``, ``seed``, and the
     methods ``prepare_batch``, ``make_report``, ``call_hook``, ``evaluate_split``.
     """
 
@@ -40,6 +48,8 @@ class TrainingLoop:
     epoch_position: int = 0
     #: Update after which validation ran last.
     evaluated_at: int = -1
+    #: Whether this process has done an update, be it a resumed run's.
+    _has_trained: bool = False
 
     # ---- training
 
@@ -102,7 +112,7 @@ class TrainingLoop:
                 batch = next(iterator)
             self.current_iteration += 1
             self.call_hook("on_batch_start")
-            with gradient_sync(self.model, last=number == len(batches) - 1):
+            with gradient_sync(self.model, last=number == len(batches) - 1, first_update=not self._has_trained):
                 report = self._forward(batch, loader.dataset, name)
                 loss = self._total_loss(report)
                 # Processes are averaged by DDP; this makes it a mean over items.
@@ -112,8 +122,11 @@ class TrainingLoop:
             self.window.add(losses, num_local, num_global)
             seen.append(loss.detach())
             self.call_hook("on_batch_end", report=report, meter=self.meter)
+        if not self._has_trained:
+            check_every_parameter_took_part(self.model, self.parallel_options)
         self._refuse_nan(seen, report)
         self._step()
+        self._has_trained = True
         self.last_report = report
 
     def _count_items(self, stream: int, batch: int) -> tuple[int, int]:
@@ -150,7 +163,7 @@ class TrainingLoop:
         limit = read_setting(self.training_config, "max_grad_l2_norm", None)
         if read_setting(self.training_config, "clip_gradients", False) and limit is not None:
             self.scaler.unscale_(self.optimizer)
-            self.last_grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), float(limit)).detach()
+            self.last_grad_norm = clip_gradients(self.model, float(limit))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.scheduler is not None:
@@ -199,6 +212,7 @@ class TrainingLoop:
         }
         if len(set(self.last_lr)) > 1:
             record["lr_of_groups"] = self.last_lr
+        record["optimizer_state_mib"] = count_state_bytes(self.optimizer) / 2**20
         health = describe_health(loader.dataset for loader in self.train_loaders.values())
         record.update(health)
         if self.last_grad_norm is not None:

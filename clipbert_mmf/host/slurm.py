@@ -1,0 +1,79 @@
+"""Finds out from Slurm's variables which process of a job step this is, so that ``srun`` alone starts a run.
+
+Used before MMF looks for a launcher; knows neither MMF nor torch.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Mapping
+
+#: Ports given to jobs, by their numbers: above the registered services, below what systems hand out for connections.
+_FIRST_PORT, _NUM_PORTS = 12000, 20000
+
+
+@dataclass(frozen=True)
+class SlurmTask:
+    """One process of a job step.
+
+    Attributes:
+        rank: number over all nodes.
+        local_rank: number on this node.
+        world_size: number of processes.
+        address: of the node of process 0.
+        port: on which process 0 listens.
+    """
+
+    rank: int
+    local_rank: int
+    world_size: int
+    address: str
+    port: int
+
+
+def find_slurm_task(environment: Mapping[str, str], port: int | None = None) -> SlurmTask | None:
+    """Return which task ``srun`` made this process, or None where it did not start several.
+
+    A script that ``sbatch`` runs, or a shell of ``salloc``, sees the job's variables too, but belongs to no step.
+
+    Args:
+        environment: ``os.environ``.
+        port: for process 0; None: ``MASTER_PORT``, or one that follows from the numbers of job and step.
+    Raises:
+        ValueError: if a variable is missing or is no number.
+    """
+    world_size = environment.get("SLURM_STEP_NUM_TASKS")
+    if world_size is None and "SLURM_STEP_NODELIST" in environment:
+        world_size = environment.get("SLURM_NTASKS")
+    if world_size is None or _number(environment, "SLURM_STEP_NUM_TASKS", world_size) < 2:
+        return None
+    job = _number(environment, "SLURM_JOB_ID", environment.get("SLURM_JOB_ID", "0"))
+    step = _number(environment, "SLURM_STEP_ID", environment.get("SLURM_STEP_ID", "0"))
+    if port is None:
+        own = _FIRST_PORT + (job * 31 + step) % _NUM_PORTS
+        port = _number(environment, "MASTER_PORT", environment.get("MASTER_PORT", str(own)))
+    nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST") or ""
+    address = environment.get("MASTER_ADDR") or first_node(nodes)
+    return SlurmTask(
+        _number(environment, "SLURM_PROCID"), _number(environment, "SLURM_LOCALID"), int(world_size), address, port
+    )
+
+
+def _number(environment: Mapping[str, str], name: str, value: str | None = None) -> int:
+    value = environment.get(name) if value is None else value
+    if value is None or not value.isdigit():
+        raise ValueError(f"srun started this process, but {name} is {value!r}; expected a number")
+    return int(value)
+
+
+def first_node(nodes: str) -> str:
+    """Return the first host of Slurm's short form: ``gpu[03-05,9],login`` gives ``gpu03``.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    match = re.match(r"(?:[^,\[\]]|\[[^\]]*\])+", nodes)
+    if not match:
+        raise ValueError(f"SLURM_STEP_NODELIST is {nodes!r}; expected names of nodes, as in gpu[03-05]")
+    return re.sub(r"\[([^\],-]*)[^\]]*\]", r"\1", match[0])
