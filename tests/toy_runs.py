@@ -11,6 +11,7 @@ from pathlib import Path
 
 PLUGIN = Path(__file__).resolve().parent / "toy_plugin"
 ROOT = PLUGIN.parent.parent
+PROGRAM = PLUGIN.parent / "toy_program.py"
 
 
 def toy_options(save_dir: Path, *options: str) -> list[str]:
@@ -38,10 +39,22 @@ def start(save_dir: Path, *options: str, rank: int = 0, world_size: int = 1, por
             MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(world_size), RANK=str(rank),
             LOCAL_RANK=str(rank),
         )
-    code = "import clipbert_mmf, mmf\nfrom mmf_cli.run import run\nrun()"
+    return start_program([str(PROGRAM), *toy_options(save_dir, *options)], environment)
+
+
+def start_torchrun(save_dir: Path, launcher: list[str], *options: str, **env: str):
+    """Start torchrun on one node."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "MMF_USER_DIR": str(PLUGIN), **env}
+    return start_program(
+        ["-m", "torch.distributed.run", *launcher, str(PROGRAM), *toy_options(save_dir, *options)], environment
+    )
+
+
+def start_program(arguments: list[str], environment: dict[str, str], before: tuple[str, ...] = ()):
+    """Start python with arguments, as ``before`` would (``ip netns exec NAME``)."""
     return subprocess.Popen(
-        [sys.executable, "-c", code, *toy_options(save_dir, *options)], env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
+        [*before, sys.executable, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
     )
 
 

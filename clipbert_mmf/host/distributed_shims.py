@@ -93,7 +93,7 @@ def start_with_any_device(module: ModuleType) -> None:
         _join_slurm_step(distributed)
         if distributed.init_method is None:
             infer(config)
-        runner = sys.modules.get(_RUNNER)
+        runner = _find_runner()
         if runner is None:
             return
         if distributed.init_method is not None and distributed.no_spawn:
@@ -102,6 +102,13 @@ def start_with_any_device(module: ModuleType) -> None:
             _spawn_on_cpu(runner)
 
     module.infer_init_method = infer_init_method
+
+
+def _find_runner() -> ModuleType | None:
+    """Return MMF's command line, under its own name or as the program that python was started with."""
+    program = sys.modules.get("__main__")
+    is_runner = hasattr(program, "distributed_main") and hasattr(program, "infer_init_method")
+    return program if is_runner else sys.modules.get(_RUNNER)
 
 
 def _join_slurm_step(distributed) -> None:

@@ -102,3 +102,14 @@ def test_evaluation_reads_every_item_once_over_all_processes():
 def test_an_update_of_no_batches_is_refused():
     with pytest.raises(ValueError, match="training.update_frequency is 0; it must be at least 1"):
         split_into_updates(8, 0)
+
+
+def test_a_place_is_found_again_in_batches_of_another_size():
+    def order(batch_size, num_items=30):
+        return EpochOrder([ShardedBatches(num_items, batch_size, True, 11, "points", 0, 1)], 11)
+
+    stored = order(4).describe()
+    assert order(4).find_place(stored, 5) == 5
+    assert order(6).find_place(stored, 3) == 2 and order(12).find_place(stored, 3) == 1
+    assert order(6).find_place(stored, 8) == 5  # the end of the epoch, whose last batch was short
+    assert order(8).find_place(stored, 3) is None and order(4, num_items=31).find_place(stored, 3) is None

@@ -1,13 +1,15 @@
 """A user directory for MMF with a tiny model and dataset, to test the trainer without videos.
 
-Every item differs by epoch through ``set_epoch``; ``TOY_READ_LOG`` names a file that records what is read, and
-``TOY_KILL_AT_READ`` kills the process when that many items were read.
+Every item differs by epoch through ``set_epoch``; ``TOY_READ_LOG`` names a file that records what is read.
+``TOY_KILL_AT_READ``, ``TOY_FAIL_AT_READ`` and ``TOY_HANG_AT_READ`` kill the process, raise, or stop for ever when that
+many items were read; not in a process that torchrun has started again.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,15 @@ from torch import nn
 
 HERE = Path(__file__).resolve().parent
 num_reads = 0
+
+
+def fail_at_read(number):
+    if number == int(os.environ.get("TOY_KILL_AT_READ", -1)):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == int(os.environ.get("TOY_FAIL_AT_READ", -1)):
+        raise ValueError(f"item {number} is damaged")
+    if number == int(os.environ.get("TOY_HANG_AT_READ", -1)):
+        time.sleep(1000)
 
 
 class ToyPoints(BaseDataset):
@@ -43,8 +54,8 @@ class ToyPoints(BaseDataset):
         if os.environ.get("TOY_READ_LOG") and self.dataset_type == "train":
             with open(os.environ["TOY_READ_LOG"], "a") as file:
                 file.write(f"{self.epoch} {index}\n")
-        if num_reads == int(os.environ.get("TOY_KILL_AT_READ", -1)):
-            os.kill(os.getpid(), signal.SIGKILL)
+        if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+            fail_at_read(num_reads)
         epoch = self.epoch if self.dataset_type == "train" else 0
         rng = np.random.default_rng([7, len(self.dataset_type), epoch, index])
         point = rng.normal(size=2)
@@ -106,6 +117,8 @@ class ToyMlp(BaseModel):
         self.layers = nn.Sequential(
             nn.Linear(2, 16), nn.Tanh(), nn.Dropout(float(self.config.dropout)), nn.Linear(16, 4)
         )
+        if self.config.with_unused:
+            self.unused = nn.Linear(2, 2)
 
     def forward(self, sample_list):
         scores = self.layers(sample_list["point"])
