@@ -53,6 +53,8 @@ class RunSetup:
         self.local_rank = int(read_setting(self.config, "device_id", 0) or 0)
         self.device = pick_device(self.local_rank, read_setting(self.training_config, "device", "cuda"))
         self.distributed = get_world_size() > 1
+        for wrapper in ("data_parallel", "distributed"):  # an earlier run in this process had one, perhaps
+            registry.register(wrapper, False)
         registry.register("current_device", self.device)
         registry.register("global_device", read_setting(self.config.distributed, "rank", 0) or 0)
         stored = peek_seed(self.config)
