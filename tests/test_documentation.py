@@ -65,7 +65,7 @@ def check_mmf(words):
             assert has_key(data, parts), key
         else:
             assert parts[0] in ("config", "model", "dataset", "run_type", "env", "evaluation", "training", "checkpoint",
-                                "dataset_config"), key
+                                "dataset_config", "distributed"), key
 
 
 @lru_cache(maxsize=None)
@@ -75,7 +75,18 @@ def help_of(tool):
     return done.stdout
 
 
+def check_torchrun(words):
+    """A launcher's command: torch knows its options, and what it starts is checked as MMF's."""
+    from torch.distributed.run import get_args_parser
+
+    known = get_args_parser().parse_args(words[3:])
+    assert known.module and known.training_script == "mmf_cli.run", known
+    check_mmf(["mmf_run", *known.training_script_args])
+
+
 def check_tool(words):
+    if words[1:3] == ["-m", "torch.distributed.run"]:
+        return check_torchrun(words)
     tool = words[1]
     assert (ROOT / tool).is_file(), tool
     # A benchmark's options belong to its subcommand.

@@ -1,4 +1,4 @@
-"""Several runs of the toy plugin, one after the other, in the same few processes: starting those takes longest.
+"""Several runs, of the toy plugin or another, one after the other, in the same few processes: starting those takes longest.
 
 Run as a program by ``run_group`` with the runs as JSON; it imports once and forks. Each process joins the others anew
 for every run.
@@ -11,18 +11,31 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Callable
 
 from tests.toy_runs import PLUGIN, ROOT, free_port, toy_options
 
 
-def run_group(folder: Path, runs: dict[str, list[str]], world_size: int, timeout: float = 200) -> dict[str, dict]:
+def run_group(
+    folder: Path, runs: dict[str, list[str]], world_size: int, make_options: Callable[..., list[str]] = toy_options,
+    timeout: float = 200,
+) -> dict[str, list[dict]]:
     """Do runs with ``world_size`` gloo processes; run ``name`` writes to ``folder / name``.
 
+    Args:
+        folder: of all runs.
+        runs: options by name.
+        world_size: number of processes.
+        make_options: gives the whole command line for a directory and options; the toy's, if not said.
+        timeout: seconds for all.
     Returns:
         by name and rank: ``threads`` of gloo that a run left behind, ``reductions`` of gradient buckets,
         ``state_bytes`` of the optimizer.
     """
-    plan = [{"name": name, "options": options, "port": free_port()} for name, options in runs.items()]
+    plan = [
+        {"name": name, "options": make_options(folder / name, *options), "port": free_port()}
+        for name, options in runs.items()
+    ]
     environment = {
         **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "MMF_USER_DIR": str(PLUGIN),
         "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": str(world_size),
@@ -83,7 +96,7 @@ def do_runs(folder: Path, plan: list[dict], rank: int) -> None:
         save_dir = folder / entry["name"]
         save_dir.mkdir(parents=True, exist_ok=True)
         before = gloo_threads()
-        run(toy_options(save_dir, *entry["options"]))
+        run(entry["options"])
         notes = {
             "threads": gloo_threads() - before, "reductions": len(calls),
             "state_bytes": count_state_bytes(trainers[-1].optimizer),

@@ -86,7 +86,8 @@ class EvaluationLoop(MatrixEvaluation):
         asked = set(self.metrics.required_params)
         network = self.bare_model.network_for(name) if hasattr(self.bare_model, "network_for") else None
         if suits(loader.dataset, network) and not asked & _OF_BATCHES:
-            return self.evaluate_matrix(split, name, loader, network, final)
+            with whole_weights(self.model):
+                return self.evaluate_matrix(split, name, loader, network, final)
         wanted = set(self.metrics.required_params) - {"dataset_name", "dataset_type", _PREDICTIONS}
         predicts = _PREDICTIONS in self.metrics.required_params
         chunks: dict[str, list] = {}

@@ -20,6 +20,7 @@ from clipbert_mmf.host.early_stopping import RunEarlyStopping
 from clipbert_mmf.host.epoch_order import EpochOrder, split_into_updates
 from clipbert_mmf.host.loaders import make_training_loader, read_worker_options
 from clipbert_mmf.host.parallel import (
+    ParallelOptions,
     check_batch_size,
     from_first,
     get_rank,
@@ -87,7 +88,12 @@ class RunSetup:
         seed_all(self.seed, "model")
 
     def shard_model(self) -> None:
-        """Split over processes what ``training.sharding`` names; needs ``model`` and ``optimizer`` without state."""
+        """Split over processes what ``training.sharding`` names; needs ``model`` and ``optimizer`` without state.
+
+        Evaluation holds all weights anyway (``whole_weights``), so a run that does not train is not sharded.
+        """
+        if "train" not in self.run_type:
+            self.parallel_options = ParallelOptions()
         settings = dict(read_setting(self.config.optimizer, "params") or {})
         self.optimizer = shard(self.model, self.optimizer, self.parallel_options, settings, self.device)
 

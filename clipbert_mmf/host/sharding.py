@@ -66,6 +66,8 @@ def _shard_weights(model: nn.Module, options: ParallelOptions, device: torch.dev
         "mesh": init_device_mesh(device.type, (get_world_size(),)),
         "mp_policy": MixedPrecisionPolicy(reduce_dtype=REDUCTIONS[options.gradient_reduction]),
     }
+    for parameter in model.parameters():
+        parameter.data = parameter.data.contiguous()  # FSDP2 knows no other layout, such as channels_last
     for part in find_repeated_blocks(model):
         fully_shard(part, **options)
     fully_shard(model, **options)
@@ -95,7 +97,7 @@ def _is_called(part: nn.Module) -> bool:
 
 def _take_own_part(model: nn.Module, state: dict[str, Any], prefix: str, *_) -> None:
     """Turn the whole tensors of a state about to be loaded into this process's parts."""
-    for name, parameter in model.named_parameters():
+    for name, parameter in model.named_parameters(remove_duplicate=False):
         value = state.get(prefix + name)
         if isinstance(value, Tensor) and value.shape == parameter.shape:
             state[prefix + name] = _part_like(value, parameter)

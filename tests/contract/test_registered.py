@@ -72,7 +72,7 @@ def test_every_yaml_loads_and_names_what_exists(path):
 
     config = OmegaConf.to_container(load_yaml(str(path)), resolve=False)
     known_sections = {"model_config", "dataset_config", "training", "optimizer", "scheduler", "evaluation", "checkpoint",
-                      "multitasking", "env"}
+                      "multitasking", "distributed", "env"}
     assert set(config) <= known_sections, set(config) - known_sections
     for name, section in config.get("model_config", {}).items():
         assert name in mapping("model"), name

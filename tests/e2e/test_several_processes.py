@@ -5,6 +5,7 @@ import torch
 
 pytest.importorskip("mmf")
 
+from tests.e2e.running import demo_options  # noqa: E402
 from tests.toy_group import run_group  # noqa: E402
 from tests.toy_runs import losses_by_update, read_records, run_here  # noqa: E402
 
@@ -137,3 +138,22 @@ def test_a_run_leaves_no_thread_that_could_outlive_python(two, four):
 def test_the_same_items_per_update_in_other_batches_continue_the_run(alone, tmp_path):
     run_here(tmp_path, *UNEVEN, "training.batch_size=6", "training.update_frequency=2", resume(alone / "plain"))
     assert_same_run(tmp_path, alone / "plain")
+
+
+def test_clipbert_with_sharded_weights_trains_and_ranks_as_without(corpus, tmp_path):
+    """The head of pre-training shares its weight with the embedding; retrieval runs parts of the model by themselves."""
+    def make_options(save_dir, *options):
+        dataset = "msrvtt_retrieval" if "retrieval" in save_dir.name else "coco_captions_pretraining"
+        return demo_options(corpus, dataset, save_dir, "training.max_updates=2", "training.evaluation_interval=2",
+                            "run_type=train_val", "training.update_frequency=2", *options)
+
+    full = ["training.sharding=full"]
+    runs = {"retrieval": [], "retrieval_full": full, "pretraining": [], "pretraining_full": full}
+    run_group(tmp_path, runs, world_size=2, make_options=make_options)
+    for name in ("retrieval", "pretraining"):
+        losses, expected = (losses_by_update(read_records(tmp_path / run)) for run in (f"{name}_full", name))
+        assert set(losses) == {1, 2} and losses == pytest.approx(expected, abs=1e-4)
+        keys = [[sorted(keys) for _, _, keys in metrics_of(tmp_path / run)] for run in (f"{name}_full", name)]
+        assert keys[0] == keys[1] and keys[0]
+        stored, usual = (torch.load(tmp_path / run / "clipbert_final.pth", weights_only=True) for run in (f"{name}_full", name))
+        assert {key: value.shape for key, value in stored.items()} == {key: value.shape for key, value in usual.items()}
