@@ -1,4 +1,4 @@
-"""Lets MMF run as several processes on a CPU, and as one process per GPU under torchrun or Slurm. Applied like ``shims``.
+"""Lets MMF run as several processes on a CPU, and as one per GPU under torchrun or Slurm. Applied like ``shims``.
 
 MMF's ``mmf_cli.run`` starts and numbers the processes; ``mmf.utils.distributed`` joins them. Both take it for granted
 that several processes means NCCL, and that a process which torchrun started sees one GPU.

@@ -1,4 +1,4 @@
-"""Splits over processes what data parallelism holds once per process: optimizer state, or that and weights and gradients.
+"""Splits over processes what data parallelism holds in each: optimizer state, or that and weights and gradients.
 
 PyTorch does the work: ``ZeroRedundancyOptimizer`` (ZeRO stage 1) and FSDP2's ``fully_shard`` (stage 3). What is saved is
 always whole, as one process would have saved it, so a run can go on with another sharding or number of processes.

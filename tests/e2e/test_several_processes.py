@@ -155,5 +155,6 @@ def test_clipbert_with_sharded_weights_trains_and_ranks_as_without(corpus, tmp_p
         assert set(losses) == {1, 2} and losses == pytest.approx(expected, abs=1e-4)
         keys = [[sorted(keys) for _, _, keys in metrics_of(tmp_path / run)] for run in (f"{name}_full", name)]
         assert keys[0] == keys[1] and keys[0]
-        stored, usual = (torch.load(tmp_path / run / "clipbert_final.pth", weights_only=True) for run in (f"{name}_full", name))
+        stored, usual = (torch.load(tmp_path / run / "clipbert_final.pth", weights_only=True)
+                         for run in (f"{name}_full", name))
         assert {key: value.shape for key, value in stored.items()} == {key: value.shape for key, value in usual.items()}
