@@ -30,6 +30,10 @@ for task in $tasks; do
     # What a thing does must be seen before it can be counted.
     run_task tgif_qa_action "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
     run_task tgif_qa_count "$save/tgif_qa_action/clipbert_final.pth" train_val_test
+  elif [ "$task" = tgif_qa_frameqa ]; then
+    # Which of several things a question means is learned first from pictures, some of which show one thing alone.
+    run_task vqa2_pixels "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
+    run_task tgif_qa_frameqa "$save/vqa2_pixels/clipbert_final.pth" train_val_test
   elif [ "$task" = msrvtt_mc ]; then
     # A retrieval model answers as it is.
     run_task msrvtt_retrieval "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
