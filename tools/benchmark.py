@@ -14,6 +14,7 @@ BENCHMARKS = {
     "data": "encoded video and images to frames",
     "eval": "retrieval of all pairs and its options",
     "model": "training and scoring against a plain build",
+    "scale": "how time and memory grow with batch, clips, frames, videos, texts, records and processes",
 }
 
 

@@ -51,3 +51,34 @@ def test_the_retrieval_benchmark_checks_what_must_be_equal_and_writes_table_and_
     assert lines["top 1"]["pairs"] < lines["top 2"]["pairs"] < 48
     assert len(facts["estimates"]) == 8 and "| ActivityNet 4.9k x 4.9k | top 10 |" in printed
     assert (tmp_path / "eval.md").read_text() in printed and (tmp_path / "eval.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_the_scale_benchmark_draws_curves_and_writes_json(tmp_path):
+    printed, content = run_quick("scale", tmp_path)
+    sizes = {curve["name"]: [float(size) for size in curve["points"]] for curve in content["curves"]}
+    assert sizes == {
+        "batch": [1, 2], "L": [64, 96], "videos": [1, 2], "texts": [4, 8], "msrvtt_retrieval": [1000, 2000],
+        "visual_genome_pretraining": [1000, 2000], "demo network": [1, 2],
+    }
+    numbers = [number for curve in content["curves"] for point in curve["points"].values() for number in point.values()]
+    assert min(numbers) >= 0 and "processes 2 |" in printed
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        f"growth_{name}.png" for name in ("training", "evaluation", "data", "processes")
+    }
+
+
+def test_the_largest_batch_is_found_between_powers_of_two():
+    sys.path.insert(0, str(ROOT / "tools"))
+    from benchmarks.largest_batch import search_largest
+
+    for largest in (0, 1, 2, 3, 16, 190):
+        assert search_largest(lambda number, largest=largest: number <= largest) == largest
+
+
+def test_growth_is_told_as_a_power_of_the_size():
+    sys.path.insert(0, str(ROOT / "tools"))
+    from benchmarks.curves import Curve, format_curves
+
+    curve = Curve("squares", "side", "areas", {2: {"area": 4.0, "sides": 4.0}, 4: {"area": 16.0, "sides": 4.0}})
+    assert curve.exponents("area") == {4: 2.0} and curve.exponents("sides") == {4: 0.0}
+    assert "| squares | side 4 | 16 (^2.00) | 4 (^0.00) |" in format_curves([curve])

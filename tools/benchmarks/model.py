@@ -12,26 +12,24 @@ import json
 import os
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
+from benchmarks.largest_batch import find_largest_batches
 from benchmarks.media import make_video
-from benchmarks.plain_build import PlainClipBert
-from benchmarks.table import Row, compare, format_rows, write_json
+from benchmarks.memory import read_peak_mib, reset_peak
+from benchmarks.networks import Pair, load_settings
+from benchmarks.table import CLOCKS, Row, compare, format_rows, measure_seconds, write_json
 from torch.utils.flop_counter import FlopCounterMode
 
-from clipbert_mmf.inference.settings import read_model_settings
 from clipbert_mmf.models.assembly import assemble_network
 from clipbert_mmf.transforms.frames import pad_channels_last
 from clipbert_mmf.video.decode import describe_video, read_frames
 from clipbert_mmf.video.sampling import sample_clips
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
-#: Lengths of 64 captions: MSR-VTT's have 10 tokens in the mean; the limit is 20.
-TEXT_LIMIT, MEAN_TOKENS = 20, 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,62 +38,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=Path("save/benchmark_model.json"), help="JSON to write")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds per case; the median counts")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--device", default="cpu", help="cpu or cuda; on a GPU also the largest batch of figure 5")
+    parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="cpu: for one thread beside other work")
     parser.add_argument("--quick", action="store_true", help="a small network and few rounds: checks that it runs")
 
 
-def load_settings(quick: bool) -> dict:
-    """Return the paper's model, or a small one of the same parts."""
-    settings = read_model_settings()
-    if quick:
-        settings["transformer"].update(hidden_size=48, num_layers=2, num_heads=4, intermediate_size=96, vocab_size=500)
-    return settings
-
-
-class Pair:
-    """Our network and the plain build with the same weights, and batches for both."""
-
-    def __init__(self, quick: bool):
-        torch.manual_seed(0)
-        settings = load_settings(quick)
-        sizes = settings["transformer"]
-        self.ours = assemble_network(settings)
-        for module in self.ours.modules():  # random running statistics, as trained norms have them
-            if hasattr(module, "running_var"):
-                module.running_mean.normal_(0, 0.1)
-                module.running_var.uniform_(0.8, 1.2)
-        self.plain = PlainClipBert(
-            self.ours, *(sizes[key] for key in ("hidden_size", "num_layers", "num_heads", "intermediate_size")),
-            settings["backbone"]["depth"], sizes["dropout"],
-        )
-        self.size, self.vocab_size = 64 if quick else 448, sizes["vocab_size"]
-
-    def make_frames(self, batch: int, clips: int = 1, length: int = 2) -> torch.Tensor:
-        """Return ``(B, K, T, 3, L, L)`` uint8."""
-        return torch.randint(0, 256, (batch, clips, length, 3, self.size, self.size), dtype=torch.uint8)
-
-    def make_texts(self, batch: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return ids and mask ``(B, N, TEXT_LIMIT)`` with lengths as captions have them."""
-        rng = np.random.default_rng(0)
-        lengths = np.clip(rng.normal(MEAN_TOKENS, 3, (batch, count)).round(), 4, TEXT_LIMIT).astype(int)
-        mask = (torch.arange(TEXT_LIMIT) < torch.from_numpy(lengths)[..., None]).long()
-        return torch.randint(5, self.vocab_size, mask.shape) * mask, mask
-
-
-def cast(precision: str):
+def cast(precision: str, device: str = "cpu"):
     """Return the autocast context of a precision."""
     dtype = PRECISIONS[precision]
-    return torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+    return torch.autocast(device.partition(":")[0], dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
 
-def measure_peak(dtype: torch.dtype, quick: bool) -> float:
+def measure_peak(dtype: torch.dtype, args: argparse.Namespace) -> float:
     """Return the matrix-product peak of this machine and thread count in FLOP/s."""
-    size = 256 if quick else 1536
-    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    size = 256 if args.quick else 1536 if args.device == "cpu" else 8192
+    a, b = (torch.randn(size, size, device=args.device).to(dtype) for _ in range(2))
     best = float("inf")
     for _ in range(6):
-        begin = time.perf_counter()
-        a @ b
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, measure_seconds(lambda: a @ b, args.clock))
     return 2 * size**3 / best
 
 
@@ -106,10 +67,10 @@ def count_flops(call) -> int:
     return counter.get_total_flops()
 
 
-def training_rows(pair: Pair, rounds: int, peaks: dict[str, float]) -> tuple[list[Row], dict]:
+def training_rows(pair: Pair, args: argparse.Namespace, peaks: dict[str, float]) -> tuple[list[Row], dict]:
     """One update of 2 videos x 2 texts, one clip: forward, backward, AdamW."""
     frames, (ids, mask) = pair.make_frames(2), pair.make_texts(2, 2)
-    targets = torch.tensor([1, 0, 1, 0])
+    targets = torch.tensor([1, 0, 1, 0], device=args.device)
 
     def make_step(model, forward, fused, precision):
         model.train()
@@ -118,7 +79,7 @@ def training_rows(pair: Pair, rounds: int, peaks: dict[str, float]) -> tuple[lis
 
         def step():
             optimizer.zero_grad(set_to_none=True)
-            with cast(precision):
+            with cast(precision, args.device):
                 scores = forward(model)
             F.cross_entropy(scores.float(), targets).backward()
             torch.nn.utils.clip_grad_norm_(trained, 5.0)
@@ -131,23 +92,24 @@ def training_rows(pair: Pair, rounds: int, peaks: dict[str, float]) -> tuple[lis
     for precision, goal in (("fp32", 1.5), ("bf16", 2.7)):
         ours = make_step(pair.ours, lambda m: m(frames, ids, mask, ids * 0)["scores"], True, precision)
         name = f"training step, 2 videos x 2 texts, {precision}"
-        rows.append(compare(name, "plain build, fp32", plain, ours, goal, rounds))
+        rows.append(compare(name, "plain build, fp32", plain, ours, goal, args.rounds, args.clock))
         facts[name] = count_flops(ours) / (rows[-1].ours_ms / 1e3) / peaks[precision]
     return rows, facts
 
 
 @torch.no_grad()
-def scoring_rows(pair: Pair, rounds: int, peaks: dict[str, float]) -> tuple[list[Row], dict]:
+def scoring_rows(pair: Pair, args: argparse.Namespace, peaks: dict[str, float]) -> tuple[list[Row], dict]:
     """One clip of one video against 64 captions; equality is checked."""
     pair.ours.eval(), pair.plain.eval()
     frames, (ids, mask) = pair.make_frames(1), pair.make_texts(1, 64)
 
     def plain():
         # Eight texts at a time, as a released evaluation batch; pixels are encoded for each.
-        return torch.cat([pair.plain(frames[:, 0].float(), ids[:, i : i + 8], mask[:, i : i + 8]) for i in range(0, 64, 8)])
+        batches = zip(ids.split(8, 1), mask.split(8, 1))
+        return torch.cat([pair.plain(frames[:, 0].float(), *texts) for texts in batches])
 
     def ours(precision):
-        with cast(precision):
+        with cast(precision, args.device):
             return pair.ours(frames, ids, mask, ids * 0)["scores"]
 
     expected, found = plain(), ours("fp32")
@@ -158,21 +120,23 @@ def scoring_rows(pair: Pair, rounds: int, peaks: dict[str, float]) -> tuple[list
     rows, facts = [], {"largest difference of scores": difference}
     for precision, goal in (("fp32", 1.5), ("bf16", 5.0)):
         name = f"scoring 1 clip x 64 captions, {precision}"
-        rows.append(compare(name, "plain build, fp32", plain, lambda p=precision: ours(p), goal, rounds))
-        facts[name] = count_flops(lambda p=precision: ours(p)) / (rows[-1].ours_ms / 1e3) / peaks[precision]
+        rows.append(compare(name, "plain build, fp32", plain, partial(ours, precision), goal, args.rounds, args.clock))
+        facts[name] = count_flops(partial(ours, precision)) / (rows[-1].ours_ms / 1e3) / peaks[precision]
     return rows, facts
 
 
 @torch.no_grad()
-def retrieval_row(pair: Pair, cache: Path, rounds: int, quick: bool) -> tuple[list[Row], dict]:
-    """128 captions against a video of 4 clips, from an encoded file to scores, in bf16; other videos cost the same again."""
-    texts, clips = (16, 2) if quick else (128, 4)
-    path = make_video(cache / f"{2 if quick else 12}s_320x240_gop250.mp4", 2 if quick else 12, 320, 240, 250)
+def retrieval_row(pair: Pair, args: argparse.Namespace, peaks: dict[str, float]) -> tuple[list[Row], dict]:
+    """128 captions against a video of 4 clips, from an encoded file to scores, in bf16; other videos cost as much."""
+    texts, clips, seconds = (16, 2, 2) if args.quick else (128, 4, 12)
+    path = make_video(args.cache / f"{seconds}s_320x240_gop250.mp4", seconds, 320, 240, 250)
     data, (ids, mask) = path.read_bytes(), pair.make_texts(1, texts)
     pair.ours.eval(), pair.plain.eval()
 
     def decode(times):
-        return read_frames(data, times, transform=lambda frame: pad_channels_last(frame, image_size=pair.size))
+        return read_frames(data, times, transform=lambda frame: pad_channels_last(frame, image_size=pair.size)).to(
+            args.device
+        )
 
     def choose(info):
         return sample_clips("uniform", info.duration_sec, clips, 2, 1.0)
@@ -184,32 +148,32 @@ def retrieval_row(pair: Pair, cache: Path, rounds: int, quick: bool) -> tuple[li
                 pair.plain(frames.float(), ids[:, start : start + 8], mask[:, start : start + 8])
 
     def ours():
-        with cast("bf16"):
+        with cast("bf16", args.device):
             pair.ours(decode(choose)[None], ids, mask, ids * 0)
 
     row = compare(
         f"retrieval, a video x {texts} captions, {clips} clips, from its file, bf16", "plain build, fp32", plain, ours,
-        5.0, max(1, rounds // 3),
+        5.0, max(1, args.rounds // 3), args.clock,
     )
     frames = decode(choose)[None]
     parts = {"decode": lambda: decode(choose), "CNN": lambda: pair.ours.encode_clips(frames)}
     shares = {}
     for name, call in parts.items():
-        begin = time.perf_counter()
-        with cast("bf16"):
-            call()
-        shares[name] = (time.perf_counter() - begin) / (row.ours_ms / 1e3)
+        with cast("bf16", args.device):
+            shares[name] = measure_seconds(call, args.clock) / (row.ours_ms / 1e3)
     shares["transformer"] = 1 - sum(shares.values())
     return [row], {"shares of retrieval": {name: round(share, 3) for name, share in shares.items()}}
 
 
-def memory_row(quick: bool, threads: int) -> tuple[list[Row], dict]:
+def memory_row(pair: Pair, args: argparse.Namespace, peaks: dict[str, float]) -> tuple[list[Row], dict]:
     """Peak memory of a training step of 8 clips with and without activation checkpointing, each in its own process."""
     found = {}
     for recompute in (False, True):
-        command = [sys.executable, __file__, str(int(recompute)), str(int(quick)), str(threads)]
+        chosen = {"recompute": recompute, "quick": args.quick, "clock": args.clock, "device": args.device}
+        command = [sys.executable, __file__, str(args.threads), json.dumps(chosen)]
         paths = os.pathsep.join(path for path in sys.path if path)
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": paths})
+        environment = {**os.environ, "PYTHONPATH": paths}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         found[recompute] = json.loads(done.stdout.splitlines()[-1])
     kept, saved = (found[recompute]["peak_mib"] for recompute in (False, True))
     row = Row("peak memory of a training step, 8 clips, fp32", "without activation checkpointing", round(kept),
@@ -217,51 +181,58 @@ def memory_row(quick: bool, threads: int) -> tuple[list[Row], dict]:
     return [row], {"seconds with activation checkpointing over without": found[True]["sec"] / found[False]["sec"]}
 
 
-def train_in_process(recompute: bool, quick: bool) -> dict[str, float]:
-    """Run two steps; return seconds of the second and what the steps added to the process's peak memory."""
+def train_in_process(recompute: bool, quick: bool, clock: str, device: str) -> dict[str, float]:
+    """Run two steps; return seconds of the faster and what a step adds to the process's memory, gradients included."""
     torch.manual_seed(0)
     settings = {**load_settings(quick), "activation_checkpointing": recompute}
-    network = assemble_network(settings).train()
+    network = assemble_network(settings).train().to(device)
     size, vocab_size = 64 if quick else 448, settings["transformer"]["vocab_size"]
-    frames = torch.randint(0, 256, (1, 8, 2, 3, size, size), dtype=torch.uint8)
-    ids = torch.randint(5, vocab_size, (1, 2, 12))
-    # Linux: the peak is set back to what is held now, for a new process starts with its parent's.
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _read_peak_mib()
-    for _ in range(2):
-        begin = time.perf_counter()
+    frames = torch.randint(0, 256, (1, 8, 2, 3, size, size), dtype=torch.uint8, device=device)
+    ids = torch.randint(5, vocab_size, (1, 2, 12), device=device)
+    targets = torch.tensor([1, 0], device=device)
+
+    def step(frames):
+        network.zero_grad(set_to_none=True)
         scores = network(frames, ids, ids * 0 + 1, ids * 0)["scores"]
-        F.cross_entropy(scores, torch.tensor([1, 0])).backward()
-        seconds = time.perf_counter() - begin
-    return {"sec": seconds, "peak_mib": _read_peak_mib() - before}
+        F.cross_entropy(scores, targets).backward()
+
+    step(frames[:, :1, :1])  # what libraries load at their first call is no part of a step
+    network.zero_grad(set_to_none=True)
+    reset_peak(device)
+    before = read_peak_mib(device)
+    seconds = min(measure_seconds(lambda: step(frames), clock) for _ in range(2))
+    return {"sec": seconds, "peak_mib": read_peak_mib(device) - before}
 
 
-def _read_peak_mib() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+#: What can be measured alone, on a machine that is not one's own.
+PARTS = {"scoring": scoring_rows, "retrieval": retrieval_row, "training": training_rows, "memory": memory_row}
 
 
 def run(args: argparse.Namespace) -> list[Row]:
     """Measure, print the table, write the JSON."""
     torch.set_num_threads(args.threads)
     args.cache.mkdir(parents=True, exist_ok=True)
-    rounds = 1 if args.quick else args.rounds
-    peaks = {name: measure_peak(dtype or torch.float32, args.quick) for name, dtype in PRECISIONS.items()}
-    pair = Pair(args.quick)
+    args.rounds = 1 if args.quick else args.rounds
+    peaks = {name: measure_peak(dtype or torch.float32, args) for name, dtype in PRECISIONS.items()}
+    pair = Pair(args.quick, args.device)
     rows, facts = [], {"peak_gflops": {name: round(peak / 1e9, 1) for name, peak in peaks.items()}}
-    for part in (
-        scoring_rows(pair, rounds, peaks), retrieval_row(pair, args.cache, rounds, args.quick),
-        training_rows(pair, rounds, peaks), memory_row(args.quick, args.threads),
-    ):
+    for name in args.parts:
+        part = PARTS[name](pair, args, peaks)
         rows += part[0]
-        facts.update({key: float(f"{value:.3g}") if isinstance(value, float) else value for key, value in part[1].items()})
+        facts.update({key: float(f"{x:.3g}") if isinstance(x, float) else x for key, x in part[1].items()})
+    if args.device != "cpu" and "memory" in args.parts:
+        facts["largest batch"] = find_largest_batches(pair.ours, pair.size, torch.bfloat16, args.device)
     print(format_rows(rows))
+    cases = {row.case for row in rows}
     for key, value in facts.items():
-        print(f"{key}: {value}" + (" of the peak" if isinstance(value, float) and key in {row.case for row in rows} else ""))
-    write_json(args.output, "model", rows, rounds=rounds, threads=args.threads, torch=torch.__version__, facts=facts)
+        print(f"{key}: {value}" + (" of the peak" if key in cases else ""))
+    write_json(
+        args.output, "model", rows, rounds=args.rounds, threads=args.threads, clock=args.clock, device=args.device,
+        torch=torch.__version__, facts=facts,
+    )
     return rows
 
 
 if __name__ == "__main__":  # a process of memory_row
-    torch.set_num_threads(int(sys.argv[3]))
-    print(json.dumps(train_in_process(sys.argv[1] == "1", sys.argv[2] == "1")))
+    torch.set_num_threads(int(sys.argv[1]))
+    print(json.dumps(train_in_process(**json.loads(sys.argv[2]))))

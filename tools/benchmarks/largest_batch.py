@@ -1,0 +1,51 @@
+"""The largest batch of a training step that a GPU holds, against clips and frames of a video (paper, figure 5)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from clipbert_mmf.models.network import ClipBertNetwork
+
+#: (N_train, T) -> the paper's largest batch on a V100, where its text says it.
+PAPER = {(1, 1): 190, (2, 1): None, (4, 1): None, (8, 1): None, (16, 1): 16, (1, 2): None, (1, 16): None}
+
+
+def find_largest_batches(
+    network: ClipBertNetwork, image_size: int, precision: torch.dtype, device: str
+) -> dict[str, dict]:
+    """Return the largest batch for each of ``PAPER``'s cases, a caption a video, forward and backward."""
+    network.train()
+    found = {}
+    for (clips, length), paper in PAPER.items():
+        def fits(batch, clips=clips, length=length):
+            return _fits(network, (batch, clips, length, 3, image_size, image_size), precision, device)
+
+        found[f"N_train {clips}, T {length}"] = {"ours": search_largest(fits), "paper, V100": paper}
+    return found
+
+
+def search_largest(fits) -> int:
+    """Return the largest number that ``fits``, 0 if 1 does not; numbers above it are taken not to fit."""
+    low, high = 0, 1
+    while fits(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _fits(network: ClipBertNetwork, shape: tuple[int, ...], precision: torch.dtype, device: str) -> bool:
+    try:
+        frames = torch.zeros(shape, dtype=torch.uint8, device=device)
+        ids = torch.ones(shape[0], 1, 20, dtype=torch.int64, device=device)
+        with torch.autocast(device.partition(":")[0], dtype=precision):
+            scores = network(frames, ids, ids, ids * 0)["scores"]
+        F.cross_entropy(scores.float(), ids[:, 0, 0]).backward()
+        return True
+    except torch.cuda.OutOfMemoryError:
+        return False
+    finally:
+        network.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
