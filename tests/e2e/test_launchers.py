@@ -49,8 +49,12 @@ def test_torchrun_on_two_nodes_tells_the_reason_and_starts_again_from_the_last_c
         f"--rdzv-endpoint=127.0.0.1:{free_port()}",
     ]
     options = [*OPTIONS, "training.checkpoint_interval=1", "checkpoint.resume=true"]
-    nodes = [start_torchrun(tmp_path, [*launcher, "--local-addr=127.0.0.1"], *options)]
-    nodes.append(start_torchrun(tmp_path, [*launcher, "--local-addr=127.0.0.2"], *options, TOY_FAIL_AT_READ="21"))
+    # As the documentation says: with the agents' own store, a second start may find the addresses of the first.
+    own = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    nodes = [
+        start_torchrun(tmp_path, [*launcher, "--local-addr=127.0.0.1"], *options, **own),
+        start_torchrun(tmp_path, [*launcher, "--local-addr=127.0.0.2"], *options, **own, TOY_FAIL_AT_READ="21"),
+    ]
     outputs = finish(nodes)
     assert [node.returncode for node in nodes] == [0, 0], "\n".join(outputs)
     assert "ValueError: item 21 is damaged" in outputs[1]
