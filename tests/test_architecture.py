@@ -45,6 +45,7 @@ FORBIDDEN = {
     "models/assembly.py": (HOST | {"av", "decord"}, DATA | {"host"}),
     "optim/param_groups.py": (HOST, DATA | {"models", "host"}),
     "processors": (set(), {"models", "datasets", "modules", "scoring"}),
+    "models/joint_losses.py": (HOST | {"av", "decord"}, DATA | {"host"}),
     "models/multitask.py": (HOST | {"av", "decord"}, DATA | {"host"}),
     "models/network.py": (HOST | {"av", "decord"}, DATA | {"host"}),
     "models/clipbert.py": ({"av", "decord"}, DATA),

@@ -9,8 +9,8 @@ from mmf.common.registry import registry
 from mmf.models.base_model import BaseModel
 from omegaconf import OmegaConf
 
-from clipbert_mmf.losses import JointLosses
 from clipbert_mmf.models.assembly import assemble_network, freeze_parts
+from clipbert_mmf.models.joint_losses import JointLosses
 from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.modules.heads import MATCH_HEADS
 from clipbert_mmf.optim.param_groups import make_param_groups
