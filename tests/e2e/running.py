@@ -27,20 +27,38 @@ def demo_options(corpus: Path, dataset: str, save_dir: Path, *options: str) -> l
     ]
 
 
+def make_environment(**more: str) -> dict[str, str]:
+    """Return the environment of a process of a test: this tree's package, one thread, no hub."""
+    return {
+        **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false", **more,
+    }
+
+
+def run_plan(program: str, plan: dict[str, list[str]], folder: Path, *arguments: Path) -> dict[str, int]:
+    """Run several command lines of MMF through a program beside this file; return the exit code of each by its name.
+
+    What a run printed is in ``folder/plan.json.<name>.log``.
+    """
+    file = folder / "plan.json"
+    file.write_text(json.dumps(plan))
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name(program)), str(file), *map(str, arguments)], cwd=ROOT,
+        env=make_environment(), capture_output=True, text=True, timeout=290,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def start_mmf(options: list[str], rank: int = 0, world_size: int = 1, port: int = 0) -> subprocess.Popen:
     """Start ``mmf_run`` as one of ``world_size`` processes, as torchrun does."""
-    environment = {
-        **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
+    place = {} if world_size == 1 else {
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world_size), "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
     }
-    if world_size > 1:
-        environment.update(
-            MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(world_size), RANK=str(rank),
-            LOCAL_RANK=str(rank),
-        )
     code = "import clipbert_mmf\nfrom mmf_cli.run import run\nrun()"
     return subprocess.Popen(
-        [sys.executable, "-c", code, *options], env=environment, cwd=ROOT, stdout=subprocess.PIPE,
+        [sys.executable, "-c", code, *options], env=make_environment(**place), cwd=ROOT, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True,
     )
 

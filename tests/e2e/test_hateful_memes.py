@@ -2,15 +2,12 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from tests.e2e.running import ROOT, SMALL, read_metrics
+from tests.e2e.running import ROOT, SMALL, read_metrics, run_plan
 
-PROGRAM = Path(__file__).parent / "tasks_program.py"
 #: Of an image processor that normalises, as MMF's default does.
 MEAN, STD = [0.46777044, 0.44531429, 0.40661017], [0.12221994, 0.12145835, 0.14380469]
 
@@ -49,14 +46,7 @@ def runs(tmp_path_factory):
     }))
     plan["normalised"] = [f"config={normalised}", *plan["bytes"][1:]]
     plan["normalised"][plan["normalised"].index(f"env.save_dir={folder / 'bytes'}")] = f"env.save_dir={folder / 'normalised'}"
-    file = folder / "plan.json"
-    file.write_text(json.dumps(plan))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
-                   "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run([sys.executable, str(PROGRAM), str(file)], cwd=ROOT, env=environment, capture_output=True,
-                          text=True, timeout=290)
-    assert done.returncode == 0, done.stderr[-3000:]
-    for name, code in json.loads(done.stdout.splitlines()[-1]).items():
+    for name, code in run_plan("tasks_program.py", plan, folder).items():
         assert code == 0, (folder / f"plan.json.{name}.log").read_text()[-4000:]
     return folder
 

@@ -1,15 +1,11 @@
 """MMF's own models train and are tested on our datasets with only a configuration."""
 
-import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from tests.e2e.running import ROOT, SMALL, read_metrics
+from tests.e2e.running import ROOT, SMALL, read_metrics, run_plan
 
-PROGRAM = Path(__file__).parent / "mmf_layout_program.py"
 MODELS = ("mmbt", "unimodal_text", "unimodal_image", "concat_bert")
 DATASETS = {"msrvtt_qa": "msrvtt", "vqa2_pixels": "vqa2"}
 
@@ -39,16 +35,7 @@ def runs(tmp_path_factory):
                 f"model_config.{model}.num_labels=64",
                 *([] if model == "unimodal_image" else [f"model_config.{model}.bert_model_name={folder / 'bert'}"]),
             ]
-    file = folder / "plan.json"
-    file.write_text(json.dumps(plan))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
-                   "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), str(file), str(folder / "bert"), str(folder / "data" / "tokenizer")], cwd=ROOT,
-        env=environment, capture_output=True, text=True, timeout=290,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder, json.loads(done.stdout.splitlines()[-1])
+    return folder, run_plan("mmf_layout_program.py", plan, folder, folder / "bert", folder / "data" / "tokenizer")
 
 
 @pytest.mark.parametrize("model, dataset", COMBINATIONS)

@@ -1,19 +1,16 @@
 """One run over several datasets, through MMF's command line: own head, losses and metrics each, resumed, predicted."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from tests.e2e.running import ROOT, run_mmf
+from tests.e2e.running import ROOT, run_mmf, run_plan
 
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.settings import RecipeError, read_json_lines
 
-PROGRAM = Path(__file__).parent / "tasks_program.py"
 DATASETS = ("msrvtt_retrieval", "msrvtt_qa", "msrvtt_mc")
 
 
@@ -46,13 +43,7 @@ def runs(corpus, tmp_path_factory):
             f"checkpoint.resume_file={whole / 'clipbert_final.pth'}", "checkpoint.resume_pretrained=true",
         ),
     }
-    file = folder / "plan.json"
-    file.write_text(json.dumps(plan))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
-                   "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run([sys.executable, str(PROGRAM), str(file)], cwd=ROOT, env=environment, capture_output=True,
-                          text=True, timeout=290)
-    codes = json.loads(done.stdout.splitlines()[-1])
+    codes = run_plan("tasks_program.py", plan, folder)
     for name, code in codes.items():
         assert code == 0, (folder / f"plan.json.{name}.log").read_text()[-4000:]
     return folder

@@ -1,15 +1,12 @@
 """Every task through MMF's command line: each demo recipe trains a few updates on its corpus and tests on held-out data."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from tests.e2e.running import ROOT, SMALL, read_metrics, run_mmf
+from tests.e2e.running import ROOT, SMALL, read_metrics, run_mmf, run_plan
 
-PROGRAM = Path(__file__).parent / "tasks_program.py"
 #: Dataset -> (folder of its corpus, metrics that must be there, with their range).
 TASKS = {
     "didemo_retrieval": ("didemo", {"clipbert_t2v_r1": (0, 1), "clipbert_num_items": (4, 4)}),
@@ -57,14 +54,7 @@ def runs(tmp_path_factory):
             f"env.report_dir={folder / (name + '.predict')}", "training.batch_size=3",
             f"model_config.clipbert.weights.clipbert={folder / name / 'clipbert_final.pth'}",
         ]
-    file = folder / "plan.json"
-    file.write_text(json.dumps(plan))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
-                   "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run([sys.executable, str(PROGRAM), str(file)], cwd=ROOT, env=environment, capture_output=True,
-                          text=True, timeout=290)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder, json.loads(done.stdout.splitlines()[-1])
+    return folder, run_plan("tasks_program.py", plan, folder)
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))
