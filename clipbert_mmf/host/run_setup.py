@@ -36,6 +36,7 @@ from clipbert_mmf.host.run_log import LossWindow, MetricsFile, Stopwatch
 from clipbert_mmf.host.seeding import seed_all
 from clipbert_mmf.host.sharding import shard
 from clipbert_mmf.optim import schedules
+from clipbert_mmf.optim.fused import fuse_step
 from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
@@ -87,15 +88,15 @@ class RunSetup:
         """Make the model's first weights depend on the seed alone, not on what the data drew before."""
         seed_all(self.seed, "model")
 
-    def shard_model(self) -> None:
-        """Split over processes what ``training.sharding`` names; needs ``model`` and ``optimizer`` without state.
+    def prepare_optimizer(self) -> None:
+        """Fuse its step, and split over processes what ``training.sharding`` names; needs ``model`` and no state yet.
 
         Evaluation holds all weights anyway (``whole_weights``), so a run that does not train is not sharded.
         """
         if "train" not in self.run_type:
             self.parallel_options = ParallelOptions()
-        settings = dict(read_setting(self.config.optimizer, "params") or {})
-        self.optimizer = shard(self.model, self.optimizer, self.parallel_options, settings, self.device)
+        optimizer, settings = fuse_step(self.optimizer, read_setting(self.config.optimizer, "params") or {})
+        self.optimizer = shard(self.model, optimizer, self.parallel_options, settings, self.device)
 
     def parallelize_model(self) -> None:
         """Wrap the model where there are several processes; several GPUs in one process are not used."""

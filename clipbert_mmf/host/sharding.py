@@ -186,16 +186,28 @@ def _collect(value: Any) -> Any:
 
 
 def part_of_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a whole state this process's optimizer loads; the inverse of ``whole_optimizer_state``."""
-    state = {**state, "state": {key: dict(value) for key, value in state["state"].items()}}
-    if hasattr(optimizer, "consolidate_state_dict"):  # takes its own part, and forgets the rest
-        return state
+    """Return what of a whole state this process's optimizer loads; the inverse of ``whole_optimizer_state``.
+
+    How a step is computed, and in which layout, is this process's business: a checkpoint may be of another machine.
+    """
+    groups = [
+        {**stored, **{key: own[key] for key in ("fused", "foreach") if key in own}}
+        for stored, own in zip(state["param_groups"], optimizer.param_groups)
+    ]
+    # Groups that do not match are for the optimizer to refuse.
+    groups += state["param_groups"][len(groups) :]
+    state = {**state, "param_groups": groups, "state": {key: dict(value) for key, value in state["state"].items()}}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for index, values in state["state"].items():
         for name, value in values.items():
-            if isinstance(value, Tensor) and int(index) < len(parameters) and value.shape == parameters[index].shape:
-                if hasattr(parameters[index], "device_mesh"):
-                    values[name] = _part_like(value, parameters[index])
+            if not isinstance(value, Tensor) or int(index) >= len(parameters):
+                continue
+            parameter = parameters[index]
+            if value.shape == parameter.shape and hasattr(parameter, "device_mesh"):
+                values[name] = _part_like(value, parameter)
+            elif value.shape == parameter.shape and value.stride() != parameter.stride():
+                # A fused step reads memory in order: what belongs to a weight must lie as the weight does.
+                values[name] = torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
     return state
 
 
@@ -209,5 +221,14 @@ def count_state_bytes(optimizer: Optimizer) -> int:
 
 def clip_gradients(model: nn.Module, limit: float) -> Tensor:
     """Scale gradients down to a norm over the whole model and all processes, and return the norm it was."""
-    norm = nn.utils.clip_grad_norm_(model.parameters(), limit).detach()
+    parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    gradients = [parameter.grad for parameter in parameters]
+    is_plain = all(type(gradient) is Tensor and gradient.device.type == "cpu" for gradient in gradients)
+    if is_plain and hasattr(nn.utils, "get_total_norm"):  # PyTorch 2.6
+        # Most norms are below the limit, and a CPU can look before it multiplies; a GPU would have to be waited for.
+        norm = nn.utils.get_total_norm(gradients)
+        if not norm <= limit:
+            nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+        return norm
+    norm = nn.utils.clip_grad_norm_(parameters, limit).detach()
     return norm.full_tensor() if hasattr(norm, "full_tensor") else norm

@@ -54,10 +54,12 @@ def _adamw() -> type:
     class AdamW(torch.optim.AdamW):
         """torch's AdamW with the defaults of the one MMF was written for (weight decay 0, eps 1e-6)."""
 
-        def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0, correct_bias=True):
+        def __init__(
+            self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0, correct_bias=True, fused=None
+        ):
             if not correct_bias:
                 raise ValueError("adam_w: correct_bias=False is not supported by torch's AdamW; remove it")
-            super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+            super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused)
 
     return AdamW
 

@@ -58,9 +58,9 @@ class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, MMFTrainer):
         super().load_model()
 
     def load_optimizer(self):
-        """As MMF, then split over processes what is to be split."""
+        """As MMF, then with a fused step, and split over processes."""
         super().load_optimizer()
-        self.shard_model()
+        self.prepare_optimizer()
 
     def load_fp16_scaler(self):
         """Done with the device."""

@@ -49,7 +49,7 @@ class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, BaseTrainer):
     def load_extras(self):
         """Create schedule, checkpoint and early stopping, then load what ``checkpoint.*`` names."""
         self.meter = Meter()
-        self.shard_model()
+        self.prepare_optimizer()
         self.build_schedule()
         self.make_checkpoint().load_state_dict()
         self.tb_writer = None

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
+from clipbert_mmf.modules.convolution import convolve
 from clipbert_mmf.modules.recomputing import run_or_recompute
 
 #: Mean of R, G, B in grey levels, and what they are divided by (caffe-style weights).
@@ -26,31 +27,30 @@ def _group_norm(channels: int) -> nn.Module:
 NORMS = {"frozen_batch": FrozenBatchNorm2d, "batch": nn.BatchNorm2d, "group": _group_norm}
 
 
-class Conv(nn.Sequential):
+class Conv(nn.Module):
     """Convolution without bias, norm, and optionally ReLU."""
 
     def __init__(self, in_channels, out_channels, kernel_size, stride, norm, activate=True):
-        conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
-        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         super().__init__()
-        self.conv = conv
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
         self.norm = NORMS[norm](out_channels)
-        if activate:
-            self.activation = nn.ReLU(inplace=True)
+        self.activate = activate
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``(F, out, h, w)`` of ``(F, in, H, W)``."""
-        if not isinstance(self.norm, FrozenBatchNorm2d):
-            return super().forward(x)
-        # A norm that never changes is part of the convolution: no pass of its own, and none in full precision under
-        # autocast. The product is made in the precision of the weights.
-        norm = self.norm
-        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-        x = F.conv2d(
-            x, self.conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale,
-            self.conv.stride, self.conv.padding,
-        )
-        return F.relu_(x) if hasattr(self, "activation") else x
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Return ``(F, out, h, w)`` of ``(F, in, H, W)``; with a ``residual`` of the result's shape, ReLU of the sum."""
+        conv, norm = self.conv, self.norm
+        activate = self.activate or residual is not None
+        if isinstance(norm, FrozenBatchNorm2d):
+            # A norm that never changes is part of the convolution: no pass of its own, and none in full precision under
+            # autocast. The product is made in the precision of the weights.
+            scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+            weight, bias = conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
+            return convolve(x, weight, bias, conv.stride[0], conv.padding[0], residual, activate)
+        x = norm(convolve(x, conv.weight, None, conv.stride[0], conv.padding[0]))
+        # In place: neither sum nor norm needs its result for the gradient.
+        x = x if residual is None else x.add_(residual)
+        return F.relu_(x) if activate else x
 
 
 class _Block(nn.Module):
@@ -66,8 +66,11 @@ class _Block(nn.Module):
             nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        # In place: neither sum nor norm needs its result for the gradient.
-        return self.path(x).add_(x if self.shortcut is None else self.shortcut(x)).relu_()
+        residual = x if self.shortcut is None else self.shortcut(x)
+        *first, last = self.path
+        for conv in first:
+            x = conv(x)
+        return last(x, residual)
 
 
 def _make_bottleneck(in_channels, width, stride, norm, stride_in_1x1) -> tuple[_Block, int]:
@@ -115,10 +118,9 @@ class GridBackbone(nn.Module):
             (torchvision's).
         pixel_mean, pixel_std: of R, G, B in grey levels.
         bgr: whether the network wants blue first.
-        recompute: whether the stages that train are computed again in the backward pass in place of keeping what is in
-            them.
+        recompute: whether features are computed again in the backward pass in place of keeping what led to them.
         frames_per_chunk: frames that pass at once in training with ``recompute``, so that what is computed again is of
-            few frames, however large the batch. Batch norm (``batch``) needs all frames at once.
+            few frames, however large the batch. Batch norm (``batch``) needs all frames at once, and goes stage by stage.
     Raises:
         ValueError: for an unknown depth, norm or stage, or ``freeze_at`` out of range.
     """
@@ -177,7 +179,9 @@ class GridBackbone(nn.Module):
         """Return ``(F, C, h, w)`` of ``(F, 3, H, W)`` uint8 or float RGB frames, 0 to 255, padding included."""
         if not (self.recompute and self.training) or self.needs_all_frames:
             return self._encode(frames)
-        return torch.cat([self._encode(part) for part in frames.split(self.frames_per_chunk)])
+        # Chunks keep their pixels alone: what is frozen is cheap beside what it would keep.
+        parts = frames.split(self.frames_per_chunk)
+        return torch.cat([run_or_recompute(self._encode, part, recompute=True, owner=self) for part in parts])
 
     def _encode(self, frames: Tensor) -> Tensor:
         x = (frames.to(self.pixel_mean.dtype) - self.pixel_mean) / self.pixel_std
@@ -185,12 +189,8 @@ class GridBackbone(nn.Module):
             x = x.flip(1)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         x = F.max_pool2d(x, 3, stride=2, padding=1)
-        stages = list(self.stages.values())
-        while stages and not any(parameter.requires_grad for parameter in stages[0].parameters()):
-            x = stages.pop(0)(x)
-        # Few frames are computed again in one go, so that their inputs alone are kept; all frames stage by stage.
-        for part in stages if self.needs_all_frames else [nn.Sequential(*stages)]:
-            x = run_or_recompute(part, x, recompute=self.recompute and self.training)
+        for stage in self.stages.values():
+            x = run_or_recompute(stage, x, recompute=self.recompute and self.training and self.needs_all_frames)
         return x
 
 
@@ -211,5 +211,5 @@ class GridEncoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return ``(F, D, h', w')`` of ``(F, C, h, w)``."""
-        grid = self.conv(features)
+        grid = convolve(features, self.conv.weight, padding=1)
         return F.relu(F.max_pool2d(grid, 2, stride=2) if self.pool else grid)

@@ -153,16 +153,19 @@ def test_the_same_items_per_update_in_other_batches_continue_the_run(alone, tmp_
 
 @needs_full
 def test_clipbert_with_sharded_weights_trains_and_ranks_as_without(corpus, tmp_path):
-    """The head of pre-training shares its weight with the embedding; retrieval runs parts of the model by themselves."""
+    """The head of pre-training shares its weight with the embedding; retrieval runs parts of the model by themselves;
+    frozen norms are folded into weights of which every process has a part."""
     def make_options(save_dir, *options):
         dataset = "msrvtt_retrieval" if "retrieval" in save_dir.name else "coco_captions_pretraining"
         return demo_options(corpus, dataset, save_dir, "training.max_updates=2", "training.evaluation_interval=2",
                             "run_type=train_val", "training.update_frequency=2", *options)
 
     full = ["training.sharding=full"]
-    runs = {"retrieval": [], "retrieval_full": full, "pretraining": [], "pretraining_full": full}
+    frozen = ["model_config.clipbert.backbone.norm=frozen_batch"]
+    runs = {"retrieval": [], "retrieval_full": full, "pretraining": [], "pretraining_full": full,
+            "frozen_retrieval": frozen, "frozen_retrieval_full": [*frozen, *full]}
     run_group(tmp_path, runs, world_size=2, make_options=make_options)
-    for name in ("retrieval", "pretraining"):
+    for name in ("retrieval", "pretraining", "frozen_retrieval"):
         losses, expected = (losses_by_update(read_records(tmp_path / run)) for run in (f"{name}_full", name))
         assert set(losses) == {1, 2} and losses == pytest.approx(expected, abs=1e-4)
         keys = [[sorted(keys) for _, _, keys in metrics_of(tmp_path / run)] for run in (f"{name}_full", name)]

@@ -42,17 +42,19 @@ def test_loss_and_gradients_are_the_same_and_less_is_kept(norm, dropout, frames_
     assert other_kept < 0.6 * kept
 
 
-def test_evaluation_and_frozen_parts_are_not_recomputed(monkeypatch):
+def test_training_recomputes_frames_and_layers_and_evaluation_nothing(monkeypatch):
     from clipbert_mmf.modules import recomputing
 
     calls = []
     monkeypatch.setattr(recomputing, "checkpoint", lambda part, *inputs, **options: calls.append(part) or part(*inputs))
-    network = assemble_network(small_settings(activation_checkpointing=True))
+    network = assemble_network(small_settings(activation_checkpointing=True, backbone__frames_per_chunk=2))
     ids = torch.ones(1, 1, 5, dtype=torch.int64)
-    frames = torch.zeros(1, 1, 1, 3, 64, 64, dtype=torch.uint8)
+    frames = torch.zeros(1, 1, 3, 3, 64, 64, dtype=torch.uint8)
     network.eval()(frames, ids, ids, ids * 0)
     assert calls == []
     network.train()(frames, ids, ids, ids * 0)
-    inside = {part for call in calls for part in call.modules()}
-    stages = network.backbone.stages
-    assert stages["res2"] not in inside and {stages["res3"], stages["res5"], network.encoder.layers[0]} <= inside
+    assert calls[:2] == [network.backbone._encode] * 2 and calls[2:] == list(network.encoder.layers[:-1])
+    calls.clear()
+    network.backbone.requires_grad_(False)
+    network(frames, ids, ids, ids * 0)
+    assert network.backbone._encode not in calls
