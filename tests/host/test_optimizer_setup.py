@@ -1,11 +1,16 @@
 """What the trainer makes of MMF's optimizer before the first update."""
 
+import pytest
 import torch
-from omegaconf import OmegaConf
 from torch import nn
 
-from clipbert_mmf.host.parallel import ParallelOptions
-from clipbert_mmf.host.run_setup import RunSetup
+pytest.importorskip("mmf")
+
+from omegaconf import OmegaConf  # noqa: E402
+
+import clipbert_mmf.registration  # noqa: E402, F401
+from clipbert_mmf.host.parallel import ParallelOptions  # noqa: E402
+from clipbert_mmf.host.run_setup import RunSetup  # noqa: E402
 
 
 def prepare(**params):
