@@ -49,13 +49,15 @@ def join_with_any_backend(module: ModuleType) -> None:
         import torch.distributed.optim  # noqa: F401
 
         if not torch.distributed.is_initialized():
+            timeout = read_timeout(config.distributed)
             on_cpu = not torch.cuda.is_available() or read_setting(config.training, "device", "cuda") == "cpu"
             torch.distributed.init_process_group(
                 backend="gloo" if on_cpu else config.distributed.backend,
                 init_method=config.distributed.init_method,
                 world_size=config.distributed.world_size,
                 rank=config.distributed.rank,
-                timeout=read_timeout(config.distributed),
+                # Old versions of PyTorch take no None for their own.
+                **({} if timeout is None else {"timeout": timeout}),
             )
             module.suppress_output(torch.distributed.get_rank() == 0)
         config.distributed.rank = torch.distributed.get_rank()

@@ -113,9 +113,15 @@ class _Notes:
         return heard
 
     def _has(self, rank: int) -> bool:
+        key = f"{_KEY}/{rank}"
         try:
-            return self.store.check([f"{_KEY}/{rank}"])
+            if hasattr(self.store, "check"):
+                return self.store.check([key])
+            self.store.wait([key], timedelta(milliseconds=100))  # PyTorch before 2.3
+            return True
         except Exception as error:
+            if not hasattr(self.store, "check") and "timeout" in str(error).lower():
+                return False
             logger.debug("the store does not answer: %s", error)
             self.store = None
             return False

@@ -150,10 +150,22 @@ def wrap_model(model: nn.Module, options: ParallelOptions = ParallelOptions()) -
         broadcast_buffers=has_running_statistics(model), gradient_as_bucket_view=True,
     )
     if REDUCTIONS[options.gradient_reduction] is not None:
+        _check_reduction(model, options.gradient_reduction)
         from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 
         wrapped.register_comm_hook(None, getattr(default_hooks, f"{options.gradient_reduction}_compress_hook"))
     return wrapped
+
+
+def _check_reduction(model: nn.Module, reduction: str) -> None:
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    try:
+        dist.all_reduce(torch.zeros(1, dtype=REDUCTIONS[reduction], device=device))
+    except RuntimeError as error:
+        raise ValueError(
+            f"training.gradient_reduction={reduction} is nothing that {dist.get_backend()} of PyTorch {torch.__version__} "
+            f"can add up ({str(error).splitlines()[0]}); use fp32 or another half precision"
+        ) from error
 
 
 def unwrap_model(model: nn.Module) -> nn.Module:

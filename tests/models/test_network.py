@@ -85,7 +85,8 @@ def test_concatenated_clips_are_read_at_once_and_one_clip_is_as_ever():
         tokens = fold.encode_clips(frames).shape[2]
         assert all(shape[1] == 2 * tokens for shape in seen) and sum(shape[0] for shape in seen) == 6
         assert not torch.allclose(output["scores"], fold(frames, *texts)["scores"])
-        assert torch.equal(concat(frames[:, :1], *texts)["scores"], fold(frames[:, :1], *texts)["scores"])
+        one, as_ever = (network(frames[:, :1], *texts)["scores"] for network in (concat, fold))
+        torch.testing.assert_close(one, as_ever, rtol=1e-6, atol=1e-7)  # in chunks of another size
 
 
 def test_concatenated_clips_train_with_the_gradient_everywhere():
