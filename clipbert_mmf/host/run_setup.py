@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from mmf.common.registry import registry
 from mmf.utils.build import build_scheduler
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from clipbert_mmf.host.checkpoints import RunCheckpoint, peek_seed
@@ -38,13 +37,9 @@ from clipbert_mmf.host.seeding import seed_all
 from clipbert_mmf.host.sharding import shard
 from clipbert_mmf.optim import schedules
 from clipbert_mmf.optim.fused import fuse_step
-from clipbert_mmf.settings import read_setting
+from clipbert_mmf.settings import read_setting, to_plain
 
 logger = logging.getLogger(__name__)
-
-
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 class RunSetup:
@@ -102,8 +97,8 @@ class RunSetup:
             self.parallel_options = ParallelOptions()
         # Lists of the configuration stay what they are in old versions of PyTorch, and checkpoints hold plain values.
         for group in self.optimizer.param_groups:
-            group.update({key: _plain(value) for key, value in group.items() if key != "params"})
-        settings = _plain(read_setting(self.config.optimizer, "params")) or {}
+            group.update({key: to_plain(value) for key, value in group.items() if key != "params"})
+        settings = to_plain(read_setting(self.config.optimizer, "params")) or {}
         optimizer, settings = fuse_step(self.optimizer, settings)
         self.optimizer = shard(self.model, optimizer, self.parallel_options, settings, self.device)
 

@@ -14,7 +14,8 @@ def fuse_step(optimizer: Optimizer, settings: Mapping[str, Any]) -> tuple[Optimi
 
     Args:
         optimizer: without state; Adam, AdamW and SGD have such a step, on a CPU from PyTorch 2.4.
-        settings: what it was built with. One that names ``fused``, ``foreach`` or ``capturable`` is a choice made.
+        settings: what it was built with. Naming ``fused``, ``foreach``, ``capturable`` or ``differentiable`` is a choice
+            made.
     """
     settings = dict(settings)
     choices = {"fused", "foreach", "capturable", "differentiable"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from clipbert_mmf.settings import to_plain
+
 
 def read_params(name: str, config: Any, known: dict[str, Any]) -> dict[str, Any]:
     """Return ``known`` updated with ``config``, as plain Python values.
@@ -15,16 +17,8 @@ def read_params(name: str, config: Any, known: dict[str, Any]) -> dict[str, Any]
     Raises:
         ValueError: for a key that ``known`` lacks.
     """
-    given = {} if config is None else {key: _plain(config[key]) for key in config}
+    given = {} if config is None else to_plain(config)
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ValueError(f"processor '{name}': unknown params {unknown}; allowed are {sorted(known)}")
     return {**known, **given}
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "items"):
-        return {key: _plain(value[key]) for key in value}
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        return value
-    return [_plain(entry) for entry in value]
