@@ -8,7 +8,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import setup
 from setuptools.command.build_py import build_py
 from setuptools.command.editable_wheel import editable_wheel
 
@@ -20,14 +20,6 @@ PTH_LINE = (
     "exec('try:\\n from clipbert_mmf.host import hook\\n hook.install()\\nexcept ImportError: pass')\n"
 )
 BUNDLED = ("configs", "projects")
-
-
-def read_version() -> str:
-    """Return ``__version__`` without importing the package."""
-    for line in (ROOT / "clipbert_mmf" / "__init__.py").read_text(encoding="utf-8").splitlines():
-        if line.startswith("__version__"):
-            return line.split('"')[1]
-    raise RuntimeError("clipbert_mmf/__init__.py has no __version__")
 
 
 class BuildWithPth(build_py):
@@ -44,7 +36,9 @@ class BuildWithPth(build_py):
 
     def get_outputs(self, include_bytecode=1):
         build = Path(self.build_lib)
-        bundled = [path for name in BUNDLED for path in (build / "clipbert_mmf" / "_bundled" / name).rglob("*")]
+        bundled = [
+            path for name in BUNDLED for path in (build / "clipbert_mmf" / "_bundled" / name).rglob("*")
+        ]
         return super().get_outputs(include_bytecode) + [str(build / PTH_NAME), *map(str, bundled)]
 
 
@@ -66,41 +60,4 @@ class EditableWithPth(editable_wheel):
         patched.replace(wheel)
 
 
-setup(
-    name="clipbert_mmf",
-    version=read_version(),
-    description="ClipBERT for MMF: video-and-language learning by sparse sampling, on today's PyTorch",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else "",
-    long_description_content_type="text/markdown",
-    license="BSD-3-Clause",
-    python_requires=">=3.10,<3.13",
-    packages=find_packages(include=["clipbert_mmf", "clipbert_mmf.*"]),
-    install_requires=[
-        "torch>=2.1",
-        "torchvision>=0.16",
-        "transformers>=4.40",
-        "tokenizers",
-        "safetensors",
-        "huggingface_hub",
-        "pyyaml",
-        "omegaconf>=2.0.6",
-        "numpy>=1.26",
-        "iopath",
-        "av>=16",
-        "decord>=0.6; platform_machine == 'x86_64' and sys_platform == 'linux'",
-        "lmdb",
-        "pillow",
-        "tqdm",
-    ],
-    package_data={"clipbert_mmf.report": ["*.j2"], "clipbert_mmf.demo": ["templates/*.html"]},
-    extras_require={
-        "test": ["pytest", "pytest-timeout", "selenium"],
-        "report": ["captum", "jinja2", "matplotlib"],
-        # Without Captum the page answers, and says that the evidence is missing.
-        "demo": ["flask>=3.1", "waitress>=3", "captum"],
-        "docs": ["mkdocs-material"],
-    },
-    entry_points={"console_scripts": ["clipbert = clipbert_mmf.commands.main:main"]},
-    cmdclass={"build_py": BuildWithPth, "editable_wheel": EditableWithPth},
-    zip_safe=False,
-)
+setup(cmdclass={"build_py": BuildWithPth, "editable_wheel": EditableWithPth}, zip_safe=False)

@@ -5,8 +5,9 @@ there: at once if ``mmf`` is imported already, otherwise when it is (``host.hook
 (``video``, ``transforms``, ``modules``, ``scoring``, ``weights``) work without it.
 """
 
-__version__ = "0.1.0"
-
 from clipbert_mmf.host import hook
+from clipbert_mmf.version import __version__
+
+__all__ = ["__version__"]
 
 hook.install()

@@ -4,14 +4,21 @@ Registering a name twice with the same thing is allowed, since MMF may import a 
 error.
 """
 
-from clipbert_mmf.datasets.annotations import Format, TextRecord, register_format
-from clipbert_mmf.datasets.builder import register_dataset
-from clipbert_mmf.datasets.specs import DatasetSpec
+from clipbert_mmf.annotations import Format, TextRecord, register_format
 from clipbert_mmf.modules.heads import HeadKind, register_head
+from clipbert_mmf.plugin.builder import register_dataset
 from clipbert_mmf.scoring.clips import register_fold
+from clipbert_mmf.tasks.datasets import DatasetSpec
 from clipbert_mmf.video.decode import register_backend
 
 __all__ = [
-    "DatasetSpec", "Format", "HeadKind", "TextRecord", "register_backend", "register_dataset", "register_fold",
-    "register_format", "register_head",
+    "DatasetSpec",
+    "Format",
+    "HeadKind",
+    "TextRecord",
+    "register_backend",
+    "register_dataset",
+    "register_fold",
+    "register_format",
+    "register_head",
 ]

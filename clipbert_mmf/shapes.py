@@ -26,7 +26,17 @@ IGNORED_TOKEN = -100
 UNKNOWN_ANSWER = -1
 #: Classes of questions that accuracy is told for: MSRVTT-QA's, TGIF-QA FrameQA's, VQA's. A class without a name is -1.
 ANSWER_TYPES = (
-    "what", "who", "how", "when", "where", "object", "number", "color", "location", "yes/no", "other",
+    "what",
+    "who",
+    "how",
+    "when",
+    "where",
+    "object",
+    "number",
+    "color",
+    "location",
+    "yes/no",
+    "other",
 )
 #: Index of a text that only fills a batch up to N; metrics drop it.
 PADDING_TEXT = -1
@@ -34,7 +44,21 @@ PADDING_TEXT = -1
 #: Medium -> endings that its files are known by; everything else a decoder reads is found by its content.
 MEDIA_ENDINGS = {
     "video": frozenset(
-        (".mp4", ".avi", ".mkv", ".webm", ".mov", ".gif", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts", ".3gp")
+        (
+            ".mp4",
+            ".avi",
+            ".mkv",
+            ".webm",
+            ".mov",
+            ".gif",
+            ".m4v",
+            ".mpg",
+            ".mpeg",
+            ".flv",
+            ".wmv",
+            ".ts",
+            ".3gp",
+        )
     ),
     "image": frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")),
 }

@@ -8,7 +8,8 @@ from typing import Any
 def is_same_definition(first: Any, second: Any) -> bool:
     """Whether two functions or classes were defined by the same lines; MMF may import a user's package twice."""
     return first is second or (
-        first is not None and second is not None
+        first is not None
+        and second is not None
         and (first.__module__, first.__qualname__) == (second.__module__, second.__qualname__)
     )
 
@@ -20,6 +21,7 @@ def add_to_table(table: dict[str, Any], kind: str, name: str, value: Any) -> Non
         table: changed.
         kind: what errors call an entry, with its article.
         name, value: of the entry.
+
     Raises:
         ValueError: if the name is taken by another definition.
     """

@@ -37,9 +37,23 @@ def corpus(tmp_path_factory) -> Path:
     """The demo corpus at tiny size; tests that damage it work on a copy."""
     out = tmp_path_factory.mktemp("corpus")
     subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "make_demo_corpus.py"), "--out", str(out), "--num-train", "20",
-         "--num-test", "7", "--num-images", "24", "--workers", "1"],
-        check=True, capture_output=True, timeout=120,
+        [
+            sys.executable,
+            str(ROOT / "tools" / "make_demo_corpus.py"),
+            "--out",
+            str(out),
+            "--num-train",
+            "20",
+            "--num-test",
+            "7",
+            "--num-images",
+            "24",
+            "--workers",
+            "1",
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
     )
     return out
 

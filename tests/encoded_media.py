@@ -50,7 +50,9 @@ def is_upright(picture: np.ndarray) -> bool:
         picture = picture.transpose(1, 2, 0)
     red = (picture[..., 0].astype(int) - picture[..., 1]) > 60
     rows, columns = np.nonzero(red)
-    return len(rows) > 0 and rows.max() < BLOCK + 3 and columns.max() < 2 * BLOCK + 3 and columns.max() > BLOCK
+    return (
+        len(rows) > 0 and rows.max() < BLOCK + 3 and columns.max() < 2 * BLOCK + 3 and columns.max() > BLOCK
+    )
 
 
 def write_video(

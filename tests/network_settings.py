@@ -25,7 +25,12 @@ def read_settings(**changes) -> dict:
 def small_settings(**changes) -> dict:
     """Return settings of a ResNet-50 and a BERT of a few thousand numbers, the paper's in everything but size."""
     small = {
-        "backbone__width": 4, "transformer__hidden_size": 16, "transformer__num_layers": 2, "transformer__num_heads": 4,
-        "transformer__intermediate_size": 64, "transformer__vocab_size": 50, "transformer__max_positions": 24,
+        "backbone__width": 4,
+        "transformer__hidden_size": 16,
+        "transformer__num_layers": 2,
+        "transformer__num_heads": 4,
+        "transformer__intermediate_size": 64,
+        "transformer__vocab_size": 50,
+        "transformer__max_positions": 24,
     }
     return read_settings(**{**small, **changes})

@@ -13,9 +13,15 @@ FORBIDDEN = {
     "shapes.py": (HOST, {"*"}),
     "paths.py": (HOST, {"*"}),
     "tables.py": (HOST, {"*"}),
-    "video": (HOST | {"transformers"}, {"transforms", "datasets", "processors", "models", "modules", "scoring"}),
+    "video": (
+        HOST | {"transformers"},
+        {"transforms", "datasets", "processors", "models", "modules", "scoring"},
+    ),
     "transforms": (HOST | {"av", "decord", "lmdb"}, {"video", "datasets", "processors", "models", "modules"}),
-    "datasets/annotations": (HOST | {"av", "decord", "lmdb"}, {"video", "processors", "models", "modules", "scoring"}),
+    "datasets/annotations": (
+        HOST | {"av", "decord", "lmdb"},
+        {"video", "processors", "models", "modules", "scoring"},
+    ),
     "datasets/specs.py": (HOST, {"video", "processors", "models"}),
     "datasets/grouping.py": (HOST, {"video", "processors", "models"}),
     "datasets/tasks.py": (HOST | {"av", "decord"}, {"video", "processors", "models"}),
@@ -39,9 +45,18 @@ FORBIDDEN = {
     # What the page can do is tested without the web.
     "demo/shelf.py": (HOST | {"flask", "waitress"}, {"processors", "host", "losses", "metrics", "commands"}),
     "demo/jobs.py": (HOST | {"flask", "waitress"}, {"*"}),
-    "demo/pictures.py": (HOST | {"flask", "waitress"}, {"processors", "host", "losses", "metrics", "commands"}),
-    "demo/records.py": (HOST | {"flask", "waitress"}, {"processors", "host", "losses", "metrics", "commands"}),
-    "demo/questions.py": (HOST | {"flask", "waitress"}, {"processors", "host", "losses", "metrics", "commands"}),
+    "demo/pictures.py": (
+        HOST | {"flask", "waitress"},
+        {"processors", "host", "losses", "metrics", "commands"},
+    ),
+    "demo/records.py": (
+        HOST | {"flask", "waitress"},
+        {"processors", "host", "losses", "metrics", "commands"},
+    ),
+    "demo/questions.py": (
+        HOST | {"flask", "waitress"},
+        {"processors", "host", "losses", "metrics", "commands"},
+    ),
     "models/assembly.py": (HOST | {"av", "decord"}, DATA | {"host"}),
     "optim/param_groups.py": (HOST, DATA | {"models", "host"}),
     "processors": (set(), {"models", "datasets", "modules", "scoring"}),
@@ -87,13 +102,19 @@ def test_nothing_in_the_package_prints_or_imports_tools_and_tests():
     for path in PACKAGE.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         assert not {name.partition(".")[0] for name in imported_names(path)} & {"tools", "tests"}, path
-        prints = [node.lineno for node in ast.walk(tree)
-                  if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"]
+        prints = [
+            node.lineno
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
+        ]
         is_program = path.name in {"check.py", "build.py"}
         assert is_program or not prints, f"{path.relative_to(PACKAGE)}:{prints} prints"
 
 
 def test_every_module_says_what_happens_there():
-    silent = [str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")
-              if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+    silent = [
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    ]
     assert silent == []

@@ -4,31 +4,43 @@ import re
 import shlex
 import subprocess
 import sys
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 
-from clipbert_mmf.commands.main import make_parser
-from clipbert_mmf.datasets.specs import SPECS
+from clipbert_mmf.cli.main import make_parser
+from clipbert_mmf.tasks.datasets import SPECS
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([ROOT / "README.md", ROOT / "projects/clipbert/README.md", ROOT / "CONTRIBUTING.md",
-                ROOT / "examples/README.md", *ROOT.glob("docs/*.md")])
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "projects/clipbert/README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "examples/README.md",
+        *ROOT.glob("docs/*.md"),
+    ]
+)
 #: Of commands that are not ours, or that make a file which others then use.
 FOREIGN = ("pip install", "python -m pytest", "python -c", "git clone", 'pip install "')
 #: Datasets of examples, and what ``clipbert new-dataset`` writes in the text.
 EXAMPLES = {"cooking_steps"}
 #: Of MMF's own, which recipes of ours train.
-MMF_MODELS = {path.name.split("_msrvtt")[0] for path in ROOT.glob("projects/clipbert/configs/mmf_models/*_msrvtt_qa.yaml")}
+MMF_MODELS = {
+    path.name.split("_msrvtt")[0]
+    for path in ROOT.glob("projects/clipbert/configs/mmf_models/*_msrvtt_qa.yaml")
+}
 MMF_DATASETS = {"hateful_memes"}
 
 
 def commands_of(page):
     """Return the command lines of a page's fenced blocks, continued lines joined and comments cut."""
     found = []
-    for kind, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+    for kind, block in re.findall(
+        r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    ):
         if kind not in ("", "bash", "sh"):
             continue
         for line in block.replace("\\\n", " ").splitlines():
@@ -64,13 +76,25 @@ def check_mmf(words):
             data = yaml.safe_load((ROOT / f"configs/datasets/{parts[1]}/defaults.yaml").read_text())
             assert has_key(data, parts), key
         else:
-            assert parts[0] in ("config", "model", "dataset", "run_type", "env", "evaluation", "training", "checkpoint",
-                                "dataset_config", "distributed"), key
+            assert parts[0] in (
+                "config",
+                "model",
+                "dataset",
+                "run_type",
+                "env",
+                "evaluation",
+                "training",
+                "checkpoint",
+                "dataset_config",
+                "distributed",
+            ), key
 
 
-@lru_cache(maxsize=None)
+@cache
 def help_of(tool):
-    done = subprocess.run([sys.executable, str(ROOT / tool), "--help"], capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / tool), "--help"], capture_output=True, text=True, timeout=100
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -106,7 +130,13 @@ def check_bash(words):
     assert subprocess.run(["bash", "-n", str(ROOT / words[1])]).returncode == 0
 
 
-CHECKS = {"mmf_run": check_mmf, "mmf_predict": check_mmf, "python": check_tool, "clipbert": check_clipbert, "bash": check_bash}
+CHECKS = {
+    "mmf_run": check_mmf,
+    "mmf_predict": check_mmf,
+    "python": check_tool,
+    "clipbert": check_clipbert,
+    "bash": check_bash,
+}
 
 
 def test_there_are_commands():
@@ -128,14 +158,29 @@ def test_the_configuration_reference_is_up_to_date():
     finally:
         sys.path.pop(0)
     assert make_config_reference.OUT.read_text(encoding="utf-8") == make_config_reference.render(), (
-        "run: python tools/make_config_reference.py")
+        "run: python tools/make_config_reference.py"
+    )
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
-    pytest.importorskip("material", reason="mkdocs-material is not installed: pip install 'clipbert_mmf[docs]'")
+    pytest.importorskip(
+        "material", reason="mkdocs-material is not installed: pip install 'clipbert_mmf[docs]'"
+    )
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
-        cwd=ROOT, capture_output=True, text=True, timeout=200,
+        [
+            sys.executable,
+            "-m",
+            "mkdocs",
+            "build",
+            "--strict",
+            "--quiet",
+            "--site-dir",
+            str(tmp_path / "site"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "site" / "configuration" / "index.html").is_file()

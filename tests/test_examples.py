@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from clipbert_mmf.commands.main import main
-from clipbert_mmf.datasets.annotations import AnnotationError, read_annotations
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.annotations import AnnotationError, read_annotations
+from clipbert_mmf.cli.main import main
+from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.video.decode import read_frames
 from tests.e2e.running import ROOT, SMALL, read_metrics, run_mmf
 from tests.encoded_media import write_video
@@ -53,29 +53,51 @@ def own(tmp_path_factory):
         write_video(folder / "videos" / f"{name}.mp4", 12 + number, fps=6)
     with (folder / "steps.jsonl").open("w") as file:
         for number, name in enumerate(NAMES):
-            file.write(json.dumps({"clip": name, "step": f"a {COLOURS[number % 3]} circle number {number}",
-                                   "number": number}) + "\n")
+            file.write(
+                json.dumps(
+                    {
+                        "clip": name,
+                        "step": f"a {COLOURS[number % 3]} circle number {number}",
+                        "number": number,
+                    }
+                )
+                + "\n"
+            )
     return folder
 
 
 def small_options(name, data, tokenizer, save_dir):
     section = f"dataset_config.{name}.processors"
     return [
-        f"dataset={name}", "model=clipbert", f"dataset_config.{name}.data_dir={data}", f"env.save_dir={save_dir}",
-        f"{section}.text_processor.params.tokenizer={tokenizer}", *SMALL, "training.max_epochs=null",
-        f"{section}.train_media_processor.params.image_size=64", f"{section}.eval_media_processor.params.image_size=64",
-        f"{section}.eval_media_processor.params.num_clips=3", "model_config.clipbert.backbone.width=4",
-        "model_config.clipbert.transformer.hidden_size=16", "model_config.clipbert.transformer.num_layers=1",
-        "model_config.clipbert.transformer.num_heads=4", "model_config.clipbert.transformer.intermediate_size=32",
-        "model_config.clipbert.transformer.vocab_size=400", "run_type=train_val_test", "training.precision=fp32",
+        f"dataset={name}",
+        "model=clipbert",
+        f"dataset_config.{name}.data_dir={data}",
+        f"env.save_dir={save_dir}",
+        f"{section}.text_processor.params.tokenizer={tokenizer}",
+        *SMALL,
+        "training.max_epochs=null",
+        f"{section}.train_media_processor.params.image_size=64",
+        f"{section}.eval_media_processor.params.image_size=64",
+        f"{section}.eval_media_processor.params.num_clips=3",
+        "model_config.clipbert.backbone.width=4",
+        "model_config.clipbert.transformer.hidden_size=16",
+        "model_config.clipbert.transformer.num_layers=1",
+        "model_config.clipbert.transformer.num_heads=4",
+        "model_config.clipbert.transformer.intermediate_size=32",
+        "model_config.clipbert.transformer.vocab_size=400",
+        "run_type=train_val_test",
+        "training.precision=fp32",
     ]
 
 
 def test_the_example_dataset_trains(own, tokenizer_dir, tmp_path):
-    run_mmf([
-        "config=examples/own_dataset/configs/train.yaml", "env.user_dir=examples/own_dataset",
-        *small_options("cooking_steps", own, tokenizer_dir, tmp_path),
-    ])
+    run_mmf(
+        [
+            "config=examples/own_dataset/configs/train.yaml",
+            "env.user_dir=examples/own_dataset",
+            *small_options("cooking_steps", own, tokenizer_dir, tmp_path),
+        ]
+    )
     assert 0 <= read_metrics(tmp_path, "test")["clipbert_t2v_r1"] <= 1
 
 
@@ -103,7 +125,12 @@ def test_the_example_decoder_reads_gifs_and_leaves_the_rest(tmp_path):
 
 def test_a_name_that_is_taken_is_refused():
     from clipbert_mmf.extending import (
-        DatasetSpec, HeadKind, register_backend, register_dataset, register_fold, register_head,
+        DatasetSpec,
+        HeadKind,
+        register_backend,
+        register_dataset,
+        register_fold,
+        register_head,
     )
 
     with pytest.raises(ValueError, match="a head 'match' is registered already"):
@@ -120,18 +147,26 @@ def test_a_name_that_is_taken_is_refused():
 
 def test_a_new_dataset_passes_its_own_test_and_trains(own, tokenizer_dir, tmp_path):
     assert main(["new-dataset", "my_clips", "--out", str(tmp_path)]) == 0
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "my_clips")],
-                          capture_output=True, text=True, cwd=ROOT, timeout=200)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "my_clips")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=200,
+    )
     assert done.returncode == 0, done.stdout[-2000:]
     data = tmp_path / "data"
     (data / "videos").mkdir(parents=True)
     for old, new in zip(NAMES, ("first", "second", "third", "fourth")):
         (data / "videos" / f"{new}.mp4").write_bytes((own / "videos" / f"{old}.mp4").read_bytes())
     (data / "annotations.csv").write_text((tmp_path / "my_clips" / "annotations.csv").read_text())
-    run_mmf([
-        f"config={tmp_path / 'my_clips/configs/train.yaml'}", f"env.user_dir={tmp_path / 'my_clips'}",
-        *small_options("my_clips", data, tokenizer_dir, tmp_path / "save"),
-    ])
+    run_mmf(
+        [
+            f"config={tmp_path / 'my_clips/configs/train.yaml'}",
+            f"env.user_dir={tmp_path / 'my_clips'}",
+            *small_options("my_clips", data, tokenizer_dir, tmp_path / "save"),
+        ]
+    )
     assert read_metrics(tmp_path / "save", "test")["clipbert_t2v_r1"] == 1.0  # one video, one text
     assert main(["new-dataset", "my_clips", "--out", str(tmp_path)]) == 1
     assert main(["new-dataset", "My-Clips", "--out", str(tmp_path)]) == 1
@@ -142,36 +177,71 @@ def write_table(path, header, rows):
         csv.writer(file).writerows([header, *rows])
 
 
-@pytest.mark.parametrize("recipe, header, row, extra", [
-    ("retrieval", ["file_name", "caption"], lambda n, name: [name, f"a {COLOURS[n % 3]} circle"],
-     ["dataset_config.video_text_csv.columns.video=file_name", "dataset_config.video_text_csv.columns.text=caption"]),
-    ("questions", ["video", "question", "answer", "split"],
-     lambda n, name: [f"deep/{name}.mp4", "what color is it", COLOURS[n % 3], ("train", "train", "val", "test")[n % 4]],
-     []),
-    ("choices", ["video", "question", "options", "answer"],
-     lambda n, name: [name, "what is it", "red | green | blue", COLOURS[n % 3]], []),
-    ("counts", ["video", "question", "answer"], lambda n, name: [name, "how many", n % 5 + 1], []),
-])
+@pytest.mark.parametrize(
+    "recipe, header, row, extra",
+    [
+        (
+            "retrieval",
+            ["file_name", "caption"],
+            lambda n, name: [name, f"a {COLOURS[n % 3]} circle"],
+            [
+                "dataset_config.video_text_csv.columns.video=file_name",
+                "dataset_config.video_text_csv.columns.text=caption",
+            ],
+        ),
+        (
+            "questions",
+            ["video", "question", "answer", "split"],
+            lambda n, name: [
+                f"deep/{name}.mp4",
+                "what color is it",
+                COLOURS[n % 3],
+                ("train", "train", "val", "test")[n % 4],
+            ],
+            [],
+        ),
+        (
+            "choices",
+            ["video", "question", "options", "answer"],
+            lambda n, name: [name, "what is it", "red | green | blue", COLOURS[n % 3]],
+            [],
+        ),
+        ("counts", ["video", "question", "answer"], lambda n, name: [name, "how many", n % 5 + 1], []),
+    ],
+)
 def test_a_table_of_ones_own_trains_without_code(own, tokenizer_dir, tmp_path, recipe, header, row, extra):
     write_table(own / f"{recipe}.csv", header, [row(n, name) for n, name in enumerate(NAMES)])
-    run_mmf([
-        f"config=projects/clipbert/configs/video_text_csv/{recipe}.yaml", f"dataset_config.video_text_csv.file={recipe}.csv",
-        *small_options("video_text_csv", own, tokenizer_dir, tmp_path), *extra,
-    ])
+    run_mmf(
+        [
+            f"config=projects/clipbert/configs/video_text_csv/{recipe}.yaml",
+            f"dataset_config.video_text_csv.file={recipe}.csv",
+            *small_options("video_text_csv", own, tokenizer_dir, tmp_path),
+            *extra,
+        ]
+    )
     assert read_metrics(tmp_path, "test")
 
 
-@pytest.mark.parametrize("text, message", [
-    ("video,txt\na,b\n", r"line 1: found \['txt', 'video'\]; expected video_text: a table .* with columns video, question"),
-    ("video,text\n,b\n", "line 2, 'video': found ''; expected a file's name"),
-    ("video,text\na,\n", "line 2, 'text': found ''; expected words"),
-    ("video,text,split\na,b,train\n", r"column 'split': found \['train'\]; expected a row of \['test'\]"),
-    ("video,text,id\na,b,1\nc,d,1\n", "line 3: found '1'; expected each id once"),
-    ("video,text,start_sec,end_sec\na,b,4,2\n", "line 2, 'start_sec' and 'end_sec'"),
-    ("video,question,options,answer\na,b,x,x\n", "line 2, 'options': found 'x'; expected at least two"),
-    ("video,question,options,answer\na,b,x|y,z\n", r"line 2, 'answer': found 'z'; expected one of \['x', 'y'\]"),
-    ("video,question,answer\na,b\n", "line 2: found .* expected 3 columns"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (
+            "video,txt\na,b\n",
+            r"line 1: found \['txt', 'video'\]; expected video_text: a table .* with columns video, question",
+        ),
+        ("video,text\n,b\n", "line 2, 'video': found ''; expected a file's name"),
+        ("video,text\na,\n", "line 2, 'text': found ''; expected words"),
+        ("video,text,split\na,b,train\n", r"column 'split': found \['train'\]; expected a row of \['test'\]"),
+        ("video,text,id\na,b,1\nc,d,1\n", "line 3: found '1'; expected each id once"),
+        ("video,text,start_sec,end_sec\na,b,4,2\n", "line 2, 'start_sec' and 'end_sec'"),
+        ("video,question,options,answer\na,b,x,x\n", "line 2, 'options': found 'x'; expected at least two"),
+        (
+            "video,question,options,answer\na,b,x|y,z\n",
+            r"line 2, 'answer': found 'z'; expected one of \['x', 'y'\]",
+        ),
+        ("video,question,answer\na,b\n", "line 2: found .* expected 3 columns"),
+    ],
+)
 def test_a_table_that_is_wrong_is_named_with_its_line(tmp_path, text, message):
     path = tmp_path / "mine.csv"
     path.write_text(text)
@@ -183,8 +253,8 @@ def test_a_table_that_is_wrong_is_named_with_its_line(tmp_path, text, message):
 
 
 def test_names_of_videos_keep_their_dots():
-    from clipbert_mmf.datasets.annotations.own import parse_texts
-    from clipbert_mmf.datasets.annotations.records import Source
+    from clipbert_mmf.annotations.own import parse_texts
+    from clipbert_mmf.annotations.records import Source
 
     names = ["a.b.mp4", "a.b", "deep/c.MP4", "d e", "win\\f.avi"]
     entries = [(f"line {n}", {"video": name, "text": "x"}) for n, name in enumerate(names)]

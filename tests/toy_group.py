@@ -10,14 +10,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 from tests.toy_runs import PLUGIN, ROOT, free_port, toy_options
 
 
 def run_group(
-    folder: Path, runs: dict[str, list[str]], world_size: int, make_options: Callable[..., list[str]] = toy_options,
+    folder: Path,
+    runs: dict[str, list[str]],
+    world_size: int,
+    make_options: Callable[..., list[str]] = toy_options,
     timeout: float = 200,
 ) -> dict[str, list[dict]]:
     """Do runs with ``world_size`` gloo processes; run ``name`` writes to ``folder / name``.
@@ -28,6 +31,7 @@ def run_group(
         world_size: number of processes.
         make_options: gives the whole command line for a directory and options; the toy's, if not said.
         timeout: seconds for all.
+
     Returns:
         by name and rank: ``threads`` of gloo that a run left behind, ``reductions`` of gradient buckets,
         ``state_bytes`` of the optimizer.
@@ -37,16 +41,27 @@ def run_group(
         for name, options in runs.items()
     ]
     environment = {
-        **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "MMF_USER_DIR": str(PLUGIN),
-        "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": str(world_size),
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "MMF_USER_DIR": str(PLUGIN),
+        "MASTER_ADDR": "127.0.0.1",
+        "WORLD_SIZE": str(world_size),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.toy_group", str(folder), json.dumps(plan)], env=environment, cwd=ROOT,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout,
+        [sys.executable, "-m", "tests.toy_group", str(folder), json.dumps(plan)],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
     )
     assert done.returncode == 0, done.stdout[-6000:]
-    return {name: [json.loads((folder / name / f"notes{rank}.json").read_text()) for rank in range(world_size)]
-            for name in runs}
+    return {
+        name: [json.loads((folder / name / f"notes{rank}.json").read_text()) for rank in range(world_size)]
+        for name in runs
+    }
 
 
 def gloo_threads() -> int:
@@ -60,16 +75,18 @@ def count_reductions(calls: list) -> None:
     from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
     from torch.nn.parallel import DistributedDataParallel
 
-    from clipbert_mmf.host import run_setup
+    from clipbert_mmf.training import run_setup
 
     wrap = run_setup.wrap_model
 
     def wrap_and_count(model, options):
         wrapped = wrap(model, options)
         if isinstance(wrapped, DistributedDataParallel) and options.gradient_reduction == "fp32":
+
             def hook(state, bucket):
                 calls.append(bucket.index())
                 return default_hooks.allreduce_hook(None, bucket)
+
             wrapped.register_comm_hook(None, hook)
         return wrapped
 
@@ -81,7 +98,7 @@ def do_runs(folder: Path, plan: list[dict], rank: int) -> None:
     from mmf.common.registry import registry
     from mmf_cli.run import run
 
-    from clipbert_mmf.host.sharding import count_state_bytes
+    from clipbert_mmf.training.sharding import count_state_bytes
 
     os.environ["RANK"] = os.environ["LOCAL_RANK"] = str(rank)
     calls: list = []
@@ -98,7 +115,8 @@ def do_runs(folder: Path, plan: list[dict], rank: int) -> None:
         before = gloo_threads()
         run(entry["options"])
         notes = {
-            "threads": gloo_threads() - before, "reductions": len(calls),
+            "threads": gloo_threads() - before,
+            "reductions": len(calls),
             "state_bytes": count_state_bytes(trainers[-1].optimizer),
         }
         trainers.clear()
@@ -107,11 +125,12 @@ def do_runs(folder: Path, plan: list[dict], rank: int) -> None:
 
 def main() -> int:
     """Import once, split into as many processes as are asked for, and return how many of them failed."""
-    import clipbert_mmf  # noqa: F401
     import mmf  # noqa: F401
     import mmf_cli.run  # noqa: F401
     import torch.distributed.optim  # noqa: F401
     from mmf.utils.env import setup_imports
+
+    import clipbert_mmf  # noqa: F401
 
     setup_imports()
     children = []

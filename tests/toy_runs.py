@@ -17,8 +17,12 @@ PROGRAM = PLUGIN.parent / "toy_program.py"
 def toy_options(save_dir: Path, *options: str) -> list[str]:
     """Return the command line of a toy run."""
     return [
-        f"config={PLUGIN / 'configs' / 'run.yaml'}", "model=toy_mlp", "dataset=toy_points", f"env.user_dir={PLUGIN}",
-        f"env.save_dir={save_dir}", *options,
+        f"config={PLUGIN / 'configs' / 'run.yaml'}",
+        "model=toy_mlp",
+        "dataset=toy_points",
+        f"env.user_dir={PLUGIN}",
+        f"env.save_dir={save_dir}",
+        *options,
     ]
 
 
@@ -33,10 +37,19 @@ def run_here(save_dir: Path, *options: str, predict: bool = False) -> list[dict]
 
 def start(save_dir: Path, *options: str, rank: int = 0, world_size: int = 1, port: int = 0, **env: str):
     """Start a process of its own, as one of ``world_size``."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "MMF_USER_DIR": str(PLUGIN), **env}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "MMF_USER_DIR": str(PLUGIN),
+        **env,
+    }
     if world_size > 1:
         environment.update(
-            MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(world_size), RANK=str(rank),
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=str(port),
+            WORLD_SIZE=str(world_size),
+            RANK=str(rank),
             LOCAL_RANK=str(rank),
         )
     return start_program([str(PROGRAM), *toy_options(save_dir, *options)], environment)
@@ -44,16 +57,26 @@ def start(save_dir: Path, *options: str, rank: int = 0, world_size: int = 1, por
 
 def start_torchrun(save_dir: Path, launcher: list[str], *options: str, **env: str):
     """Start torchrun on one node."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "MMF_USER_DIR": str(PLUGIN), **env}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "MMF_USER_DIR": str(PLUGIN),
+        **env,
+    }
     return start_program(
-        ["-m", "torch.distributed.run", *launcher, str(PROGRAM), *toy_options(save_dir, *options)], environment
+        ["-m", "torch.distributed.run", *launcher, str(PROGRAM), *toy_options(save_dir, *options)],
+        environment,
     )
 
 
 def start_program(arguments: list[str], environment: dict[str, str], before: tuple[str, ...] = ()):
     """Start python with arguments, as ``before`` would (``ip netns exec NAME``)."""
     return subprocess.Popen(
-        [*before, sys.executable, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [*before, sys.executable, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
 

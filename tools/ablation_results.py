@@ -36,10 +36,20 @@ def draw(heading: str, column: str, rows: list[dict], path: Path) -> None:
 
     rows = [row for row in rows if row["ours"]]
     cost = "step_seconds" in rows[0]["ours"]
-    names = ["max_memory_mib", "step_seconds"] if cost else [n for n in rows[0]["ours"] if n.startswith(("t2v_r", "qa"))]
+    names = (
+        ["max_memory_mib", "step_seconds"]
+        if cost
+        else [n for n in rows[0]["ours"] if n.startswith(("t2v_r", "qa"))]
+    )
     figure, axes = plt.subplots(1, 2 if cost else 1, figsize=(9 if cost else 5.5, 3.8), squeeze=False)
-    groups = {"N_train (T = 1)": [r for r in rows if r["label"][-1] == "1"], "T (N_train = 1)": [
-        r for r in rows if r["label"][0] == "1"]} if cost else {column: rows}
+    groups = (
+        {
+            "N_train (T = 1)": [r for r in rows if r["label"][-1] == "1"],
+            "T (N_train = 1)": [r for r in rows if r["label"][0] == "1"],
+        }
+        if cost
+        else {column: rows}
+    )
     for name, axis in zip(names, axes[0] if cost else [axes[0][0]] * len(names)):
         for title, group in groups.items():
             places = [int(row["label"][title.startswith("T ")]) for row in group]
@@ -47,7 +57,11 @@ def draw(heading: str, column: str, rows: list[dict], path: Path) -> None:
         axis.set_xscale("log", base=2)
         axis.set_xticks(places, [str(place) for place in places])
         axis.set_xlabel("clips or frames" if cost else column)
-        axis.set_ylabel({"max_memory_mib": "resident memory, MiB", "step_seconds": "seconds per update"}.get(name, "share"))
+        axis.set_ylabel(
+            {"max_memory_mib": "resident memory, MiB", "step_seconds": "seconds per update"}.get(
+                name, "share"
+            )
+        )
         axis.grid(alpha=0.3)
         axis.legend()
     figure.suptitle(heading)

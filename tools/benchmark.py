@@ -21,7 +21,9 @@ BENCHMARKS = {
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run one benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=sorted(BENCHMARKS), help="; ".join(f"{k}: {v}" for k, v in BENCHMARKS.items()))
+    parser.add_argument(
+        "what", choices=sorted(BENCHMARKS), help="; ".join(f"{k}: {v}" for k, v in BENCHMARKS.items())
+    )
     what = parser.parse_args((sys.argv[1:] if arguments is None else arguments)[:1]).what
     benchmark = importlib.import_module(f"benchmarks.{what}")
     options = argparse.ArgumentParser(prog=f"benchmark.py {what}", description=benchmark.__doc__)

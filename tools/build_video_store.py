@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from clipbert_mmf.video.build import main  # noqa: E402
+from clipbert_mmf.video.stores.build import main
 
 if __name__ == "__main__":
     sys.exit(main())

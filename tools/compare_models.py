@@ -16,28 +16,40 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmf_runs import ROOT, count_parameters, read_step_seconds, read_training_lines, run_mmf  # noqa: E402
+from mmf_runs import ROOT, count_parameters, read_step_seconds, read_training_lines, run_mmf
 
-from clipbert_mmf.datasets.sources import load_sources  # noqa: E402
-from clipbert_mmf.datasets.specs import SPECS  # noqa: E402
-from clipbert_mmf.inference.settings import read_yaml  # noqa: E402
-from clipbert_mmf.scoring import chance  # noqa: E402
+from clipbert_mmf.annotations.sources import load_sources
+from clipbert_mmf.inference.settings import read_yaml
+from clipbert_mmf.scoring import chance
+from clipbert_mmf.tasks.datasets import SPECS
 
 CONFIGS = ROOT / "projects" / "clipbert" / "configs"
-DEFAULT_RUNS = [f"{model}:msrvtt_qa" for model in ("clipbert", "mmbt", "concat_bert", "unimodal_text", "unimodal_image")]
+DEFAULT_RUNS = [
+    f"{model}:msrvtt_qa" for model in ("clipbert", "mmbt", "concat_bert", "unimodal_text", "unimodal_image")
+]
 #: Task -> (metric that is compared, what it is without looking, from the records of the test split).
 MEASURES = {
     "retrieval": ("clipbert_t2v_r1", lambda records: chance.guess_rank(len(records))),
     "open_ended": ("clipbert_accuracy", lambda records: chance.guess_answer([r.answer for r in records])),
-    "multiple_choice": ("clipbert_accuracy", lambda records: chance.guess_option([len(r.options) for r in records])),
-    "soft_answers": ("clipbert_vqa_accuracy", lambda records: chance.guess_soft_answer([r.soft_answers for r in records])),
+    "multiple_choice": (
+        "clipbert_accuracy",
+        lambda records: chance.guess_option([len(r.options) for r in records]),
+    ),
+    "soft_answers": (
+        "clipbert_vqa_accuracy",
+        lambda records: chance.guess_soft_answer([r.soft_answers for r in records]),
+    ),
 }
 NUM_PROBE_UPDATES = 20
 #: Field of a result -> (title of its column, format).
 COLUMNS = {
-    "accuracy": ("accuracy, %", "{:.1f}"), "chance": ("chance, %", "{:.1f}"), "parameters": ("parameters, M", "{:.2f}"),
-    "updates": ("updates", "{:.0f}"), "step_seconds": ("seconds per update", "{:.3f}"),
-    "max_memory_mib": ("peak memory, MiB", "{:.0f}"), "seconds": ("seconds in all", "{:.0f}"),
+    "accuracy": ("accuracy, %", "{:.1f}"),
+    "chance": ("chance, %", "{:.1f}"),
+    "parameters": ("parameters, M", "{:.2f}"),
+    "updates": ("updates", "{:.0f}"),
+    "step_seconds": ("seconds per update", "{:.3f}"),
+    "max_memory_mib": ("peak memory, MiB", "{:.0f}"),
+    "seconds": ("seconds in all", "{:.0f}"),
 }
 _SCALES = {"accuracy": 100, "chance": 100, "parameters": 1e-6}
 
@@ -63,7 +75,11 @@ def find_recipe(model: str, dataset: str, corpus: str) -> Path:
     """
     recipe = {"demo": "demo", "real": "defaults"}[corpus]
     name = f"demo_{dataset}" if corpus == "demo" else f"{model}_{dataset}"
-    path = CONFIGS / dataset / f"{recipe}.yaml" if model == "clipbert" else CONFIGS / "mmf_models" / f"{name}.yaml"
+    path = (
+        CONFIGS / dataset / f"{recipe}.yaml"
+        if model == "clipbert"
+        else CONFIGS / "mmf_models" / f"{name}.yaml"
+    )
     if not path.is_file() or model not in read_yaml(path).get("model_config", {}):
         sys.exit(f"{model} on {dataset}: {path} has no recipe for it")
     return path
@@ -79,10 +95,16 @@ def make_small_bert(tokenizer: Path, folder: Path) -> None:
     words = BertTokenizerFast.from_pretrained(str(tokenizer))
     torch.manual_seed(0)
     words.save_pretrained(folder)
-    BertModel(BertConfig(
-        vocab_size=len(words), hidden_size=128, num_hidden_layers=3, num_attention_heads=4, intermediate_size=256,
-        max_position_embeddings=64,
-    )).save_pretrained(folder)
+    BertModel(
+        BertConfig(
+            vocab_size=len(words),
+            hidden_size=128,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            intermediate_size=256,
+            max_position_embeddings=64,
+        )
+    ).save_pretrained(folder)
 
 
 class Comparison:
@@ -95,17 +117,27 @@ class Comparison:
         """Return the command line of a run, without its budget and its folder."""
         settings, section = self.settings, f"dataset_config.{dataset}"
         options = [
-            f"config={find_recipe(model, dataset, settings.corpus).relative_to(ROOT)}", f"model={model}", f"dataset={dataset}",
-            f"training.seed={seed}", "training.log_interval=10", "training.max_epochs=null",
+            f"config={find_recipe(model, dataset, settings.corpus).relative_to(ROOT)}",
+            f"model={model}",
+            f"dataset={dataset}",
+            f"training.seed={seed}",
+            "training.log_interval=10",
+            "training.max_epochs=null",
         ]
         if settings.corpus == "demo":
-            given = read_yaml(find_recipe(model, dataset, settings.corpus))["dataset_config"][dataset]["data_dir"]
-            options += [f"{section}.data_dir={settings.data / Path(given).relative_to('data/demo')}",
-                        f"{section}.processors.text_processor.params.tokenizer={settings.data / 'tokenizer'}"]
+            given = read_yaml(find_recipe(model, dataset, settings.corpus))["dataset_config"][dataset][
+                "data_dir"
+            ]
+            options += [
+                f"{section}.data_dir={settings.data / Path(given).relative_to('data/demo')}",
+                f"{section}.processors.text_processor.params.tokenizer={settings.data / 'tokenizer'}",
+            ]
             if model in ("mmbt", "concat_bert", "unimodal_text"):
                 make_small_bert(settings.data / "tokenizer", settings.data / "bert")
-                options += [f"model_config.{model}.{place}bert_model_name={settings.data / 'bert'}"
-                            for place in ("", "text_encoder.params.")]
+                options += [
+                    f"model_config.{model}.{place}bert_model_name={settings.data / 'bert'}"
+                    for place in ("", "text_encoder.params.")
+                ]
         if settings.start and model == "clipbert":
             options.append(f"model_config.clipbert.weights.clipbert={settings.start}")
         return [*options, *settings.options]
@@ -115,8 +147,17 @@ class Comparison:
         if self.settings.updates:
             return self.settings.updates
         probe = folder.with_name(f"{folder.name}_probe")
-        run_mmf([*options, f"env.save_dir={probe}", f"training.max_updates={NUM_PROBE_UPDATES}", "run_type=train",
-                 "training.log_interval=5", "training.evaluation_interval=0"], probe.with_suffix(".log"))
+        run_mmf(
+            [
+                *options,
+                f"env.save_dir={probe}",
+                f"training.max_updates={NUM_PROBE_UPDATES}",
+                "run_type=train",
+                "training.log_interval=5",
+                "training.evaluation_interval=0",
+            ],
+            probe.with_suffix(".log"),
+        )
         return max(1, round(self.settings.seconds / read_step_seconds(probe)))
 
     def run(self, model: str, dataset: str, seed: int) -> dict:
@@ -129,10 +170,25 @@ class Comparison:
             if result["asked"] == asked:
                 return result
         updates = self.count_updates(options, folder)
-        cost = run_mmf([*options, f"env.save_dir={folder}", f"training.max_updates={updates}", "run_type=train_val_test",
-                        f"training.evaluation_interval={max(1, updates // 2)}"], folder.with_suffix(".log"))
-        result = {"model": model, "dataset": dataset, "seed": seed, "updates": updates, **cost,
-                  **measure(folder, model, dataset), "asked": asked}
+        cost = run_mmf(
+            [
+                *options,
+                f"env.save_dir={folder}",
+                f"training.max_updates={updates}",
+                "run_type=train_val_test",
+                f"training.evaluation_interval={max(1, updates // 2)}",
+            ],
+            folder.with_suffix(".log"),
+        )
+        result = {
+            "model": model,
+            "dataset": dataset,
+            "seed": seed,
+            "updates": updates,
+            **cost,
+            **measure(folder, model, dataset),
+            "asked": asked,
+        }
         file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         return result
 
@@ -143,12 +199,18 @@ def measure(folder: Path, model: str, dataset: str) -> dict:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     tested = [line for line in lines if line["split"] == "test"][-1]["metrics"]
     section = read_yaml(folder / "config.yaml")["dataset_config"][dataset]
-    records = load_sources(section["annotations"]["test"], Path(section["data_dir"]).resolve(), SPECS[dataset],
-                           where=f"dataset_config.{dataset}.annotations.test")
+    records = load_sources(
+        section["annotations"]["test"],
+        Path(section["data_dir"]).resolve(),
+        SPECS[dataset],
+        where=f"dataset_config.{dataset}.annotations.test",
+    )
     on_device = [line["max_memory_mib"] for line in read_training_lines(folder) if "max_memory_mib" in line]
     return {
-        "metric": metric, "accuracy": tested[f"test/{dataset}/{metric}"],
-        "chance": guess([records[row] for row in range(len(records))]), "step_seconds": read_step_seconds(folder),
+        "metric": metric,
+        "accuracy": tested[f"test/{dataset}/{metric}"],
+        "chance": guess([records[row] for row in range(len(records))]),
+        "step_seconds": read_step_seconds(folder),
         "parameters": count_parameters(folder / f"{model}_final.pth"),
         **({"max_memory_mib": max(on_device)} if on_device else {}),
     }
@@ -160,17 +222,23 @@ def summarize(results: list[dict]) -> list[dict]:
     for result in results:
         groups.setdefault((result["model"], result["dataset"]), []).append(result)
     return [
-        {"model": model, "dataset": dataset, "seeds": [one["seed"] for one in group],
-         **{name: statistics.mean(one[name] for one in group) for name in COLUMNS},
-         "accuracy_std": statistics.stdev(one["accuracy"] for one in group) if len(group) > 1 else 0.0}
+        {
+            "model": model,
+            "dataset": dataset,
+            "seeds": [one["seed"] for one in group],
+            **{name: statistics.mean(one[name] for one in group) for name in COLUMNS},
+            "accuracy_std": statistics.stdev(one["accuracy"] for one in group) if len(group) > 1 else 0.0,
+        }
         for (model, dataset), group in groups.items()
     ]
 
 
 def make_table(rows: list[dict]) -> str:
     """Return a Markdown table."""
-    lines = [f"| {' | '.join(['model', 'dataset', *(title for title, _ in COLUMNS.values())])} |",
-             f"|{' --- |' * (len(COLUMNS) + 2)}"]
+    lines = [
+        f"| {' | '.join(['model', 'dataset', *(title for title, _ in COLUMNS.values())])} |",
+        f"|{' --- |' * (len(COLUMNS) + 2)}",
+    ]
     for row in rows:
         shown = {name: form.format(row[name] * _SCALES.get(name, 1)) for name, (_, form) in COLUMNS.items()}
         if len(row["seeds"]) > 1:
@@ -192,15 +260,25 @@ def draw(rows: list[dict], path: Path) -> None:
     figure, axes = plt.subplots(1, len(panels), figsize=(13, 1.2 + 0.5 * len(rows)), sharey=True)
     for name, axis in zip(panels, axes):
         values = [row[name] * _SCALES.get(name, 1) for row in rows]
-        bars = axis.barh(range(len(rows)), values, color=["#1b6ca8" if row["model"] == "clipbert" else "#b8b8b8" for row in rows])
+        bars = axis.barh(
+            range(len(rows)),
+            values,
+            color=["#1b6ca8" if row["model"] == "clipbert" else "#b8b8b8" for row in rows],
+        )
         axis.bar_label(bars, [COLUMNS[name][1].format(value) for value in values], padding=3, fontsize=9)
         axis.set_xlim(0, 1.3 * max(values))
         axis.set_title(COLUMNS[name][0], fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
         if name == "accuracy":
             for place, row in enumerate(rows):
-                axis.plot([100 * row["chance"]] * 2, [place - 0.4, place + 0.4], color="black", linestyle="--", linewidth=1.2,
-                          label=None if place else "chance")
+                axis.plot(
+                    [100 * row["chance"]] * 2,
+                    [place - 0.4, place + 0.4],
+                    color="black",
+                    linestyle="--",
+                    linewidth=1.2,
+                    label=None if place else "chance",
+                )
             axis.legend(frameon=False, fontsize=8, loc="lower right")
     axes[0].set_yticks(range(len(rows)), names)
     axes[0].invert_yaxis()
@@ -211,20 +289,36 @@ def draw(rows: list[dict], path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the arguments, run what has no result, print and write the table, draw the picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="*", metavar="MODEL:DATASET", help=f"what to compare (default: {' '.join(DEFAULT_RUNS)}); "
-                        "KEY=VALUE among them is an option of every mmf_run, e.g. dataset_config....data_dir=/data/msrvtt")
-    parser.add_argument("--corpus", choices=("demo", "real"), default="demo", help="small recipes for the demo corpora, or the full ones")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "runs",
+        nargs="*",
+        metavar="MODEL:DATASET",
+        help=f"what to compare (default: {' '.join(DEFAULT_RUNS)}); "
+        "KEY=VALUE among them is an option of every mmf_run, e.g. dataset_config....data_dir=/data/msrvtt",
+    )
+    parser.add_argument(
+        "--corpus",
+        choices=("demo", "real"),
+        default="demo",
+        help="small recipes for the demo corpora, or the full ones",
+    )
     parser.add_argument("--data", type=Path, default=Path("data/demo"), help="directory of the demo corpora")
     parser.add_argument("--updates", type=int, help="budget of each run")
     parser.add_argument("--seconds", type=float, help="budget of each run as seconds of training")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
-    parser.add_argument("--start", help="checkpoint that clipbert starts from; the others start as their recipes say")
+    parser.add_argument(
+        "--start", help="checkpoint that clipbert starts from; the others start as their recipes say"
+    )
     parser.add_argument("--save", type=Path, default=Path("save/compare"))
     settings = parser.parse_intermixed_args(arguments)
     settings.options = [word for word in settings.runs if "=" in word]
     try:
-        settings.runs = [parse_run(word) for word in settings.runs if "=" not in word] or list(map(parse_run, DEFAULT_RUNS))
+        settings.runs = [parse_run(word) for word in settings.runs if "=" not in word] or list(
+            map(parse_run, DEFAULT_RUNS)
+        )
     except ValueError as error:
         parser.error(str(error))
     if (settings.updates is None) == (settings.seconds is None):

@@ -9,16 +9,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from clipbert_mmf.inference.precision import PRECISIONS, compare_on_annotations  # noqa: E402
-from clipbert_mmf.video.errors import MediaError  # noqa: E402
+from clipbert_mmf.inference.precision import PRECISIONS, compare_on_annotations
+from clipbert_mmf.video.errors import MediaError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and print a line for each precision; 1 if something is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("location", metavar="model", help="saved folder, a run's folder, checkpoint or hub name")
+    parser.add_argument(
+        "location", metavar="model", help="saved folder, a run's folder, checkpoint or hub name"
+    )
     parser.add_argument("--media", required=True, help="folder or LMDB of videos or images")
-    parser.add_argument("--texts", required=True, help="annotation file; its texts and the media it names are used")
+    parser.add_argument(
+        "--texts", required=True, help="annotation file; its texts and the media it names are used"
+    )
     parser.add_argument("--corpus", default="msrvtt", help="whose annotation format it is")
     known = sorted(PRECISIONS)
     parser.add_argument("--precision", dest="precisions", nargs="+", default=known, choices=known)

@@ -6,15 +6,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from quickstart_table import find_final_metrics  # noqa: E402
+from quickstart_table import find_final_metrics
 
-from clipbert_mmf.datasets.annotations import TextRecord, read_annotations  # noqa: E402
-from clipbert_mmf.scoring import chance  # noqa: E402
+from clipbert_mmf.annotations import TextRecord, read_annotations
+from clipbert_mmf.scoring import chance
 
 
 def _answers(records: list[TextRecord]) -> list:
@@ -49,14 +49,27 @@ TASKS: dict[str, tuple[str, Callable, str, str, dict]] = {
     "activitynet_retrieval": ("t2v_r1", _guess_rank, "activitynet", "activitynet/val_1.json", {}),
     "msrvtt_qa": ("accuracy", _guess_answer, "msrvtt_qa", "msrvtt/test_qa.json", {}),
     "tgif_qa_action": ("accuracy", _guess_option, "tgif_choice", "tgif_qa/Test_action_question.csv", {}),
-    "tgif_qa_transition": ("accuracy", _guess_option, "tgif_choice", "tgif_qa/Test_transition_question.csv", {}),
+    "tgif_qa_transition": (
+        "accuracy",
+        _guess_option,
+        "tgif_choice",
+        "tgif_qa/Test_transition_question.csv",
+        {},
+    ),
     "tgif_qa_frameqa": ("accuracy", _guess_answer, "tgif_frameqa", "tgif_qa/Test_frameqa_question.csv", {}),
     "tgif_qa_count": ("count_mse", _guess_count, "tgif_count", "tgif_qa/Test_count_question.csv", {}),
     "coco_captions_retrieval": (
-        "t2v_r1", _guess_rank, "coco_captions", "coco/dataset_coco.json", {"splits": ["test"]}
+        "t2v_r1",
+        _guess_rank,
+        "coco_captions",
+        "coco/dataset_coco.json",
+        {"splits": ["test"]},
     ),
     "vqa2_pixels": (
-        "vqa_accuracy", _guess_soft_answer, "vqa2", "vqa2/v2_OpenEnded_mscoco_val2014_questions.json",
+        "vqa_accuracy",
+        _guess_soft_answer,
+        "vqa2",
+        "vqa2/v2_OpenEnded_mscoco_val2014_questions.json",
         {"companion": "vqa2/v2_mscoco_val2014_annotations.json"},
     ),
 }
@@ -72,7 +85,10 @@ def compare(name: str, save: Path, data: Path) -> dict | None:
     guessed = guess(list(read_annotations(data / file, corpus, **options)))
     seconds = save / name / "seconds"
     return {
-        "dataset": name, "metric": metric, "result": value, "chance": guessed,
+        "dataset": name,
+        "metric": metric,
+        "result": value,
+        "chance": guessed,
         "times_chance": guessed / value if metric.endswith("mse") and value else value / guessed,
         "seconds": int(seconds.read_text()) if seconds.exists() else None,
     }
@@ -85,12 +101,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="directory of the demo corpora")
     arguments = parser.parse_args()
     rows = [row for row in (compare(name, arguments.save, arguments.data) for name in TASKS) if row]
-    lines = ["| task | metric | result | chance | better by | seconds |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| task | metric | result | chance | better by | seconds |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     for row in rows:
-        shown = [f"{row[key]:.2f}" if row["metric"].endswith("mse") else f"{100 * row[key]:.1f} %"
-                 for key in ("result", "chance")]
-        lines.append(f"| `{row['dataset']}` | {row['metric']} | {shown[0]} | {shown[1]} | {row['times_chance']:.1f}x | "
-                     f"{row['seconds']} |")
+        shown = [
+            f"{row[key]:.2f}" if row["metric"].endswith("mse") else f"{100 * row[key]:.1f} %"
+            for key in ("result", "chance")
+        ]
+        lines.append(
+            f"| `{row['dataset']}` | {row['metric']} | {shown[0]} | {shown[1]} | {row['times_chance']:.1f}x | "
+            f"{row['seconds']} |"
+        )
     table = "\n".join(lines) + "\n"
     print(table)
     (arguments.save / "table.md").write_text(table, encoding="utf-8")

@@ -9,8 +9,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from clipbert_mmf.inference.predictions import (  # noqa: E402
-    evaluate_predictions, read_predictions, write_ranks, write_vqa_answers,
+from clipbert_mmf.inference.predictions import (
+    evaluate_predictions,
+    read_predictions,
+    write_ranks,
+    write_vqa_answers,
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from clipbert_mmf.inference.inspecting import inspect_weights  # noqa: E402
+from clipbert_mmf.inference.inspecting import inspect_weights
 
 
 def main(arguments: list[str] | None = None) -> int:

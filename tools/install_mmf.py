@@ -20,8 +20,19 @@ from pathlib import Path
 
 RELEASE = "1.0.0rc10"
 #: What MMF imports at start beside what clipbert_mmf needs anyway.
-NEEDS = ["requests", "scikit-learn", "nltk", "editdistance", "GitPython", "termcolor", "packaging", "tensorboard",
-         "psutil", "matplotlib", "ftfy"]
+NEEDS = [
+    "requests",
+    "scikit-learn",
+    "nltk",
+    "editdistance",
+    "GitPython",
+    "termcolor",
+    "packaging",
+    "tensorboard",
+    "psutil",
+    "matplotlib",
+    "ftfy",
+]
 #: What main imports on top, and its own oldest OmegaConf.
 MAIN_NEEDS = ["pandas", "omegaconf>=2.1"]
 #: The extension modules of the cp38 wheel cannot be loaded by another Python; MMF runs without them.
@@ -41,6 +52,7 @@ def retag(wheel: Path) -> Path:
 
     Args:
         wheel: the downloaded file.
+
     Returns:
         The new wheel, in the same directory.
     """
@@ -52,7 +64,11 @@ def retag(wheel: Path) -> Path:
             if name.endswith(USELESS_SUFFIX) or name.endswith(".dist-info/RECORD") or name.endswith("/"):
                 continue
             if name.endswith(".dist-info/WHEEL"):
-                lines = [line for line in data.decode().splitlines() if not line.startswith(("Tag:", "Root-Is-Purelib:"))]
+                lines = [
+                    line
+                    for line in data.decode().splitlines()
+                    if not line.startswith(("Tag:", "Root-Is-Purelib:"))
+                ]
                 data = ("\n".join([*lines, "Root-Is-Purelib: true", "Tag: py3-none-any"]) + "\n").encode()
             new.writestr(entry, data)
             digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
@@ -65,8 +81,23 @@ def retag(wheel: Path) -> Path:
 def install_release() -> str:
     """Install the PyPI release; return what was done."""
     with tempfile.TemporaryDirectory() as directory:
-        pip("download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version", "3.8", "--abi", "cp38",
-            "--implementation", "cp", "--platform", "manylinux1_x86_64", "--dest", directory, f"mmf=={RELEASE}")
+        pip(
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--python-version",
+            "3.8",
+            "--abi",
+            "cp38",
+            "--implementation",
+            "cp",
+            "--platform",
+            "manylinux1_x86_64",
+            "--dest",
+            directory,
+            f"mmf=={RELEASE}",
+        )
         (wheel,) = Path(directory).glob("mmf-*.whl")
         pip("install", "--quiet", "--no-deps", "--force-reinstall", str(retag(wheel)))
     return f"MMF {RELEASE} from PyPI, its wheel retagged for every Python 3"
@@ -80,9 +111,19 @@ def install_source(source: str) -> str:
         return f"MMF from the directory {path}"
     with tempfile.TemporaryDirectory() as directory:
         url = str(path.resolve()) if path.exists() else source.removeprefix("git+")
-        clone = ["git", "clone", "--quiet", "--depth", "1", f"file://{url}" if path.exists() else url, directory]
+        clone = [
+            "git",
+            "clone",
+            "--quiet",
+            "--depth",
+            "1",
+            f"file://{url}" if path.exists() else url,
+            directory,
+        ]
         if subprocess.run(clone).returncode:
-            sys.exit(f"install_mmf: cannot clone '{source}'; give a directory with MMF's setup.py or a git URL")
+            sys.exit(
+                f"install_mmf: cannot clone '{source}'; give a directory with MMF's setup.py or a git URL"
+            )
         if not (Path(directory) / "mmf").is_dir():
             sys.exit(f"install_mmf: '{source}' holds no 'mmf' package; is it MMF's repository?")
         pip("install", "--quiet", "--no-deps", "--force-reinstall", directory)
@@ -106,8 +147,12 @@ def check() -> str:
 
 def main() -> None:
     """Parse the arguments and install."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", help="directory or git URL of MMF's main branch; default: the PyPI release")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--source", help="directory or git URL of MMF's main branch; default: the PyPI release"
+    )
     arguments = parser.parse_args()
     pip("install", "--quiet", *NEEDS, *(MAIN_NEEDS if arguments.source else ()))
     done = install_source(arguments.source) if arguments.source else install_release()

@@ -12,7 +12,11 @@ OUT = ROOT / "docs" / "configuration.md"
 PARTS = (
     ("The model", "configs/models/clipbert/defaults.yaml", "model_config.clipbert"),
     ("A dataset of videos", "configs/datasets/msrvtt_qa/defaults.yaml", "dataset_config.msrvtt_qa"),
-    ("A dataset of one's own", "configs/datasets/video_text_csv/defaults.yaml", "dataset_config.video_text_csv"),
+    (
+        "A dataset of one's own",
+        "configs/datasets/video_text_csv/defaults.yaml",
+        "dataset_config.video_text_csv",
+    ),
     ("The trainer", "configs/training/clipbert.yaml", ""),
 )
 _LINE = re.compile(r"^(?P<indent> *)(?P<item>- )?(?P<key>[\w]+):(?: (?P<value>.*))?$")
@@ -41,14 +45,15 @@ def list_keys(text: str) -> list[tuple[str, str, str]]:
 def render() -> str:
     """Return the page."""
     lines = [
-        "# Configuration", "",
+        "# Configuration",
+        "",
         "Made by `tools/make_config_reference.py` from the YAML files, whose comments these are. Any key can be set on the "
         "command line: `model_config.clipbert.fold=mean`.",
     ]
     for heading, file, section in PARTS:
         lines += ["", f"## {heading}", "", f"`{file}`", "", "| key | default | |", "| --- | --- | --- |"]
         for key, value, comment in list_keys((ROOT / file).read_text(encoding="utf-8")):
-            if not value and not comment or key in ("model_config", "dataset_config"):
+            if (not value and not comment) or key in ("model_config", "dataset_config"):
                 continue
             shown = key.removeprefix(f"{section}.") if section else key
             value = f"`{value}`".replace("|", "\\|") if value else ""

@@ -15,10 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from demo_corpus.image_corpora import write_coco, write_memes, write_visual_genome, write_vqa2  # noqa: E402
-from demo_corpus.sizes import Sizes  # noqa: E402
-from demo_corpus.video_corpora import write_activitynet, write_didemo, write_msrvtt, write_tgif  # noqa: E402
-from demo_corpus.world import list_words  # noqa: E402
+from demo_corpus.image_corpora import write_coco, write_memes, write_visual_genome, write_vqa2
+from demo_corpus.sizes import Sizes
+from demo_corpus.video_corpora import write_activitynet, write_didemo, write_msrvtt, write_tgif
+from demo_corpus.world import list_words
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 #: Corpus (its folder) -> what writes it.
@@ -44,7 +44,11 @@ def write_tokenizer(out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     words = list_words()
     characters = sorted(set("".join(words)))
-    pieces = [*characters, *(f"##{character}" for character in characters), *sorted(set(words) - set(characters))]
+    pieces = [
+        *characters,
+        *(f"##{character}" for character in characters),
+        *sorted(set(words) - set(characters)),
+    ]
     (out / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, *pieces]) + "\n", encoding="utf-8")
     # From the folder: transformers 5 passes over a vocab_file argument without a word.
     tokenizer = BertTokenizerFast.from_pretrained(str(out))
@@ -58,13 +62,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="directory to write, made if missing")
     parser.add_argument("--corpora", nargs="+", choices=[*CORPORA, "all"], default=["msrvtt", "coco"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--num-train", type=int, default=400, help="training videos (a tenth of them in split val)")
-    parser.add_argument("--num-test", type=int, default=50, help="videos of the 1k test, and as many more unused by it")
-    parser.add_argument("--num-images", type=int, default=2000, help="captioned images; a tenth as many for validation")
+    parser.add_argument(
+        "--num-train", type=int, default=400, help="training videos (a tenth of them in split val)"
+    )
+    parser.add_argument(
+        "--num-test", type=int, default=50, help="videos of the 1k test, and as many more unused by it"
+    )
+    parser.add_argument(
+        "--num-images", type=int, default=2000, help="captioned images; a tenth as many for validation"
+    )
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
     arguments = parser.parse_args()
     sizes = Sizes(arguments.seed, arguments.num_train, arguments.num_test, arguments.num_images)
-    about = {"seed": sizes.seed, "num_train": sizes.num_train, "num_test": sizes.num_test, "num_images": sizes.num_images}
+    about = {
+        "seed": sizes.seed,
+        "num_train": sizes.num_train,
+        "num_test": sizes.num_test,
+        "num_images": sizes.num_images,
+    }
     arguments.out.mkdir(parents=True, exist_ok=True)
     marker = arguments.out / "corpus.json"
     done = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else {}

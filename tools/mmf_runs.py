@@ -38,7 +38,9 @@ def read_training_lines(folder: Path) -> list[dict]:
 
 def read_step_seconds(folder: Path) -> float:
     """Return the median time of an update that a run logged."""
-    rates = sorted(line["updates_per_sec"] for line in read_training_lines(folder) if line.get("updates_per_sec"))
+    rates = sorted(
+        line["updates_per_sec"] for line in read_training_lines(folder) if line.get("updates_per_sec")
+    )
     return 1 / rates[len(rates) // 2]
 
 
@@ -48,7 +50,8 @@ def count_parameters(weights: Path) -> int:
 
     state = torch.load(str(weights), map_location="cpu", weights_only=True)
     kept = {
-        tensor.data_ptr(): tensor.numel() for name, tensor in state.items()
+        tensor.data_ptr(): tensor.numel()
+        for name, tensor in state.items()
         if tensor.is_floating_point() and not name.endswith(("running_mean", "running_var"))
     }
     return sum(kept.values())

@@ -16,16 +16,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
-from tqdm import tqdm  # noqa: E402
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
 
-from clipbert_mmf.datasets.annotations.reading import iterate_table  # noqa: E402
-from clipbert_mmf.inference.evidence import describe_evidence  # noqa: E402
-from clipbert_mmf.inference.heat import HEATS  # noqa: E402
-from clipbert_mmf.inference.pretrained import ClipBert  # noqa: E402
-from clipbert_mmf.report.pictures import crop_padding  # noqa: E402
+from clipbert_mmf.annotations.reading import iterate_table
+from clipbert_mmf.inference.evidence import describe_evidence
+from clipbert_mmf.inference.heat import HEATS
+from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.report.pictures import crop_padding
 
 #: Things that fill more of a frame than this cannot be missed.
 MAX_SHARE = 0.6
@@ -56,23 +56,31 @@ def read_texts(data: Path, head: str, limit: int) -> list[tuple[str, str, str | 
     if head == "classify":
         questions = json.loads((data / "test_qa.json").read_text(encoding="utf-8"))
         first = {entry["video_id"]: entry for entry in reversed(questions)}
-        return [(f"video{key}", entry["question"], entry["answer"]) for key, entry in sorted(first.items())][:limit]
+        return [(f"video{key}", entry["question"], entry["answer"]) for key, entry in sorted(first.items())][
+            :limit
+        ]
     rows = iterate_table(data / "MSRVTT_JSFUSION_test.csv")
     return [(row["video_id"], row["sentence"], None) for _, row in rows][:limit]
 
 
 def play(model: ClipBert, data: Path, texts: list[tuple[str, str, str | None]]) -> dict[str, float]:
     """Return hits by method, ``random``, ``middle``, ``frames``, and seconds a video by ``seconds of METHOD``."""
-    totals = dict.fromkeys((*HEATS, "random", "middle", "frames", *(f"seconds of {name}" for name in HEATS)), 0.0)
+    totals = dict.fromkeys(
+        (*HEATS, "random", "middle", "frames", *(f"seconds of {name}" for name in HEATS)), 0.0
+    )
     for key, text, answer in tqdm(texts, desc="videos"):
         clips = model.read_clips(next(path for path in (data / "videos").glob(f"{key}.*")))
         height, width = crop_padding(clips.frames.flatten(0, 1).amax(0))
         maps = {}
         for name in HEATS:
             begin = time.perf_counter()
-            heat = describe_evidence(model, clips, text, answer if answer in model.answers else None, name).heat
+            heat = describe_evidence(
+                model, clips, text, answer if answer in model.answers else None, name
+            ).heat
             totals[f"seconds of {name}"] += (time.perf_counter() - begin) / len(texts)
-            maps[name] = F.interpolate(heat.flatten(0, 1)[:, None], clips.frames.shape[-2:], mode="bilinear")[:, 0]
+            maps[name] = F.interpolate(heat.flatten(0, 1)[:, None], clips.frames.shape[-2:], mode="bilinear")[
+                :, 0
+            ]
         for number, frame in enumerate(clips.frames.flatten(0, 1)[..., :height, :width]):
             box = find_box(frame)
             if box is None or (box[1] - box[0]) * (box[3] - box[2]) > MAX_SHARE * height * width:
@@ -91,7 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, play and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run_dir", help="folder of a run on the demo corpus: msrvtt_retrieval or msrvtt_qa")
-    parser.add_argument("--data", type=Path, default=Path("data/demo/msrvtt"), help="the demo corpus's MSR-VTT")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data/demo/msrvtt"), help="the demo corpus's MSR-VTT"
+    )
     parser.add_argument("--videos", type=int, default=50, help="how many (default: 50)")
     options = parser.parse_args(arguments)
     model = ClipBert.from_pretrained(options.run_dir)

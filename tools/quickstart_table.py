@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 ROWS = (
-    ("R@1", "r1", "share"), ("R@5", "r5", "share"), ("R@10", "r10", "share"),
-    ("median rank", "median_rank", "rank"), ("mean rank", "mean_rank", "rank"),
+    ("R@1", "r1", "share"),
+    ("R@5", "r5", "share"),
+    ("R@10", "r10", "share"),
+    ("median rank", "median_rank", "rank"),
+    ("mean rank", "mean_rank", "rank"),
 )
 
 
@@ -60,10 +63,18 @@ def main() -> None:
         values = [metrics[f"t2v_{name}"], metrics[f"v2t_{name}"], guess[name]]
         shown = [f"{100 * value:.1f} %" if kind == "share" else f"{value:.1f}" for value in values]
         print(f"{title:<14}{shown[0]:>16}{shown[1]:>16}{shown[2]:>10}")
-    print(f"{num_items} videos, {num_items**2} pairs, {int(metrics['num_unreadable'])} unreadable"
-          + (f", {arguments.seconds:.0f} s of training and testing" if arguments.seconds else ""))
-    result = {"dataset": arguments.dataset, "split": arguments.split, "metrics": metrics, "chance": guess,
-              "pairs": num_items**2, "seconds": arguments.seconds}
+    print(
+        f"{num_items} videos, {num_items**2} pairs, {int(metrics['num_unreadable'])} unreadable"
+        + (f", {arguments.seconds:.0f} s of training and testing" if arguments.seconds else "")
+    )
+    result = {
+        "dataset": arguments.dataset,
+        "split": arguments.split,
+        "metrics": metrics,
+        "chance": guess,
+        "pairs": num_items**2,
+        "seconds": arguments.seconds,
+    }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

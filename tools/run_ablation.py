@@ -17,16 +17,17 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from ablation_results import draw, make_table  # noqa: E402
-from mmf_runs import ROOT, read_step_seconds, run_mmf  # noqa: E402
-from quickstart_table import read_final_metrics  # noqa: E402
+from ablation_results import draw, make_table
+from mmf_runs import ROOT, read_step_seconds, run_mmf
+from quickstart_table import read_final_metrics
 
 ABLATIONS = ROOT / "projects" / "clipbert" / "configs" / "ablations"
 #: Task -> (dataset, metrics shown with their names in the paper's tables).
 TASKS = {
-    "retrieval": ("msrvtt_retrieval", {
-        name: name for name in ("t2v_r1", "t2v_r5", "t2v_r10", "t2v_median_rank")
-    }),
+    "retrieval": (
+        "msrvtt_retrieval",
+        {name: name for name in ("t2v_r1", "t2v_r5", "t2v_r10", "t2v_median_rank")},
+    ),
     "qa": ("msrvtt_qa", {"qa_accuracy": "accuracy"}),
     # Beyond the paper: questions about what is seen for a moment.
     "frameqa": ("tgif_qa_frameqa", {"qa_accuracy": "accuracy"}),
@@ -90,13 +91,18 @@ class Ablation:
         self.files = {"pretrained": arguments.start} if arguments.start else {}
         self.files.update(pair.split("=", 1) for pair in arguments.weights)
         self.common = [
-            f"config=projects/clipbert/configs/{self.dataset}/{recipe}.yaml", "model=clipbert", f"dataset={self.dataset}",
+            f"config=projects/clipbert/configs/{self.dataset}/{recipe}.yaml",
+            "model=clipbert",
+            f"dataset={self.dataset}",
             *(f"dataset_config.{self.dataset}.{option}" for option in self.entry["base"]),
         ]
         if arguments.start:
             self.common.append(f"model_config.clipbert.weights.clipbert={arguments.start}")
         if arguments.updates:
-            self.common += [f"training.max_updates={arguments.updates}", f"training.evaluation_interval={arguments.updates}"]
+            self.common += [
+                f"training.max_updates={arguments.updates}",
+                f"training.evaluation_interval={arguments.updates}",
+            ]
         self.extra, self.patterns = arguments.options, arguments.rows
 
     def run(self) -> list[dict]:
@@ -104,7 +110,9 @@ class Ablation:
         rows = []
         for number, row in enumerate(self.entry["rows"]):
             name = Path(row["file"]).stem
-            options = read_options(ABLATIONS / self.name / row["file"], self.dataset, self.image_size, self.files)
+            options = read_options(
+                ABLATIONS / self.name / row["file"], self.dataset, self.image_size, self.files
+            )
             ours = {} if options is None else self.read_saved(self.save / name, options)
             if not ours and any(fnmatch.fnmatch(name, pattern) for pattern in self.patterns):
                 print(f"[{number + 1}/{len(self.entry['rows'])}] {' '.join(row['label'])}", flush=True)
@@ -137,8 +145,13 @@ class Ablation:
             options = [o for o in options if not o.startswith("model_config.clipbert.weights.clipbert=")]
             cost = run_mmf([*options, checkpoint, "run_type=test"], folder.with_suffix(".log"))
         elif kind == "cost":
-            short = [f"training.max_updates={NUM_COST_UPDATES}", "training.log_interval=2", "run_type=train",
-                     "training.evaluation_interval=100000", "training.num_workers=0"]
+            short = [
+                f"training.max_updates={NUM_COST_UPDATES}",
+                "training.log_interval=2",
+                "run_type=train",
+                "training.evaluation_interval=100000",
+                "training.num_workers=0",
+            ]
             cost = run_mmf([*options, *short], folder.with_suffix(".log"))
             return {**cost, "step_seconds": read_step_seconds(folder)}
         else:
@@ -150,7 +163,11 @@ class Ablation:
         """Return the checkpoint that all rows of a figure test, trained where there is none of these options."""
         trained, options = self.save / "trained", [*self.common, *self.extra]
         final, made_with = trained / "clipbert_final.pth", trained / "options.json"
-        if not (final.exists() and made_with.exists() and json.loads(made_with.read_text(encoding="utf-8")) == options):
+        if not (
+            final.exists()
+            and made_with.exists()
+            and json.loads(made_with.read_text(encoding="utf-8")) == options
+        ):
             print("    trains first", flush=True)
             run_mmf([*options, f"env.save_dir={trained}", "run_type=train"], self.save / "trained.log")
             made_with.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
@@ -159,18 +176,29 @@ class Ablation:
 
 def main() -> None:
     """Parse the arguments, run, print the table, draw the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     tables = sorted(json.loads((ABLATIONS / "index.json").read_text(encoding="utf-8")))
     parser.add_argument("table", choices=tables)
     parser.add_argument("--corpus", choices=sorted(CORPORA), default="demo")
     parser.add_argument("--task", choices=sorted(TASKS), default="retrieval")
     parser.add_argument("--start", help="checkpoint of the image-text pre-training")
-    parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE",
-                        help="files of table 5: bert, tsn, imagenet, grid_feat")
-    parser.add_argument("--rows", nargs="*", default=["*"], metavar="PATTERN", help="names of rows to run, e.g. 'lse_*'")
+    parser.add_argument(
+        "--weights",
+        nargs="*",
+        default=[],
+        metavar="NAME=FILE",
+        help="files of table 5: bert, tsn, imagenet, grid_feat",
+    )
+    parser.add_argument(
+        "--rows", nargs="*", default=["*"], metavar="PATTERN", help="names of rows to run, e.g. 'lse_*'"
+    )
     parser.add_argument("--updates", type=int, help="updates of each row, the recipe's without it")
     parser.add_argument("--save", type=Path, default=Path("save/ablations"))
-    parser.add_argument("options", nargs="*", help="further options for mmf_run, e.g. dataset_config....data_dir=/data/msrvtt")
+    parser.add_argument(
+        "options", nargs="*", help="further options for mmf_run, e.g. dataset_config....data_dir=/data/msrvtt"
+    )
     ablation = Ablation(parser.parse_intermixed_args())
     rows = ablation.run()
     table = f"{ablation.title}. {CAPTIONS[ablation.corpus]}\n\n{make_table(ablation.entry, rows)}"

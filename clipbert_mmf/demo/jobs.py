@@ -7,9 +7,10 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class JobRunner:
 
         Args:
             work: gets its job, to tell its progress.
+
         Raises:
             TooBusyError: if too much is waiting.
         """

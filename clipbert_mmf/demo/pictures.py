@@ -81,14 +81,19 @@ def explain(evidence: Evidence) -> Explained:
 
     clips = tuple(
         ShownClip(
-            *times[k], float(evidence.clip_scores[k]), shares[k],
+            *times[k],
+            float(evidence.clip_scores[k]),
+            shares[k],
             make_thumbnail(evidence.frames[k, 0], None, SMALL_PX, size),
             tuple(draw(k, t) for t in range(evidence.frames.shape[1])),
         )
         for k in range(len(times))
     )
     return Explained(
-        evidence.answer or evidence.text, clips, int(evidence.clip_scores.argmax()), tuple(join_pieces(evidence.words)),
+        evidence.answer or evidence.text,
+        clips,
+        int(evidence.clip_scores.argmax()),
+        tuple(join_pieces(evidence.words)),
         evidence.heat_method,
     )
 

@@ -5,9 +5,9 @@ After ``shelf``, into ``records``; the model's own words are in ``inference.aski
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Mapping
 
 from clipbert_mmf.demo.jobs import Job, count_in
 from clipbert_mmf.demo.pictures import Explained, draw_frame, explain
@@ -16,7 +16,7 @@ from clipbert_mmf.demo.shelf import Shelf, ShownVideo
 from clipbert_mmf.inference.asking import answer_question, score_texts
 from clipbert_mmf.inference.evidence import describe_evidence
 from clipbert_mmf.inference.preprocessing import Clips
-from clipbert_mmf.inference.search_index import SearchIndex
+from clipbert_mmf.library.search_index import SearchIndex
 from clipbert_mmf.transforms.text import join_question_and_option
 from clipbert_mmf.video.errors import MediaError
 
@@ -80,6 +80,7 @@ class Asker:
             mode: a key of ``modes``.
             video_id: of the shelf; ignored where none is needed.
             values: field name to what was typed.
+
         Raises:
             ValueError: for an unknown mode, an empty or overlong field, or no video.
             UnknownVideoError: if the video is not there.
@@ -141,11 +142,16 @@ def _ask_question(asker: Asker, video: ShownVideo, values: Mapping[str, list[str
     def ask(encoded):
         answer = answer_question(asker.model, encoded, question, options)
         rows = [
-            Row(str(candidate), chance, join_question_and_option(question, candidate), None) if by_choosing
+            Row(str(candidate), chance, join_question_and_option(question, candidate), None)
+            if by_choosing
             else Row(str(candidate), chance, question, str(candidate))
             for candidate, chance in answer.candidates
         ]
-        note = "Probabilities of the answers that the model knows." if not options else "Only these options compete."
+        note = (
+            "Probabilities of the answers that the model knows."
+            if not options
+            else "Only these options compete."
+        )
         return f"{answer.answer}: {answer.probability:.0%} sure", question or "Which text fits?", note, rows
 
     return asker.tell(video, job, ask)
@@ -169,8 +175,12 @@ def _score(asker: Asker, video: ShownVideo, values: Mapping[str, list[str]], job
         best = rows[0]
         fits = best.probability >= 0.5
         headline = f"{best.label}: {best.probability:.0%} sure" if fits else "Nothing that was asked fits"
-        return (headline, "How well each text fits",
-                "Each text is judged alone: several may fit, or none.", rows)
+        return (
+            headline,
+            "How well each text fits",
+            "Each text is judged alone: several may fit, or none.",
+            rows,
+        )
 
     return asker.tell(video, job, ask)
 
@@ -196,8 +206,13 @@ def _search(asker: Asker, video: None, values: Mapping[str, list[str]], job: Job
             picture = ""
         found.append(FoundVideo(shown, hit.rank, hit.probability, hit.best_clip_sec, picture))
     missing = f"{left_out} of {len(videos)} could not be read and were left out." if left_out else ""
-    return Told(f"The best {len(found)} of {len(hits)}", text, "Best first; the picture is of the clip that fits best.",
-                found=tuple(found), missing=missing)
+    return Told(
+        f"The best {len(found)} of {len(hits)}",
+        text,
+        "Best first; the picture is of the clip that fits best.",
+        found=tuple(found),
+        missing=missing,
+    )
 
 
 def _read_count(value: str) -> int:
@@ -208,20 +223,47 @@ def _read_count(value: str) -> int:
 
 _OPTIONS_HINT = "One on each line."
 MODES: dict[str, Mode] = {
-    "ask": Mode("Ask a question", "Ask", (
-        Field("question", "Question"),
-        Field("options", "Answers to choose from", True, False, "One on each line; left empty, all answers compete."),
-    ), _ask_question),
-    "choose": Mode("Choose among options", "Choose", (
-        Field("question", "Question", is_required=False, hint="May be empty where the options are whole sentences."),
-        Field("options", "Options", True, hint=_OPTIONS_HINT),
-    ), _ask_question),
+    "ask": Mode(
+        "Ask a question",
+        "Ask",
+        (
+            Field("question", "Question"),
+            Field(
+                "options",
+                "Answers to choose from",
+                True,
+                False,
+                "One on each line; left empty, all answers compete.",
+            ),
+        ),
+        _ask_question,
+    ),
+    "choose": Mode(
+        "Choose among options",
+        "Choose",
+        (
+            Field(
+                "question",
+                "Question",
+                is_required=False,
+                hint="May be empty where the options are whole sentences.",
+            ),
+            Field("options", "Options", True, hint=_OPTIONS_HINT),
+        ),
+        _ask_question,
+    ),
     "count": Mode("Count", "Count", (Field("question", "Question"),), _count),
     "score": Mode("Score texts", "Score", (Field("texts", "Texts", True, hint=_OPTIONS_HINT),), _score),
-    "search": Mode("Search the folder", "Search", (
-        Field("text", "What to look for"),
-        Field("top", "How many videos", is_required=False, hint=f"1 to {MAX_HITS}; left empty, 5."),
-    ), _search, needs_video=False),
+    "search": Mode(
+        "Search the folder",
+        "Search",
+        (
+            Field("text", "What to look for"),
+            Field("top", "How many videos", is_required=False, hint=f"1 to {MAX_HITS}; left empty, 5."),
+        ),
+        _search,
+        needs_video=False,
+    ),
 }
 MODES_BY_HEAD: dict[str, tuple[str, ...]] = {
     "match": ("score", "search", "choose"),

@@ -8,8 +8,9 @@ from __future__ import annotations
 import ipaddress
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from clipbert_mmf.demo.jobs import Job, JobRunner, TooBusyError
@@ -23,10 +24,21 @@ logger = logging.getLogger(__name__)
 
 #: What is sent with the types that browsers know; another type is downloaded, never guessed.
 MIME_TYPES = {
-    ".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime",
-    ".mkv": "video/x-matroska", ".avi": "video/x-msvideo", ".mpg": "video/mpeg", ".mpeg": "video/mpeg",
-    ".ts": "video/mp2t", ".3gp": "video/3gpp",
-    ".gif": "image/gif", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp",
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".webm": "video/webm",
+    ".mov": "video/quicktime",
+    ".mkv": "video/x-matroska",
+    ".avi": "video/x-msvideo",
+    ".mpg": "video/mpeg",
+    ".mpeg": "video/mpeg",
+    ".ts": "video/mp2t",
+    ".3gp": "video/3gpp",
+    ".gif": "image/gif",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
     ".bmp": "image/bmp",
 }
 #: Of a form around an upload, and of everything else that is posted.
@@ -73,13 +85,16 @@ def make_app(asker: Asker, title: str, host: str = "127.0.0.1"):
         title: what the page calls the model.
         host: the address it will be bound to: bound to this machine alone, it answers to no other name, so that no
             foreign page can reach it by a name of its own (DNS rebinding).
+
     Raises:
         ImportError: if Flask is not installed.
     """
     try:
         from flask import Flask
     except ImportError as error:
-        raise ImportError("the demo page needs Flask and waitress: pip install 'clipbert_mmf[demo]'") from error
+        raise ImportError(
+            "the demo page needs Flask and waitress: pip install 'clipbert_mmf[demo]'"
+        ) from error
     from jinja2 import StrictUndefined
 
     app = Flask(__name__, template_folder="templates", static_folder=None)
@@ -135,7 +150,9 @@ def _add_guards(app) -> None:
         if isinstance(error, HTTPException):
             return jsonify(error=error.description), error.code
         logger.error("a request of the page failed", exc_info=error)
-        return jsonify(error="something went wrong here; the terminal that runs the page has the details"), 500
+        return jsonify(
+            error="something went wrong here; the terminal that runs the page has the details"
+        ), 500
 
     @app.errorhandler(413)
     def say_too_large(error):
@@ -151,9 +168,16 @@ def _add_page(app, page: Page) -> None:
     @app.get("/")
     def show_page():
         return render_template(
-            "page.html", nonce=g.nonce, title=page.title, modes=asker.modes, folder=shelf.list_folder(),
-            uploads=shelf.list_uploads(), endings=shelf.endings, max_bytes=shelf.max_upload_bytes,
-            max_size=show_megabytes(shelf.max_upload_bytes), media=shelf.preprocessing.media,
+            "page.html",
+            nonce=g.nonce,
+            title=page.title,
+            modes=asker.modes,
+            folder=shelf.list_folder(),
+            uploads=shelf.list_uploads(),
+            endings=shelf.endings,
+            max_bytes=shelf.max_upload_bytes,
+            max_size=show_megabytes(shelf.max_upload_bytes),
+            media=shelf.preprocessing.media,
         )
 
 
@@ -223,11 +247,15 @@ def make_server(app, host: str, port: int):
     try:
         from waitress import create_server
     except ImportError as error:
-        raise ImportError("the demo page needs Flask and waitress: pip install 'clipbert_mmf[demo]'") from error
+        raise ImportError(
+            "the demo page needs Flask and waitress: pip install 'clipbert_mmf[demo]'"
+        ) from error
     # A body somewhat too large still reaches the page's own message; beyond that the connection is cut.
     limit = 2 * app.config["MAX_CONTENT_LENGTH"]
     try:
         return create_server(app, host=host, port=port, threads=8, max_request_body_size=limit, ident=None)
     except OSError as error:
         reason = error.strerror or error
-        raise OSError(f"cannot listen on {host} port {port}: {reason}; --port 0 takes any free one") from error
+        raise OSError(
+            f"cannot listen on {host} port {port}: {reason}; --port 0 takes any free one"
+        ) from error

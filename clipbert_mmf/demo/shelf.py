@@ -68,6 +68,7 @@ class Shelf:
         folder: searched at any depth; links that lead out of it are passed over.
         preprocessing: of the model: whether it reads videos or images, and how an upload is tried.
         max_upload_bytes: of one upload; 0 takes none.
+
     Raises:
         FileNotFoundError: if there is no such folder.
     """
@@ -95,7 +96,8 @@ class Shelf:
         """Return the folder's videos by name, as it is now."""
         names = {
             path.relative_to(self.folder).as_posix(): path
-            for path in find_media(self.folder, self.preprocessing.media) if self._is_inside(path)
+            for path in find_media(self.folder, self.preprocessing.media)
+            if self._is_inside(path)
         }
         videos = [ShownVideo(_name_id(name), name, path) for name, path in names.items()]
         self._listed = {video.video_id: video for video in videos}
@@ -130,6 +132,7 @@ class Shelf:
         Args:
             stream: its bytes.
             file_name: as the browser says; its ending decides the type, the rest is only shown.
+
         Raises:
             UploadError: for a wrong ending, too many bytes, or a file that cannot be read.
         """
@@ -161,7 +164,8 @@ class Shelf:
                 size += len(block)
                 if size > self.max_upload_bytes:
                     raise UploadError(
-                        f"'{name}' is larger than the {show_megabytes(self.max_upload_bytes)} that are allowed", True
+                        f"'{name}' is larger than the {show_megabytes(self.max_upload_bytes)} that are allowed",
+                        True,
                     )
                 file.write(block)
 

@@ -27,7 +27,9 @@ def count_processes_without_nccl(module: ModuleType) -> None:
     """both: without NCCL (a CPU build of torch) every process takes itself for the only one, so all of them write
     checkpoints and read all of the data. Goes when MMF asks ``torch.distributed`` whether it is initialized.
     """
-    module.dist = Standin("torch.distributed", "torch.distributed", additions={"is_nccl_available": lambda: True})
+    module.dist = Standin(
+        "torch.distributed", "torch.distributed", additions={"is_nccl_available": lambda: True}
+    )
 
 
 def join_with_any_backend(module: ModuleType) -> None:
@@ -46,7 +48,7 @@ def join_with_any_backend(module: ModuleType) -> None:
 
         # Imported after joining, default arguments of these would hold on to the processes' group until python ends.
         import torch.distributed.nn
-        import torch.distributed.optim  # noqa: F401
+        import torch.distributed.optim
 
         if not torch.distributed.is_initialized():
             timeout = read_timeout(config.distributed)
@@ -77,7 +79,9 @@ def read_timeout(distributed_config) -> timedelta | None:
     if seconds is None:
         return None
     if float(seconds) <= 0:
-        raise ValueError(f"distributed.timeout_sec is {seconds}; expected seconds above 0, or null for torch's own")
+        raise ValueError(
+            f"distributed.timeout_sec is {seconds}; expected seconds above 0, or null for torch's own"
+        )
     return timedelta(seconds=float(seconds))
 
 

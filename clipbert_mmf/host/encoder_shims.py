@@ -28,8 +28,13 @@ class ResNetEncoder(nn.Module):
     """
 
     def __init__(
-        self, name: str = "resnet50", pretrained: bool = False, zero_init_residual: bool = True,
-        num_output_features: int = -1, pool_type: str = "avg", out_dim: int = 2048,
+        self,
+        name: str = "resnet50",
+        pretrained: bool = False,
+        zero_init_residual: bool = True,
+        num_output_features: int = -1,
+        pool_type: str = "avg",
+        out_dim: int = 2048,
     ):
         super().__init__()
         import torchvision

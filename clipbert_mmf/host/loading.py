@@ -91,4 +91,4 @@ def redirected_builtins() -> dict:
 
 def register_plugin() -> None:
     """Import the adapters, which register themselves; MMF must be imported."""
-    importlib.import_module("clipbert_mmf.registration")
+    importlib.import_module("clipbert_mmf.plugin.registration")

@@ -24,8 +24,10 @@ def keep_metric_params(module: ModuleType) -> None:
     def __call__(self, sample_list, *args, **kwargs):
         every = self.metrics
         self.metrics = {
-            name: metric for name, metric in every.items()
-            if sample_list.dataset_name in (getattr(metric, "applicable_datasets", None) or [sample_list.dataset_name])
+            name: metric
+            for name, metric in every.items()
+            if sample_list.dataset_name
+            in (getattr(metric, "applicable_datasets", None) or [sample_list.dataset_name])
         }
         try:
             return call(self, sample_list, *args, **kwargs)

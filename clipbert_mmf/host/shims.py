@@ -12,8 +12,9 @@ import glob
 import importlib
 import logging
 import os
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Callable
+from typing import Any
 
 from clipbert_mmf.host.distributed_shims import DISTRIBUTED_SHIMS
 from clipbert_mmf.host.encoder_shims import offer_smaller_resnets
@@ -144,7 +145,12 @@ def find_our_configs(module: ModuleType) -> None:
     @functools.wraps(find)
     def get_absolute_path(paths):
         found = find(paths)
-        if isinstance(found, str) and found == paths and not os.path.isabs(found) and not os.path.exists(found):
+        if (
+            isinstance(found, str)
+            and found == paths
+            and not os.path.isabs(found)
+            and not os.path.exists(found)
+        ):
             from clipbert_mmf.paths import config_dir, project_dir
 
             for root in (project_dir(), config_dir()):
@@ -285,7 +291,11 @@ def load_without_post_init(module: ModuleType) -> None:
     from transformers import PreTrainedModel
 
     for model in vars(module).values():
-        if isinstance(model, type) and issubclass(model, PreTrainedModel) and model.__module__ == module.__name__:
+        if (
+            isinstance(model, type)
+            and issubclass(model, PreTrainedModel)
+            and model.__module__ == module.__name__
+        ):
             model.all_tied_weights_keys = {}
 
 
@@ -341,6 +351,6 @@ SHIMS: dict[str, tuple[Callable[[ModuleType], None], ...]] = {
 
 #: MMF module -> edit of its source, where the mistake is inside a long function.
 SOURCE_EDITS: dict[str, Callable[[str], str]] = {
-    **{name: stay_on_cpu for name in ("mmf.modules.embeddings", "mmf.models.visual_bert", "mmf.models.vilbert")},
+    **dict.fromkeys(("mmf.modules.embeddings", "mmf.models.visual_bert", "mmf.models.vilbert"), stay_on_cpu),
     "mmf.models.unimodal": tell_batches_from_tuples,
 }

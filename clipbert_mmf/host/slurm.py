@@ -6,8 +6,8 @@ Used before MMF looks for a launcher; knows neither MMF nor torch.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping
 
 #: Ports given to jobs, by their numbers: above the registered services, below what systems hand out for connections.
 _FIRST_PORT, _NUM_PORTS = 12000, 20000
@@ -40,6 +40,7 @@ def find_slurm_task(environment: Mapping[str, str], port: int | None = None) -> 
     Args:
         environment: ``os.environ``.
         port: for process 0; None: ``MASTER_PORT``, or one that follows from the numbers of job and step.
+
     Raises:
         ValueError: if a variable is missing or is no number.
     """
@@ -56,7 +57,11 @@ def find_slurm_task(environment: Mapping[str, str], port: int | None = None) -> 
     nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST") or ""
     address = environment.get("MASTER_ADDR") or first_node(nodes)
     return SlurmTask(
-        _number(environment, "SLURM_PROCID"), _number(environment, "SLURM_LOCALID"), int(world_size), address, port
+        _number(environment, "SLURM_PROCID"),
+        _number(environment, "SLURM_LOCALID"),
+        int(world_size),
+        address,
+        port,
     )
 
 

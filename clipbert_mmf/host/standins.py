@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from types import ModuleType
-from typing import Callable
 
 import torch
 
@@ -55,7 +55,14 @@ def _adamw() -> type:
         """torch's AdamW with the defaults of the one MMF was written for (weight decay 0, eps 1e-6)."""
 
         def __init__(
-            self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0, correct_bias=True, fused=None
+            self,
+            params,
+            lr=1e-3,
+            betas=(0.9, 0.999),
+            eps=1e-6,
+            weight_decay=0.0,
+            correct_bias=True,
+            fused=None,
         ):
             if not correct_bias:
                 raise ValueError("adam_w: correct_bias=False is not supported by torch's AdamW; remove it")
@@ -65,13 +72,15 @@ def _adamw() -> type:
 
 
 def _transformers_optimization(name: str) -> ModuleType:
-    """main and release: ``from transformers.optimization import AdamW`` fails on transformers >= 4.50."""
+    """Main and release: ``from transformers.optimization import AdamW`` fails on transformers >= 4.50."""
     return Standin(name, source="transformers.optimization", additions={"AdamW": _adamw()})
 
 
 def _torchtext(name: str) -> ModuleType:
-    """main and release: torchtext is archived and loads on no current torch; MMF needs it for word vectors only."""
-    vocab = Standin("torchtext.vocab", additions={"pretrained_aliases": {}}, hint="needs torchtext, which is archived")
+    """Main and release: torchtext is archived and loads on no current torch; MMF needs it for word vectors only."""
+    vocab = Standin(
+        "torchtext.vocab", additions={"pretrained_aliases": {}}, hint="needs torchtext, which is archived"
+    )
     return Standin(name, additions={"vocab": vocab})
 
 
@@ -91,7 +100,7 @@ def _demjson(name: str) -> ModuleType:
 
 def _pytorch_lightning(name: str) -> ModuleType:
     """main: imported everywhere for base classes; 1.6 does not install, 2.x moved what MMF imports and takes 2 s."""
-    names = {key: _Lightning for key in ("Trainer", "Callback", "ModelCheckpoint", "LightningLoggerBase")}
+    names = dict.fromkeys(("Trainer", "Callback", "ModelCheckpoint", "LightningLoggerBase"), _Lightning)
     names.update(LightningModule=_LightningModule, LightningDataModule=_LightningDataModule)
     names["seed_everything"] = lambda *args, **kwargs: _Lightning()
     root = Standin(name, additions={**names, "__version__": "0", "__file__": __file__})
@@ -103,7 +112,9 @@ def _torchvision_io(name: str) -> ModuleType:
     """main: ``torchvision.io.read_video`` left in torchvision 0.26 or so; only the charades dataset calls it."""
 
     def read_video(*args, **kwargs):
-        raise RuntimeError("torchvision has no read_video any more; MMF's charades dataset cannot read videos here")
+        raise RuntimeError(
+            "torchvision has no read_video any more; MMF's charades dataset cannot read videos here"
+        )
 
     import torchvision.io
 
@@ -117,7 +128,9 @@ def _torchaudio(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (ImportError, OSError):  # absent, or built for another torch
-        return Standin(name, additions={"transforms": Standin("torchaudio.transforms", hint="needs torchaudio")})
+        return Standin(
+            name, additions={"transforms": Standin("torchaudio.transforms", hint="needs torchaudio")}
+        )
 
 
 def _modeling_bert(name: str) -> ModuleType:
@@ -128,7 +141,7 @@ def _modeling_bert(name: str) -> ModuleType:
 
 
 def _moved(place: str) -> Callable[[str], ModuleType]:
-    """main and release: transformers 4 moved its modules below ``transformers.models``."""
+    """Main and release: transformers 4 moved its modules below ``transformers.models``."""
     return lambda name: Standin(name, source=place)
 
 

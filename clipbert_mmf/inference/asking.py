@@ -5,8 +5,9 @@ After ``pretrained``, whose ``ClipBert`` calls these; results are frozen records
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -229,6 +230,7 @@ def answer_question(
         question: may be empty where options are whole sentences.
         options: answers to choose from.
         top_k: candidates listed of an answer vocabulary.
+
     Raises:
         ValueError: for options where the head takes none, none where it needs them, or unknown ones.
     """

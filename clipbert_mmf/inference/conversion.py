@@ -34,6 +34,7 @@ def convert_weights(
         to: ``folder`` (``ClipBert.from_pretrained`` reads it) or ``released`` (a state dict for the released code).
         replace: whether something that is there already may be replaced.
         options: as ``ClipBert.from_pretrained`` has them.
+
     Raises:
         ValueError: for an unknown target, or what ``from_pretrained`` and ``to_released_state`` raise.
         FileExistsError: if ``out`` is there and may not be replaced.
@@ -53,7 +54,9 @@ def convert_weights(
             torch.save(to_released_state(model.network), partial)
         else:
             model.save_pretrained(partial)
-            (partial / "README.md").write_text(_describe(model, path, options.get("config")), encoding="utf-8")
+            (partial / "README.md").write_text(
+                _describe(model, path, options.get("config")), encoding="utf-8"
+            )
     except BaseException:
         _remove(partial)
         raise
@@ -66,7 +69,11 @@ def convert_weights(
 def _describe(model: ClipBert, path: Path, config: str | Path | None) -> str:
     if is_saved_folder(path):
         card = path / "README.md"
-        return card.read_text(encoding="utf-8") if card.is_file() else write_model_card(model.recipe, {}, path, None)
+        return (
+            card.read_text(encoding="utf-8")
+            if card.is_file()
+            else write_model_card(model.recipe, {}, path, None)
+        )
     run = read_run(path, config)
     update = run.checkpoint.notes.get("num_updates")
     return write_model_card(model.recipe, run.config, run.folder, int(update) if update else None)

@@ -53,7 +53,12 @@ class Evidence:
 
 
 def describe_evidence(
-    model, video: Media | Clips, text: str, answer: str | None = None, heat: str | None = None, tell: Tell = ignore_progress
+    model,
+    video: Media | Clips,
+    text: str,
+    answer: str | None = None,
+    heat: str | None = None,
+    tell: Tell = ignore_progress,
 ) -> Evidence:
     """Say when, where and which words speak for a text or an answer.
 
@@ -64,6 +69,7 @@ def describe_evidence(
         answer: whose score to explain; the best one where None and the head has a vocabulary.
         heat: a key of ``HEATS``; by default Grad-CAM where the grid has at least 4 cells a side, else occlusion.
         tell: gets how many passes of the heat are done, and how many there are.
+
     Raises:
         ImportError: if Captum is not installed.
         ValueError: for an empty text, an answer that is not in the vocabulary, or a model that reads its clips together.
@@ -91,14 +97,23 @@ def describe_evidence(
         scores = explained.pick(all_scores)
         attention = _attend(model.network.encoder.layers[-1], *watch.seen)
         best = model.network.encode_clips(pictures[None])[:, int(scores.argmax())].unsqueeze(1)
-        weights = measure_words(lambda ids: explained.score_texts(best, ids), tokens[0], model.tokenizer.mask_token_id)
+        weights = measure_words(
+            lambda ids: explained.score_texts(best, ids), tokens[0], model.tokenizer.mask_token_id
+        )
     visual = attention[:, length:].unflatten(1, watch.grid)
     method = choose_heat(heat, min(watch.grid))
     hot = HEATS[method](explained, model.network, pictures, tell).cpu()
     pieces = model.tokenizer.convert_ids_to_tokens(tokens[0][0].tolist())
     return Evidence(
-        text, None if explained.column is None or not model.answers else model.answers[explained.column], clips.times_sec,
-        scores.float().cpu(), clips.frames, visual, attention[:, :length], hot / hot.max().clamp(min=1e-12), method,
+        text,
+        None if explained.column is None or not model.answers else model.answers[explained.column],
+        clips.times_sec,
+        scores.float().cpu(),
+        clips.frames,
+        visual,
+        attention[:, :length],
+        hot / hot.max().clamp(min=1e-12),
+        method,
         tuple(zip(pieces, weights.tolist())),
     )
 
@@ -117,7 +132,9 @@ class _Explained(torch.nn.Module):
         """Return ``(K, A)``."""
         network, tokens, shape = self._call
         visual = network.encode_clips(pictures.view(1, *shape))
-        return network.score_clips(visual, torch.zeros(1, dtype=torch.int64, device=visual.device), *tokens)[0]
+        return network.score_clips(visual, torch.zeros(1, dtype=torch.int64, device=visual.device), *tokens)[
+            0
+        ]
 
     def pick(self, scores: Tensor) -> Tensor:
         """Return ``(K,)`` of ``(K, A)``: the score that is explained."""
@@ -141,7 +158,9 @@ class _Explained(torch.nn.Module):
 def _choose_column(model, clip_scores: Tensor, answer: str | None) -> int | None:
     if model.head_type != "classify":
         if answer is not None:
-            raise ValueError(f"this model's head is '{model.head_type}', which has no answers; give the text alone")
+            raise ValueError(
+                f"this model's head is '{model.head_type}', which has no answers; give the text alone"
+            )
         return None
     if answer is None:
         return int(fold_clips(clip_scores[None], model.network.fold).argmax())

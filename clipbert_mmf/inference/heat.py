@@ -6,7 +6,7 @@ window, one forward pass each, and needs no grid. ``tools/pointing_game.py`` mea
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,9 @@ def ignore_progress(done: int, total: int) -> None:
     """Tell nobody."""
 
 
-def measure_grad_cam(score: nn.Module, network: nn.Module, pictures: Tensor, tell: Tell = ignore_progress) -> Tensor:
+def measure_grad_cam(
+    score: nn.Module, network: nn.Module, pictures: Tensor, tell: Tell = ignore_progress
+) -> Tensor:
     """Return Grad-CAM of the grid, what lowers the score cut off.
 
     Args:
@@ -31,8 +33,10 @@ def measure_grad_cam(score: nn.Module, network: nn.Module, pictures: Tensor, tel
         network: whose grid is used.
         pictures: ``(K, T, 3, L, L)`` float, 0 to 255.
         tell: gets passes done and in all.
+
     Returns:
         ``(K, T, h, w)``, 0 or more.
+
     Raises:
         ImportError: if Captum is not installed.
     """
@@ -44,13 +48,16 @@ def measure_grad_cam(score: nn.Module, network: nn.Module, pictures: Tensor, tel
     return heat.detach().float().squeeze(1).unflatten(0, pictures.shape[:2])
 
 
-def measure_occlusion(score: nn.Module, network: nn.Module, pictures: Tensor, tell: Tell = ignore_progress) -> Tensor:
+def measure_occlusion(
+    score: nn.Module, network: nn.Module, pictures: Tensor, tell: Tell = ignore_progress
+) -> Tensor:
     """Return by how much a clip's score falls where its frames are covered, rises cut off.
 
     A window covers the same place in all T frames of a clip, with the grey that the network takes for nothing; the
     black that pads frames to a square stays as it is.
 
     Args, Raises: as ``measure_grad_cam``.
+
     Returns:
         ``(K, T, L, L)``, 0 or more, the same for all T.
     """
@@ -74,7 +81,9 @@ def measure_occlusion(score: nn.Module, network: nn.Module, pictures: Tensor, te
 
     with torch.no_grad():
         heat = Occlusion(count).attribute(
-            pictures, sliding_window_shapes=(frames, 3, window, window), strides=(frames, 3, stride, stride),
+            pictures,
+            sliding_window_shapes=(frames, 3, window, window),
+            strides=(frames, 3, stride, stride),
             baselines=cover,
         )
     return heat.float().sum(2).clamp(min=0)

@@ -5,15 +5,16 @@ Joins ``weights.inspection``, which compares, with the configuration of the mode
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import torch
 
 from clipbert_mmf.inference.recipe import read_recipe
 from clipbert_mmf.inference.settings import merge, read_model_settings, read_yaml
 from clipbert_mmf.inference.sources import is_saved_folder
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.weights.files import WeightsFile, read_weights
 from clipbert_mmf.weights.inspection import Inspection, inspect_file
 from clipbert_mmf.weights.loading import find_weights
@@ -26,6 +27,7 @@ def inspect_weights(location: str | Path, config: str | Path | None = None) -> I
         location: file, folder, or hub name of a BERT.
         config: a model's or a run's YAML; without it the model that the file itself describes, or else the paper's with
             the head that the file has.
+
     Raises:
         FileNotFoundError: if it is not there.
         ValueError: if it cannot be read, or its names are of no known format.

@@ -84,6 +84,7 @@ def find_media(folder: str | Path, media: str) -> list[Path]:
     Args:
         folder: searched at any depth.
         media: a key of ``MEDIA_ENDINGS``.
+
     Raises:
         FileNotFoundError: if there is no such folder.
     """
@@ -91,8 +92,10 @@ def find_media(folder: str | Path, media: str) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"'{folder}': no such folder")
     return sorted(
-        path for path in folder.rglob("*")
-        if path.suffix.lower() in MEDIA_ENDINGS[media] and path.is_file()
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in MEDIA_ENDINGS[media]
+        and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import clipbert_mmf
 from clipbert_mmf.inference.recipe import Recipe
@@ -67,8 +68,11 @@ def write_model_card(recipe: Recipe, config: Mapping[str, Any], run: Path, updat
         update: after which the checkpoint was written, None where it does not say.
     """
     return _CARD.format(
-        dataset=recipe.dataset, version=clipbert_mmf.__version__, media=recipe.preprocessing.media,
-        fold=recipe.model["fold"], head=recipe.model["head"]["type"],
+        dataset=recipe.dataset,
+        version=clipbert_mmf.__version__,
+        media=recipe.preprocessing.media,
+        fold=recipe.model["fold"],
+        head=recipe.model["head"]["type"],
         media_file={"video": "video.mp4", "image": "image.jpg"}[recipe.preprocessing.media],
         preprocessing=_table("setting", "value", recipe.preprocessing.to_dict()),
         training=_table("setting", "value", _describe_training(recipe, config, run, update)),
@@ -78,7 +82,9 @@ def write_model_card(recipe: Recipe, config: Mapping[str, Any], run: Path, updat
 
 def _table(left: str, right: str, rows: Mapping[str, Any]) -> str:
     lines = [f"| {left} | {right} |", "| --- | --- |"]
-    return "\n".join(lines + [f"| {key} | {_show(value)} |" for key, value in rows.items() if value is not None])
+    return "\n".join(
+        lines + [f"| {key} | {_show(value)} |" for key, value in rows.items() if value is not None]
+    )
 
 
 def _show(value: Any) -> str:
@@ -86,7 +92,9 @@ def _show(value: Any) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _describe_training(recipe: Recipe, config: Mapping[str, Any], run: Path, update: int | None) -> dict[str, Any]:
+def _describe_training(
+    recipe: Recipe, config: Mapping[str, Any], run: Path, update: int | None
+) -> dict[str, Any]:
     training, optimizer = config.get("training") or {}, config.get("optimizer") or {}
     params = optimizer.get("params") or {}
     section = (config.get("dataset_config") or {}).get(recipe.dataset) or {}
@@ -97,7 +105,9 @@ def _describe_training(recipe: Recipe, config: Mapping[str, Any], run: Path, upd
     return {
         "data": config.get("datasets"),
         "annotation files": ", ".join(_annotation_files(section)) or None,
-        "clips x frames in training": f"{media.get('num_clips', 1)} x {media.get('num_frames', 1)}" if media else None,
+        "clips x frames in training": f"{media.get('num_clips', 1)} x {media.get('num_frames', 1)}"
+        if media
+        else None,
         "loss": ", ".join(str(loss.get("type")) for loss in recipe.model.get("losses") or []) or None,
         "optimizer": optimizer.get("type"),
         **{key: params.get(key) for key in ("lr", "betas", "weight_decay")},
@@ -111,17 +121,23 @@ def _describe_training(recipe: Recipe, config: Mapping[str, Any], run: Path, upd
 
 def _annotation_files(section: Mapping[str, Any]) -> list[str]:
     sources = [source for split in (section.get("annotations") or {}).values() for source in split or []]
-    names = [Path(str(source.get("file") if isinstance(source, Mapping) else source)).name for source in sources]
+    names = [
+        Path(str(source.get("file") if isinstance(source, Mapping) else source)).name for source in sources
+    ]
     return list(dict.fromkeys(names))
 
 
 def _describe_start(path: Path) -> str | None:
     try:
         reports = json.loads(path.read_text(encoding="utf-8"))
-        return "; ".join(
-            f"{report['part']}: {len(report['used'])} used, {len(report['missing'])} new, "
-            f"{len(report['left_over'])} left over, {len(report['wrong_shape'])} of another shape" for report in reports
-        ) or None
+        return (
+            "; ".join(
+                f"{report['part']}: {len(report['used'])} used, {len(report['missing'])} new, "
+                f"{len(report['left_over'])} left over, {len(report['wrong_shape'])} of another shape"
+                for report in reports
+            )
+            or None
+        )
     except (OSError, ValueError, KeyError, TypeError):  # runs from random weights write none
         return None
 
@@ -134,7 +150,9 @@ def _describe_metrics(path: Path, update: int | None, dataset: str) -> str:
     for split, record in found.items():
         own = {name: value for name, value in record["metrics"].items() if f"/{dataset}/" in name}
         rows = {name.rpartition("/")[2]: value for name, value in own.items()}
-        parts.append(f"Split `{split}`, after update {record.get('update')}:\n\n{_table('metric', 'value', rows)}")
+        parts.append(
+            f"Split `{split}`, after update {record.get('update')}:\n\n{_table('metric', 'value', rows)}"
+        )
     return "\n\n".join(parts)
 
 

@@ -6,17 +6,17 @@ Uses a loaded model on real media; ``tools/compare_precision.py`` prints the res
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from clipbert_mmf.datasets.annotations import read_annotations
+from clipbert_mmf.annotations import read_annotations
 from clipbert_mmf.inference.pretrained import ClipBert
-from clipbert_mmf.video.store import open_store
+from clipbert_mmf.video.stores.open import open_store
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -60,6 +60,7 @@ def compare_precision(
         videos: ``(K, T, 3, L, L)`` each, as ``model.preprocessing.read`` gives them.
         texts: N of them.
         precision: a key of ``PRECISIONS``.
+
     Raises:
         ValueError: for another precision, one that this PyTorch does not have on this device, or without videos.
     """
@@ -122,11 +123,19 @@ def compare_scores(full: Tensor, half: Tensor, precision: str) -> PrecisionCompa
         errors, pairs = (full - half).abs(), [scores[..., 0].round() for scores in (full, half)]
         best = pairs
     else:
-        errors, pairs = (full.softmax(-1) - half.softmax(-1)).abs(), [scores.argmax(-1) for scores in (full, half)]
+        errors, pairs = (
+            (full.softmax(-1) - half.softmax(-1)).abs(),
+            [scores.argmax(-1) for scores in (full, half)],
+        )
         best = pairs if full.dim() == 2 else [_rank_texts(scores) for scores in (full, half)]
     return PrecisionComparison(
-        precision, full.shape[0] * full.shape[1], float((pairs[0] == pairs[1]).double().mean()), len(full),
-        float((best[0] == best[1]).double().mean()), float(errors.max()), float(errors.mean()),
+        precision,
+        full.shape[0] * full.shape[1],
+        float((pairs[0] == pairs[1]).double().mean()),
+        len(full),
+        float((best[0] == best[1]).double().mean()),
+        float(errors.max()),
+        float(errors.mean()),
     )
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -42,11 +43,15 @@ def read_predictions(path: str | Path) -> list[dict[str, Any]]:
             f"{path} is not JSON ({error}); predict with evaluation.predict_file_format=json"
         ) from error
     if not isinstance(records, list) or not records:
-        raise PredictionsError(f"{path}: found {type(records).__name__}; expected a list of at least one record")
+        raise PredictionsError(
+            f"{path}: found {type(records).__name__}; expected a list of at least one record"
+        )
     for number, record in enumerate(records):
         missing = [key for key in _KEYS if key not in record] if isinstance(record, dict) else list(_KEYS)
         if missing:
-            raise PredictionsError(f"{path}, record {number}: {missing} missing; expected a record of clipbert_mmf")
+            raise PredictionsError(
+                f"{path}, record {number}: {missing} missing; expected a record of clipbert_mmf"
+            )
         if record["task"] not in TASK_METRICS:
             raise PredictionsError(
                 f"{path}, record {number}: task is '{record['task']}'; expected one of {sorted(TASK_METRICS)}"
@@ -64,9 +69,11 @@ def evaluate_predictions(records: Records) -> dict[str, float]:
 
 def make_score_matrix(records: Records) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[str]]:
     """Return a retrieval file's ``(media, texts)`` scores, right pairs, ``(media,)`` readable, and the texts' ids."""
-    ids = list(dict.fromkeys(
-        text_id for record in records for text_id in (*record["scores"], *record["right_text_ids"])
-    ))
+    ids = list(
+        dict.fromkeys(
+            text_id for record in records for text_id in (*record["scores"], *record["right_text_ids"])
+        )
+    )
     column = {text_id: index for index, text_id in enumerate(ids)}
     scores = torch.full((len(records), len(ids)), -torch.inf, dtype=torch.float64)
     matches = torch.zeros(len(records), len(ids), dtype=torch.bool)
@@ -84,14 +91,18 @@ def _judge_retrieval(records: Records) -> dict[str, float]:
         metrics.update({f"clipbert_{name}_r{depth}": ranks.recall[depth] for depth in RECALL_DEPTHS})
         for field in ("median_rank", "mean_rank", "num_ties"):
             metrics[f"clipbert_{name}_{field}"] = float(getattr(ranks, field))
-    return {**metrics, "clipbert_num_items": float(len(records)),
-            "clipbert_num_unreadable": float((~readable).sum())}
+    return {
+        **metrics,
+        "clipbert_num_items": float(len(records)),
+        "clipbert_num_unreadable": float((~readable).sum()),
+    }
 
 
 def _count(records: Records) -> dict[str, float]:
     readable = {record["item"]: bool(record["readable"]) for record in records}
     return {
-        "clipbert_pair_num_items": float(len(readable)), "clipbert_pair_num_texts": float(len(records)),
+        "clipbert_pair_num_items": float(len(readable)),
+        "clipbert_pair_num_texts": float(len(records)),
         "clipbert_pair_num_unreadable": float(sum(not value for value in readable.values())),
     }
 
@@ -114,10 +125,13 @@ def _judge_counts(records: Records) -> dict[str, float]:
     errors = []
     for record in records:
         target = float(record["target"])
-        errors.append(record["answers"][0]["answer"] - target if record["answers"] else max(target - low, high - target))
+        errors.append(
+            record["answers"][0]["answer"] - target if record["answers"] else max(target - low, high - target)
+        )
     return {
         "clipbert_count_accuracy": _mean([record["right"] for record in records]),
-        "clipbert_count_mse": _mean([error**2 for error in errors]), **_count(records),
+        "clipbert_count_mse": _mean([error**2 for error in errors]),
+        **_count(records),
     }
 
 
@@ -149,11 +163,15 @@ def write_vqa_answers(records: Records, path: str | Path) -> None:
         PredictionsError: for a task without answers in words, or a question whose id is no number.
     """
     if records[0]["task"] not in ("open_ended", "soft_answers"):
-        raise PredictionsError(f"the VQA server takes answers to questions; these are of task '{records[0]['task']}'")
+        raise PredictionsError(
+            f"the VQA server takes answers to questions; these are of task '{records[0]['task']}'"
+        )
     rows = []
     for number, record in enumerate(records):
         if not str(record["text_id"]).isdigit():
-            raise PredictionsError(f"record {number}: question id '{record['text_id']}'; the VQA server wants numbers")
+            raise PredictionsError(
+                f"record {number}: question id '{record['text_id']}'; the VQA server wants numbers"
+            )
         answer = record["answers"][0]["answer"] if record["answers"] else ""
         rows.append({"question_id": int(record["text_id"]), "answer": answer})
     Path(path).write_text(json.dumps(rows) + "\n", encoding="utf-8")
@@ -168,7 +186,9 @@ def write_ranks(records: Records, path: str | Path, depth: int = 10) -> None:
         PredictionsError: if the file is not of retrieval, or ``depth`` is below 1.
     """
     if records[0]["task"] != "retrieval":
-        raise PredictionsError(f"ranks are of retrieval; these predictions are of task '{records[0]['task']}'")
+        raise PredictionsError(
+            f"ranks are of retrieval; these predictions are of task '{records[0]['task']}'"
+        )
     if depth < 1:
         raise PredictionsError(f"depth is {depth}; expected at least 1")
     scores, matches, readable, ids = make_score_matrix(records)

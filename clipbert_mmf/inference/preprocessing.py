@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +68,9 @@ class Preprocessing:
             if getattr(self, key) not in allowed:
                 raise RecipeError(f"preprocessing: {key} is {getattr(self, key)!r}; allowed are {allowed}")
         if not isinstance(self.clip_len_sec, (int, float)) or not self.clip_len_sec > 0:
-            raise RecipeError(f"preprocessing: clip_len_sec is {self.clip_len_sec!r}; expected seconds, more than 0")
+            raise RecipeError(
+                f"preprocessing: clip_len_sec is {self.clip_len_sec!r}; expected seconds, more than 0"
+            )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str) -> Preprocessing:
@@ -77,9 +80,14 @@ class Preprocessing:
             RecipeError: if a key is missing, unknown or out of range.
         """
         known = {field.name for field in fields(cls)}
-        unknown, missing = sorted(set(values) - known), sorted({"media", "image_size", "max_text_tokens"} - set(values))
+        unknown, missing = (
+            sorted(set(values) - known),
+            sorted({"media", "image_size", "max_text_tokens"} - set(values)),
+        )
         if unknown or missing:
-            raise RecipeError(f"{where}: unknown keys {unknown}, missing keys {missing}; allowed are {sorted(known)}")
+            raise RecipeError(
+                f"{where}: unknown keys {unknown}, missing keys {missing}; allowed are {sorted(known)}"
+            )
         window = values.get("window_sec")
         return cls(**{**values, "window_sec": tuple(window) if window else None})
 
@@ -100,7 +108,9 @@ class Preprocessing:
         if kind not in _MEDIA:
             raise RecipeError(f"{where}: eval_media_processor.type is {kind!r}; allowed are {sorted(_MEDIA)}")
         text = select(section, "processors.text_processor.params", where)
-        values = {key: params[key] for key in ("image_size", "num_clips", "num_frames", "sampling") if key in params}
+        values = {
+            key: params[key] for key in ("image_size", "num_clips", "num_frames", "sampling") if key in params
+        }
         if kind == "clipbert_video":
             values["clip_len_sec"] = choose_clip_length(
                 params.get("num_frames", 1), params.get("fps"), params.get("clip_len_sec")
@@ -117,7 +127,10 @@ class Preprocessing:
         return self.read_clips(source, rng, key).frames
 
     def read_clips(
-        self, source: bytes | Path | DecodedVideo, rng: np.random.Generator | None = None, key: str = "",
+        self,
+        source: bytes | Path | DecodedVideo,
+        rng: np.random.Generator | None = None,
+        key: str = "",
         read: Callable[..., Tensor] = read_frames,
     ) -> Clips:
         """Read a video or an image as the model's evaluation did.
@@ -127,6 +140,7 @@ class Preprocessing:
             rng: draws the clips, for ``random`` sampling only; the same ones each time by default.
             key: what to call it in errors.
             read: takes the arguments of ``read_frames``; a ``GuardedReader``'s for videos that nobody vouches for.
+
         Raises:
             MediaError: if it cannot be read.
         """
@@ -143,7 +157,11 @@ class Preprocessing:
 
     def _make_chooser(self, rng: np.random.Generator | None) -> ClipChooser:
         return ClipChooser(
-            self.sampling, self.num_clips, self.num_frames, self.clip_len_sec, rng or np.random.default_rng(0),
+            self.sampling,
+            self.num_clips,
+            self.num_frames,
+            self.clip_len_sec,
+            rng or np.random.default_rng(0),
             self.window_sec,
         )
 
@@ -155,7 +173,9 @@ class Preprocessing:
         times = chooser(video)
         shown = np.clip((times * video.fps + 1e-6).astype(int), 0, len(video.frames) - 1)
         wanted, rows = np.unique(shown, return_inverse=True)
-        frames = torch.stack([pad_channels_last(torch.from_numpy(video.frames[i]), self.image_size) for i in wanted])
+        frames = torch.stack(
+            [pad_channels_last(torch.from_numpy(video.frames[i]), self.image_size) for i in wanted]
+        )
         return Clips(frames[torch.from_numpy(rows.reshape(shown.shape))], _as_pairs(chooser.spans_sec))
 
 

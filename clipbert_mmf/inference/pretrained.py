@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, Sequence
 
 import torch
 from safetensors.torch import save_file
@@ -30,12 +30,18 @@ from clipbert_mmf.inference.evidence import Evidence, describe_evidence
 from clipbert_mmf.inference.media import Media, open_media
 from clipbert_mmf.inference.preprocessing import Clips, Preprocessing
 from clipbert_mmf.inference.recipe import (
-    CONFIG_FILE, Recipe, choose_dataset, keep_one_head, read_recipe, recipe_of_run, write_recipe,
+    CONFIG_FILE,
+    Recipe,
+    choose_dataset,
+    keep_one_head,
+    read_recipe,
+    recipe_of_run,
+    write_recipe,
 )
-from clipbert_mmf.inference.search_index import SearchIndex
 from clipbert_mmf.inference.settings import RecipeError, select
 from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.library.search_index import SearchIndex
+from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
 from clipbert_mmf.scoring.clips import match_times
@@ -85,6 +91,7 @@ class ClipBert:
             dataset: whose head, answers and preprocessing to use, for a run over several.
             answers, tokenizer: files of the run, where they are not at their configured places any more.
             revision: branch, tag or commit on the hub.
+
         Raises:
             FileNotFoundError: if there is no such model.
             RecipeError: if its description is missing or damaged.
@@ -100,7 +107,12 @@ class ClipBert:
             _, head = keep_one_head(settings, name)
             file = run.checkpoint if head is None else with_one_head(run.checkpoint, head, settings["heads"])
             recipe = recipe_of_run(
-                run.config, run.config_place, name, folder=run.folder, num_answers=_count_outputs(file), answers=answers
+                run.config,
+                run.config_place,
+                name,
+                folder=run.folder,
+                num_answers=_count_outputs(file),
+                answers=answers,
             )
         if tokenizer:
             recipe = replace(recipe, tokenizer=str(tokenizer))
@@ -166,12 +178,17 @@ class ClipBert:
         Args:
             frames: ``(B, K, T, 3, L, L)`` uint8 RGB, each video as ``preprocessing.read`` gives it.
             texts: N of them.
+
         Returns:
             ``(B, N, A)`` float32 on the CPU, clips folded, before any softmax; ``(B, N)`` for multiple choice.
         """
         tokens = [x.expand(len(frames), *x.shape).to(self.device) for x in self.encode_texts(texts)]
         scores = self.network(frames.to(self.device), *tokens)["scores"]
-        return scores.unflatten(0, (len(frames), len(texts))).cpu() if not self.network.group_options else scores.cpu()
+        return (
+            scores.unflatten(0, (len(frames), len(texts))).cpu()
+            if not self.network.group_options
+            else scores.cpu()
+        )
 
     @property
     def head_type(self) -> str:
@@ -202,7 +219,9 @@ class ClipBert:
             MediaError: if it cannot be read.
         """
         clips = self.read_clips(video)
-        return EncodedMedia(self.network.encode_clips(clips.frames[None].to(self.device))[0].float().cpu(), clips.times_sec)
+        return EncodedMedia(
+            self.network.encode_clips(clips.frames[None].to(self.device))[0].float().cpu(), clips.times_sec
+        )
 
     @torch.inference_mode()
     def score_encoded(self, visual: Tensor, texts: Sequence[str]) -> Tensor:
@@ -217,6 +236,7 @@ class ClipBert:
         Args:
             video: path, iopath URL, an encoded file's bytes, or frames.
             texts: at least one.
+
         Raises:
             MediaError: if the video cannot be read.
             WrongHeadError: if the model answers questions instead.
@@ -225,7 +245,9 @@ class ClipBert:
         clean_texts(texts)
         return score_texts(self, self.encode(video), texts)
 
-    def answer(self, video: Media, question: str, options: Sequence[str] | None = None, top_k: int = 5) -> Answer:
+    def answer(
+        self, video: Media, question: str, options: Sequence[str] | None = None, top_k: int = 5
+    ) -> Answer:
         """Answer a question about a video; ``asking.answer_question`` has the arguments and errors."""
         return answer_question(self, self.encode(video), question, options, top_k)
 
@@ -236,8 +258,13 @@ class ClipBert:
         return describe_evidence(self, video, text, answer, heat)
 
     def search(
-        self, texts: Sequence[str], videos: Sequence[str | Path], top_k: int = 10, index: SearchIndex | None = None,
-        progress: Callable[[Iterable], Iterable] = lambda videos: videos, rerank_top_k: int | None = None,
+        self,
+        texts: Sequence[str],
+        videos: Sequence[str | Path],
+        top_k: int = 10,
+        index: SearchIndex | None = None,
+        progress: Callable[[Iterable], Iterable] = lambda videos: videos,
+        rerank_top_k: int | None = None,
     ) -> dict[str, list[Hit]]:
         """Find the videos that fit each text best; those that cannot be read are left out with a warning.
 
@@ -249,8 +276,10 @@ class ClipBert:
             progress: wraps the videos while they are encoded, such as ``tqdm``.
             rerank_top_k: videos of each text that embeddings choose and the cross-encoder ranks, at least ``top_k``; None
                 for all. The encodings of all videos are then held in memory.
+
         Returns:
             Text to hits, best first.
+
         Raises:
             WrongHeadError: if the model answers questions instead.
             ValueError: if there is no text, ``top_k`` is below 1, none of the videos can be read, or ``rerank_top_k`` is
@@ -271,11 +300,16 @@ class ClipBert:
             for column, row, by_clip in zip(columns, rows, clips):
                 times = match_times(encoded.times_sec, len(by_clip))
                 best = times[int(by_clip.argmax())] if times else None
-                found[texts[column]].append(Hit(str(video), 0, float(row.double().sigmoid()), float(row), best))
+                found[texts[column]].append(
+                    Hit(str(video), 0, float(row.double().sigmoid()), float(row), best)
+                )
         if not all(found.values()):
             raise ValueError(f"none of {len(videos)} videos can be read")
         return {
-            text: [replace(hit, rank=rank) for rank, hit in enumerate(sorted(hits, key=lambda hit: -hit.score)[:top_k], 1)]
+            text: [
+                replace(hit, rank=rank)
+                for rank, hit in enumerate(sorted(hits, key=lambda hit: -hit.score)[:top_k], 1)
+            ]
             for text, hits in found.items()
         }
 
@@ -299,11 +333,14 @@ class ClipBert:
         similarity = compare_embeddings(torch.cat(videos), tokens, torch.ones(len(media), device=self.device))
         for_texts, _ = choose_candidates(similarity.cpu(), rerank_top_k)
         return [
-            (video, encoded, row.nonzero().flatten().tolist()) for (video, encoded), row in zip(media, for_texts)
+            (video, encoded, row.nonzero().flatten().tolist())
+            for (video, encoded), row in zip(media, for_texts)
             if bool(row.any())
         ]
 
-    def _encode_many(self, videos: Iterable, index: SearchIndex | None) -> Iterator[tuple[object, EncodedMedia]]:
+    def _encode_many(
+        self, videos: Iterable, index: SearchIndex | None
+    ) -> Iterator[tuple[object, EncodedMedia]]:
         if index is not None:
             for path, encoded, reason in index.encode_all(videos):
                 if encoded is None:
@@ -342,17 +379,22 @@ def build_network(recipe: Recipe, file: WeightsFile) -> ClipBertNetwork:
 def _require_all(sketch: ClipBertNetwork, file: WeightsFile) -> None:
     found = detect_format(file.tensors)
     if found is None or found[0] not in ("clipbert_mmf", "clipbert"):
-        raise WeightsFileError(f"{file.path} is not a ClipBERT; its names are such as {sorted(file.tensors)[:4]}")
+        raise WeightsFileError(
+            f"{file.path} is not a ClipBERT; its names are such as {sorted(file.tensors)[:4]}"
+        )
     row, names = name_ours(sketch, file, "clipbert")
     report, _ = match_tensors(sketch, _with_shared(sketch, file), row, names, "clipbert")
     if not report.is_complete:
-        raise WeightsFileError(f"{file.path} is not of the network that its configuration describes\n{report}")
+        raise WeightsFileError(
+            f"{file.path} is not of the network that its configuration describes\n{report}"
+        )
 
 
 def _with_shared(network: ClipBertNetwork, file: WeightsFile) -> WeightsFile:
     """Give tensors that were saved once, for two modules share them, their second name again."""
     missing = {
-        second: first for second, first in shared_names(network).items()
+        second: first
+        for second, first in shared_names(network).items()
         if second not in file.tensors and first in file.tensors
     }
     if missing:

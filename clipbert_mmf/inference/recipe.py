@@ -6,16 +6,17 @@ After ``settings`` and ``preprocessing``, before ``pretrained``.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import clipbert_mmf
-from clipbert_mmf.datasets.sources import find_file
-from clipbert_mmf.datasets.vocabulary import read_vocabulary
+from clipbert_mmf.annotations.sources import find_file
+from clipbert_mmf.annotations.vocabulary import read_vocabulary
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.settings import RecipeError, merge, read_model_settings, select
-from clipbert_mmf.modules.grid_backbone import PIXEL_MEAN, PIXEL_STD
+from clipbert_mmf.modules.backbones.grid_resnet import PIXEL_MEAN, PIXEL_STD
 from clipbert_mmf.modules.heads import HEADS
 
 MODEL_TYPE = "clipbert_mmf"
@@ -57,7 +58,11 @@ def clean_model_settings(model: Mapping[str, Any]) -> dict[str, Any]:
     model = merge(read_model_settings(), model)
     backbone = {"pixel_mean": list(PIXEL_MEAN), "pixel_std": list(PIXEL_STD), **model["backbone"]}
     weights = {"clipbert": None, "backbone": None, "transformer": None, "strict": False}
-    return {**{key: value for key, value in model.items() if key != "model"}, "backbone": backbone, "weights": weights}
+    return {
+        **{key: value for key, value in model.items() if key != "model"},
+        "backbone": backbone,
+        "weights": weights,
+    }
 
 
 def choose_dataset(config: Mapping[str, Any], where: str, dataset: str | None = None) -> str:
@@ -67,10 +72,14 @@ def choose_dataset(config: Mapping[str, Any], where: str, dataset: str | None = 
         RecipeError: if there are several and none is named, or the named one is not among them.
     """
     sections = select(config, "dataset_config", where)
-    names = [name.strip() for name in str(config.get("datasets") or "").split(",") if name.strip() in sections]
+    names = [
+        name.strip() for name in str(config.get("datasets") or "").split(",") if name.strip() in sections
+    ]
     names = names or sorted(sections)
     if dataset is None and len(names) > 1:
-        raise RecipeError(f"{where} is of a run with several datasets: {names}; say which one's preprocessing to keep")
+        raise RecipeError(
+            f"{where} is of a run with several datasets: {names}; say which one's preprocessing to keep"
+        )
     name = dataset or names[0]
     if name not in sections:
         raise RecipeError(f"{where} has no dataset '{name}'; it has {sorted(sections)}")
@@ -83,6 +92,7 @@ def keep_one_head(model: Mapping[str, Any], dataset: str) -> tuple[dict[str, Any
     Args:
         model: ``model_config.clipbert``; where it has no ``heads`` it comes back as it is, with no name.
         dataset: whose head to keep.
+
     Raises:
         RecipeError: if the dataset has none.
     """
@@ -95,10 +105,17 @@ def keep_one_head(model: Mapping[str, Any], dataset: str) -> tuple[dict[str, Any
     given = {key: heads[owner][key] for key in HEADS[own["type"]].settings if key in heads[owner]}
     head = {"type": own["type"], "num_answers": heads[owner].get("num_answers"), **given}
     losses = [
-        {"type": loss["type"]} for loss in model.get("losses") or ()
+        {"type": loss["type"]}
+        for loss in model.get("losses") or ()
         if isinstance(loss, Mapping) and dataset in ((loss.get("params") or {}).get("datasets") or [dataset])
     ]
-    return {**model, "heads": {}, "head": head, "fold": own.get("fold") or model["fold"], "losses": losses}, owner
+    return {
+        **model,
+        "heads": {},
+        "head": head,
+        "fold": own.get("fold") or model["fold"],
+        "losses": losses,
+    }, owner
 
 
 def recipe_of_run(
@@ -119,6 +136,7 @@ def recipe_of_run(
         folder: of the run, which keeps the answer vocabulary it was trained with.
         num_answers: outputs of the trained head, for a run that counted its answers itself.
         answers: the vocabulary's file, where it is not at the configured place any more.
+
     Raises:
         RecipeError: if something is missing.
     """
@@ -128,7 +146,9 @@ def recipe_of_run(
     section = select(config, f"dataset_config.{dataset}", where)
     place = f"{where}: dataset_config.{dataset}"
     recipe = Recipe(
-        model, Preprocessing.from_dataset(section, place), dataset,
+        model,
+        Preprocessing.from_dataset(section, place),
+        dataset,
         tokenizer=str(select(section, "processors.text_processor.params.tokenizer", place)),
     )
     return replace(recipe, answers=_find_answers(section, dataset, place, folder, answers))
@@ -205,7 +225,9 @@ def read_recipe(folder: Path) -> Recipe:
     return Recipe(
         clean_model_settings(select(config, "clipbert", str(folder / CONFIG_FILE))),
         Preprocessing.from_dict(_read_json(path), str(path)),
-        str(config.get("dataset", "")), answers, str(folder),
+        str(config.get("dataset", "")),
+        answers,
+        str(folder),
     )
 
 

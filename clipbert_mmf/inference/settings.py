@@ -6,8 +6,9 @@ The first room of ``inference``; ``recipe`` takes from these mappings what a tra
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import yaml
 
@@ -46,7 +47,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not a YAML file: {error}") from error
     if not isinstance(content, dict):
-        raise RecipeError(f"{path} is not a configuration: it holds {type(content).__name__}, expected a mapping")
+        raise RecipeError(
+            f"{path} is not a configuration: it holds {type(content).__name__}, expected a mapping"
+        )
     merged: dict[str, Any] = {}
     for include in content.pop("includes", None) or ():
         merged = merge(merged, read_yaml(path.parent / include))

@@ -16,8 +16,16 @@ _CHECKPOINTS = ("best.ckpt", "clipbert_final.pth", "current.ckpt")
 _RUN_CONFIG = "config.yaml"
 _HUB_NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 #: What a saved folder holds, so that nothing else of a hub's repository is fetched.
-_HUB_FILES = [CONFIG_FILE, PREPROCESSING_FILE, "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab.txt",
-              "special_tokens_map.json", "added_tokens.json"]
+_HUB_FILES = [
+    CONFIG_FILE,
+    PREPROCESSING_FILE,
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer*",
+    "vocab.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+]
 
 
 def find_model(location: str | Path, revision: str | None = None) -> Path:
@@ -26,6 +34,7 @@ def find_model(location: str | Path, revision: str | None = None) -> Path:
     Args:
         location: path or hub name.
         revision: branch, tag or commit on the hub.
+
     Raises:
         FileNotFoundError: if there is neither, or the hub cannot be reached and its cache lacks the model.
     """
@@ -75,6 +84,7 @@ def read_run(path: Path, config: str | Path | None = None) -> RunFiles:
     Args:
         path: the run's folder, or one of its checkpoints.
         config: the run's ``config.yaml``, where it is elsewhere.
+
     Raises:
         RecipeError: if the folder holds no checkpoint, or no configuration is to be found.
         FileNotFoundError, WeightsFileError: if a file is not there or cannot be read.

@@ -6,7 +6,7 @@ Gradients on the word embeddings cost less and mislead: on the demo corpus they 
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -19,8 +19,10 @@ def measure_words(score: Callable[[Tensor], Tensor], input_ids: Tensor, mask_id:
         score: ``(n, L)`` token ids to ``(n,)`` scores.
         input_ids: ``(1, L)`` int64, ``[CLS]`` first and ``[SEP]`` last, no padding.
         mask_id: of the token that hides a word.
+
     Returns:
         ``(L,)`` float32; 0 for the first and the last.
+
     Raises:
         ImportError: if Captum is not installed.
     """
@@ -28,6 +30,10 @@ def measure_words(score: Callable[[Tensor], Tensor], input_ids: Tensor, mask_id:
 
     length = input_ids.shape[1]
     with torch.no_grad():
-        lost = FeatureAblation(score).attribute(input_ids, baselines=mask_id, perturbations_per_eval=length)[0].float()
+        lost = (
+            FeatureAblation(score)
+            .attribute(input_ids, baselines=mask_id, perturbations_per_eval=length)[0]
+            .float()
+        )
     lost[[0, -1]] = 0.0
     return lost

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Mapping, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -56,7 +57,9 @@ class MultiTaskNetwork(ClipBertNetwork):
         view = ClipBertNetwork.__new__(ClipBertNetwork)
         view.__dict__.update(self.__dict__)
         view._modules = {
-            **self._modules, "head": self.head[task.head], "contrastive": self.contrastive if task.contrasts else None,
+            **self._modules,
+            "head": self.head[task.head],
+            "contrastive": self.contrastive if task.contrasts else None,
         }
         view.fold, view.group_options = task.fold, task.group_options
         return view

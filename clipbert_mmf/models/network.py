@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from clipbert_mmf.modules.backbones.grid_resnet import GridBackbone, GridEncoder
 from clipbert_mmf.modules.clip_fusion import CLIP_FUSIONS
 from clipbert_mmf.modules.contrastive import ContrastiveHead
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
-from clipbert_mmf.modules.grid_backbone import GridBackbone, GridEncoder
 from clipbert_mmf.scoring.clips import fold_clips
 from clipbert_mmf.scoring.objectives import count_words
 from clipbert_mmf.scoring.ranking import rate_options
@@ -78,6 +78,7 @@ class ClipBertNetwork(nn.Module):
             frames: ``(B, K, T, 3, H, W)`` uint8 or float, 0 to 255.
             input_ids, input_mask, segment_ids: ``(B, N, L)`` int64.
             lm_label_ids: ``(B, N, L)`` for the pre-training head.
+
         Returns:
             ``scores`` ``(P, A)``, or ``(B, N)`` for multiple choice; in evaluation also what they are folded from,
             ``clip_scores`` ``(P, K, A)`` or ``(B, K, N)``; with labels also ``mlm_scores`` ``(M, vocab)``,
@@ -88,7 +89,11 @@ class ClipBertNetwork(nn.Module):
         batch, num_texts = input_ids.shape[:2]
         visual = self.encode_clips(frames)
         texts = [x.flatten(0, 1) for x in (input_ids, input_mask, segment_ids)]
-        labels = None if lm_label_ids is None or not getattr(self.head, "READS_TEXT", False) else lm_label_ids.flatten(0, 1)
+        labels = (
+            None
+            if lm_label_ids is None or not getattr(self.head, "READS_TEXT", False)
+            else lm_label_ids.flatten(0, 1)
+        )
         videos = torch.arange(batch, device=frames.device).repeat_interleave(num_texts)
         if self.training or labels is not None:
             length = max(text_lengths(texts[1]).tolist())
@@ -98,7 +103,10 @@ class ClipBertNetwork(nn.Module):
         scores = fold_clips(clip_scores, self.fold)
         if self.group_options:
             # Clips come second everywhere: (P, K, A) becomes (B, K, N).
-            scores, clip_scores = _group_options(scores, batch), _group_options(clip_scores, batch).transpose(1, 2)
+            scores, clip_scores = (
+                _group_options(scores, batch),
+                _group_options(clip_scores, batch).transpose(1, 2),
+            )
         if not self.training:
             return {"scores": scores, "clip_scores": clip_scores, **words}
         return {"scores": scores, **words, **self._embed(visual, texts)}
@@ -139,6 +147,7 @@ class ClipBertNetwork(nn.Module):
             visual: ``(B, K, V, D)`` of ``encode_clips``.
             videos: ``(P,)`` int64, which video each text is scored against.
             input_ids, input_mask, segment_ids: ``(P, L)`` int64.
+
         Returns:
             ``(P, K, A)``, clips not folded; ``(P, 1, A)`` with ``clip_fusion: concat``.
         """
@@ -168,14 +177,21 @@ class ClipBertNetwork(nn.Module):
         clip_scores = clip_scores.unflatten(0, (len(videos), clips))
         if labels is None:
             return clip_scores, {}
-        return clip_scores, self._score_words(rows.unflatten(0, (len(videos), clips)), labels[:, : rows.shape[1]])
+        return clip_scores, self._score_words(
+            rows.unflatten(0, (len(videos), clips)), labels[:, : rows.shape[1]]
+        )
 
     def _score_words(self, rows: Tensor, labels: Tensor) -> dict[str, Tensor]:
         # Hidden words are read from the mean over clips; images have one.
         hidden = labels != IGNORED_TOKEN
         word_scores = self.head.score_words(rows.mean(1)[hidden])
         right, total = count_words(word_scores.detach(), labels)
-        return {"mlm_scores": word_scores, "mlm_targets": labels[hidden], "mlm_right": right, "mlm_total": total}
+        return {
+            "mlm_scores": word_scores,
+            "mlm_targets": labels[hidden],
+            "mlm_right": right,
+            "mlm_total": total,
+        }
 
 
 def _group_options(scores: Tensor, batch: int) -> Tensor:

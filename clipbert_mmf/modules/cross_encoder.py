@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipbert_mmf.modules.recomputing import run_or_recompute
+from clipbert_mmf.modules.activation_checkpointing import run_or_recompute
 
 
 class EncoderLayer(nn.Module):
@@ -32,8 +32,11 @@ class EncoderLayer(nn.Module):
         """Return the first ``num_rows`` rows (all by default) of ``(P, S, D)``; ``allowed`` is (P, 1, 1, S) bool."""
         rows = hidden if num_rows is None else hidden[:, :num_rows]
         attended = F.scaled_dot_product_attention(
-            self._split(self.query(rows)), self._split(self.key(hidden)), self._split(self.value(hidden)),
-            attn_mask=allowed, dropout_p=self.dropout.p if self.training else 0.0,
+            self._split(self.query(rows)),
+            self._split(self.key(hidden)),
+            self._split(self.value(hidden)),
+            attn_mask=allowed,
+            dropout_p=self.dropout.p if self.training else 0.0,
         )
         attended = self.attention_output(attended.transpose(1, 2).flatten(2))
         rows = self.attention_norm(rows + self.dropout(attended))
@@ -49,23 +52,36 @@ class CrossEncoder(nn.Module):
 
     Args:
         recompute: whether layers are computed again in the backward pass in place of keeping what is in them.
+
     Raises:
         ValueError: if ``hidden_size`` is not a multiple of ``num_heads``.
     """
 
     def __init__(
-        self, hidden_size, num_layers, num_heads, intermediate_size, dropout=0.1, layer_norm_eps=1e-12, recompute=False
+        self,
+        hidden_size,
+        num_layers,
+        num_heads,
+        intermediate_size,
+        dropout=0.1,
+        layer_norm_eps=1e-12,
+        recompute=False,
     ):
         super().__init__()
         self.recompute = recompute
         if hidden_size % num_heads:
-            raise ValueError(f"transformer.hidden_size {hidden_size} is not a multiple of num_heads {num_heads}")
+            raise ValueError(
+                f"transformer.hidden_size {hidden_size} is not a multiple of num_heads {num_heads}"
+            )
         self.layers = nn.ModuleList(
-            EncoderLayer(hidden_size, num_heads, intermediate_size, dropout, layer_norm_eps) for _ in range(num_layers)
+            EncoderLayer(hidden_size, num_heads, intermediate_size, dropout, layer_norm_eps)
+            for _ in range(num_layers)
         )
         self.pooler = nn.Linear(hidden_size, hidden_size)
 
-    def forward(self, text: Tensor, text_mask: Tensor, visual: Tensor, keep_text: bool = False) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, text: Tensor, text_mask: Tensor, visual: Tensor, keep_text: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Encode pairs; visual tokens are never masked.
 
         Args:
@@ -73,6 +89,7 @@ class CrossEncoder(nn.Module):
             text_mask: ``(P, L)``, 1 on tokens.
             visual: ``(P, V, D)``.
             keep_text: whether the last layer computes all text rows, or only ``[CLS]``.
+
         Returns:
             ``(P, L or 1, D)`` rows of the last layer and ``(P, D)`` pooled.
         """
@@ -91,6 +108,7 @@ class CrossEncoder(nn.Module):
             tokens: ``(P, S, D)``.
             mask: ``(P, S)``, 1 on tokens; None where all count.
             num_rows: of the last layer, from the first; None for all.
+
         Returns:
             ``(P, num_rows, D)``.
         """

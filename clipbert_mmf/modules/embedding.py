@@ -17,7 +17,9 @@ class VisualEmbedding(nn.Module):
         num_sampled: positions kept at random while training (pixel random sampling of pre-training); 0 keeps all.
     """
 
-    def __init__(self, hidden_size, max_rows=100, max_columns=100, dropout=0.1, layer_norm_eps=1e-12, num_sampled=0):
+    def __init__(
+        self, hidden_size, max_rows=100, max_columns=100, dropout=0.1, layer_norm_eps=1e-12, num_sampled=0
+    ):
         super().__init__()
         self.rows = nn.Embedding(max_rows, hidden_size)
         self.columns = nn.Embedding(max_columns, hidden_size)
@@ -38,7 +40,9 @@ class VisualEmbedding(nn.Module):
                 f"a grid of {height}x{width} exceeds the {self.rows.num_embeddings} row and "
                 f"{self.columns.num_embeddings} column embeddings; use a smaller image_size"
             )
-        place = self.rows.weight[:height, None] + self.columns.weight[None, :width] + self.token_type.weight[0]
+        place = (
+            self.rows.weight[:height, None] + self.columns.weight[None, :width] + self.token_type.weight[0]
+        )
         tokens = (grids.permute(0, 2, 3, 1) + place).flatten(1, 2)
         if self.training and 0 < self.num_sampled < tokens.shape[1]:
             kept = torch.randperm(tokens.shape[1], device=tokens.device)[: self.num_sampled].sort().values
@@ -49,7 +53,9 @@ class VisualEmbedding(nn.Module):
 class TextEmbedding(nn.Module):
     """BERT's: word + position + type, LayerNorm, dropout."""
 
-    def __init__(self, vocab_size, hidden_size, max_positions=512, num_types=2, dropout=0.1, layer_norm_eps=1e-12):
+    def __init__(
+        self, vocab_size, hidden_size, max_positions=512, num_types=2, dropout=0.1, layer_norm_eps=1e-12
+    ):
         super().__init__()
         self.words = nn.Embedding(vocab_size, hidden_size, padding_idx=0)
         self.positions = nn.Embedding(max_positions, hidden_size)
@@ -65,6 +71,8 @@ class TextEmbedding(nn.Module):
         """
         length = input_ids.shape[1]
         if length > self.positions.num_embeddings:
-            raise ValueError(f"a text of {length} tokens exceeds the {self.positions.num_embeddings} positions")
+            raise ValueError(
+                f"a text of {length} tokens exceeds the {self.positions.num_embeddings} positions"
+            )
         embedded = self.words(input_ids) + self.positions.weight[:length] + self.types(segment_ids)
         return self.dropout(self.norm(embedded))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,11 +34,14 @@ class RegressHead(PairHead):
     Args:
         hidden_size, num_outputs, dropout: of ``PairHead``.
         mean, std: of the training answers, about. Without them the first updates only learn how large answers are.
+
     Raises:
         ValueError: if ``std`` is not above 0.
     """
 
-    def __init__(self, hidden_size: int, num_outputs: int, dropout: float = 0.1, mean: float = 0.0, std: float = 1.0):
+    def __init__(
+        self, hidden_size: int, num_outputs: int, dropout: float = 0.1, mean: float = 0.0, std: float = 1.0
+    ):
         super().__init__(hidden_size, num_outputs, dropout)
         if not std > 0:
             raise ValueError(f"std of a regress head is {std}; expected a number above 0")

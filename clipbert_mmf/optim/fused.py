@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
@@ -30,6 +31,8 @@ def fuse_step(optimizer: Optimizer, settings: Mapping[str, Any]) -> tuple[Optimi
             probe = torch.zeros(1, dtype=dtype, device=device)
             probe.grad = torch.zeros_like(probe)
             type(optimizer)([{**groups[0], "params": [probe]}], **fused).step()
-    except RuntimeError:  # no such step for this device or kind of number, which some versions say only when it is due
+    except (
+        RuntimeError
+    ):  # no such step for this device or kind of number, which some versions say only when it is due
         return optimizer, settings
     return type(optimizer)(groups, **fused), fused

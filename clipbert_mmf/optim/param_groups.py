@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -27,6 +28,10 @@ def make_param_groups(
             part = "backbone" if name.startswith(_BACKBONE) else "transformer"
             groups.setdefault((part, parameter.dim() > 1), []).append(parameter)
     return [
-        {"params": parameters, "lr": base_lr * float(factors[part]), "weight_decay": weight_decay if decays else 0.0}
+        {
+            "params": parameters,
+            "lr": base_lr * float(factors[part]),
+            "weight_decay": weight_decay if decays else 0.0,
+        }
         for (part, decays), parameters in groups.items()
     ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from clipbert_mmf.report.pictures import crop_padding, make_thumbnail
 from clipbert_mmf.report.run_files import RunFiles
 from clipbert_mmf.transforms.text import join_question_and_option
 from clipbert_mmf.video.errors import MediaError
-from clipbert_mmf.video.store import open_store
+from clipbert_mmf.video.stores.open import open_store
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,11 @@ def _choose_retrievals(records, count):
         right, first = records[order[rank - 1]], records[order[0]]
         if not right["readable"]:
             continue
-        verdict = "found first" if rank == 1 else f"found at rank {rank} of {len(records)}; '{first['media_id']}' came first"
+        verdict = (
+            "found first"
+            if rank == 1
+            else f"found at rank {rank} of {len(records)}; '{first['media_id']}' came first"
+        )
         other = "" if rank == 1 else first["media_id"]
         example = Example(right["media_id"], texts[text_id], None, texts[text_id], verdict, rank == 1, other)
         found.append((rank, -float(scores[order[0], column]), example))
@@ -77,12 +82,16 @@ def _choose_questions(records, count):
         by_option = record["task"] == "multiple_choice"
         text = join_question_and_option(record["text"], first["answer"]) if by_option else record["text"]
         answer = first["answer"] if record["task"] in ("open_ended", "soft_answers") else None
-        return Example(record["media_id"], text.strip(), answer, record["text"] or "which text fits?", verdict, right)
+        return Example(
+            record["media_id"], text.strip(), answer, record["text"] or "which text fits?", verdict, right
+        )
 
     answered = [record for record in records if record["answers"] and record["readable"]]
     surest = sorted(answered, key=lambda record: -(record["answers"][0].get("probability") or 0.0))
     best = [record for record in surest if record["right"] >= 0.5][:count]
-    return [describe(record) for record in best + [record for record in surest if record["right"] < 0.5][:count]]
+    return [
+        describe(record) for record in best + [record for record in surest if record["right"] < 0.5][:count]
+    ]
 
 
 EXAMPLES = {
@@ -100,6 +109,7 @@ class MediaOfRun:
     Args:
         run: whose configuration says where they are.
         data_dir: in place of the configured one.
+
     Raises:
         MediaError: if they are not there.
         KeyError: if the configuration does not say.
@@ -141,11 +151,19 @@ def join_pieces(words: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
 def show_evidence(evidence: Evidence) -> list[dict[str, Any]]:
     """Return what the page shows of each clip: pictures, time, score and its length as a bar."""
     size = crop_padding(evidence.frames.flatten(0, 1).amax(0))
-    times, shares = evidence.times_sec or [(None, None)] * len(evidence.clip_scores), measure_bars(evidence.clip_scores)
+    times, shares = (
+        evidence.times_sec or [(None, None)] * len(evidence.clip_scores),
+        measure_bars(evidence.clip_scores),
+    )
     return [
-        {"frame": make_thumbnail(evidence.frames[k, 0], size=size),
-         "heat": make_thumbnail(evidence.frames[k, 0], evidence.heat[k, 0], size=size),
-         "start": times[k][0], "end": times[k][1], "score": float(evidence.clip_scores[k]), "share": shares[k]}
+        {
+            "frame": make_thumbnail(evidence.frames[k, 0], size=size),
+            "heat": make_thumbnail(evidence.frames[k, 0], evidence.heat[k, 0], size=size),
+            "start": times[k][0],
+            "end": times[k][1],
+            "score": float(evidence.clip_scores[k]),
+            "share": shares[k],
+        }
         for k in range(len(evidence.clip_scores))
     ]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import platform
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any
 
 import yaml
 
@@ -41,6 +42,7 @@ def make_report(
         dataset: whose predictions to show, for a run over several; None shows the newest.
         heat: how heat maps are made, a key of ``HEATS``; None: by the model's grid.
         progress: wraps the examples while they are drawn, such as ``tqdm``.
+
     Raises:
         FileNotFoundError: if a folder is none of a run.
     """
@@ -48,16 +50,29 @@ def make_report(
 
     run, others = read_run_files(run_dir, dataset), [read_run_files(path, dataset) for path in baselines]
     environment = Environment(
-        loader=PackageLoader("clipbert_mmf.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("clipbert_mmf.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["number"] = _show_number
     examples, no_examples = _illustrate_all(run, data_dir, num_examples, heat, progress)
     return environment.get_template("page.html.j2").render(
-        run=run, title=f"ClipBERT on {run.datasets}", version=clipbert_mmf.__version__, curves=_draw_all(run),
-        summary=_summarize(run), table=_compare(run, others), others=others, types=_count_types(run),
-        confusions=_confuse(run), examples=examples, no_examples=no_examples, health=_describe_health(run),
-        config=yaml.safe_dump(run.config, sort_keys=False) if run.config else "", environment=_describe_environment(),
+        run=run,
+        title=f"ClipBERT on {run.datasets}",
+        version=clipbert_mmf.__version__,
+        curves=_draw_all(run),
+        summary=_summarize(run),
+        table=_compare(run, others),
+        others=others,
+        types=_count_types(run),
+        confusions=_confuse(run),
+        examples=examples,
+        no_examples=no_examples,
+        health=_describe_health(run),
+        config=yaml.safe_dump(run.config, sort_keys=False) if run.config else "",
+        environment=_describe_environment(),
     )
 
 
@@ -99,7 +114,8 @@ def _draw_all(run: RunFiles) -> list[dict[str, str]]:
     metrics = collect("val", "metrics", lambda name: name.rpartition("/")[2] in names)
     pictures = []
     for title, curves, label, log_y in (
-        ("Training loss", losses, "loss", True), ("Validation", metrics, "metric", False)
+        ("Training loss", losses, "loss", True),
+        ("Validation", metrics, "metric", False),
     ):
         if curves:
             last = "; ".join(f"{name} ends at {values[-1]:.4g}" for name, (_, values) in curves.items())
@@ -122,9 +138,16 @@ def _summarize(run: RunFiles) -> dict[str, Any] | None:
 def _compare(run: RunFiles, others: list[RunFiles]) -> list[tuple[str, list[float | None]]]:
     columns = [one.final_metrics() for one in (run, *others)]
     # Types of answers that the data have none of say nothing.
-    absent = {name.replace("_num_texts_", "_accuracy_") for name, value in columns[0].items()
-              if "_num_texts_" in name and not value}
-    names = [name for name in columns[0] if name not in absent and name.replace("_num_texts_", "_accuracy_") not in absent]
+    absent = {
+        name.replace("_num_texts_", "_accuracy_")
+        for name, value in columns[0].items()
+        if "_num_texts_" in name and not value
+    }
+    names = [
+        name
+        for name in columns[0]
+        if name not in absent and name.replace("_num_texts_", "_accuracy_") not in absent
+    ]
     return [(name.replace("clipbert_", ""), [column.get(name) for column in columns]) for name in names]
 
 
@@ -133,13 +156,17 @@ def _count_types(run: RunFiles) -> list[tuple[str, int, float]]:
     for record in run.predictions:
         if record.get("answer_type"):
             rows.setdefault(record["answer_type"], []).append(record["right"])
-    return [(name, len(right), sum(right) / len(right)) for name, right in sorted(rows.items(), key=lambda row: -len(row[1]))]
+    return [
+        (name, len(right), sum(right) / len(right))
+        for name, right in sorted(rows.items(), key=lambda row: -len(row[1]))
+    ]
 
 
 def _confuse(run: RunFiles) -> dict[str, Any] | None:
     """Return which answer was given for which, for the most frequent right ones."""
     pairs = Counter(
-        (str(record["target"]), str(record["answers"][0]["answer"])) for record in run.predictions
+        (str(record["target"]), str(record["answers"][0]["answer"]))
+        for record in run.predictions
         if record.get("answers") and not isinstance(record.get("target"), dict)
     )
     if not pairs:
@@ -187,8 +214,11 @@ def _describe_health(run: RunFiles) -> dict[str, Any]:
 
 
 def _describe_environment() -> list[tuple[str, str]]:
-    rows = [("clipbert_mmf", clipbert_mmf.__version__), ("Python", platform.python_version()),
-            ("system", f"{platform.system()} {platform.machine()}")]
+    rows = [
+        ("clipbert_mmf", clipbert_mmf.__version__),
+        ("Python", platform.python_version()),
+        ("system", f"{platform.system()} {platform.machine()}"),
+    ]
     for name in _LIBRARIES:
         try:
             rows.append((name, metadata.version(name)))

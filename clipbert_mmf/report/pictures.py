@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,9 @@ from torch.nn import functional as F
 THUMBNAIL_PX = 150
 
 
-def draw_curves(curves: dict[str, tuple[Sequence[float], Sequence[float]]], y_label: str, log_y: bool = False) -> str:
+def draw_curves(
+    curves: dict[str, tuple[Sequence[float], Sequence[float]]], y_label: str, log_y: bool = False
+) -> str:
     """Return an SVG of values against updates, its colours left to the page.
 
     Args:
@@ -33,7 +35,14 @@ def draw_curves(curves: dict[str, tuple[Sequence[float], Sequence[float]]], y_la
     with pyplot.rc_context({"svg.fonttype": "none", "font.size": 10, "svg.hashsalt": "report"}):
         figure, axes = pyplot.subplots(figsize=(6.0, 2.8), layout="constrained")
         for name, (updates, values) in curves.items():
-            axes.plot(updates, values, label=name, linewidth=1.8, marker="o" if len(updates) < 12 else None, markersize=4)
+            axes.plot(
+                updates,
+                values,
+                label=name,
+                linewidth=1.8,
+                marker="o" if len(updates) < 12 else None,
+                markersize=4,
+            )
         axes.set_xlabel("updates")
         axes.set_ylabel(y_label)
         if log_y and all(value > 0 for _, values in curves.values() for value in values):
@@ -47,7 +56,7 @@ def draw_curves(curves: dict[str, tuple[Sequence[float], Sequence[float]]], y_la
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
         pyplot.close(figure)
     svg = buffer.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg"):], flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     # Text and axes take the page's colour, so that they are seen on dark and on light.
     return svg.replace("#000000", "currentColor").replace("stroke: #000", "stroke: currentColor")
 
@@ -69,7 +78,10 @@ def crop_padding(frame: Tensor) -> tuple[int, int]:
 
 
 def make_thumbnail(
-    frame: Tensor, heat: Tensor | None = None, longest_px: int = THUMBNAIL_PX, size: tuple[int, int] | None = None
+    frame: Tensor,
+    heat: Tensor | None = None,
+    longest_px: int = THUMBNAIL_PX,
+    size: tuple[int, int] | None = None,
 ) -> str:
     """Return a data URL of a frame without its padding, with a heat map over it where one is given.
 
@@ -82,14 +94,20 @@ def make_thumbnail(
     height, width = size or crop_padding(frame)
     picture = frame.float()
     if heat is not None:
-        strength = F.interpolate(heat[None, None].float(), size=frame.shape[1:], mode="bilinear", align_corners=False)[0]
+        strength = F.interpolate(
+            heat[None, None].float(), size=frame.shape[1:], mode="bilinear", align_corners=False
+        )[0]
         # Yellow to red over a greyed picture; hue and brightness both tell, for those who do not see the hue.
         grey = picture.mean(0, keepdim=True).expand(3, -1, -1)
-        warm = torch.stack([torch.full_like(strength[0], 255.0), 230 * (1 - strength[0]), 40 * (1 - strength[0])])
+        warm = torch.stack(
+            [torch.full_like(strength[0], 255.0), 230 * (1 - strength[0]), 40 * (1 - strength[0])]
+        )
         share = 0.75 * strength.sqrt()
         picture = (1 - share) * (0.5 * grey + 0.5 * picture) + share * warm
     picture = picture[:, :height, :width]
     scale = longest_px / max(height, width)
     scaled = (max(1, round(height * scale)), max(1, round(width * scale)))
-    picture = F.interpolate(picture[None], size=scaled, mode="bilinear", align_corners=False, antialias=True)[0]
+    picture = F.interpolate(picture[None], size=scaled, mode="bilinear", align_corners=False, antialias=True)[
+        0
+    ]
     return encode_jpeg(picture.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from clipbert_mmf.inference.predictions import PredictionsError, evaluate_predictions, read_predictions
 from clipbert_mmf.inference.settings import read_json_lines, read_yaml
@@ -39,7 +40,9 @@ class RunFiles:
     @property
     def dataset(self) -> str:
         """Which of its datasets the page is about: that of the predictions, or the first."""
-        return str(self.predictions[0]["dataset"]) if self.predictions else self.datasets.split(",")[0].strip()
+        return (
+            str(self.predictions[0]["dataset"]) if self.predictions else self.datasets.split(",")[0].strip()
+        )
 
     def final_metrics(self) -> dict[str, float]:
         """Return the last metrics of the test split, or of the validation split where there is no test, by short name."""
@@ -58,6 +61,7 @@ def read_run_files(folder: str | Path, dataset: str | None = None) -> RunFiles:
     Args:
         folder: of the run.
         dataset: whose predictions to read, where there are several; None reads the newest.
+
     Raises:
         FileNotFoundError: if it is no folder, or holds neither a configuration nor metrics.
     """
@@ -66,19 +70,32 @@ def read_run_files(folder: str | Path, dataset: str | None = None) -> RunFiles:
         raise FileNotFoundError(f"run '{folder}': no such folder")
     config_file, metrics_file = folder / "config.yaml", folder / "metrics.jsonl"
     if not config_file.is_file() and not metrics_file.is_file():
-        raise FileNotFoundError(f"run '{folder}' has neither config.yaml nor metrics.jsonl; is it the folder of a run?")
+        raise FileNotFoundError(
+            f"run '{folder}' has neither config.yaml nor metrics.jsonl; is it the folder of a run?"
+        )
     predictions, file = _find_predictions(folder, dataset)
-    unreadable = [entry for path in sorted(folder.glob("unreadable_*.jsonl")) for entry in read_json_lines(path)]
+    unreadable = [
+        entry for path in sorted(folder.glob("unreadable_*.jsonl")) for entry in read_json_lines(path)
+    ]
     return RunFiles(
-        folder, read_yaml(config_file) if config_file.is_file() else {}, read_json_lines(metrics_file), unreadable,
-        predictions, file,
+        folder,
+        read_yaml(config_file) if config_file.is_file() else {},
+        read_json_lines(metrics_file),
+        unreadable,
+        predictions,
+        file,
     )
 
 
 def _find_predictions(folder: Path, dataset: str | None) -> tuple[list[dict[str, Any]], Path | None]:
     found = sorted(
-        (path for path in folder.rglob("*_*.json") if path.parent.name == "reports" or path.parent == folder
-         or path.parent.name == "predictions"), key=lambda path: path.stat().st_mtime, reverse=True,
+        (
+            path
+            for path in folder.rglob("*_*.json")
+            if path.parent.name == "reports" or path.parent == folder or path.parent.name == "predictions"
+        ),
+        key=lambda path: path.stat().st_mtime,
+        reverse=True,
     )
     for path in found:
         try:
@@ -100,9 +117,15 @@ MAIN_METRICS: dict[str, tuple[str, bool, Callable[[list[dict[str, Any]]], float]
     "retrieval": ("clipbert_t2v_r1", False, lambda records: chance.guess_rank(len(records))),
     "open_ended": ("clipbert_accuracy", False, lambda records: chance.guess_answer(_targets(records))),
     "multiple_choice": (
-        "clipbert_accuracy", False, lambda records: chance.guess_option([len(record["options"]) for record in records])
+        "clipbert_accuracy",
+        False,
+        lambda records: chance.guess_option([len(record["options"]) for record in records]),
     ),
-    "soft_answers": ("clipbert_vqa_accuracy", False, lambda records: chance.guess_soft_answer(_targets(records))),
+    "soft_answers": (
+        "clipbert_vqa_accuracy",
+        False,
+        lambda records: chance.guess_soft_answer(_targets(records)),
+    ),
     "count": ("clipbert_count_mse", True, lambda records: chance.guess_count(_targets(records))),
     "pretraining": ("clipbert_itm_accuracy", False, lambda records: chance.guess_answer(_targets(records))),
 }

@@ -6,8 +6,8 @@ through it together: the scores are the same bit for bit. Before ``matrix`` comp
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Iterator, Sequence
 
 #: What reading and encoding a video costs, in pairs; measured at full size by ``tools/benchmark.py eval``.
 VIDEO_COST = 8
@@ -45,6 +45,7 @@ def share_blocks(
         num_shares: number of processes.
         chunk: texts that go through the cross-encoder at once; nothing is cut inside one.
         video_cost: of a video in a share, in pairs.
+
     Returns:
         A list for each share; empty ones where there are fewer chunks than shares.
     """

@@ -6,7 +6,7 @@ benchmark and the tests call the same functions.
 
 from __future__ import annotations
 
-from typing import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -51,7 +51,9 @@ class PairScorer:
         """Return ``(N, E)`` float32 on the CPU."""
         step = max(1, self.network.pairs_per_chunk)
         starts = range(0, len(self.order), step)
-        parts = [self.network.embed_texts(*(x[start : start + step] for x in self.tokens)) for start in starts]
+        parts = [
+            self.network.embed_texts(*(x[start : start + step] for x in self.tokens)) for start in starts
+        ]
         return torch.cat(parts).float().cpu()
 
 

@@ -10,8 +10,8 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Iterator, Mapping
 
 import torch
 from safetensors import SafetensorError
@@ -62,9 +62,13 @@ class ScoreStore:
         for path in sorted(self.folder.glob(f"*/{_IDENTITY_FILE}")):
             other = _read_identity(path)
             if path.parent != self.place and other is not None:
-                changed = sorted(key for key in {*other, *self.identity} if other.get(key) != self.identity.get(key))
+                changed = sorted(
+                    key for key in {*other, *self.identity} if other.get(key) != self.identity.get(key)
+                )
                 logger.info("%s is not used: scores of another %s", path.parent, ", ".join(changed))
-        _write_beside(self.place / _IDENTITY_FILE, lambda part: part.write_text(json.dumps(self.identity, indent=1)))
+        _write_beside(
+            self.place / _IDENTITY_FILE, lambda part: part.write_text(json.dumps(self.identity, indent=1))
+        )
 
     def write(self, video: int, texts: Tensor, scores: Tensor) -> None:
         """Keep the scores of a video and some texts.

@@ -20,8 +20,10 @@ def choose_candidates(similarity: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
     Args:
         similarity: ``(V, N)``; minus infinity for what may not be chosen.
         top_k: k, at least 1; more than there are means all.
+
     Returns:
         Two ``(V, N)`` bool: for text-to-video and for video-to-text retrieval.
+
     Raises:
         ValueError: if ``top_k`` is below 1.
     """
@@ -33,5 +35,7 @@ def choose_candidates(similarity: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
 
 def _mark_best(similarity: Tensor, top_k: int, dim: int) -> Tensor:
     # Stable: of equal ones the first is chosen, on any number of processes.
-    best = similarity.argsort(dim=dim, descending=True, stable=True).narrow(dim, 0, min(top_k, similarity.shape[dim]))
+    best = similarity.argsort(dim=dim, descending=True, stable=True).narrow(
+        dim, 0, min(top_k, similarity.shape[dim])
+    )
     return torch.zeros_like(similarity, dtype=torch.bool).scatter_(dim, best, True)

@@ -14,6 +14,7 @@ def score_classes(scores: Tensor, targets: Tensor) -> Tensor:
     Args:
         scores: ``(P, A)``.
         targets: ``(P,)`` int64.
+
     Returns:
         ``(P,)`` float64.
     """
@@ -29,6 +30,7 @@ def score_soft_answers(scores: Tensor, targets: Tensor) -> Tensor:
     Args:
         scores: ``(P, A)``.
         targets: ``(P, A)`` float, 0 to 1.
+
     Returns:
         ``(P,)`` float64.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -37,13 +37,17 @@ def fold_clips(clip_logits: Tensor, how: str) -> Tensor:
     Args:
         clip_logits: ``(P, K, A)`` float, before any softmax.
         how: a key of ``FOLDS``.
+
     Returns:
         ``(P, A)``, same dtype and device.
+
     Raises:
         ValueError: if ``clip_logits`` is not 3-D or ``how`` is unknown.
     """
     if clip_logits.dim() != 3:
-        raise ValueError(f"clip_logits have shape {tuple(clip_logits.shape)}; expected (pairs, clips, answers)")
+        raise ValueError(
+            f"clip_logits have shape {tuple(clip_logits.shape)}; expected (pairs, clips, answers)"
+        )
     if how not in FOLDS:
         raise ValueError(f"fold is '{how}'; allowed are {sorted(FOLDS)}")
     return FOLDS[how](clip_logits)

@@ -12,8 +12,13 @@ from clipbert_mmf.scoring.gathering import gather_rows, gather_with_gradient
 
 
 def contrastive_loss(
-    text_embeddings: Tensor, video_embeddings: Tensor, scale: Tensor, targets: Tensor, input_ids: Tensor,
-    item_index: Tensor, media_index: Tensor,
+    text_embeddings: Tensor,
+    video_embeddings: Tensor,
+    scale: Tensor,
+    targets: Tensor,
+    input_ids: Tensor,
+    item_index: Tensor,
+    media_index: Tensor,
 ) -> Tensor:
     """Mean over videos of -log p(own text among texts) and -log p(video among videos of its own texts), halved.
 
@@ -27,8 +32,10 @@ def contrastive_loss(
         targets: ``(B, N)``, 1 where the text matches the video.
         input_ids: ``(B, N, L)`` int64, L the same in all processes.
         item_index, media_index: ``(B,)`` int64.
+
     Returns:
         A scalar; 0 with a gradient path where no text matches.
+
     Raises:
         ValueError: if ``targets`` are not of pairs.
     """

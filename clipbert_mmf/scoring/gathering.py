@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ def gather_rows(rows: Tensor) -> Tensor:
 
     Args:
         rows: ``(rows of this rank, ...)``; dimensions after the first are equal on all ranks.
+
     Returns:
         ``(rows of all ranks, ...)`` on the device of ``rows``; ``rows`` itself in a single process.
     """
@@ -33,7 +34,9 @@ class _GatherWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rows: Tensor) -> Tensor:
         distributed = torch.distributed
-        counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(distributed.get_world_size())]
+        counts = [
+            torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(distributed.get_world_size())
+        ]
         distributed.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
         ctx.counts = [int(count) for count in counts]
         # Collectives want equal shapes.
@@ -78,7 +81,12 @@ def as_gathered() -> Iterator[None]:
 def is_distributed() -> bool:
     """Tell whether there are other ranks with rows of their own."""
     distributed = torch.distributed
-    return not _is_gathered and distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    return (
+        not _is_gathered
+        and distributed.is_available()
+        and distributed.is_initialized()
+        and distributed.get_world_size() > 1
+    )
 
 
 def first_of_each(index: Tensor) -> Tensor:
@@ -102,6 +110,7 @@ def index_of_texts(item_index: Tensor, num_texts: int) -> Tensor:
     Args:
         item_index: ``(B,)`` int64, unique in the split.
         num_texts: N, the same for every item.
+
     Returns:
         ``(B, N)`` int64, unique in the split.
     """

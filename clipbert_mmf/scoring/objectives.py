@@ -71,6 +71,7 @@ def count_words(word_scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         word_scores: ``(M, vocab)`` for the labelled positions of ``labels``, in row order.
         labels: ``(P, L)`` int64, ``IGNORED_TOKEN`` where nothing is predicted.
+
     Returns:
         Two ``(P,)`` int64.
     """

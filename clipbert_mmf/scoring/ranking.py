@@ -43,13 +43,17 @@ def rank_first_match(scores: Tensor, matches: Tensor, first: Tensor | None = Non
         scores: ``(queries, candidates)``; minus infinity for a candidate that could not be read.
         matches: ``(queries, candidates)`` bool.
         first: ``(queries, candidates)`` bool, those that stand before all others whatever the scores; None for all.
+
     Returns:
         ``(queries,)`` int64 ranks from 1, and ``(queries,)`` bool: a wrong candidate scored the same.
+
     Raises:
         ValueError: if a query has no right answer.
     """
     if not bool(matches.any(1).all()):
-        raise ValueError(f"queries {torch.nonzero(~matches.any(1)).flatten()[:5].tolist()} have no right answer")
+        raise ValueError(
+            f"queries {torch.nonzero(~matches.any(1)).flatten()[:5].tolist()} have no right answer"
+        )
     first = torch.ones_like(matches) if first is None else first
     best_is_first = (matches & first).any(1, keepdim=True)
     best = scores.masked_fill(~matches | (first != best_is_first), -torch.inf).amax(1, keepdim=True)
@@ -99,10 +103,14 @@ def _summarize_directions(scores, matches, readable, first) -> tuple[RankSummary
     videos = matches.any(1)
     first_videos, first_texts = first
     return (
-        summarize_ranks(*rank_first_match(
-            for_texts.T[texts], matches.T[texts], None if first_videos is None else first_videos.T[texts]
-        )),
-        summarize_ranks(*rank_first_match(
-            for_videos[videos], matches[videos], None if first_texts is None else first_texts[videos]
-        )),
+        summarize_ranks(
+            *rank_first_match(
+                for_texts.T[texts], matches.T[texts], None if first_videos is None else first_videos.T[texts]
+            )
+        ),
+        summarize_ranks(
+            *rank_first_match(
+                for_videos[videos], matches[videos], None if first_texts is None else first_texts[videos]
+            )
+        ),
     )

@@ -31,13 +31,17 @@ def resize_and_pad(frame: Tensor, image_size: int) -> Tensor:
     Args:
         frame: ``(..., 3, H, W)`` uint8; any strides, ``(H, W, 3)`` storage is the fast one.
         image_size: L, pixels.
+
     Returns:
         ``(..., 3, L, L)`` uint8, contiguous.
+
     Raises:
         ValueError: for another dtype, fewer than 3 dimensions, an empty frame, or L below 1.
     """
     if frame.dtype != torch.uint8 or frame.ndim < 3 or 0 in frame.shape:
-        raise ValueError(f"frame is {tuple(frame.shape)} {frame.dtype}; expected (..., 3, H, W) uint8, not empty")
+        raise ValueError(
+            f"frame is {tuple(frame.shape)} {frame.dtype}; expected (..., 3, H, W) uint8, not empty"
+        )
     if image_size < 1:
         raise ValueError(f"image_size is {image_size}; expected at least 1 pixel")
     *lead, channels, height, width = frame.shape
@@ -60,6 +64,7 @@ def pad_channels_last(frame: Tensor, image_size: int) -> Tensor:
     Args:
         frame: ``(H, W, 3)`` uint8.
         image_size: L, pixels.
+
     Returns:
         ``(3, L, L)`` uint8.
     """

@@ -40,8 +40,10 @@ def mask_tokens(
         mask_id: id of ``[MASK]``.
         vocab_size: random words are drawn from ``[0, vocab_size)``.
         probability: share of maskable tokens that are chosen, in [0, 1].
+
     Returns:
         The hidden ids and the labels, both ``(N, L)`` int64; labels are ``IGNORED_TOKEN`` where nothing is predicted.
+
     Raises:
         ValueError: if ``probability`` is outside [0, 1].
     """

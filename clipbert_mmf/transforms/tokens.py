@@ -25,7 +25,11 @@ def load_tokenizer(name_or_dir: str):
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_dir, use_fast=True)
     except (OSError, ValueError) as error:
-        what = "this directory holds no tokenizer" if Path(name_or_dir).is_dir() else "no such directory or hub name"
+        what = (
+            "this directory holds no tokenizer"
+            if Path(name_or_dir).is_dir()
+            else "no such directory or hub name"
+        )
         raise ValueError(
             f"text_processor.params.tokenizer is '{name_or_dir}': {what}. Give a directory with tokenizer.json or "
             f"vocab.txt, or a model name of the Hugging Face hub such as 'bert-base-uncased' ({error})"
@@ -44,8 +48,12 @@ def encode_texts(tokenizer, texts: list[str], max_length: int) -> TokenBatch:
         max_length: tokens of each, ``[CLS]`` and ``[SEP]`` included.
     """
     encoded = tokenizer(
-        list(texts), padding="max_length", truncation=True, max_length=max_length,
-        return_attention_mask=True, return_token_type_ids=False,
+        list(texts),
+        padding="max_length",
+        truncation=True,
+        max_length=max_length,
+        return_attention_mask=True,
+        return_token_type_ids=False,
     )
     input_ids = torch.tensor(encoded["input_ids"], dtype=torch.int64)
     input_mask = torch.tensor(encoded["attention_mask"], dtype=torch.int64)

@@ -14,9 +14,9 @@ import logging
 import os
 import threading
 import zlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from clipbert_mmf.video.decode.timeline import VideoInfo
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.images import is_image, read_image
 from clipbert_mmf.video.parallel import map_in_threads
-from clipbert_mmf.video.store import MediaStore, open_store
+from clipbert_mmf.video.stores.open import MediaStore, open_store
 from clipbert_mmf.video.watchdog import GuardedReader
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,9 @@ class StoreChecker:
             head = source[:16] if isinstance(source, bytes) else _read_head(source)
             size = len(source) if isinstance(source, bytes) else source.stat().st_size
             finding = replace(finding, num_bytes=size, kind="image" if is_image(head) else "video")
-            return self._check_image(finding, source) if is_image(head) else self._check_video(finding, source)
+            return (
+                self._check_image(finding, source) if is_image(head) else self._check_video(finding, source)
+            )
         except (MediaError, OSError) as error:
             return replace(finding, reason=f"{type(error).__name__}: {getattr(error, 'reason', error)}")
 
@@ -119,7 +121,9 @@ def make_thumbnail(frame: Tensor) -> Tensor:
     """Shrink an ``(H, W, 3)`` uint8 picture to ``(3, THUMBNAIL_PX, w)``."""
     height, width = frame.shape[:2]
     size = (min(max(1, width * THUMBNAIL_PX // height), 4 * THUMBNAIL_PX), THUMBNAIL_PX)
-    small = Image.fromarray(frame.contiguous().numpy()).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    small = Image.fromarray(frame.contiguous().numpy()).resize(
+        size, Image.Resampling.BILINEAR, reducing_gap=2.0
+    )
     return torch.from_numpy(np.array(small)).permute(2, 0, 1)
 
 
@@ -140,6 +144,7 @@ def check_store(
         num_random: frames to decode beside the first and the last.
         timeout_sec: longest time for one medium.
         keys: which media; all of the store without it.
+
     Yields:
         new findings, in the order of the keys.
     """
@@ -190,9 +195,15 @@ def write_report(findings: list[Finding], folder: Path, title: str, max_pictures
         "hours": round(sum(finding.duration_sec for finding in findings) / 3600, 4),
         "num_bytes": sum(finding.num_bytes for finding in findings),
     }
-    rows = [{name: value for name, value in asdict(finding).items() if name != "strip"} for finding in findings]
-    (folder / "report.json").write_text(json.dumps({**totals, "media": rows}, indent=1, ensure_ascii=False), "utf-8")
-    lines = [json.dumps({"key": finding.key, "reason": finding.reason}, ensure_ascii=False) for finding in bad]
+    rows = [
+        {name: value for name, value in asdict(finding).items() if name != "strip"} for finding in findings
+    ]
+    (folder / "report.json").write_text(
+        json.dumps({**totals, "media": rows}, indent=1, ensure_ascii=False), "utf-8"
+    )
+    lines = [
+        json.dumps({"key": finding.key, "reason": finding.reason}, ensure_ascii=False) for finding in bad
+    ]
     (folder / "bad.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     write_contact_sheet(folder / "contact_sheet.html", totals, findings, max_pictures)
     return totals
@@ -213,7 +224,9 @@ def _encode_strip(thumbnails: Tensor) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the check's arguments to a command line."""
     parser.add_argument("store", help="folder, LMDB, tar shards or scheme://...")
-    parser.add_argument("--output", type=Path, default=Path("save/check"), help="folder of journal and report")
+    parser.add_argument(
+        "--output", type=Path, default=Path("save/check"), help="folder of journal and report"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="media at the same time")
     parser.add_argument("--random", type=int, default=2, help="frames beside the first and the last")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one medium")
@@ -222,7 +235,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(prog="check_videos", description="Reads every medium of a store and reports.")
+    parser = argparse.ArgumentParser(
+        prog="check_videos", description="Reads every medium of a store and reports."
+    )
     add_arguments(parser)
     return run(parser.parse_args(arguments))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 _STYLE = """
 body { font: 14px system-ui, sans-serif; margin: 1.5rem; color: #222; background: #fff }
@@ -19,7 +20,9 @@ table { border-collapse: collapse } td, th { padding: .1rem .6rem; text-align: l
 """
 
 
-def write_contact_sheet(path: Path, totals: dict[str, Any], findings: Sequence[Any], max_pictures: int) -> None:
+def write_contact_sheet(
+    path: Path, totals: dict[str, Any], findings: Sequence[Any], max_pictures: int
+) -> None:
     """Write the page: bad media first, then thumbnails.
 
     Args:
@@ -31,7 +34,9 @@ def write_contact_sheet(path: Path, totals: dict[str, Any], findings: Sequence[A
     good = [finding for finding in findings if not finding.reason]
     step = max(1, -(-len(good) // max_pictures))
     shown = good[::step]
-    reasons = "".join(f"<tr><td>{_text(name)}</td><td>{count}</td></tr>" for name, count in totals["reasons"].items())
+    reasons = "".join(
+        f"<tr><td>{_text(name)}</td><td>{count}</td></tr>" for name, count in totals["reasons"].items()
+    )
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{_text(totals['store'])}</title>",
         f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>",
@@ -57,9 +62,7 @@ def _good_figure(finding: Any) -> str:
     if finding.kind == "image":
         facts = f"{finding.width}x{finding.height}"
     else:
-        facts = (
-            f"{finding.duration_sec:.1f} s, {finding.width}x{finding.height}, {finding.fps:.3g} fps, {finding.codec}"
-        )
+        facts = f"{finding.duration_sec:.1f} s, {finding.width}x{finding.height}, {finding.fps:.3g} fps, {finding.codec}"
     picture = f"<img loading=lazy alt='' src='data:image/jpeg;base64,{finding.strip}'>"
     return f"<figure>{picture}<figcaption><b>{_text(finding.key)}</b> {_text(facts)}</figcaption></figure>"
 

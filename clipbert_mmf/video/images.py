@@ -28,7 +28,9 @@ def is_image(head: bytes) -> bool:
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
-def read_image(source: bytes | Path, *, key: str = "", store: str = "", longest_side: int | None = None) -> Tensor:
+def read_image(
+    source: bytes | Path, *, key: str = "", store: str = "", longest_side: int | None = None
+) -> Tensor:
     """Decode one image: first frame, EXIF rotation applied, any colour mode made RGB, transparency dropped.
 
     Args:
@@ -37,8 +39,10 @@ def read_image(source: bytes | Path, *, key: str = "", store: str = "", longest_
         store: location for messages.
         longest_side: the size it will be resized to; lets a JPEG decode at 1/2, 1/4 or 1/8 of its size, never below
             this. Faster, and the result differs from resizing the full picture as antialiasing does.
+
     Returns:
         ``(3, H, W)`` uint8 RGB, stored as ``(H, W, 3)``.
+
     Raises:
         MediaError: MissingMediaError, EmptyMediaError, ExtremeAspectError, or DecodeError with the reason.
     """
@@ -72,7 +76,9 @@ def _read_bytes(source: bytes | Path, key: str, store: str) -> bytes:
         except OSError as error:
             raise DecodeError(f"cannot read {source}: {error}", key or str(source), store) from error
     if not data:
-        raise EmptyMediaError("the file is empty", key or (str(source) if isinstance(source, Path) else ""), store)
+        raise EmptyMediaError(
+            "the file is empty", key or (str(source) if isinstance(source, Path) else ""), store
+        )
     return data
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Callable, Iterable, Iterator, TypeVar
+from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def map_in_threads(call: Callable[[Item], Result], items: Iterable[Item], num_workers: int) -> Iterator[Result]:
+def map_in_threads(
+    call: Callable[[Item], Result], items: Iterable[Item], num_workers: int
+) -> Iterator[Result]:
     """Yield ``call(item)`` for each item, in order.
 
     Threads are enough: reading, decoding and encoding release the interpreter lock.
 
     Args:
         num_workers: calls at the same time.
+
     Raises:
         ValueError: for fewer than one worker.
     """

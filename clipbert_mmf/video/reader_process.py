@@ -40,7 +40,9 @@ def main(parent: int) -> None:
 
         served: list[str] = []
         try:
-            frames = read_frames(request.pop("source"), choose_times, on_served=served.append, **request).contiguous()
+            frames = read_frames(
+                request.pop("source"), choose_times, on_served=served.append, **request
+            ).contiguous()
         except MediaError as error:
             _write(answers, ("error", error))
             continue

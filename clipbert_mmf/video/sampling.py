@@ -5,8 +5,8 @@ Comes before ``decode``, which shows the frame on screen at each of these times.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 
@@ -77,8 +77,10 @@ def sample_spans(
         clip_len_sec: length of a clip, more than 0; a video or a window that is shorter is one clip.
         rng: draws the starts; only ``random`` needs it.
         window_sec: the part of the video that counts, cut to the video, or None for all of it.
+
     Returns:
         ``(K, 2)`` float64, start and end in seconds from the first frame, in ``[0, duration_sec]``.
+
     Raises:
         ValueError: for an unknown sampler, sizes below 1, or a length that is not positive.
     """
@@ -105,8 +107,10 @@ def place_frames(spans_sec: np.ndarray, how: str, num_frames: int, fps: float | 
         how: sampler the spans are of.
         num_frames: T.
         fps: frame rate of the video; ``FALLBACK_FPS`` where None.
+
     Returns:
         ``(K, T)`` float64, seconds from the first frame.
+
     Raises:
         ValueError: for T below 1.
     """
@@ -144,6 +148,7 @@ class ClipChooser:
         clip_len_sec: length of a clip.
         rng: draws the starts.
         window_sec: the part of the video that counts, or None.
+
     Attributes:
         spans_sec: ``(K, 2)`` after the call, None before.
     """

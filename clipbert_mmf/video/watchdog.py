@@ -15,8 +15,9 @@ import subprocess
 import sys
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,7 +87,9 @@ class GuardedReader:
                     return torch.frombuffer(data, dtype=torch.uint8).reshape(shape)
         except TimeoutError:
             self.close()
-            raise ReaderTimeoutError(f"no answer within {self.timeout_sec:g} s; reader ended", shown, store) from None
+            raise ReaderTimeoutError(
+                f"no answer within {self.timeout_sec:g} s; reader ended", shown, store
+            ) from None
         except (EOFError, BrokenPipeError) as error:
             code = self._process.wait() if self._process else "?"
             self.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from clipbert_mmf.modules.grid_backbone import PIXEL_MEAN, PIXEL_STD
+from clipbert_mmf.modules.backbones.grid_resnet import PIXEL_MEAN, PIXEL_STD
 from clipbert_mmf.weights.formats import FORMATS
 
 _RELEASED = FORMATS["clipbert"]
@@ -24,6 +24,7 @@ def to_released_state(network: nn.Module) -> dict[str, Tensor]:
 
     Args:
         network: a ``ClipBertNetwork``.
+
     Raises:
         ExportError: if the released code would compute something else with these tensors, or has no place for one.
     """
@@ -38,7 +39,9 @@ def to_released_state(network: nn.Module) -> dict[str, Tensor]:
         else:
             state[name] = value.detach().cpu().contiguous()
     if homeless:
-        raise ExportError(f"the released ClipBERT has no place for {', '.join(homeless[:4])}; use the folder format")
+        raise ExportError(
+            f"the released ClipBERT has no place for {', '.join(homeless[:4])}; use the folder format"
+        )
     positions = state[f"{_BERT}.embeddings.position_embeddings.weight"]
     state[f"{_BERT}.visual_embeddings.position_embeddings.weight"] = torch.zeros_like(positions)
     if "transformer.cls.predictions.bias" in state:

@@ -10,9 +10,10 @@ import contextlib
 import json
 import re
 import zipfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,10 @@ from clipbert_mmf.weights.safe_pickle import ARRAY_GLOBALS, UnsafePickleError, l
 _CONTAINERS = ("model", "state_dict", "model_state_dict", "blobs", "")
 #: In a folder, first that is there.
 _FILES_OF_FOLDER = (
-    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
 )
 _TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -58,6 +62,7 @@ def read_weights(path: str | Path) -> WeightsFile:
     Args:
         path: ``.pth``, ``.pt``, ``.ckpt``, ``.bin``, ``.safetensors``, ``.pkl``, or a Hugging Face folder; what is
             inside decides, not the ending.
+
     Raises:
         FileNotFoundError: if nothing is there.
         WeightsFileError: if it is no weights file, truncated, or needs code to be read.
@@ -85,7 +90,9 @@ def list_files(path: str | Path) -> list[Path]:
     for name in _FILES_OF_FOLDER:
         if (path / name).is_file():
             return _list_shards(path, name) if name.endswith(".index.json") else [path / name]
-    raise WeightsFileError(f"{path} is a folder without weights; expected one of {', '.join(_FILES_OF_FOLDER)} in it")
+    raise WeightsFileError(
+        f"{path} is a folder without weights; expected one of {', '.join(_FILES_OF_FOLDER)} in it"
+    )
 
 
 def _list_shards(folder: Path, index: str) -> list[Path]:
@@ -93,7 +100,9 @@ def _list_shards(folder: Path, index: str) -> list[Path]:
         shards = sorted(set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()))
         files = [folder / Path(shard).name for shard in shards]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsFileError(f"{folder / index} is damaged: it has no map of names to files ({error})") from error
+        raise WeightsFileError(
+            f"{folder / index} is damaged: it has no map of names to files ({error})"
+        ) from error
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise WeightsFileError(f"{folder / index} names files that are not there: {', '.join(missing[:4])}")
@@ -118,7 +127,9 @@ def _read_file(path: Path) -> tuple[str, Any]:
     if not head:
         raise WeightsFileError(f"{path} is empty")
     if head.startswith(b"version https://git-lfs"):
-        raise WeightsFileError(f"{path} is a pointer of Git LFS, not the weights; fetch them with 'git lfs pull'")
+        raise WeightsFileError(
+            f"{path} is a pointer of Git LFS, not the weights; fetch them with 'git lfs pull'"
+        )
     if head.lstrip()[:1] == b"<":
         raise WeightsFileError(f"{path} is a web page, not weights; the download went wrong")
     try:
@@ -143,8 +154,12 @@ def _read_file(path: Path) -> tuple[str, Any]:
                 f"torch.save(torch.load(path, weights_only=False)['model'], new_path)"
             ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsFileError(f"{path} cannot be read, it is truncated or damaged or needs code: {reason}") from error
-    raise WeightsFileError(f"{path} is neither a PyTorch, safetensors nor pickle file (it begins with {head[:8]!r})")
+        raise WeightsFileError(
+            f"{path} cannot be read, it is truncated or damaged or needs code: {reason}"
+        ) from error
+    raise WeightsFileError(
+        f"{path} is neither a PyTorch, safetensors nor pickle file (it begins with {head[:8]!r})"
+    )
 
 
 def _read_torch(path: Path, is_zip: bool) -> Any:
@@ -172,7 +187,9 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
             metadata = {key: value for key, value in (file.metadata() or {}).items() if key != "format"}
         return {**metadata, "state_dict": load_file(path)}
     except SafetensorError as error:
-        raise WeightsFileError(f"{path} cannot be read as safetensors, it is truncated or damaged: {error}") from error
+        raise WeightsFileError(
+            f"{path} cannot be read as safetensors, it is truncated or damaged: {error}"
+        ) from error
 
 
 def _split_content(content: Any, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -202,7 +219,9 @@ def _describe(content: dict) -> Iterator[tuple[str, str]]:
         if isinstance(value, (str, int, float, bool)):
             yield str(name), str(value)[:200]
         elif isinstance(value, dict) and name == "meta":
-            yield from ((f"meta.{k}", str(v)[:200]) for k, v in value.items() if isinstance(v, (str, int, float)))
+            yield from (
+                (f"meta.{k}", str(v)[:200]) for k, v in value.items() if isinstance(v, (str, int, float))
+            )
 
 
 def with_one_head(file: WeightsFile, name: str, names: Iterable[str]) -> WeightsFile:

@@ -6,8 +6,8 @@ A format is a function from our names to its own, so reading and writing share i
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Callable, Iterable, Mapping
 
 from clipbert_mmf.weights.bert_names import to_bert, to_visual_bert
 from clipbert_mmf.weights.resnet_names import to_caffe2, to_detectron2, to_mmaction2, to_torchvision
@@ -65,13 +65,19 @@ _BERT_UNUSED = {
 FORMATS: dict[str, Format] = {
     "clipbert_mmf": Format(
         "our own checkpoint",
-        ("visual_embedding.rows.weight", "backbone.stem.conv.weight", "encoder.layers.0.attention_norm.weight"),
-        _keep, ("clipbert", "backbone", "transformer"),
+        (
+            "visual_embedding.rows.weight",
+            "backbone.stem.conv.weight",
+            "encoder.layers.0.attention_norm.weight",
+        ),
+        _keep,
+        ("clipbert", "backbone", "transformer"),
     ),
     "clipbert": Format(
         "the released ClipBERT",
         ("cnn.grid_encoder.0.weight", "transformer.bert.visual_embeddings.row_position_embeddings.weight"),
-        _to_released, ("clipbert", "backbone", "transformer"),
+        _to_released,
+        ("clipbert", "backbone", "transformer"),
         {
             r"cnn\.feature\.(proposal_generator|roi_heads|pixel_)": "parts of the object detector",
             r"visual_embeddings\.position_embeddings\.weight$": "a table the released model never reads",
@@ -81,28 +87,54 @@ FORMATS: dict[str, Format] = {
         stride_in_1x1=True,
     ),
     "detectron2": Format(
-        "Detectron2's or grid-feat's ResNet", ("stem.conv1.weight",), to_detectron2, ("backbone",),
-        {r"(proposal_generator|roi_heads|pixel_|anchor)": "parts of the object detector",
-         r"fpn_": "a feature pyramid", r"(fc1000|linear)\.": "ImageNet's classifier", **_COUNTERS},
+        "Detectron2's or grid-feat's ResNet",
+        ("stem.conv1.weight",),
+        to_detectron2,
+        ("backbone",),
+        {
+            r"(proposal_generator|roi_heads|pixel_|anchor)": "parts of the object detector",
+            r"fpn_": "a feature pyramid",
+            r"(fc1000|linear)\.": "ImageNet's classifier",
+            **_COUNTERS,
+        },
         stride_in_1x1=True,
     ),
     "caffe2": Format(
-        "MSRA's ImageNet ResNet from Caffe2", ("res2_0_branch2a_w",), to_caffe2, ("backbone",),
-        {r"^(fc1000|pred)_": "ImageNet's classifier", r"^conv1_b$": "zeros", r"_momentum$": "training state",
-         r"_(rm|riv)$": "statistics that are folded into scale and bias"},
+        "MSRA's ImageNet ResNet from Caffe2",
+        ("res2_0_branch2a_w",),
+        to_caffe2,
+        ("backbone",),
+        {
+            r"^(fc1000|pred)_": "ImageNet's classifier",
+            r"^conv1_b$": "zeros",
+            r"_momentum$": "training state",
+            r"_(rm|riv)$": "statistics that are folded into scale and bias",
+        },
         {"running_mean": 0.0, "running_var": 1.0},
         stride_in_1x1=True,
     ),
     "mmaction2": Format(
-        "mmaction2's TSN", ("layer1.0.conv1.conv.weight",), to_mmaction2, ("backbone",),
-        {r"cls_head\.": "the action classifier", **_COUNTERS}, stride_in_1x1=False,
+        "mmaction2's TSN",
+        ("layer1.0.conv1.conv.weight",),
+        to_mmaction2,
+        ("backbone",),
+        {r"cls_head\.": "the action classifier", **_COUNTERS},
+        stride_in_1x1=False,
     ),
     "torchvision": Format(
-        "torchvision's ResNet", ("layer1.0.conv1.weight",), to_torchvision, ("backbone",),
-        {r"(^|\.)fc\.": "ImageNet's classifier", **_COUNTERS}, stride_in_1x1=False,
+        "torchvision's ResNet",
+        ("layer1.0.conv1.weight",),
+        to_torchvision,
+        ("backbone",),
+        {r"(^|\.)fc\.": "ImageNet's classifier", **_COUNTERS},
+        stride_in_1x1=False,
     ),
     "bert": Format(
-        "a BERT with heads", ("bert.embeddings.word_embeddings.weight",), to_bert, ("transformer",), _BERT_UNUSED
+        "a BERT with heads",
+        ("bert.embeddings.word_embeddings.weight",),
+        to_bert,
+        ("transformer",),
+        _BERT_UNUSED,
     ),
     "bare_bert": Format(
         "a BERT", ("embeddings.word_embeddings.weight",), _to_bare_bert, ("transformer",), _BERT_UNUSED
@@ -114,7 +146,9 @@ def find_prefixes(names: Iterable[str], signatures: Iterable[str]) -> list[str]:
     """Return what stands before the first signature that names end with, shortest first; empty if none does."""
     names = list(names)
     for signature in signatures:
-        found = {name[: -len(signature)] for name in names if name == signature or name.endswith("." + signature)}
+        found = {
+            name[: -len(signature)] for name in names if name == signature or name.endswith("." + signature)
+        }
         if found:
             return sorted(found, key=len)
     return []
@@ -135,7 +169,9 @@ def detect_format(names: Iterable[str]) -> tuple[str, list[str]] | None:
 
 def modernise(name: str) -> str:
     """Rename what TensorFlow's BERT calls ``gamma`` and ``beta``."""
-    return re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
+    return re.sub(
+        r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
+    )
 
 
 def why_unused(row: Format, name: str) -> str | None:

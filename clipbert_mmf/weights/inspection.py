@@ -13,8 +13,8 @@ from pathlib import Path
 from torch import nn
 
 from clipbert_mmf.weights.files import WeightsFile, WeightsFileError, list_files
-from clipbert_mmf.weights.loading import check_suits, match_tensors, name_ours
 from clipbert_mmf.weights.formats import FORMATS, detect_format, modernise
+from clipbert_mmf.weights.loading import check_suits, match_tensors, name_ours
 from clipbert_mmf.weights.report import LoadReport
 
 _BLOCK_BYTES = 1 << 20
@@ -69,6 +69,7 @@ def inspect_file(file: WeightsFile, network: nn.Module) -> Inspection:
     Args:
         file: as ``read_weights`` returns it.
         network: to compare with; its numbers are not needed, so it may be on the meta device.
+
     Raises:
         WeightsFileError: if its names are of no known format.
     """
@@ -83,11 +84,17 @@ def inspect_file(file: WeightsFile, network: nn.Module) -> Inspection:
         problem = str(error)
     report, _ = match_tensors(network, file, row, names, part)
     return Inspection(
-        path=str(file.path), container=file.container, format=row.title, parts=list(row.fills),
+        path=str(file.path),
+        container=file.container,
+        format=row.title,
+        parts=list(row.fills),
         files={path.name: (path.stat().st_size, hash_file(path)) for path in list_files(file.path)},
-        num_tensors=len(file.tensors), num_values=sum(value.numel() for value in file.tensors.values()),
+        num_tensors=len(file.tensors),
+        num_values=sum(value.numel() for value in file.tensors.values()),
         dtypes=dict(Counter(str(value.dtype).removeprefix("torch.") for value in file.tensors.values())),
-        notes=file.notes, report=report, problem=problem,
+        notes=file.notes,
+        report=report,
+        problem=problem,
     )
 
 

@@ -22,12 +22,21 @@ logger = logging.getLogger(__name__)
 PARTS: dict[str, tuple[str, ...]] = {
     "clipbert": ("",),
     "backbone": ("backbone.",),
-    "transformer": ("text_embedding.", "encoder.", "head.transform.", "head.norm.", "head.decoder.", "head.match."),
+    "transformer": (
+        "text_embedding.",
+        "encoder.",
+        "head.transform.",
+        "head.norm.",
+        "head.decoder.",
+        "head.match.",
+    ),
 }
 #: Tables of places: a longer or shorter one gives its first rows, further rows stay random.
 _TABLES_OF_PLACES = (
-    "text_embedding.positions.weight", "text_embedding.types.weight",
-    "visual_embedding.rows.weight", "visual_embedding.columns.weight",
+    "text_embedding.positions.weight",
+    "text_embedding.types.weight",
+    "visual_embedding.rows.weight",
+    "visual_embedding.columns.weight",
 )
 
 #: Tables of words: another number of rows is another vocabulary, whose rows mean other words, unless only the end
@@ -36,7 +45,9 @@ _TABLES_OF_WORDS = ("text_embedding.words.weight", "head.decoder.weight", "head.
 _MAX_ADDED_WORDS, _MAX_ADDED_SHARE = 128, 0.01
 
 
-def load_weights(network: nn.Module, location: str | Path, part: str = "clipbert", strict: bool = False) -> LoadReport:
+def load_weights(
+    network: nn.Module, location: str | Path, part: str = "clipbert", strict: bool = False
+) -> LoadReport:
     """Load what fits into the network and log what happened.
 
     Tables of positions, rows and columns of another length are used as far as they go, and so are vocabularies that
@@ -48,6 +59,7 @@ def load_weights(network: nn.Module, location: str | Path, part: str = "clipbert
         location: a file, a Hugging Face folder, or for the transformer the name of a model on its hub.
         part: a key of ``PARTS``.
         strict: raise where anything is missing, left over, resized or of a wrong shape.
+
     Raises:
         FileNotFoundError: if nothing is there.
         WeightsFileError: if the file cannot be read, is for another part, does not suit this network, or nothing fits;
@@ -56,7 +68,9 @@ def load_weights(network: nn.Module, location: str | Path, part: str = "clipbert
     return load_file(network, read_weights(find_weights(location, part)), part, strict)
 
 
-def load_file(network: nn.Module, file: WeightsFile, part: str = "clipbert", strict: bool = False) -> LoadReport:
+def load_file(
+    network: nn.Module, file: WeightsFile, part: str = "clipbert", strict: bool = False
+) -> LoadReport:
     """As ``load_weights``, of a file that is read already."""
     row, names = name_ours(network, file, part)
     check_suits(network, row, file, part)
@@ -76,7 +90,10 @@ def _warn_of_vocabulary(report: LoadReport) -> None:
         logger.warning(
             "%s has %d words and the model %d: another vocabulary, so the word embeddings stay random. To use them set "
             "model_config.clipbert.transformer.vocab_size=%d and the text_processor's tokenizer to the file's own",
-            report.path, given[0], own[0], given[0],
+            report.path,
+            given[0],
+            own[0],
+            given[0],
         )
 
 
@@ -129,7 +146,9 @@ def name_ours(network: nn.Module, file: WeightsFile, part: str) -> tuple[Format,
             f"not in .{part}"
         )
     renamed = {own: row.rename(own) for own in network.state_dict() if own.startswith(PARTS[part])}
-    choices = [{own: prefix + name for own, name in renamed.items() if name is not None} for prefix in prefixes]
+    choices = [
+        {own: prefix + name for own, name in renamed.items() if name is not None} for prefix in prefixes
+    ]
     return row, max(choices, key=lambda names: sum(name in file.tensors for name in names.values()))
 
 
@@ -153,7 +172,9 @@ def match_tensors(
         elif _may_take_first_rows(own, value, target):
             rows = min(len(value), len(target))
             # On the meta device tensors are compared only.
-            values[own] = target if target.is_meta else torch.cat([value[:rows].to(target.dtype), target[rows:]])
+            values[own] = (
+                target if target.is_meta else torch.cat([value[:rows].to(target.dtype), target[rows:]])
+            )
             report.resized[own] = (tuple(value.shape), tuple(target.shape))
         else:
             report.wrong_shape[own] = (tuple(value.shape), tuple(target.shape))
@@ -213,7 +234,9 @@ def check_suits(network: nn.Module, row: Format, file: WeightsFile, part: str) -
         if row.stride_in_1x1 is False and backbone.bgr:
             logger.warning(
                 "%s is %s, trained on RGB frames divided by their deviation; set model_config.clipbert.backbone.bgr=false "
-                "and pixel_std=[58.395,57.12,57.375]", file.path, row.title,
+                "and pixel_std=[58.395,57.12,57.375]",
+                file.path,
+                row.title,
             )
     config = file.path / "config.json"
     if row.fills == ("transformer",) and file.path.is_dir() and config.is_file():
@@ -230,4 +253,6 @@ def _check_bert_config(network: nn.Module, config: dict, path: Path) -> None:
         ("position_embedding_type", "absolute", "the cross-encoder adds absolute positions"),
     ):
         if config.get(key, wanted) != wanted:
-            raise WeightsFileError(f"{path / 'config.json'}: {key} is {config[key]!r}, expected {wanted!r}: {why}")
+            raise WeightsFileError(
+                f"{path / 'config.json'}: {key} is {config[key]!r}, expected {wanted!r}: {why}"
+            )

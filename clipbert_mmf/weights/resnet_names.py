@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 _OWN = re.compile(
     r"backbone\.(?:stem|stages\.res(?P<stage>\d)\.(?P<block>\d+)\.(?:path\.(?P<path>\d)|shortcut))"

@@ -1,12 +1,12 @@
 """A dataset of one's own: how its annotation file is read, and one row that says what it is.
 
-    mmf_run config=examples/own_dataset/configs/train.yaml model=clipbert dataset=cooking_steps env.user_dir=examples/own_dataset
+mmf_run config=examples/own_dataset/configs/train.yaml model=clipbert dataset=cooking_steps env.user_dir=examples/own_dataset
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 from clipbert_mmf.extending import DatasetSpec, Format, TextRecord, register_dataset, register_format
 
@@ -17,13 +17,18 @@ def parse_steps(source, entries) -> Iterator[TextRecord]:
     ``entries`` yields each line's place, for errors, and its object; a JSON array or a table comes the same way.
     """
     for place, entry in entries:
-        yield TextRecord(media_key=entry["clip"], text=entry["step"], text_id=f"{entry['clip']}-{entry['number']}")
+        yield TextRecord(
+            media_key=entry["clip"], text=entry["step"], text_id=f"{entry['clip']}-{entry['number']}"
+        )
 
 
 register_format("cooking", Format("lines", ("clip", "step", "number"), parse_steps))
 register_dataset(
     DatasetSpec(
-        "cooking_steps", corpus="cooking", task="retrieval", media="video",
+        "cooking_steps",
+        corpus="cooking",
+        task="retrieval",
+        media="video",
         config=str(Path(__file__).parent / "configs" / "dataset.yaml"),
     )
 )

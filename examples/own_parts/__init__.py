@@ -1,12 +1,12 @@
 """A head, a fold and a decoder of one's own. ``env.user_dir=examples/own_parts`` makes them known to a run.
 
-    model_config.clipbert.head.type=linear_match model_config.clipbert.fold=mean_of_two_best
-    dataset_config.msrvtt_retrieval.processors.eval_media_processor.params.backend=pillow
+model_config.clipbert.head.type=linear_match model_config.clipbert.fold=mean_of_two_best
+dataset_config.msrvtt_retrieval.processors.eval_media_processor.params.backend=pillow
 """
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from torch import Tensor, nn
@@ -33,7 +33,9 @@ def mean_of_two_best(clip_logits: Tensor) -> Tensor:
     return clip_logits.topk(min(2, clip_logits.shape[1]), dim=1).values.mean(1)
 
 
-def read_with_pillow(source, reader, wanted: np.ndarray, num_threads: int) -> Iterator[tuple[int, np.ndarray]]:
+def read_with_pillow(
+    source, reader, wanted: np.ndarray, num_threads: int
+) -> Iterator[tuple[int, np.ndarray]]:
     """Decode GIFs with Pillow; everything else stays with PyAV.
 
     Args:

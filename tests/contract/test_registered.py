@@ -8,8 +8,8 @@ from mmf.common.registry import registry
 from mmf.utils.configuration import load_yaml
 from omegaconf import OmegaConf
 
-from clipbert_mmf.datasets.specs import SPECS
-from clipbert_mmf.models.assembly import check_keys
+from clipbert_mmf.models.build import check_keys
+from clipbert_mmf.tasks.datasets import SPECS
 
 ROOT = Path(__file__).resolve().parents[2]
 YAMLS = sorted([*ROOT.glob("configs/**/*.yaml"), *ROOT.glob("projects/**/*.yaml")])
@@ -71,8 +71,18 @@ def test_every_yaml_loads_and_names_what_exists(path):
     import torch
 
     config = OmegaConf.to_container(load_yaml(str(path)), resolve=False)
-    known_sections = {"model_config", "dataset_config", "training", "optimizer", "scheduler", "evaluation", "checkpoint",
-                      "multitasking", "distributed", "env"}
+    known_sections = {
+        "model_config",
+        "dataset_config",
+        "training",
+        "optimizer",
+        "scheduler",
+        "evaluation",
+        "checkpoint",
+        "multitasking",
+        "distributed",
+        "env",
+    }
     assert set(config) <= known_sections, set(config) - known_sections
     for name, section in config.get("model_config", {}).items():
         assert name in mapping("model"), name

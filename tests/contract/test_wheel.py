@@ -59,14 +59,18 @@ def test_the_wheel_holds_the_pth_and_every_configuration_file(wheel):
 
 
 @pytest.mark.parametrize("editable", [False, True])
-def test_installing_puts_the_hook_in_place_and_uninstalling_removes_it(empty_environment, wheel, source, editable):
+def test_installing_puts_the_hook_in_place_and_uninstalling_removes_it(
+    empty_environment, wheel, source, editable
+):
     python, site = empty_environment
     target = ["-e", str(source)] if editable else [str(wheel)]
     run(str(python), "-m", "pip", "install", "--quiet", "--no-deps", *target)
     question = "import sys; print([getattr(f, '__name__', '') for f in sys.meta_path].count('MmfFinder'))"
     assert run(str(python), "-c", question, cwd="/").strip() == "1"
     assert run(str(python), "-c", question, cwd="/", env={"CLIPBERT_MMF_HOST": "0"}).strip() == "0"
-    paths = run(str(python), "-c", "from clipbert_mmf.paths import *; print(config_dir(), project_dir())", cwd="/").split()
+    paths = run(
+        str(python), "-c", "from clipbert_mmf.paths import *; print(config_dir(), project_dir())", cwd="/"
+    ).split()
     assert all(Path(path).is_dir() for path in paths)
     run(str(python), "-m", "pip", "uninstall", "--quiet", "-y", "clipbert_mmf")
     assert not (site / "clipbert_mmf.pth").exists()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Iterator
 
 from clipbert_mmf.demo.questions import Asker
 from clipbert_mmf.demo.server import make_app, make_server
@@ -23,7 +23,9 @@ def make_model(folder: Path, tokenizer: Path, head: str) -> ClipBert:
     answers = ("red", "green", "blue") if head == "classify" else ()
     make_run(folder, tokenizer, head={"type": head, "num_answers": len(answers) or None})
     if answers:
-        (folder / "answers_msrvtt_retrieval.json").write_text(json.dumps({a: i for i, a in enumerate(answers)}))
+        (folder / "answers_msrvtt_retrieval.json").write_text(
+            json.dumps({a: i for i, a in enumerate(answers)})
+        )
     return ClipBert.from_pretrained(folder)
 
 
@@ -32,7 +34,9 @@ def write_folder(folder: Path) -> Path:
     videos = folder / "videos"
     (videos / "deep").mkdir(parents=True)
     for number, name in enumerate(("a.mp4", "b & <i>.mp4", "deep/c.avi")):
-        write_video(videos / name, 30 + 6 * number, fps=10, codec="mpeg4" if name.endswith("avi") else "libx264")
+        write_video(
+            videos / name, 30 + 6 * number, fps=10, codec="mpeg4" if name.endswith("avi") else "libx264"
+        )
     write_video(folder / "secret.mp4", 12)
     (videos / "leading_out.mp4").symlink_to(folder / "secret.mp4")
     (videos / ".hidden.mp4").write_bytes((folder / "secret.mp4").read_bytes())

@@ -13,7 +13,9 @@ pytest.importorskip("captum", reason="captum is not installed: pip install 'clip
 @pytest.fixture(scope="module", params=["match", "classify"])
 def page(request, tmp_path_factory, tokenizer_dir):
     folder = tmp_path_factory.mktemp("browser")
-    asker = make_asker(make_model(folder / "run", tokenizer_dir, request.param), write_folder(folder), folder / "index")
+    asker = make_asker(
+        make_model(folder / "run", tokenizer_dir, request.param), write_folder(folder), folder / "index"
+    )
     with serving(asker) as (host, port):
         yield request.param, f"http://{host}:{port}/", folder
 
@@ -23,25 +25,42 @@ def wait_until(browser, condition, seconds=60):
     from selenium.webdriver.support.ui import WebDriverWait
 
     # What is asked for may be replaced between finding and reading it.
-    return WebDriverWait(browser, seconds, 0.1, [StaleElementReferenceException]).until(lambda driver: condition())
+    return WebDriverWait(browser, seconds, 0.1, [StaleElementReferenceException]).until(
+        lambda driver: condition()
+    )
 
 
 def assert_fits(browser, width):
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    assert browser.execute_script(
-        "return [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1"
-        " && !e.classList.contains('offscreen')).map(e => e.outerHTML.slice(0, 80))") == []
+    assert (
+        browser.execute_script(
+            "return [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1"
+            " && !e.classList.contains('offscreen')).map(e => e.outerHTML.slice(0, 80))"
+        )
+        == []
+    )
 
 
 def assert_everything_has_a_name(browser):
     """Every control is labelled and every picture described, or marked as decoration beside its words."""
+    assert (
+        browser.execute_script(
+            "return [...document.querySelectorAll('input, select, textarea')].filter(e => !e.labels.length).map(e => e.id)"
+        )
+        == []
+    )
+    assert (
+        browser.execute_script(
+            "return [...document.querySelectorAll('button')].filter(e => !e.textContent.trim()).map(e => e.outerHTML)"
+        )
+        == []
+    )
     assert browser.execute_script(
-        "return [...document.querySelectorAll('input, select, textarea')].filter(e => !e.labels.length).map(e => e.id)") == []
-    assert browser.execute_script(
-        "return [...document.querySelectorAll('button')].filter(e => !e.textContent.trim()).map(e => e.outerHTML)") == []
-    assert browser.execute_script(
-        "return [...document.images].every(i => i.hasAttribute('alt') && (i.hidden || (i.complete && i.naturalWidth > 0)))")
-    levels = browser.execute_script("return [...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])")
+        "return [...document.images].every(i => i.hasAttribute('alt') && (i.hidden || (i.complete && i.naturalWidth > 0)))"
+    )
+    levels = browser.execute_script(
+        "return [...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])"
+    )
     assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:]))
 
 
@@ -59,7 +78,11 @@ def test_a_video_is_chosen_asked_about_and_looked_into(page, browser, width):
     def find(selector):
         return browser.find_elements(By.CSS_SELECTOR, selector)
 
-    mode, field, words = ("score", "texts", "a red circle\ntwo dogs") if head == "match" else ("ask", "question", "what color is it")
+    mode, field, words = (
+        ("score", "texts", "a red circle\ntwo dogs")
+        if head == "match"
+        else ("ask", "question", "what color is it")
+    )
     form = f"#form-{mode}"
     find(f"#{mode}-{field}")[0].send_keys(words)
     find(f"{form} button")[0].click()
@@ -69,7 +92,10 @@ def test_a_video_is_chosen_asked_about_and_looked_into(page, browser, width):
     # By keyboard: the form is sent from its button.
     find(f"{form} button")[0].send_keys(Keys.ENTER)
     wait_until(browser, lambda: find("#told .answer"))
-    assert find("#error")[0].text == "" and browser.switch_to.active_element.get_attribute("id") == "result-title"
+    assert (
+        find("#error")[0].text == ""
+        and browser.switch_to.active_element.get_attribute("id") == "result-title"
+    )
     shares = [float(share.text.rstrip(" %")) for share in find(".rows .share")]
     assert shares == sorted(shares, reverse=True) and len(shares) == (2 if head == "match" else 3)
     clips = find(".timeline button")
@@ -83,7 +109,9 @@ def test_a_video_is_chosen_asked_about_and_looked_into(page, browser, width):
     seen = [image for image in find(".frames img") if image.is_displayed()]
     assert [image.get_attribute("data-layer") for image in seen] == ["heat", "heat"]
     find(".layers input[value=attention]")[0].send_keys(Keys.SPACE)
-    assert {image.get_attribute("data-layer") for image in find(".frames img") if image.is_displayed()} == {"attention"}
+    assert {image.get_attribute("data-layer") for image in find(".frames img") if image.is_displayed()} == {
+        "attention"
+    }
     best = find(".rows li > span:first-child")[0].text if head == "match" else words
     assert [word.text.split("\n")[0] for word in find(".words li")] == best.split()
     find(".rows button")[-1].click()

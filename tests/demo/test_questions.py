@@ -14,7 +14,13 @@ from tests.demo.asked import MAX_UPLOAD_BYTES, make_asker, make_model, write_fol
 from tests.encoded_media import write_video
 
 pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[demo]'")
-VALUES = {"question": "what color is it ?", "options": "red\ngreen", "texts": "a red circle\n\n two dogs ", "text": "blue", "top": "2"}
+VALUES = {
+    "question": "what color is it ?",
+    "options": "red\ngreen",
+    "texts": "a red circle\n\n two dogs ",
+    "text": "blue",
+    "top": "2",
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +40,9 @@ def find_id(asker, name):
 
 
 def test_every_head_has_a_way_to_ask():
-    assert set(MODES_BY_HEAD) == set(ANSWER_BY_HEAD) and {name for names in MODES_BY_HEAD.values() for name in names} == set(MODES)
+    assert set(MODES_BY_HEAD) == set(ANSWER_BY_HEAD) and {
+        name for names in MODES_BY_HEAD.values() for name in names
+    } == set(MODES)
 
 
 @pytest.mark.parametrize("head", sorted(MODES_BY_HEAD))
@@ -44,16 +52,22 @@ def test_every_way_to_ask_is_answered_with_its_evidence(head, videos, tmp_path, 
     for name in asker.modes:
         told = asker.prepare(name, find_id(asker, "deep/c.avi"), VALUES)(Job("x"))
         if name == "search":
-            assert [hit.rank for hit in told.found] == [1, 2] and told.found[0].picture.startswith("data:image/jpeg")
+            assert [hit.rank for hit in told.found] == [1, 2] and told.found[0].picture.startswith(
+                "data:image/jpeg"
+            )
             continue
         assert told.video.name == "deep/c.avi" and told.missing == ""
         shown = told.explained
-        assert [clip.when for clip in shown.clips][:2] == ["0.0 to 1.0 s", "1.6 to 2.6 s"] and len(shown.clips[0].frames) == 2
+        assert [clip.when for clip in shown.clips][:2] == ["0.0 to 1.0 s", "1.6 to 2.6 s"] and len(
+            shown.clips[0].frames
+        ) == 2
         assert shown.clips[shown.best].score == max(clip.score for clip in shown.clips)
         assert max(clip.share for clip in shown.clips) == 100.0 and shown.words
         if told.rows[0].probability is not None:
             chances = [row.probability for row in told.rows]
-            assert chances == sorted(chances, reverse=True) and (name == "score" or sum(chances) == pytest.approx(1.0, abs=1e-3))
+            assert chances == sorted(chances, reverse=True) and (
+                name == "score" or sum(chances) == pytest.approx(1.0, abs=1e-3)
+            )
         for row in told.rows:
             again = asker.prepare_evidence(told.video.video_id, row.text, row.answer)(Job("x"))
             assert again.label == (row.answer or row.text)
@@ -63,9 +77,13 @@ def test_every_way_to_ask_is_answered_with_its_evidence(head, videos, tmp_path, 
 def test_what_is_shown_is_what_the_model_says(asker):
     told = asker.prepare("score", find_id(asker, "a.mp4"), VALUES)(Job("x"))
     scored = asker.model.score(asker.shelf.folder / "a.mp4", ["a red circle", "two dogs"])
-    assert {row.label: row.probability for row in told.rows} == pytest.approx(dict(zip(scored.texts, scored.probabilities)))
+    assert {row.label: row.probability for row in told.rows} == pytest.approx(
+        dict(zip(scored.texts, scored.probabilities))
+    )
     column = scored.texts.index(told.rows[0].label)
-    assert [clip.score for clip in told.explained.clips] == pytest.approx([clip.scores[column] for clip in scored.clips], abs=1e-5)
+    assert [clip.score for clip in told.explained.clips] == pytest.approx(
+        [clip.scores[column] for clip in scored.clips], abs=1e-5
+    )
 
 
 def test_a_model_that_reads_its_clips_together_answers_without_evidence(asker):
@@ -77,7 +95,11 @@ def test_a_model_that_reads_its_clips_together_answers_without_evidence(asker):
 def test_where_is_by_occlusion_for_a_small_grid_and_its_passes_are_counted(asker):
     asker.heat, job = None, Job("x")
     told = asker.prepare("score", find_id(asker, "a.mp4"), VALUES)(job)
-    assert told.explained.method == "occlusion" and job.done + 1 == job.total > 50 and job.note == "looking for the evidence"
+    assert (
+        told.explained.method == "occlusion"
+        and job.done + 1 == job.total > 50
+        and job.note == "looking for the evidence"
+    )
 
 
 def test_a_search_counts_its_videos_names_what_it_left_out_and_encodes_once(asker, tmp_path, tokenizer_dir):
@@ -89,19 +111,26 @@ def test_a_search_counts_its_videos_names_what_it_left_out_and_encodes_once(aske
     asker = make_asker(asker.model, folder, tmp_path / "other")
     job = Job("x")
     told = asker.prepare("search", "", {"text": "blue"})(job)
-    assert "1 of 3 could not be read" in told.missing and len(told.found) == 2 and (job.done, job.total) == (2, 2)
+    assert (
+        "1 of 3 could not be read" in told.missing
+        and len(told.found) == 2
+        and (job.done, job.total) == (2, 2)
+    )
     assert asker.index.num_encoded == 2
     asker.prepare("search", "", {"text": "a red circle"})(Job("x"))
     assert asker.index.num_encoded == 2
     asker.shelf.close()
 
 
-@pytest.mark.parametrize("mode, values, message", [
-    ("fly", {}, "cannot be asked by 'fly'; it knows score, search, choose"),
-    ("score", {"texts": " \n"}, "'Texts' is empty"),
-    ("score", {"texts": "a\n" * 101}, "has 101 lines; at most 100"),
-    ("score", {"texts": "a" * 1001}, "a line of more than 1000 letters"),
-])
+@pytest.mark.parametrize(
+    "mode, values, message",
+    [
+        ("fly", {}, "cannot be asked by 'fly'; it knows score, search, choose"),
+        ("score", {"texts": " \n"}, "'Texts' is empty"),
+        ("score", {"texts": "a\n" * 101}, "has 101 lines; at most 100"),
+        ("score", {"texts": "a" * 1001}, "a line of more than 1000 letters"),
+    ],
+)
 def test_a_question_that_cannot_be_asked_is_refused_before_it_waits(asker, mode, values, message):
     with pytest.raises(ValueError, match=message):
         asker.prepare(mode, find_id(asker, "a.mp4"), values)
@@ -149,7 +178,11 @@ def test_a_message_has_the_name_of_a_video_and_no_path(asker, tmp_path):
 def test_an_upload_is_tried_kept_and_removed(asker, videos):
     shelf, data = asker.shelf, (videos / "a.mp4").read_bytes()
     video = shelf.add_upload(io.BytesIO(data), "C:\\my videos\\..\\holiday\x07.MP4")
-    assert (video.name, video.is_upload, shelf.find(video.video_id).path.read_bytes()) == ("holiday.MP4", True, data)
+    assert (video.name, video.is_upload, shelf.find(video.video_id).path.read_bytes()) == (
+        "holiday.MP4",
+        True,
+        data,
+    )
     assert asker.prepare("score", video.video_id, VALUES)(Job("x")).video == video
     place = video.path.parent
     for name, content, message in [
@@ -194,7 +227,10 @@ def test_jobs_run_one_at_a_time_and_a_fault_is_no_traceback():
         return job
 
     wait_for(jobs[-1])
-    known, unknown = (wait_for(runner.submit(lambda job, e=error: fail(e))) for error in (ValueError("bad text"), KeyError("x")))
+    known, unknown = (
+        wait_for(runner.submit(lambda job, e=error: fail(e)))
+        for error in (ValueError("bad text"), KeyError("x"))
+    )
     assert (jobs[1].result, jobs[1].done, known.error) == (3, 3, "bad text")
     assert "went wrong" in unknown.error and "KeyError" not in unknown.error and runner.find("other") is None
     runner.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from clipbert_mmf.commands.main import main
+from clipbert_mmf.cli.main import main
 from clipbert_mmf.demo.jobs import Job
 from clipbert_mmf.demo.server import make_server
 from clipbert_mmf.inference.pretrained import ClipBert
@@ -45,7 +45,10 @@ def ask(server, method, path, body=None, headers=None):
     """Send a request as it is, and return status, headers and body."""
     connection = http.client.HTTPConnection(*server, timeout=60)
     connection.putrequest(method, path, skip_host="Host" in (headers or {}))
-    for name, value in {**(headers or {}), **({"Content-Length": str(len(body))} if body is not None else {})}.items():
+    for name, value in {
+        **(headers or {}),
+        **({"Content-Length": str(len(body))} if body is not None else {}),
+    }.items():
         connection.putheader(name, value)
     connection.endheaders(body)
     answer = connection.getresponse()
@@ -56,14 +59,20 @@ def make_form(**fields):
     """Return a multipart body and its headers; a pair is a file's name and bytes."""
     parts = []
     for name, value in fields.items():
-        extra, data = (f'; filename="{value[0]}"', value[1]) if isinstance(value, tuple) else ("", value.encode())
-        parts.append(f'--x\r\nContent-Disposition: form-data; name="{name}"{extra}\r\n\r\n'.encode() + data + b"\r\n")
+        extra, data = (
+            (f'; filename="{value[0]}"', value[1]) if isinstance(value, tuple) else ("", value.encode())
+        )
+        parts.append(
+            f'--x\r\nContent-Disposition: form-data; name="{name}"{extra}\r\n\r\n'.encode() + data + b"\r\n"
+        )
     return b"".join(parts) + b"--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x"}
 
 
 def ids_of(server):
     page = ask(server, "GET", "/")[2].decode()
-    return dict((name, video) for video, name in re.findall(r'<option value="([^"]+)">([^<]+)</option>', page))
+    return dict(
+        (name, video) for video, name in re.findall(r'<option value="([^"]+)">([^<]+)</option>', page)
+    )
 
 
 def wait_for(server, job):
@@ -86,11 +95,26 @@ def test_the_page_names_videos_without_paths_and_lets_nothing_foreign_in(server,
     assert headers["X-Content-Type-Options"] == "nosniff" and "Server" not in headers
 
 
-@pytest.mark.parametrize("path", [
-    "/media/../../secret.mp4", "/media/..%2f..%2fsecret.mp4", "/media/%2e%2e/%2e%2e/secret.mp4", "/media//etc/passwd",
-    "/media/%2fetc%2fpasswd", "/media/a.mp4", "/media/leading_out.mp4", "/media/.hidden.mp4", "/picture/..%2fsecret.mp4",
-    "/../../etc/passwd", "/file=/etc/passwd", "/static/page.html", "/media/", "/templates/page.html", "/media/a%00.mp4",
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/media/../../secret.mp4",
+        "/media/..%2f..%2fsecret.mp4",
+        "/media/%2e%2e/%2e%2e/secret.mp4",
+        "/media//etc/passwd",
+        "/media/%2fetc%2fpasswd",
+        "/media/a.mp4",
+        "/media/leading_out.mp4",
+        "/media/.hidden.mp4",
+        "/picture/..%2fsecret.mp4",
+        "/../../etc/passwd",
+        "/file=/etc/passwd",
+        "/static/page.html",
+        "/media/",
+        "/templates/page.html",
+        "/media/a%00.mp4",
+    ],
+)
 def test_no_path_reads_a_file(server, path):
     status, _, body = ask(server, "GET", path)
     assert status in (308, 400, 404) and b"root:" not in body and b"ftyp" not in body
@@ -99,7 +123,9 @@ def test_no_path_reads_a_file(server, path):
 def test_a_video_is_sent_whole_in_parts_and_as_a_picture(server, videos):
     video, data = ids_of(server)["a.mp4"], (videos / "a.mp4").read_bytes()
     status, headers, body = ask(server, "GET", f"/media/{video}")
-    assert (status, headers["Content-Type"], body) == (200, "video/mp4", data) and str(videos) not in str(headers)
+    assert (status, headers["Content-Type"], body) == (200, "video/mp4", data) and str(videos) not in str(
+        headers
+    )
     status, headers, body = ask(server, "GET", f"/media/{video}", headers={"Range": "bytes=10-19"})
     assert (status, body) == (206, data[10:20])
     assert ask(server, "GET", f"/picture/{video}")[2].startswith(b"\xff\xd8\xff")
@@ -109,7 +135,10 @@ def test_other_names_and_other_pages_are_refused(server):
     body, form = make_form(text="a red circle")
     assert ask(server, "GET", "/", headers={"Host": "evil.example"})[0] == 400
     assert ask(server, "POST", "/ask/search", body, {**form, "Origin": "http://evil.example"})[0] == 403
-    assert ask(server, "POST", "/ask/search", body, {**form, "Origin": f"http://127.0.0.1:{server[1]}"})[0] == 202
+    assert (
+        ask(server, "POST", "/ask/search", body, {**form, "Origin": f"http://127.0.0.1:{server[1]}"})[0]
+        == 202
+    )
 
 
 def test_uploads_are_limited_on_the_server(server, videos, folder):
@@ -147,11 +176,18 @@ def test_a_question_is_answered_and_words_are_escaped(server):
     assert wait_for(server, job)["html"].count("<img") == 3
 
 
-@pytest.mark.parametrize("method, path, fields, status", [
-    ("POST", "/ask/score", {"texts": "a"}, 400), ("POST", "/ask/score", {"video": "nope", "texts": "a"}, 404),
-    ("POST", "/ask/fly", {}, 400), ("POST", "/evidence", {"video": "nope", "text": "a"}, 404),
-    ("GET", "/jobs/nope", {}, 404), ("GET", "/ask/score", {}, 405), ("POST", "/ask/score", {"texts": "a" * 2_000_000}, 413),
-])
+@pytest.mark.parametrize(
+    "method, path, fields, status",
+    [
+        ("POST", "/ask/score", {"texts": "a"}, 400),
+        ("POST", "/ask/score", {"video": "nope", "texts": "a"}, 404),
+        ("POST", "/ask/fly", {}, 400),
+        ("POST", "/evidence", {"video": "nope", "text": "a"}, 404),
+        ("GET", "/jobs/nope", {}, 404),
+        ("GET", "/ask/score", {}, 405),
+        ("POST", "/ask/score", {"texts": "a" * 2_000_000}, 413),
+    ],
+)
 def test_what_is_wrong_with_a_request_is_told_in_a_sentence(server, method, path, fields, status):
     body, form = make_form(**fields)
     found, _, answer = ask(server, method, path, *((body, form) if method == "POST" else ()))
@@ -163,11 +199,15 @@ def test_a_port_that_is_taken_is_named(server, folder, videos):
 
     app = Flask("other")
     app.config["MAX_CONTENT_LENGTH"] = 1
-    with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {server[1]}: .*--port 0 takes any free one"):
+    with pytest.raises(
+        OSError, match=f"cannot listen on 127.0.0.1 port {server[1]}: .*--port 0 takes any free one"
+    ):
         make_server(app, *server)
 
 
-def test_what_is_not_installed_is_named_with_its_command(server, folder, videos, tokenizer_dir, tmp_path, monkeypatch, capsys):
+def test_what_is_not_installed_is_named_with_its_command(
+    server, folder, videos, tokenizer_dir, tmp_path, monkeypatch, capsys
+):
     arguments = ["demo", str(folder / "run"), "--videos", str(videos), "--port", "0", "--index"]
     (tmp_path / "file").write_text("no folder")
     assert main([*arguments, str(tmp_path / "file")]) == 1
@@ -184,10 +224,14 @@ def test_what_is_not_installed_is_named_with_its_command(server, folder, videos,
         assert "pip install 'clipbert_mmf[demo]'" in error and len(error.splitlines()) == 1
 
 
-@pytest.mark.parametrize("option, message", [
-    (["--port", "70000"], "--port is 70000; expected 0 to 65535"), (["--max-upload-mb", "-1"], "--max-upload-mb is -1"),
-    (["--videos", "nowhere"], "'nowhere': no such folder"),
-])
+@pytest.mark.parametrize(
+    "option, message",
+    [
+        (["--port", "70000"], "--port is 70000; expected 0 to 65535"),
+        (["--max-upload-mb", "-1"], "--max-upload-mb is -1"),
+        (["--videos", "nowhere"], "'nowhere': no such folder"),
+    ],
+)
 def test_an_option_out_of_range_is_named(server, folder, videos, option, message, capsys):
     assert main(["demo", str(folder / "run"), "--videos", str(videos), *option]) == 1
     assert message in capsys.readouterr().err
@@ -196,10 +240,26 @@ def test_an_option_out_of_range_is_named(server, folder, videos, option, message
 def test_the_command_serves_warns_and_clears_up(folder, videos, tokenizer_dir, tmp_path):
     make_model(tmp_path / "run", tokenizer_dir, "match")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "CLIPBERT_MMF_HOST": "0"}
-    command = [sys.executable, "-m", "clipbert_mmf.commands.main", "demo", str(tmp_path / "run"), "--videos", str(videos),
-               "--index", str(tmp_path / "index"), "--port", "0"]
-    process = subprocess.Popen([*command, "--host", "0.0.0.0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env=environment)
+    command = [
+        sys.executable,
+        "-m",
+        "clipbert_mmf.cli.main",
+        "demo",
+        str(tmp_path / "run"),
+        "--videos",
+        str(videos),
+        "--index",
+        str(tmp_path / "index"),
+        "--port",
+        "0",
+    ]
+    process = subprocess.Popen(
+        [*command, "--host", "0.0.0.0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
     port = re.fullmatch(r"http://0\.0\.0\.0:(\d+)/ .*\n", process.stdout.readline())[1]
     assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).status == 200
     assert list(tmp_path.glob("clipbert_demo_*"))

@@ -15,9 +15,15 @@ if not (folder / "config.json").is_file():
     tokenizer = BertTokenizerFast.from_pretrained(sys.argv[3])
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    BertModel(BertConfig(
-        vocab_size=len(tokenizer), hidden_size=768, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-    )).save_pretrained(folder)
+    BertModel(
+        BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=768,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+        )
+    ).save_pretrained(folder)
 
 
 def make_small(*args, **kwargs):

@@ -6,7 +6,6 @@ Then their checkpoints start the transformer of a ClipBERT.
 import sys
 from pathlib import Path
 
-import clipbert_mmf  # noqa: F401
 import mmf  # noqa: F401
 import torch
 from mmf.common.registry import registry
@@ -17,7 +16,8 @@ from mmf.utils.env import setup_imports
 from omegaconf import OmegaConf
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from clipbert_mmf.models.assembly import assemble_network
+import clipbert_mmf  # noqa: F401
+from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.weights.loading import load_weights
 from tests.network_settings import small_settings
 
@@ -26,7 +26,13 @@ folder = Path(sys.argv[1])
 words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"]
 (folder / "vocab.txt").write_text("\n".join(words))
 BertTokenizerFast.from_pretrained(str(folder)).save_pretrained(folder)
-SIZES = {"vocab_size": len(words), "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+SIZES = {
+    "vocab_size": len(words),
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
 bert = BertConfig(max_position_embeddings=512, **SIZES)
 BertModel(bert).save_pretrained(folder)
 
@@ -66,19 +72,40 @@ def step(name: str, **changes) -> None:
 def start_clipbert(name: str, state: dict) -> None:
     checkpoint = {"model": state, "num_updates": 1, "config": OmegaConf.to_container(config)}
     torch.save(checkpoint, folder / f"{name}.ckpt")
-    network = assemble_network(small_settings(
-        transformer__hidden_size=24, transformer__num_layers=2, transformer__num_heads=2, transformer__max_positions=512,
-        transformer__intermediate_size=32, transformer__vocab_size=len(words),
-    ))
+    network = assemble_network(
+        small_settings(
+            transformer__hidden_size=24,
+            transformer__num_layers=2,
+            transformer__num_heads=2,
+            transformer__max_positions=512,
+            transformer__intermediate_size=32,
+            transformer__vocab_size=len(words),
+        )
+    )
     report = load_weights(network, folder / f"{name}.ckpt", "transformer")
     assert not (report.missing or report.resized or report.wrong_shape), report
     print("started from", name)
 
 
-step("visual_bert", bert_model_name=str(folder), visual_embedding_dim=16, training_head_type="classification", **SIZES)
 step(
-    "mmbt", bert_model_name=str(folder), modal_hidden_size=2048, training_head_type="classification",
-    text_encoder={"type": "transformer", "params": {"bert_model_name": str(folder), **SIZES, "num_segments": 2}},
-    modal_encoder={"type": "resnet152", "params": {"pretrained": False, "pool_type": "avg", "num_output_features": 1}},
+    "visual_bert",
+    bert_model_name=str(folder),
+    visual_embedding_dim=16,
+    training_head_type="classification",
+    **SIZES,
+)
+step(
+    "mmbt",
+    bert_model_name=str(folder),
+    modal_hidden_size=2048,
+    training_head_type="classification",
+    text_encoder={
+        "type": "transformer",
+        "params": {"bert_model_name": str(folder), **SIZES, "num_segments": 2},
+    },
+    modal_encoder={
+        "type": "resnet152",
+        "params": {"pretrained": False, "pool_type": "avg", "num_output_features": 1},
+    },
     **SIZES,
 )

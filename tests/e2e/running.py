@@ -11,7 +11,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
-    "training.max_updates=3", "training.log_interval=1", "training.evaluation_interval=3", "training.num_workers=0",
+    "training.max_updates=3",
+    "training.log_interval=1",
+    "training.evaluation_interval=3",
+    "training.num_workers=0",
     "training.batch_size=4",
 ]
 
@@ -20,18 +23,26 @@ def demo_options(corpus: Path, dataset: str, save_dir: Path, *options: str) -> l
     """Return the command line of a small run of a demo recipe."""
     folder = {"msrvtt_retrieval": "msrvtt", "coco_captions_pretraining": "coco"}[dataset]
     return [
-        f"config=projects/clipbert/configs/{dataset}/demo.yaml", "model=clipbert", f"dataset={dataset}",
+        f"config=projects/clipbert/configs/{dataset}/demo.yaml",
+        "model=clipbert",
+        f"dataset={dataset}",
         f"dataset_config.{dataset}.data_dir={corpus / folder}",
         f"dataset_config.{dataset}.processors.text_processor.params.tokenizer={corpus / 'tokenizer'}",
-        f"env.save_dir={save_dir}", *SMALL, *options,
+        f"env.save_dir={save_dir}",
+        *SMALL,
+        *options,
     ]
 
 
 def make_environment(**more: str) -> dict[str, str]:
     """Return the environment of a process of a test: this tree's package, one thread, no hub."""
     return {
-        **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false", **more,
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        **more,
     }
 
 
@@ -43,8 +54,12 @@ def run_plan(program: str, plan: dict[str, list[str]], folder: Path, *arguments:
     file = folder / "plan.json"
     file.write_text(json.dumps(plan))
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name(program)), str(file), *map(str, arguments)], cwd=ROOT,
-        env=make_environment(), capture_output=True, text=True, timeout=290,
+        [sys.executable, str(Path(__file__).with_name(program)), str(file), *map(str, arguments)],
+        cwd=ROOT,
+        env=make_environment(),
+        capture_output=True,
+        text=True,
+        timeout=290,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -52,14 +67,25 @@ def run_plan(program: str, plan: dict[str, list[str]], folder: Path, *arguments:
 
 def start_mmf(options: list[str], rank: int = 0, world_size: int = 1, port: int = 0) -> subprocess.Popen:
     """Start ``mmf_run`` as one of ``world_size`` processes, as torchrun does."""
-    place = {} if world_size == 1 else {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world_size), "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-    }
+    place = (
+        {}
+        if world_size == 1
+        else {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            "WORLD_SIZE": str(world_size),
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+        }
+    )
     code = "import clipbert_mmf\nfrom mmf_cli.run import run\nrun()"
     return subprocess.Popen(
-        [sys.executable, "-c", code, *options], env=make_environment(**place), cwd=ROOT, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
+        [sys.executable, "-c", code, *options],
+        env=make_environment(**place),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 

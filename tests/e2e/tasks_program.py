@@ -9,12 +9,13 @@ import sys
 import traceback
 from pathlib import Path
 
-import clipbert_mmf  # noqa: F401
 import mmf  # noqa: F401
 import sklearn.metrics  # noqa: F401
 import tensorboard  # noqa: F401
 from mmf.utils.env import setup_imports
 from mmf_cli.run import run
+
+import clipbert_mmf  # noqa: F401
 
 setup_imports()
 plan = Path(sys.argv[1])

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 import torch
-from tests.e2e.running import ROOT, demo_options, read_metrics, run_mmf
 
-from clipbert_mmf.datasets.annotations import read_annotations
+from clipbert_mmf.annotations import read_annotations
 from clipbert_mmf.inference.pretrained import ClipBert
-from clipbert_mmf.video.store import open_store
+from clipbert_mmf.video.stores.open import open_store
+from tests.e2e.running import ROOT, demo_options, read_metrics, run_mmf
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,9 @@ def converted(run):
 def test_the_converted_model_has_the_final_weights(run, converted):
     state = torch.load(run / "clipbert_final.pth", weights_only=True)
     model = ClipBert.from_pretrained(converted)
-    assert all(torch.equal(value, state[f"network.{name}"]) for name, value in model.network.state_dict().items())
+    assert all(
+        torch.equal(value, state[f"network.{name}"]) for name, value in model.network.state_dict().items()
+    )
 
 
 def test_its_ranks_on_the_test_videos_are_those_of_mmfs_evaluation(run, converted, corpus):
@@ -57,9 +59,15 @@ def test_the_card_names_the_runs_metrics(run, converted):
 
 
 def test_it_starts_another_run_as_weights_of_a_transformer_and_a_backbone(corpus, converted, tmp_path):
-    output = run_mmf(demo_options(
-        corpus, "msrvtt_retrieval", tmp_path, "run_type=train",
-        f"model_config.clipbert.weights.transformer={converted}", f"model_config.clipbert.weights.backbone={converted}",
-    ))
+    output = run_mmf(
+        demo_options(
+            corpus,
+            "msrvtt_retrieval",
+            tmp_path,
+            "run_type=train",
+            f"model_config.clipbert.weights.transformer={converted}",
+            f"model_config.clipbert.weights.backbone={converted}",
+        )
+    )
     assert "weights.transformer from" in output and "weights.backbone from" in output
     assert (tmp_path / "weights_report.json").is_file()

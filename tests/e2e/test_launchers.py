@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("mmf")
 
-from tests.toy_runs import (  # noqa: E402
+from tests.toy_runs import (
     PLUGIN,
     PROGRAM,
     ROOT,
@@ -39,13 +39,23 @@ def finish(processes, timeout=200):
 
 
 def environment(**more):
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "MMF_USER_DIR": str(PLUGIN), **more}
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "MMF_USER_DIR": str(PLUGIN),
+        **more,
+    }
 
 
 def test_torchrun_on_two_nodes_tells_the_reason_and_starts_again_from_the_last_checkpoint(expected, tmp_path):
     """Two loopback addresses stand for two machines; an item of the second is damaged, the first time it is read."""
     launcher = [
-        "--nnodes=2", "--nproc-per-node=1", "--max-restarts=1", "--rdzv-backend=c10d", "--rdzv-id=toy",
+        "--nnodes=2",
+        "--nproc-per-node=1",
+        "--max-restarts=1",
+        "--rdzv-backend=c10d",
+        "--rdzv-id=toy",
         f"--rdzv-endpoint=127.0.0.1:{free_port()}",
     ]
     options = [*OPTIONS, "training.checkpoint_interval=1", "checkpoint.resume=true"]
@@ -53,7 +63,9 @@ def test_torchrun_on_two_nodes_tells_the_reason_and_starts_again_from_the_last_c
     own = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     nodes = [
         start_torchrun(tmp_path, [*launcher, "--local-addr=127.0.0.1"], *options, **own),
-        start_torchrun(tmp_path, [*launcher, "--local-addr=127.0.0.2"], *options, **own, TOY_FAIL_AT_READ="21"),
+        start_torchrun(
+            tmp_path, [*launcher, "--local-addr=127.0.0.2"], *options, **own, TOY_FAIL_AT_READ="21"
+        ),
     ]
     outputs = finish(nodes)
     assert [node.returncode for node in nodes] == [0, 0], "\n".join(outputs)
@@ -63,8 +75,14 @@ def test_torchrun_on_two_nodes_tells_the_reason_and_starts_again_from_the_last_c
 
 
 def test_srun_alone_starts_a_run_and_a_process_that_hangs_ends_it_with_its_number(expected, tmp_path):
-    job = {"SLURM_JOB_ID": str(free_port()), "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2",
-           "SLURM_STEP_NODELIST": "127.0.0.[1-2]", "SLURM_LOCALID": "0", "MASTER_PORT": str(free_port())}
+    job = {
+        "SLURM_JOB_ID": str(free_port()),
+        "SLURM_STEP_ID": "0",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_NODELIST": "127.0.0.[1-2]",
+        "SLURM_LOCALID": "0",
+        "MASTER_PORT": str(free_port()),
+    }
     arguments = [str(PROGRAM), *toy_options(tmp_path, *OPTIONS, "distributed.timeout_sec=10")]
     waiting = start_program(arguments, environment(**job, SLURM_PROCID="0"))
     hanging = start_program(arguments, environment(**job, SLURM_PROCID="1", TOY_HANG_AT_READ="21"))
@@ -87,11 +105,17 @@ def two_namespaces():
         pytest.skip("network namespaces need the ip command and root")
     names = [f"toy{os.getpid()}{side}" for side in "ab"]
     cables = [f"t{os.getpid()}{side}" for side in "ab"]
-    steps = [f"netns add {names[0]}", f"netns add {names[1]}",
-             f"link add name {cables[0]} netns {names[0]} type veth peer name {cables[1]} netns {names[1]}"]
+    steps = [
+        f"netns add {names[0]}",
+        f"netns add {names[1]}",
+        f"link add name {cables[0]} netns {names[0]} type veth peer name {cables[1]} netns {names[1]}",
+    ]
     for number, (name, cable) in enumerate(zip(names, cables), 1):
-        steps += [f"-n {name} addr add 10.99.7.{number}/24 dev {cable}", f"-n {name} link set {cable} up",
-                  f"-n {name} link set lo up"]
+        steps += [
+            f"-n {name} addr add 10.99.7.{number}/24 dev {cable}",
+            f"-n {name} link set {cable} up",
+            f"-n {name} link set lo up",
+        ]
     try:
         for step in steps:
             done = subprocess.run(["ip", *step.split()], capture_output=True, text=True)
@@ -108,8 +132,14 @@ def test_processes_in_two_network_namespaces_train_as_one_does(expected, tmp_pat
     processes = [
         start_program(
             arguments,
-            environment(MASTER_ADDR="10.99.7.1", MASTER_PORT="29400", WORLD_SIZE="2", RANK=str(rank), LOCAL_RANK="0",
-                        GLOO_SOCKET_IFNAME=cable),
+            environment(
+                MASTER_ADDR="10.99.7.1",
+                MASTER_PORT="29400",
+                WORLD_SIZE="2",
+                RANK=str(rank),
+                LOCAL_RANK="0",
+                GLOO_SOCKET_IFNAME=cable,
+            ),
             before=("ip", "netns", "exec", name),
         )
         for rank, (name, cable) in enumerate(two_namespaces)

@@ -11,7 +11,11 @@ PROGRAM = Path(__file__).parent / "mmf_models_program.py"
 def test_visual_bert_and_mmbt_build_train_a_step_and_start_a_clipbert(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parents[2]), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, str(PROGRAM), str(tmp_path)], capture_output=True, text=True, timeout=250, env=environment
+        [sys.executable, str(PROGRAM), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=250,
+        env=environment,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     said = [line for line in done.stdout.splitlines() if line.startswith(("ran ", "started from "))]

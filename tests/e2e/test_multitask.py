@@ -6,25 +6,38 @@ import sys
 
 import pytest
 import torch
-from tests.e2e.running import ROOT, run_mmf, run_plan
 
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.settings import RecipeError, read_json_lines
+from tests.e2e.running import ROOT, run_mmf, run_plan
 
 DATASETS = ("msrvtt_retrieval", "msrvtt_qa", "msrvtt_mc")
 
 
 def make_options(corpus, save_dir, *options):
-    sections = [option for name in DATASETS for option in (
-        f"dataset_config.{name}.data_dir={corpus / 'msrvtt'}",
-        f"dataset_config.{name}.processors.text_processor.params.tokenizer={corpus / 'tokenizer'}",
-    )]
+    sections = [
+        option
+        for name in DATASETS
+        for option in (
+            f"dataset_config.{name}.data_dir={corpus / 'msrvtt'}",
+            f"dataset_config.{name}.processors.text_processor.params.tokenizer={corpus / 'tokenizer'}",
+        )
+    ]
     return [
-        "config=projects/clipbert/configs/multitask/demo.yaml", "model=clipbert", f"dataset={','.join(DATASETS)}",
-        *sections, f"env.save_dir={save_dir}", "training.max_updates=6", "training.log_interval=1",
-        "training.evaluation_interval=3", "training.num_workers=0", "training.batch_size=4",
+        "config=projects/clipbert/configs/multitask/demo.yaml",
+        "model=clipbert",
+        f"dataset={','.join(DATASETS)}",
+        *sections,
+        f"env.save_dir={save_dir}",
+        "training.max_updates=6",
+        "training.log_interval=1",
+        "training.evaluation_interval=3",
+        "training.num_workers=0",
+        "training.batch_size=4",
         # So that a batch cut in two has the mean of its halves.
-        "model_config.clipbert.backbone.norm=group", "dataset_config.msrvtt_qa.texts_per_item.train=1", *options,
+        "model_config.clipbert.backbone.norm=group",
+        "dataset_config.msrvtt_qa.texts_per_item.train=1",
+        *options,
     ]
 
 
@@ -36,11 +49,19 @@ def runs(corpus, tmp_path_factory):
     plan = {
         "whole": make_options(corpus, whole, "run_type=train_val_test", "checkpoint.max_to_keep=-1"),
         "resumed": make_options(
-            corpus, folder / "resumed", "run_type=train_val_test", f"checkpoint.resume_file={whole / 'models/model_3.ckpt'}"
+            corpus,
+            folder / "resumed",
+            "run_type=train_val_test",
+            f"checkpoint.resume_file={whole / 'models/model_3.ckpt'}",
         ),
         "predicted": make_options(
-            corpus, folder / "predicted", "run_type=test", "evaluation.predict=true", f"env.report_dir={folder / 'predicted'}",
-            f"checkpoint.resume_file={whole / 'clipbert_final.pth'}", "checkpoint.resume_pretrained=true",
+            corpus,
+            folder / "predicted",
+            "run_type=test",
+            "evaluation.predict=true",
+            f"env.report_dir={folder / 'predicted'}",
+            f"checkpoint.resume_file={whole / 'clipbert_final.pth'}",
+            "checkpoint.resume_pretrained=true",
         ),
     }
     codes = run_plan("tasks_program.py", plan, folder)
@@ -50,8 +71,11 @@ def runs(corpus, tmp_path_factory):
 
 
 def records_of(folder, split, **having):
-    return [r for r in read_json_lines(folder / "metrics.jsonl")
-            if r["split"] == split and all(r.get(key) == value for key, value in having.items())]
+    return [
+        r
+        for r in read_json_lines(folder / "metrics.jsonl")
+        if r["split"] == split and all(r.get(key) == value for key, value in having.items())
+    ]
 
 
 def losses_by_update(folder):
@@ -61,7 +85,9 @@ def losses_by_update(folder):
 def test_a_loss_is_measured_for_its_datasets_only(runs):
     names = {name for losses in losses_by_update(runs / "whole").values() for name in losses}
     assert names == {
-        "train/msrvtt_retrieval/clipbert_match", "train/msrvtt_qa/clipbert_answer_ce", "train/total_loss"
+        "train/msrvtt_retrieval/clipbert_match",
+        "train/msrvtt_qa/clipbert_answer_ce",
+        "train/total_loss",
     }
 
 
@@ -71,9 +97,15 @@ def test_every_interval_evaluates_every_dataset_with_its_own_metrics(runs):
     for record in (*evaluations, *records_of(runs / "whole", "test")):
         found = {name.split("/", 1)[1] for name in record["metrics"]}
         assert found == {
-            *(f"msrvtt_retrieval/clipbert_{name}" for name in ("t2v_r1", "t2v_r5", "t2v_mean_rank", "v2t_r1", "num_items")),
-            *(f"{dataset}/clipbert_{name}" for dataset in ("msrvtt_qa", "msrvtt_mc")
-              for name in ("accuracy", "pair_num_items", "pair_num_texts")),
+            *(
+                f"msrvtt_retrieval/clipbert_{name}"
+                for name in ("t2v_r1", "t2v_r5", "t2v_mean_rank", "v2t_r1", "num_items")
+            ),
+            *(
+                f"{dataset}/clipbert_{name}"
+                for dataset in ("msrvtt_qa", "msrvtt_mc")
+                for name in ("accuracy", "pair_num_items", "pair_num_texts")
+            ),
         }
 
 
@@ -94,12 +126,22 @@ def test_two_processes_train_as_one_though_a_batch_leaves_heads_unused(runs, cor
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_predictions_of_each_dataset_give_its_metrics(runs, dataset):
     (file,) = (runs / "predicted").glob(f"{dataset}_run_test_*.json")
-    done = subprocess.run([sys.executable, str(ROOT / "tools/evaluate_predictions.py"), str(file), "--json"],
-                          capture_output=True, text=True, timeout=100, check=True)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools/evaluate_predictions.py"), str(file), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
     found = json.loads(done.stdout)
-    expected = {name.rpartition("/")[2]: value for name, value in records_of(runs / "whole", "test")[0]["metrics"].items()
-                if f"/{dataset}/" in name}
-    assert set(expected) <= set(found) and {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-6)
+    expected = {
+        name.rpartition("/")[2]: value
+        for name, value in records_of(runs / "whole", "test")[0]["metrics"].items()
+        if f"/{dataset}/" in name
+    }
+    assert set(expected) <= set(found) and {name: found[name] for name in expected} == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 def test_a_dataset_names_which_of_the_models_to_take_out(runs):
@@ -107,7 +149,8 @@ def test_a_dataset_names_which_of_the_models_to_take_out(runs):
         ClipBert.from_pretrained(runs / "whole")
     state = torch.load(runs / "whole" / "clipbert_final.pth", weights_only=True)
     for dataset, head, head_type in (
-        ("msrvtt_qa", "msrvtt_qa", "classify"), ("msrvtt_retrieval", "msrvtt_retrieval", "match"),
+        ("msrvtt_qa", "msrvtt_qa", "classify"),
+        ("msrvtt_retrieval", "msrvtt_retrieval", "match"),
         ("msrvtt_mc", "msrvtt_retrieval", "choose_by_match"),
     ):
         model = ClipBert.from_pretrained(runs / "whole", dataset=dataset)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.e2e.running import ROOT, SMALL, read_metrics, run_mmf, run_plan
 
 #: Dataset -> (folder of its corpus, metrics that must be there, with their range).
@@ -12,21 +13,36 @@ TASKS = {
     "didemo_retrieval": ("didemo", {"clipbert_t2v_r1": (0, 1), "clipbert_num_items": (4, 4)}),
     "activitynet_retrieval": ("activitynet", {"clipbert_t2v_r1": (0, 1), "clipbert_num_items": (4, 4)}),
     "coco_captions_retrieval": ("coco", {"clipbert_t2v_r1": (0, 1), "clipbert_num_unreadable": (0, 0)}),
-    "msrvtt_qa": ("msrvtt", {
-        "clipbert_accuracy": (0, 1), "clipbert_num_texts_what": (1, 99), "clipbert_num_unknown_answers": (0, 99),
-        "clipbert_pair_num_items": (8, 24),
-    }),
+    "msrvtt_qa": (
+        "msrvtt",
+        {
+            "clipbert_accuracy": (0, 1),
+            "clipbert_num_texts_what": (1, 99),
+            "clipbert_num_unknown_answers": (0, 99),
+            "clipbert_pair_num_items": (8, 24),
+        },
+    ),
     "msrvtt_mc": ("msrvtt", {"clipbert_accuracy": (0, 1), "clipbert_pair_num_items": (4, 4)}),
     "tgif_qa_action": ("tgif_qa", {"clipbert_accuracy": (0, 1), "clipbert_pair_num_texts": (6, 6)}),
     "tgif_qa_transition": ("tgif_qa", {"clipbert_accuracy": (0, 1), "clipbert_pair_num_texts": (12, 12)}),
     "tgif_qa_frameqa": ("tgif_qa", {"clipbert_accuracy": (0, 1), "clipbert_accuracy_color": (0, 1)}),
     "tgif_qa_count": ("tgif_qa", {"clipbert_count_mse": (0, 81), "clipbert_count_accuracy": (0, 1)}),
     "vqa2_pixels": ("vqa2", {"clipbert_vqa_accuracy": (0, 1), "clipbert_vqa_num_texts_yes_no": (3, 3)}),
-    "visual_genome_pretraining": ("visual_genome", {"clipbert_mlm_accuracy": (0, 1), "clipbert_itm_accuracy": (0, 1)}),
+    "visual_genome_pretraining": (
+        "visual_genome",
+        {"clipbert_mlm_accuracy": (0, 1), "clipbert_itm_accuracy": (0, 1)},
+    ),
     "coco_vg_pretraining": (".", {"clipbert_mlm_accuracy": (0, 1), "clipbert_itm_accuracy": (0, 1)}),
 }
 #: One of each kind is also predicted.
-PREDICTED = ("didemo_retrieval", "msrvtt_qa", "tgif_qa_action", "tgif_qa_count", "vqa2_pixels", "coco_vg_pretraining")
+PREDICTED = (
+    "didemo_retrieval",
+    "msrvtt_qa",
+    "tgif_qa_action",
+    "tgif_qa_count",
+    "vqa2_pixels",
+    "coco_vg_pretraining",
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,24 +50,47 @@ def runs(tmp_path_factory):
     """Exit codes, and the folder that holds one folder per run."""
     folder = tmp_path_factory.mktemp("tasks")
     subprocess.run(
-        [sys.executable, str(ROOT / "tools/make_demo_corpus.py"), "--out", str(folder / "data"), "--corpora", "all",
-         "--num-train", "40", "--num-test", "4", "--num-images", "30", "--workers", "1"],
-        check=True, capture_output=True, timeout=240,
+        [
+            sys.executable,
+            str(ROOT / "tools/make_demo_corpus.py"),
+            "--out",
+            str(folder / "data"),
+            "--corpora",
+            "all",
+            "--num-train",
+            "40",
+            "--num-test",
+            "4",
+            "--num-images",
+            "30",
+            "--workers",
+            "1",
+        ],
+        check=True,
+        capture_output=True,
+        timeout=240,
     )
     plan = {}
     for name, (corpus, _) in TASKS.items():
         section = f"dataset_config.{name}"
         plan[name] = [
-            f"config=projects/clipbert/configs/{name}/demo.yaml", "model=clipbert", f"dataset={name}",
-            f"{section}.data_dir={folder / 'data' / corpus}", f"env.save_dir={folder / name}", *SMALL,
+            f"config=projects/clipbert/configs/{name}/demo.yaml",
+            "model=clipbert",
+            f"dataset={name}",
+            f"{section}.data_dir={folder / 'data' / corpus}",
+            f"env.save_dir={folder / name}",
+            *SMALL,
             f"{section}.processors.text_processor.params.tokenizer={folder / 'data' / 'tokenizer'}",
             f"run_type={'test' if name == 'msrvtt_mc' else 'train_val_test'}",
         ]
     for name in PREDICTED:
         plan[f"{name}.predict"] = [
             *(option for option in plan[name] if not option.startswith(("env.save_dir", "run_type"))),
-            "run_type=test", "evaluation.predict=true", f"env.save_dir={folder / (name + '.predict')}",
-            f"env.report_dir={folder / (name + '.predict')}", "training.batch_size=3",
+            "run_type=test",
+            "evaluation.predict=true",
+            f"env.save_dir={folder / (name + '.predict')}",
+            f"env.report_dir={folder / (name + '.predict')}",
+            "training.batch_size=3",
             f"model_config.clipbert.weights.clipbert={folder / name / 'clipbert_final.pth'}",
         ]
     return folder, run_plan("tasks_program.py", plan, folder)
@@ -78,12 +117,16 @@ def test_predictions_give_the_metrics_of_the_test(runs, name):
     file = find_predictions(folder / f"{name}.predict", name)
     done = subprocess.run(
         [sys.executable, str(ROOT / "tools/evaluate_predictions.py"), str(file), "--json"],
-        capture_output=True, text=True, timeout=100, check=True,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
     )
     found, expected = json.loads(done.stdout), read_metrics(folder / name, "test")
     shared = set(found) & set(expected)
     assert shared and {key: found[key] for key in shared} == pytest.approx(
-        {key: expected[key] for key in shared}, rel=1e-6)
+        {key: expected[key] for key in shared}, rel=1e-6
+    )
 
 
 def test_the_answers_of_a_run_are_saved_with_it(runs):
@@ -100,23 +143,43 @@ def test_two_processes_and_other_batches_give_the_same_accuracy_with_an_unreadab
         results, predictions = [], []
         for world_size, batch_size in ((1, 4), (2, 6)):
             save_dir = tmp_path / str(world_size)
-            options = [option for option in json.loads((folder / "plan.json").read_text())["msrvtt_qa"]
-                       if not option.startswith(("env.save_dir", "run_type", "training.batch_size"))]
-            run_mmf([
-                *options, f"env.save_dir={save_dir}", "run_type=test", f"training.batch_size={batch_size}",
-                f"model_config.clipbert.weights.clipbert={folder / 'msrvtt_qa' / 'clipbert_final.pth'}",
-            ], world_size)
+            options = [
+                option
+                for option in json.loads((folder / "plan.json").read_text())["msrvtt_qa"]
+                if not option.startswith(("env.save_dir", "run_type", "training.batch_size"))
+            ]
+            run_mmf(
+                [
+                    *options,
+                    f"env.save_dir={save_dir}",
+                    "run_type=test",
+                    f"training.batch_size={batch_size}",
+                    f"model_config.clipbert.weights.clipbert={folder / 'msrvtt_qa' / 'clipbert_final.pth'}",
+                ],
+                world_size,
+            )
             results.append(read_metrics(save_dir, "test"))
-            run_mmf([
-                *options, f"env.save_dir={save_dir}", "run_type=test", f"training.batch_size={batch_size}",
-                "evaluation.predict=true", f"env.report_dir={save_dir}",
-                f"model_config.clipbert.weights.clipbert={folder / 'msrvtt_qa' / 'clipbert_final.pth'}",
-            ], world_size)
+            run_mmf(
+                [
+                    *options,
+                    f"env.save_dir={save_dir}",
+                    "run_type=test",
+                    f"training.batch_size={batch_size}",
+                    "evaluation.predict=true",
+                    f"env.report_dir={save_dir}",
+                    f"model_config.clipbert.weights.clipbert={folder / 'msrvtt_qa' / 'clipbert_final.pth'}",
+                ],
+                world_size,
+            )
             predictions.append(json.loads(find_predictions(save_dir, "msrvtt_qa").read_text()))
     finally:
         video.write_bytes(content)
     assert results[0] == results[1] and results[0]["clipbert_pair_num_unreadable"] in (1, 2)
     # The same records in the same order; numbers differ by how texts were batched.
     assert [(r["item"], r["text_id"], r["readable"]) for r in predictions[0]] == [
-        (r["item"], r["text_id"], r["readable"]) for r in predictions[1]]
-    assert results[0]["clipbert_pair_num_items"] == read_metrics(folder / "msrvtt_qa", "test")["clipbert_pair_num_items"]
+        (r["item"], r["text_id"], r["readable"]) for r in predictions[1]
+    ]
+    assert (
+        results[0]["clipbert_pair_num_items"]
+        == read_metrics(folder / "msrvtt_qa", "test")["clipbert_pair_num_items"]
+    )

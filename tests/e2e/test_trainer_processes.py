@@ -5,7 +5,7 @@ import torch
 
 pytest.importorskip("mmf")
 
-from tests.toy_runs import free_port, losses_by_update, read_records, run_here, start  # noqa: E402
+from tests.toy_runs import free_port, losses_by_update, read_records, run_here, start
 
 #: 30 items in batches of 4: the last batch of an epoch has two items, one for each of two processes.
 UNEVEN = ["dataset_config.toy_points.num_train=30", "training.update_frequency=3", "training.max_updates=7"]
@@ -17,7 +17,11 @@ def finish(*processes, timeout=100):
 
 
 def metrics_of(records):
-    return [(record["split"], record["update"], record["metrics"]) for record in records if record["split"] != "train"]
+    return [
+        (record["split"], record["update"], record["metrics"])
+        for record in records
+        if record["split"] != "train"
+    ]
 
 
 @pytest.fixture(scope="module")

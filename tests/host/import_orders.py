@@ -10,9 +10,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 ADAPTERS = (
-    "clipbert_mmf.datasets.builder", "clipbert_mmf.datasets.dataset", "clipbert_mmf.losses", "clipbert_mmf.metrics",
-    "clipbert_mmf.models.clipbert", "clipbert_mmf.optim.schedules", "clipbert_mmf.processors.media",
-    "clipbert_mmf.processors.text", "clipbert_mmf.host.trainer", "clipbert_mmf.registration",
+    "clipbert_mmf.plugin.builder",
+    "clipbert_mmf.plugin.dataset",
+    "clipbert_mmf.plugin.losses",
+    "clipbert_mmf.plugin.metrics",
+    "clipbert_mmf.plugin.model",
+    "clipbert_mmf.plugin.schedules",
+    "clipbert_mmf.plugin.media_processors",
+    "clipbert_mmf.plugin.text_processor",
+    "clipbert_mmf.plugin.trainer",
+    "clipbert_mmf.plugin.registration",
 )
 
 
@@ -24,10 +31,19 @@ def import_first(module: str) -> str | None:
             importlib.import_module(module)
             from mmf.common.registry import registry
 
-            for kind, name in (("model", "clipbert"), ("builder", "msrvtt_retrieval"), ("loss", "clipbert_match"),
-                               ("metric", "clipbert_t2v_r1"), ("processor", "clipbert_video"), ("trainer", "clipbert"),
-                               ("processor", "clipbert_text"), ("scheduler", "clipbert_warmup_linear")):
-                assert getattr(registry, f"get_{kind}_class")(name) is not None, f"{kind} {name} is not registered"
+            for kind, name in (
+                ("model", "clipbert"),
+                ("builder", "msrvtt_retrieval"),
+                ("loss", "clipbert_match"),
+                ("metric", "clipbert_t2v_r1"),
+                ("processor", "clipbert_video"),
+                ("trainer", "clipbert"),
+                ("processor", "clipbert_text"),
+                ("scheduler", "clipbert_warmup_linear"),
+            ):
+                assert getattr(registry, f"get_{kind}_class")(name) is not None, (
+                    f"{kind} {name} is not registered"
+                )
         except BaseException:
             os.write(writer, traceback.format_exc().strip().splitlines()[-1].encode()[:2000] or b"failed")
         os._exit(0)

@@ -36,9 +36,8 @@ def check_skip_importing_all_transformers():
 
 def check_import_from_any_directory():
     # As if MMF were installed below a directory of that name.
-    import shutil
-
     import importlib.util
+    import shutil
 
     source = Path(importlib.util.find_spec("mmf").origin).parent
     with tempfile.TemporaryDirectory() as directory:
@@ -93,7 +92,9 @@ def check_accept_equal_signs_in_values():
 def check_decode_yaml_words():
     import mmf  # noqa: F401
 
-    training = make_config("training.seed=null", "training.tensorboard=true", "training.pin_memory=false").training
+    training = make_config(
+        "training.seed=null", "training.tensorboard=true", "training.pin_memory=false"
+    ).training
     assert (training.seed, training.tensorboard, training.pin_memory) == (None, True, False), training
 
 
@@ -180,13 +181,18 @@ def check_keep_metric_params():
         def calculate(self, sample_list, model_output):
             return float(self.depth)
 
-    whole = Metrics(OmegaConf.create(
-        [{"type": "shim_check", "params": {"depth": 7}, "key": "deep", "datasets": ["toy"]}]
-    ))
+    whole = Metrics(
+        OmegaConf.create([{"type": "shim_check", "params": {"depth": 7}, "key": "deep", "datasets": ["toy"]}])
+    )
     assert list(whole.metrics) == ["deep"] and whole.metrics["deep"].depth == 7, whole.metrics
     for name, expected in (("toy", {"val/toy/deep": 7.0}), ("other", {})):
         batch = SampleList()
-        batch.dataset_type, batch.dataset_name, batch.scores, batch.targets = "val", name, torch.ones(1), torch.ones(1)
+        batch.dataset_type, batch.dataset_name, batch.scores, batch.targets = (
+            "val",
+            name,
+            torch.ones(1),
+            torch.ones(1),
+        )
         assert {key: float(value) for key, value in whole(batch, batch).items()} == expected
 
 
@@ -197,9 +203,18 @@ def check_offer_smaller_resnets():
     from omegaconf import OmegaConf
 
     for places, shape in ((1, (2, 1, 512)), (4, (2, 4, 512)), (-1, (2, 9, 512))):
-        encoder = ImageEncoder(OmegaConf.create({"type": "torchvision_resnet", "params": {
-            "name": "resnet18", "out_dim": 512, "num_output_features": places,
-        }}))
+        encoder = ImageEncoder(
+            OmegaConf.create(
+                {
+                    "type": "torchvision_resnet",
+                    "params": {
+                        "name": "resnet18",
+                        "out_dim": 512,
+                        "num_output_features": places,
+                    },
+                }
+            )
+        )
         assert encoder(torch.zeros(2, 3, 96, 96)).shape == shape and encoder.out_dim == 512
 
 
@@ -241,10 +256,17 @@ def check_join_with_any_backend():
     from mmf.utils.distributed import distributed_init
     from omegaconf import OmegaConf
 
-    config = OmegaConf.create({
-        "distributed": {"backend": "gloo", "init_method": f"file://{tempfile.mktemp()}", "world_size": 1, "rank": 0},
-        "training": {"device": "cpu"},
-    })
+    config = OmegaConf.create(
+        {
+            "distributed": {
+                "backend": "gloo",
+                "init_method": f"file://{tempfile.mktemp()}",
+                "world_size": 1,
+                "rank": 0,
+            },
+            "training": {"device": "cpu"},
+        }
+    )
     assert distributed_init(config) == 0
 
 
@@ -253,10 +275,12 @@ def check_start_with_any_device():
     import mmf_cli.run as runner
     from omegaconf import OmegaConf
 
-    config = OmegaConf.create({
-        "distributed": {"init_method": None, "world_size": 2, "port": -1, "backend": "gloo"},
-        "training": {"device": "cpu"},
-    })
+    config = OmegaConf.create(
+        {
+            "distributed": {"init_method": None, "world_size": 2, "port": -1, "backend": "gloo"},
+            "training": {"device": "cpu"},
+        }
+    )
     runner.infer_init_method(config)
     assert config.distributed.world_size <= runner.torch.cuda.device_count(), "refused without two GPUs"
 
@@ -280,7 +304,9 @@ def check_leave_transformers_alone():
     from transformers.models.bert.modeling_bert import BertModel
 
     replace_with_jit()
-    config = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    config = BertConfig(
+        vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
     BertModel(config)(input_ids=torch.ones(1, 3, dtype=torch.int64))
 
 
@@ -290,7 +316,11 @@ def check_load_without_post_init():
     from transformers import BertConfig, BertModel
 
     config = BertConfig(
-        vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+        vocab_size=9,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=8,
     )
     with tempfile.TemporaryDirectory() as folder:
         BertModel(config).save_pretrained(folder)
@@ -304,14 +334,25 @@ def check_give_tuples_to_text_models():
     from transformers import BertConfig, BertModel
 
     config = BertConfig(
-        vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+        vocab_size=9,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=8,
     )
     with tempfile.TemporaryDirectory() as folder:
         BertModel(config).save_pretrained(folder)
-        settings = {"type": "transformer", "params": {
-            "bert_model_name": folder, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
-            "output_attentions": False, "output_hidden_states": False,
-        }}
+        settings = {
+            "type": "transformer",
+            "params": {
+                "bert_model_name": folder,
+                "hidden_size": 8,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 1,
+                "output_attentions": False,
+                "output_hidden_states": False,
+            },
+        }
         from omegaconf import OmegaConf
 
         base = UnimodalBase(OmegaConf.create({"text_encoder": settings}))
@@ -334,14 +375,27 @@ CHECKS = {
     "tell_batches_from_tuples": RELEASE,
     "give_tuples_to_text_models": MAIN,
     "load_without_post_init": BOTH,
-    "stay_on_cpu": RELEASE, "leave_transformers_alone": MAIN,
-    "skip_importing_all_transformers": MAIN, "import_from_any_directory": RELEASE, "find_our_configs": BOTH,
-    "accept_missing_options": BOTH, "accept_missing_learning_rate": RELEASE, "register_env_resolver": RELEASE,
-    "accept_equal_signs_in_values": RELEASE, "decode_yaml_words": BOTH, "use_current_collections": RELEASE,
-    "show_plugin_messages": RELEASE, "write_config_as_yaml": RELEASE, "restart_dataset_iterators": RELEASE,
-    "let_builders_skip_the_registry": RELEASE, "keep_metric_params": RELEASE,
-    "keep_losses_to_their_datasets": RELEASE, "offer_smaller_resnets": RELEASE, "count_processes_without_nccl": BOTH,
-    "join_with_any_backend": BOTH, "start_with_any_device": BOTH,
+    "stay_on_cpu": RELEASE,
+    "leave_transformers_alone": MAIN,
+    "skip_importing_all_transformers": MAIN,
+    "import_from_any_directory": RELEASE,
+    "find_our_configs": BOTH,
+    "accept_missing_options": BOTH,
+    "accept_missing_learning_rate": RELEASE,
+    "register_env_resolver": RELEASE,
+    "accept_equal_signs_in_values": RELEASE,
+    "decode_yaml_words": BOTH,
+    "use_current_collections": RELEASE,
+    "show_plugin_messages": RELEASE,
+    "write_config_as_yaml": RELEASE,
+    "restart_dataset_iterators": RELEASE,
+    "let_builders_skip_the_registry": RELEASE,
+    "keep_metric_params": RELEASE,
+    "keep_losses_to_their_datasets": RELEASE,
+    "offer_smaller_resnets": RELEASE,
+    "count_processes_without_nccl": BOTH,
+    "join_with_any_backend": BOTH,
+    "start_with_any_device": BOTH,
 }
 
 
@@ -377,7 +431,8 @@ def main() -> None:
     flavour = mmf_flavour()
     results = {
         name: {"on": run_in_fork(name, ""), "off": run_in_fork(name, name)}
-        for name, flavours in CHECKS.items() if flavour in flavours
+        for name, flavours in CHECKS.items()
+        if flavour in flavours
     }
     print(json.dumps(results))
 

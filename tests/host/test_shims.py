@@ -12,10 +12,10 @@ from packaging.version import Version
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from shim_checks import CHECKS  # noqa: E402
+from shim_checks import CHECKS
 
-from clipbert_mmf.host.flavour import mmf_flavour  # noqa: E402
-from clipbert_mmf.host.shims import SHIMS, SOURCE_EDITS  # noqa: E402
+from clipbert_mmf.host.flavour import mmf_flavour
+from clipbert_mmf.host.shims import SHIMS, SOURCE_EDITS
 
 PROGRAM = Path(__file__).parent / "shim_checks.py"
 NEEDED = sorted(name for name, flavours in CHECKS.items() if mmf_flavour() in flavours)
@@ -37,9 +37,13 @@ def is_needed(name: str) -> bool:
 
 @pytest.fixture(scope="module")
 def results():
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("CLIPBERT_MMF", "MMF_"))}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("CLIPBERT_MMF", "MMF_"))
+    }
     environment["PYTHONPATH"] = str(PROGRAM.parents[2])
-    done = subprocess.run([sys.executable, str(PROGRAM)], capture_output=True, text=True, timeout=250, env=environment)
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM)], capture_output=True, text=True, timeout=250, env=environment
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -12,20 +12,40 @@ STATEMENTS = {
     "torchtext": ("from torchtext import vocab", "'glove' not in vocab.pretrained_aliases"),
     "demjson": ("import demjson", "demjson.decode('{a: 1}') == demjson.decode('{\"a\": 1}') == {'a': 1}"),
     "transformers.optimization": (
-        "from transformers.optimization import AdamW, get_linear_schedule_with_warmup", "AdamW.__name__ == 'AdamW'"
+        "from transformers.optimization import AdamW, get_linear_schedule_with_warmup",
+        "AdamW.__name__ == 'AdamW'",
     ),
     "transformers.modeling_bert": (
-        "from transformers.modeling_bert import BertLayerNorm, BertEmbeddings", "BertLayerNorm(3).eps > 0"
+        "from transformers.modeling_bert import BertLayerNorm, BertEmbeddings",
+        "BertLayerNorm(3).eps > 0",
     ),
-    "transformers.configuration_bert": ("from transformers.configuration_bert import BertConfig", "BertConfig()"),
-    "transformers.tokenization_bert": ("from transformers.tokenization_bert import BertTokenizer", "BertTokenizer"),
-    "transformers.modeling_roberta": ("from transformers.modeling_roberta import RobertaModel", "RobertaModel"),
-    "transformers.configuration_auto": ("from transformers.configuration_auto import AutoConfig", "AutoConfig"),
+    "transformers.configuration_bert": (
+        "from transformers.configuration_bert import BertConfig",
+        "BertConfig()",
+    ),
+    "transformers.tokenization_bert": (
+        "from transformers.tokenization_bert import BertTokenizer",
+        "BertTokenizer",
+    ),
+    "transformers.modeling_roberta": (
+        "from transformers.modeling_roberta import RobertaModel",
+        "RobertaModel",
+    ),
+    "transformers.configuration_auto": (
+        "from transformers.configuration_auto import AutoConfig",
+        "AutoConfig",
+    ),
     "transformers.modeling_auto": ("from transformers.modeling_auto import AutoModel", "AutoModel"),
-    "transformers.tokenization_auto": ("from transformers.tokenization_auto import AutoTokenizer", "AutoTokenizer"),
+    "transformers.tokenization_auto": (
+        "from transformers.tokenization_auto import AutoTokenizer",
+        "AutoTokenizer",
+    ),
     "pytorch_lightning.callbacks.base": ("from pytorch_lightning.callbacks.base import Callback", "Callback"),
     "torchvision.io": ("from torchvision.io import read_video", "callable(read_video)"),
-    "torchaudio": ("from torchaudio import transforms", "getattr(transforms, 'GrayScaleTo3Channels', None) is None"),
+    "torchaudio": (
+        "from torchaudio import transforms",
+        "getattr(transforms, 'GrayScaleTo3Channels', None) is None",
+    ),
 }
 #: What supported libraries that are not the newest still have themselves.
 GONE_BY_AND_BY = {"torchvision.io", "transformers.optimization", "torchaudio"}
@@ -68,7 +88,7 @@ def test_nobody_else_sees_it(name):
     had = library_has(name)
     run_as_mmf(STATEMENTS[name][0])
     assert library_has(name) == had
-    assert name in GONE_BY_AND_BY or not had and name not in sys.modules
+    assert name in GONE_BY_AND_BY or (not had and name not in sys.modules)
 
 
 def test_every_standin_is_covered_and_says_what_breaks():
@@ -83,7 +103,9 @@ def test_lightnings_base_classes_are_plain_torch():
 
 
 def test_imports_inside_functions_are_redirected_too():
-    names = run_as_mmf("def load():\n    from transformers.configuration_bert import BertConfig\n    return BertConfig")
+    names = run_as_mmf(
+        "def load():\n    from transformers.configuration_bert import BertConfig\n    return BertConfig"
+    )
     assert names["load"]().model_type == "bert"
 
 

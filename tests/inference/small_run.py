@@ -9,14 +9,19 @@ from pathlib import Path
 import torch
 import yaml
 
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.models.build import assemble_network
 from tests.network_settings import small_settings
 
 METRICS = [
     {"split": "train", "update": 10, "losses": {"train/total_loss": 0.5}},
     {"split": "val", "update": 10, "metrics": {"val/msrvtt_retrieval/clipbert_t2v_r1": 0.25}},
     {"split": "val", "update": 20, "metrics": {"val/msrvtt_retrieval/clipbert_t2v_r1": 0.5}, "final": True},
-    {"split": "test", "update": 20, "metrics": {"test/msrvtt_retrieval/clipbert_t2v_r1": 0.125}, "final": True},
+    {
+        "split": "test",
+        "update": 20,
+        "metrics": {"test/msrvtt_retrieval/clipbert_t2v_r1": 0.125},
+        "final": True,
+    },
 ]
 
 
@@ -28,17 +33,32 @@ def run_config(tokenizer: Path, **changes) -> dict:
         "model": "clipbert",
         "datasets": "msrvtt_retrieval",
         "model_config": {"clipbert": {**settings, "model": "clipbert"}},
-        "dataset_config": {"msrvtt_retrieval": {
-            "data_dir": "/secret/data",
-            "annotations": {"train": [{"file": "MSRVTT_data.json", "split": ["train"]}]},
-            "processors": {
-                "text_processor": {"type": "clipbert_text", "params": {"tokenizer": str(tokenizer), "max_length": 12}},
-                "train_media_processor": {"type": "clipbert_video", "params": {"num_clips": 4, "num_frames": 1}},
-                "eval_media_processor": {"type": "clipbert_video", "params": {
-                    "image_size": 64, "num_clips": 3, "num_frames": 2, "sampling": "uniform", "fps": 2,
-                }},
-            },
-        }},
+        "dataset_config": {
+            "msrvtt_retrieval": {
+                "data_dir": "/secret/data",
+                "annotations": {"train": [{"file": "MSRVTT_data.json", "split": ["train"]}]},
+                "processors": {
+                    "text_processor": {
+                        "type": "clipbert_text",
+                        "params": {"tokenizer": str(tokenizer), "max_length": 12},
+                    },
+                    "train_media_processor": {
+                        "type": "clipbert_video",
+                        "params": {"num_clips": 4, "num_frames": 1},
+                    },
+                    "eval_media_processor": {
+                        "type": "clipbert_video",
+                        "params": {
+                            "image_size": 64,
+                            "num_clips": 3,
+                            "num_frames": 2,
+                            "sampling": "uniform",
+                            "fps": 2,
+                        },
+                    },
+                },
+            }
+        },
         "optimizer": {"type": "AdamW", "params": {"lr": 5e-5, "weight_decay": 1e-3}},
         "training": {"batch_size": 16, "max_updates": 20, "precision": "fp32", "seed": 3},
     }
@@ -60,7 +80,9 @@ def make_run(folder: Path, tokenizer: Path, config: dict | None = None, **change
     )
     torch.save(state, folder / "clipbert_final.pth")
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in METRICS) + '{"split": "v')
+    (folder / "metrics.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in METRICS) + '{"split": "v'
+    )
     return network
 
 

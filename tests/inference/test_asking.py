@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from clipbert_mmf.commands.main import COMMANDS, main
+from clipbert_mmf.cli.main import COMMANDS, main
 from clipbert_mmf.inference.asking import WrongHeadError
 from clipbert_mmf.inference.media import DecodedVideo
 from clipbert_mmf.inference.pretrained import ClipBert
-from clipbert_mmf.inference.search_index import SearchIndex
+from clipbert_mmf.library.search_index import SearchIndex
 from clipbert_mmf.scoring.clips import fold_clips
 from clipbert_mmf.video.errors import MediaError
 from tests.encoded_media import write_video
@@ -23,7 +23,9 @@ TEXTS = ["a red circle", "two dogs near a man with a square", "blue"]
 def make_model(folder, tokenizer_dir, head="match", answers=(), **changes):
     make_run(folder, tokenizer_dir, head={"type": head, "num_answers": len(answers) or None}, **changes)
     if answers:
-        (folder / "answers_msrvtt_retrieval.json").write_text(json.dumps({a: i for i, a in enumerate(answers)}))
+        (folder / "answers_msrvtt_retrieval.json").write_text(
+            json.dumps({a: i for i, a in enumerate(answers)})
+        )
     return ClipBert.from_pretrained(folder)
 
 
@@ -65,11 +67,16 @@ def test_a_video_may_be_a_path_bytes_a_url_or_frames(model, videos):
     assert model.score(frames, TEXTS).clips[-1].end_sec == pytest.approx(1.0)  # a bare array has 30 fps
 
 
-@pytest.mark.parametrize("video, error, message", [
-    ("none.mp4", MediaError, "no file none.mp4"), (b"abc", MediaError, "the given bytes"),
-    (np.zeros((2, 4, 4), np.uint8), ValueError, r"shape \(1, 2, 4, 4\)"), (7, TypeError, "found int; expected a path"),
-    ("nowhere://x.mp4", MediaError, "nowhere://x.mp4"),
-])
+@pytest.mark.parametrize(
+    "video, error, message",
+    [
+        ("none.mp4", MediaError, "no file none.mp4"),
+        (b"abc", MediaError, "the given bytes"),
+        (np.zeros((2, 4, 4), np.uint8), ValueError, r"shape \(1, 2, 4, 4\)"),
+        (7, TypeError, "found int; expected a path"),
+        ("nowhere://x.mp4", MediaError, "nowhere://x.mp4"),
+    ],
+)
 def test_what_is_no_video_is_named(model, video, error, message):
     with pytest.raises(error, match=message):
         model.score(video, TEXTS)
@@ -81,13 +88,17 @@ def test_answers_come_from_the_vocabulary_or_the_given_options(tmp_path, tokeniz
     clips = model.score_encoded(model.encode(videos / "a.mp4").visual, ["what color is it"])
     chances = fold_clips(clips, model.network.fold)[0].softmax(-1)
     best = int(chances.argmax())
-    assert answer.answer == model.answers[best] and answer.probability == pytest.approx(float(chances[best]), abs=1e-6)
+    assert answer.answer == model.answers[best] and answer.probability == pytest.approx(
+        float(chances[best]), abs=1e-6
+    )
     assert len(answer.candidates) == 2 and len(answer.clips) == 3 and len(answer.clips[0].scores) == 2
     chosen = model.answer(videos / "a.mp4", "what color is it", options=["green", "red"])
     assert sum(chance for _, chance in chosen.candidates) == pytest.approx(1.0)
     with pytest.raises(ValueError, match=r"options \['pink'\] are not among the model's 3 answers"):
         model.answer(videos / "a.mp4", "what color is it", options=["pink"])
-    with pytest.raises(WrongHeadError, match="head is 'classify', which answers questions; ask it with answer"):
+    with pytest.raises(
+        WrongHeadError, match="head is 'classify', which answers questions; ask it with answer"
+    ):
         model.score(videos / "a.mp4", TEXTS)
 
 
@@ -96,7 +107,9 @@ def test_options_are_chosen_as_the_network_does(tmp_path, tokenizer_dir, videos,
     model = make_model(tmp_path / "run", tokenizer_dir, head)
     options = ["jumps", "runs near a man", "turns"]
     answer = model.answer(videos / "a.mp4", "what is it", options)
-    rows = model.score_frames(model.preprocessing.read(videos / "a.mp4")[None], [f"what is it {o}" for o in options])[0]
+    rows = model.score_frames(
+        model.preprocessing.read(videos / "a.mp4")[None], [f"what is it {o}" for o in options]
+    )[0]
     row = rows[:, 1] - rows[:, 0] if rows.dim() > 1 else rows
     assert answer.answer == options[int(row.argmax())] and len(answer.clips[0].scores) == 3
     with pytest.raises(ValueError, match="which chooses: give the options"):
@@ -106,7 +119,11 @@ def test_options_are_chosen_as_the_network_does(tmp_path, tokenizer_dir, videos,
 def test_counts_are_whole_numbers(tmp_path, tokenizer_dir, videos):
     model = make_model(tmp_path / "run", tokenizer_dir, "regress")
     answer = model.answer(videos / "a.mp4", "how many moves")
-    assert 1 <= answer.answer <= 10 and answer.answer == max(1, round(answer.value)) and answer.probability is None
+    assert (
+        1 <= answer.answer <= 10
+        and answer.answer == max(1, round(answer.value))
+        and answer.probability is None
+    )
 
 
 def test_a_search_ranks_by_score_and_leaves_out_what_cannot_be_read(model, videos, tmp_path, caplog):
@@ -116,7 +133,9 @@ def test_a_search_ranks_by_score_and_leaves_out_what_cannot_be_read(model, video
     hits = model.search(TEXTS, files, top_k=2)
     scores = {path: model.score(path, TEXTS[:1]).scores[0] for path in files if path != broken}
     best = sorted(scores, key=scores.get, reverse=True)[:2]
-    assert [hit.video for hit in hits[TEXTS[0]]] == [str(path) for path in best] and "broken.mp4" in caplog.text
+    assert [hit.video for hit in hits[TEXTS[0]]] == [
+        str(path) for path in best
+    ] and "broken.mp4" in caplog.text
     assert [hit.rank for hit in hits[TEXTS[0]]] == [1, 2] and hits[TEXTS[0]][0].best_clip_sec[0] >= 0
     with pytest.raises(ValueError, match="none of 1 videos can be read"):
         model.search(TEXTS, [broken])
@@ -166,7 +185,9 @@ def test_a_search_re_ranks_what_embeddings_choose(tmp_path, tokenizer_dir, video
     assert contrastive.search(TEXTS, files, top_k=1, rerank_top_k=3) == exact
     few = contrastive.search(TEXTS, files, top_k=1, rerank_top_k=1)
     with torch.inference_mode():
-        vectors = torch.cat([contrastive.network.embed_videos(contrastive.encode(path).visual[None]) for path in files])
+        vectors = torch.cat(
+            [contrastive.network.embed_videos(contrastive.encode(path).visual[None]) for path in files]
+        )
         queries = contrastive.network.embed_texts(*contrastive.encode_texts(TEXTS))
     for number, (text, (hit,)) in enumerate(few.items()):
         assert hit.video == str(files[int((vectors @ queries[number]).argmax())])
@@ -182,20 +203,32 @@ def test_the_command_line_scores_answers_and_searches(tmp_path, tokenizer_dir, v
     model = ["--model", str(tmp_path / "run")]
     assert main(["score", *model, str(videos / "a.mp4"), *TEXTS]) == 0
     assert "%" in capsys.readouterr().out
-    assert main(["answer", *model, "--json", str(videos / "a.mp4"), "what is it", "--options", "jumps", "turns"]) == 0
+    assert (
+        main(["answer", *model, "--json", str(videos / "a.mp4"), "what is it", "--options", "jumps", "turns"])
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["answer"] in ("jumps", "turns")
-    assert main(["search", *model, str(videos), "a red circle", "--top", "2", "--index", str(tmp_path / "i")]) == 0
+    assert (
+        main(["search", *model, str(videos), "a red circle", "--top", "2", "--index", str(tmp_path / "i")])
+        == 0
+    )
     assert len(capsys.readouterr().out.strip().splitlines()) == 2
     assert main(["search", *model, "--json", "--no-index", str(videos), "a red circle"]) == 0
     assert len(json.loads(capsys.readouterr().out)["a red circle"]) == 3
     assert not (videos / ".clipbert_index").exists()
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["score", "--model", "nowhere/none.ckpt", "v.mp4", "text"], "clipbert score: model 'nowhere/none.ckpt'"),
-    (["inspect", "nowhere.pth"], "clipbert inspect: .*nowhere.pth"),
-    (["check", "nowhere"], "clipbert check: .*nowhere"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            ["score", "--model", "nowhere/none.ckpt", "v.mp4", "text"],
+            "clipbert score: model 'nowhere/none.ckpt'",
+        ),
+        (["inspect", "nowhere.pth"], "clipbert inspect: .*nowhere.pth"),
+        (["check", "nowhere"], "clipbert check: .*nowhere"),
+    ],
+)
 def test_an_error_is_one_line_and_status_1(arguments, message, capsys):
     import re
 
@@ -216,4 +249,6 @@ def test_check_and_inspect_report(tmp_path, tokenizer_dir, videos, capsys):
 def test_every_command_has_help(name, capsys):
     with pytest.raises(SystemExit) as ended:
         main([name, "--help"])
-    assert ended.value.code == 0 and COMMANDS[name].about.split()[0].lower() in capsys.readouterr().out.lower()
+    assert (
+        ended.value.code == 0 and COMMANDS[name].about.split()[0].lower() in capsys.readouterr().out.lower()
+    )

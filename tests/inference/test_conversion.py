@@ -6,9 +6,9 @@ import torch
 from clipbert_mmf.inference.conversion import convert_weights
 from clipbert_mmf.inference.model_card import read_metrics
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.weights.export import ExportError, to_released_state
 from clipbert_mmf.weights.loading import load_weights
-from clipbert_mmf.models.assembly import assemble_network
 from tests.inference.small_run import make_run, same_state
 from tests.network_settings import small_settings
 from tests.parity import released_format as released
@@ -20,9 +20,16 @@ def test_a_folder_with_card(tmp_path, tokenizer_dir):
     assert same_state(ClipBert.from_pretrained(out).network, network)
     card = (out / "README.md").read_text()
     for line in (
-        "library_name: clipbert_mmf", "| max_updates | 20 |", "| lr | 5e-05 |", "| seed | 3 |", "| image_size | 64 |",
-        "| checkpoint of update | 10 |", "| started from | clipbert: pretrained.pth |",
-        "| annotation files | MSRVTT_data.json |", "Split `val`, after update 10", "| clipbert_t2v_r1 | 0.25 |",
+        "library_name: clipbert_mmf",
+        "| max_updates | 20 |",
+        "| lr | 5e-05 |",
+        "| seed | 3 |",
+        "| image_size | 64 |",
+        "| checkpoint of update | 10 |",
+        "| started from | clipbert: pretrained.pth |",
+        "| annotation files | MSRVTT_data.json |",
+        "Split `val`, after update 10",
+        "| clipbert_t2v_r1 | 0.25 |",
     ):
         assert line in card, line
     assert "/secret" not in card and "0.125" not in card, "the test was of another checkpoint"
@@ -30,7 +37,9 @@ def test_a_folder_with_card(tmp_path, tokenizer_dir):
 
 def test_the_card_of_the_final_weights_has_the_final_numbers(tmp_path, tokenizer_dir):
     make_run(tmp_path / "run", tokenizer_dir)
-    card = (convert_weights(tmp_path / "run" / "clipbert_final.pth", tmp_path / "model") / "README.md").read_text()
+    card = (
+        convert_weights(tmp_path / "run" / "clipbert_final.pth", tmp_path / "model") / "README.md"
+    ).read_text()
     assert "| clipbert_t2v_r1 | 0.5 |" in card and "| clipbert_t2v_r1 | 0.125 |" in card
     again = convert_weights(tmp_path / "model", tmp_path / "copy")
     assert (again / "README.md").read_text() == card
@@ -44,7 +53,9 @@ def test_nothing_is_replaced_unasked_and_a_failure_leaves_what_was_there(tmp_pat
         convert_weights(tmp_path / "run", tmp_path / "model")
     before = (tmp_path / "model" / "model.safetensors").read_bytes()
     with pytest.raises(ValueError, match="no such directory or hub name"):
-        convert_weights(tmp_path / "run", tmp_path / "model", replace=True, tokenizer=tmp_path / "nowhere" / "x")
+        convert_weights(
+            tmp_path / "run", tmp_path / "model", replace=True, tokenizer=tmp_path / "nowhere" / "x"
+        )
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "run"]
     convert_weights(tmp_path / "run", tmp_path / "model", replace=True)
@@ -91,5 +102,7 @@ def test_what_the_released_code_would_compute_otherwise_is_refused(changes, mess
 def test_a_released_file_with_a_runs_configuration_becomes_a_folder(tmp_path, tokenizer_dir):
     network = make_run(tmp_path / "run", tokenizer_dir)
     torch.save(to_released_state(network), tmp_path / "model_step_1.pt")
-    out = convert_weights(tmp_path / "model_step_1.pt", tmp_path / "model", config=tmp_path / "run" / "config.yaml")
+    out = convert_weights(
+        tmp_path / "model_step_1.pt", tmp_path / "model", config=tmp_path / "run" / "config.yaml"
+    )
     assert same_state(ClipBert.from_pretrained(out).network, network)

@@ -10,7 +10,12 @@ from tests.inference.small_run import make_run
 from tests.parity import released_format as released
 from tools.compare_precision import main
 
-TEXTS = ["a red circle", "two blue squares on the left", "a large star jumps then a man runs with the dog", "white"]
+TEXTS = [
+    "a red circle",
+    "two blue squares on the left",
+    "a large star jumps then a man runs with the dog",
+    "white",
+]
 
 
 @pytest.fixture()
@@ -21,7 +26,9 @@ def tokenizer_dir(tmp_path):
     words = sorted({word for text in TEXTS for word in text.split()})
     folder = tmp_path / "tokenizer"
     folder.mkdir()
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]) + "\n")
+    (folder / "vocab.txt").write_text(
+        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]) + "\n"
+    )
     BertTokenizerFast.from_pretrained(str(folder)).save_pretrained(folder)
     return folder
 
@@ -38,7 +45,8 @@ def model(tmp_path, tokenizer_dir):
 
 def make_videos():
     return [
-        released.filled(3, 2, 3, 64, 64, seed=number, spread=127, centre=127.5).to(torch.uint8) for number in range(25)
+        released.filled(3, 2, 3, 64, 64, seed=number, spread=127, centre=127.5).to(torch.uint8)
+        for number in range(25)
     ]
 
 
@@ -62,7 +70,9 @@ def test_scores_compared_with_themselves_and_with_their_opposite():
     assert (other.pair_agreement, other.ranking_agreement) == (0.0, 0.0) and other.max_error > 0.9
     choice = compare_scores(scores[..., 1], scores[..., 1].flip(1), "fp16")
     assert choice.pair_agreement == 0.0 and choice.num_pairs == 4
-    counts = compare_scores(torch.tensor([[[2.4], [3.0]]]).double(), torch.tensor([[[2.6], [3.1]]]).double(), "fp16")
+    counts = compare_scores(
+        torch.tensor([[[2.4], [3.0]]]).double(), torch.tensor([[[2.6], [3.1]]]).double(), "fp16"
+    )
     assert counts.pair_agreement == 0.5 and counts.max_error == pytest.approx(0.2)
 
 

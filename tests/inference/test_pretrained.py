@@ -9,9 +9,9 @@ import torch
 import yaml
 from transformers import BertConfig, BertModel
 
+from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.recipe import read_answers
-from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.settings import RecipeError, read_model_settings, read_yaml
 from clipbert_mmf.paths import config_dir
 from clipbert_mmf.weights.files import WeightsFileError
@@ -80,7 +80,9 @@ def test_loading_leaves_the_callers_random_numbers_alone(run):
 def test_a_saved_folder_names_no_place_of_the_machine_it_was_trained_on(run, tmp_path):
     ClipBert.from_pretrained(run[0]).save_pretrained(tmp_path / "saved")
     for path in (tmp_path / "saved").iterdir():
-        assert b"/secret" not in path.read_bytes() and str(tmp_path).encode() not in path.read_bytes(), path.name
+        assert b"/secret" not in path.read_bytes() and str(tmp_path).encode() not in path.read_bytes(), (
+            path.name
+        )
 
 
 def test_it_works_where_mmf_cannot_be_imported(run, tmp_path):
@@ -113,7 +115,9 @@ def test_weights_alone_need_a_configuration(run, tmp_path):
 def test_a_configuration_of_another_network_is_refused_with_the_table(run, tokenizer_dir, tmp_path):
     other = tmp_path / "other.yaml"
     other.write_text(yaml.safe_dump(run_config(tokenizer_dir, transformer__num_layers=3)))
-    with pytest.raises(WeightsFileError, match="(?s)not of the network that its config.*describes.*encoder.layers.2"):
+    with pytest.raises(
+        WeightsFileError, match="(?s)not of the network that its config.*describes.*encoder.layers.2"
+    ):
         ClipBert.from_pretrained(run[0] / "best.ckpt", config=other)
 
 
@@ -122,11 +126,27 @@ def test_a_configuration_of_another_network_is_refused_with_the_table(run, token
     [
         ("config.json", "{", "config.json is damaged, it is not JSON"),
         ("config.json", "[]", "config.json is damaged: expected an object"),
-        ("config.json", '{"model_type": "clipbert_mmf", "format_version": 9}', "format_version 9 and this version"),
+        (
+            "config.json",
+            '{"model_type": "clipbert_mmf", "format_version": 9}',
+            "format_version 9 and this version",
+        ),
         ("preprocessor_config.json", None, "has no preprocessor_config.json"),
-        ("preprocessor_config.json", '{"media": "video"}', r"missing keys \['image_size', 'max_text_tokens'\]"),
-        ("preprocessor_config.json", '{"media": "sound", "image_size": 4, "max_text_tokens": 4}', "media is 'sound'"),
-        ("preprocessor_config.json", '{"media": "image", "image_size": 0, "max_text_tokens": 4}', "image_size is 0"),
+        (
+            "preprocessor_config.json",
+            '{"media": "video"}',
+            r"missing keys \['image_size', 'max_text_tokens'\]",
+        ),
+        (
+            "preprocessor_config.json",
+            '{"media": "sound", "image_size": 4, "max_text_tokens": 4}',
+            "media is 'sound'",
+        ),
+        (
+            "preprocessor_config.json",
+            '{"media": "image", "image_size": 0, "max_text_tokens": 4}',
+            "image_size is 0",
+        ),
         ("model.safetensors", None, "a folder without weights"),
         ("model.safetensors", "x" * 40, "is neither a PyTorch, safetensors nor pickle file"),
     ],
@@ -152,7 +172,9 @@ def test_a_truncated_and_a_mixed_up_weights_file(run, tmp_path, tokenizer_dir):
     make_run(tmp_path / "other", tokenizer_dir, transformer__num_layers=1)
     ClipBert.from_pretrained(tmp_path / "other").save_pretrained(tmp_path / "othersaved")
     weights.write_bytes((tmp_path / "othersaved" / "model.safetensors").read_bytes())
-    with pytest.raises(WeightsFileError, match="(?s)is not of the network that its configuration describes.*missing"):
+    with pytest.raises(
+        WeightsFileError, match="(?s)is not of the network that its configuration describes.*missing"
+    ):
         ClipBert.from_pretrained(folder)
 
 
@@ -168,15 +190,20 @@ def test_a_description_of_a_giant_is_refused_before_memory_is_taken(run, tmp_pat
 
 def test_other_folders_and_names_are_told_apart(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    BertModel(BertConfig(vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
-              ).save_pretrained(tmp_path / "bert")
+    BertModel(
+        BertConfig(
+            vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+        )
+    ).save_pretrained(tmp_path / "bert")
     with pytest.raises(RecipeError, match="of a 'bert' model.*weights.transformer"):
         ClipBert.from_pretrained(tmp_path / "bert")
     with pytest.raises(RecipeError, match="neither a saved model .* nor the folder of a run"):
         ClipBert.from_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere.ckpt': no such file or folder"):
         ClipBert.from_pretrained(tmp_path / "nowhere.ckpt")
-    with pytest.raises(FileNotFoundError, match="no model of that name is in the Hugging Face cache or could"):
+    with pytest.raises(
+        FileNotFoundError, match="no model of that name is in the Hugging Face cache or could"
+    ):
         ClipBert.from_pretrained("somebody/no-such-clipbert")
 
 
@@ -192,7 +219,11 @@ def test_a_hub_name_is_fetched_without_foreign_files(run, tmp_path, monkeypatch)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     model = ClipBert.from_pretrained("somebody/clipbert", revision="v1")
-    assert same_state(model.network, run[1]) and asked["name"] == "somebody/clipbert" and asked["revision"] == "v1"
+    assert (
+        same_state(model.network, run[1])
+        and asked["name"] == "somebody/clipbert"
+        and asked["revision"] == "v1"
+    )
     assert not any("py" in pattern or "bin" in pattern for pattern in asked["patterns"])
 
 
@@ -235,7 +266,9 @@ def test_a_run_that_counted_its_answers_itself(tmp_path, tokenizer_dir):
     assert ClipBert.from_pretrained(tmp_path / "saved").answers == ("a", "b", "c")
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in (config_dir() / "datasets").glob("*/defaults.yaml")))
+@pytest.mark.parametrize(
+    "name", sorted(path.parent.name for path in (config_dir() / "datasets").glob("*/defaults.yaml"))
+)
 def test_the_preprocessing_of_every_dataset_of_ours_is_understood(name):
     section = read_yaml(config_dir() / "datasets" / name / "defaults.yaml")["dataset_config"][name]
     found = Preprocessing.from_dataset(section, name)
@@ -265,11 +298,13 @@ def test_a_model_file_with_includes_is_read_without_mmf():
 
 
 def test_the_texts_and_clips_are_those_of_the_processors(run):
-    from clipbert_mmf.processors.media import ClipBertVideoProcessor
-    from clipbert_mmf.processors.text import ClipBertTextProcessor
+    from clipbert_mmf.plugin.media_processors import ClipBertVideoProcessor
+    from clipbert_mmf.plugin.text_processor import ClipBertTextProcessor
 
     model = ClipBert.from_pretrained(run[0])
-    section = yaml.safe_load((run[0] / "config.yaml").read_text())["dataset_config"]["msrvtt_retrieval"]["processors"]
+    section = yaml.safe_load((run[0] / "config.yaml").read_text())["dataset_config"]["msrvtt_retrieval"][
+        "processors"
+    ]
     text = ClipBertTextProcessor(section["text_processor"]["params"])
     media = ClipBertVideoProcessor(section["eval_media_processor"]["params"])
     texts = ["a red circle and a large blue square on the left right top bottom", "two"]
@@ -296,7 +331,9 @@ def test_a_run_with_several_heads_gives_the_network_of_one_dataset_bit_for_bit(t
             assert same_state(found.network, network.for_dataset(dataset))
             assert found.network.fold == network.for_dataset(dataset).fold
             assert found.recipe.model["losses"] == [{"type": loss}]
-    with pytest.raises(RecipeError, match=r"no head for dataset 'third'; it has \['choices', 'msrvtt_retrieval'\]"):
+    with pytest.raises(
+        RecipeError, match=r"no head for dataset 'third'; it has \['choices', 'msrvtt_retrieval'\]"
+    ):
         config["dataset_config"]["third"] = config["dataset_config"]["choices"]
         make_run(tmp_path / "more", tokenizer_dir, config)
         ClipBert.from_pretrained(tmp_path / "more", dataset="third")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.models.build import assemble_network
 from tests.network_settings import small_settings
 
 HEADS = {
@@ -15,9 +15,14 @@ HEADS = {
 
 def build(**heads):
     torch.manual_seed(0)
-    return assemble_network(small_settings(
-        backbone__depth="resnet18", backbone__norm="group", backbone__out_stage="res4", heads=heads or HEADS,
-    ))
+    return assemble_network(
+        small_settings(
+            backbone__depth="resnet18",
+            backbone__norm="group",
+            backbone__out_stage="res4",
+            heads=heads or HEADS,
+        )
+    )
 
 
 def make_batch():
@@ -31,14 +36,18 @@ def test_a_batch_gets_the_head_and_the_shape_of_its_dataset():
     with torch.no_grad():
         scores = {name: network(*make_batch(), dataset=name)["scores"] for name in HEADS}
     assert {name: tuple(value.shape) for name, value in scores.items()} == {
-        "films": (6, 2), "quiz": (6, 5), "options": (2, 3)
+        "films": (6, 2),
+        "quiz": (6, 5),
+        "options": (2, 3),
     }
 
 
 def test_a_shared_head_gives_the_margins_of_the_one_it_shares():
     network = build(films={"type": "match"}, options={"type": "choose_by_match", "shares": "films"}).eval()
     with torch.no_grad():
-        pairs, options = (network(*make_batch(), dataset=name)["clip_scores"] for name in ("films", "options"))
+        pairs, options = (
+            network(*make_batch(), dataset=name)["clip_scores"] for name in ("films", "options")
+        )
     assert torch.allclose((pairs[..., 1] - pairs[..., 0]).view(2, 3, 2).transpose(1, 2), options, atol=1e-6)
     assert not any(name.startswith("head.options.") for name, _ in network.named_parameters())
 
@@ -62,10 +71,15 @@ def test_a_batch_trains_the_trunk_and_its_own_head():
 
 def test_only_texts_that_match_or_not_are_contrasted():
     torch.manual_seed(0)
-    network = assemble_network(small_settings(
-        backbone__depth="resnet18", backbone__norm="group", backbone__out_stage="res4", heads=HEADS,
-        contrastive={"weight": 0.1, "size": 4},
-    )).train()
+    network = assemble_network(
+        small_settings(
+            backbone__depth="resnet18",
+            backbone__norm="group",
+            backbone__out_stage="res4",
+            heads=HEADS,
+            contrastive={"weight": 0.1, "size": 4},
+        )
+    ).train()
     with_embeddings = [name for name in HEADS if "text_embeddings" in network(*make_batch(), dataset=name)]
     assert with_embeddings == ["films"]
 
@@ -73,22 +87,38 @@ def test_only_texts_that_match_or_not_are_contrasted():
 def test_the_network_of_one_dataset_is_the_same_modules():
     network = build()
     view = network.for_dataset("quiz")
-    assert view.encoder is network.encoder and view.head is network.head["quiz"] and isinstance(network.head, torch.nn.ModuleDict)
+    assert (
+        view.encoder is network.encoder
+        and view.head is network.head["quiz"]
+        and isinstance(network.head, torch.nn.ModuleDict)
+    )
 
 
 def test_a_batch_of_a_dataset_without_a_head_is_named():
-    with pytest.raises(ValueError, match=r"dataset 'other', for which model_config.clipbert.heads has no head; it has \['films'"):
+    with pytest.raises(
+        ValueError,
+        match=r"dataset 'other', for which model_config.clipbert.heads has no head; it has \['films'",
+    ):
         build()(*make_batch(), dataset="other")
 
 
-@pytest.mark.parametrize("heads, message", [
-    ({"a": {"type": "guess"}}, "model_config.clipbert.heads.a.type is 'guess'; allowed are"),
-    ({"a": {"type": "classify"}}, "heads.a.num_answers is empty; 'classify' needs the number of answers"),
-    ({"a": {"type": "match", "colour": 1}}, r"heads.a: unknown keys \['colour'\]; allowed are \['fold'"),
-    ({"a": {"type": "match", "fold": "median"}}, "heads.a.fold is 'median'; allowed are"),
-    ({"a": {"type": "match"}, "b": {"type": "match", "shares": "c"}}, r"heads.b.shares is 'c'; allowed are \['a'\]"),
-    ({"a": {"type": "match"}, "b": {"type": "choose", "shares": "a"}}, "heads.b.type is 'choose', but it shares the head of 'a'"),
-])
+@pytest.mark.parametrize(
+    "heads, message",
+    [
+        ({"a": {"type": "guess"}}, "model_config.clipbert.heads.a.type is 'guess'; allowed are"),
+        ({"a": {"type": "classify"}}, "heads.a.num_answers is empty; 'classify' needs the number of answers"),
+        ({"a": {"type": "match", "colour": 1}}, r"heads.a: unknown keys \['colour'\]; allowed are \['fold'"),
+        ({"a": {"type": "match", "fold": "median"}}, "heads.a.fold is 'median'; allowed are"),
+        (
+            {"a": {"type": "match"}, "b": {"type": "match", "shares": "c"}},
+            r"heads.b.shares is 'c'; allowed are \['a'\]",
+        ),
+        (
+            {"a": {"type": "match"}, "b": {"type": "choose", "shares": "a"}},
+            "heads.b.type is 'choose', but it shares the head of 'a'",
+        ),
+    ],
+)
 def test_wrong_heads_are_named(heads, message):
     with pytest.raises(ValueError, match=message):
         build(**heads)

@@ -4,25 +4,39 @@ import pytest
 import torch
 
 from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.modules.backbones.grid_resnet import GridBackbone, GridEncoder
 from clipbert_mmf.modules.contrastive import ContrastiveHead
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
-from clipbert_mmf.modules.grid_backbone import GridBackbone, GridEncoder
 from clipbert_mmf.modules.heads import PairHead, PretrainHead
 from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
 
 
-def make_network(head="match", fusion="mean", fold="lse", pairs_per_chunk=64, seed=0, clip_fusion="fold", contrastive=False):
+def make_network(
+    head="match", fusion="mean", fold="lse", pairs_per_chunk=64, seed=0, clip_fusion="fold", contrastive=False
+):
     torch.manual_seed(seed)
     backbone = GridBackbone("resnet18", norm="group", width=8, out_stage="res4", freeze_at=0)
     text = TextEmbedding(60, 16, 30, dropout=0.0)
-    heads = {"match": lambda: PairHead(16, 2), "choose": lambda: PairHead(16, 1), "classify": lambda: PairHead(16, 7),
-             "pretrain": lambda: PretrainHead(16, text.words)}
+    heads = {
+        "match": lambda: PairHead(16, 2),
+        "choose": lambda: PairHead(16, 1),
+        "classify": lambda: PairHead(16, 7),
+        "pretrain": lambda: PretrainHead(16, text.words),
+    }
     return ClipBertNetwork(
-        backbone, GridEncoder(backbone.out_channels, 16), TEMPORAL_FUSIONS[fusion](16),
-        VisualEmbedding(16, 10, 10, dropout=0.0), text, CrossEncoder(16, 2, 4, 32, dropout=0.0), heads[head](),
-        fold=fold, group_options=head == "choose", pairs_per_chunk=pairs_per_chunk,
-        clip_fusion=clip_fusion, contrastive=ContrastiveHead(16, 6) if contrastive else None,
+        backbone,
+        GridEncoder(backbone.out_channels, 16),
+        TEMPORAL_FUSIONS[fusion](16),
+        VisualEmbedding(16, 10, 10, dropout=0.0),
+        text,
+        CrossEncoder(16, 2, 4, 32, dropout=0.0),
+        heads[head](),
+        fold=fold,
+        group_options=head == "choose",
+        pairs_per_chunk=pairs_per_chunk,
+        clip_fusion=clip_fusion,
+        contrastive=ContrastiveHead(16, 6) if contrastive else None,
     )
 
 
@@ -46,7 +60,9 @@ def test_the_gradient_reaches_every_parameter(head):
     labels = torch.full_like(batch[1], -100)
     labels[..., 2] = batch[1][..., 2]
     output = network(*batch, labels if head == "pretrain" else None)
-    loss = output["scores"].square().sum() + (output["mlm_scores"].square().sum() if head == "pretrain" else 0)
+    loss = output["scores"].square().sum() + (
+        output["mlm_scores"].square().sum() if head == "pretrain" else 0
+    )
     loss.backward()
     assert [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None] == []
 
@@ -81,7 +97,9 @@ def test_concatenated_clips_are_read_at_once_and_one_clip_is_as_ever():
     with torch.no_grad():
         frames, *texts = make_batch()
         output = concat(frames, *texts)
-        assert output["clip_scores"].shape == (6, 1, 2) and torch.equal(output["clip_scores"][:, 0], output["scores"])
+        assert output["clip_scores"].shape == (6, 1, 2) and torch.equal(
+            output["clip_scores"][:, 0], output["scores"]
+        )
         tokens = fold.encode_clips(frames).shape[2]
         assert all(shape[1] == 2 * tokens for shape in seen) and sum(shape[0] for shape in seen) == 6
         assert not torch.allclose(output["scores"], fold(frames, *texts)["scores"])
@@ -103,7 +121,9 @@ def test_embeddings_are_unit_vectors_of_a_text_or_a_video_alone():
         torch.testing.assert_close(output[key].norm(dim=-1), torch.ones(output[key].shape[:-1]))
     other = network(frames.flip(0), texts[0].flip(1), texts[1].flip(1), texts[2])
     torch.testing.assert_close(other["text_embeddings"], output["text_embeddings"].flip(1))
-    torch.testing.assert_close(other["video_embeddings"], output["video_embeddings"].flip(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        other["video_embeddings"], output["video_embeddings"].flip(0), rtol=1e-4, atol=1e-5
+    )
     assert "text_embeddings" not in network.eval()(frames, *texts)
 
 

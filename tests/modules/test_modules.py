@@ -6,9 +6,9 @@ import torchvision
 from torch import nn
 from transformers import BertConfig, BertModel
 
+from clipbert_mmf.modules.backbones.grid_resnet import PIXEL_MEAN, GridBackbone, GridEncoder
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
-from clipbert_mmf.modules.grid_backbone import PIXEL_MEAN, GridBackbone, GridEncoder
 from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
 
 
@@ -21,7 +21,9 @@ def fill(module: nn.Module) -> None:
         if "running_var" in name:
             ramp = ramp.abs() + 0.5
         with torch.no_grad():
-            value.copy_(ramp.view(value.shape) / max(1.0, value[0].numel() ** 0.5 if value.dim() > 1 else 1.0))
+            value.copy_(
+                ramp.view(value.shape) / max(1.0, value[0].numel() ** 0.5 if value.dim() > 1 else 1.0)
+            )
 
 
 def torchvision_state(reference: nn.Module) -> dict[str, torch.Tensor]:
@@ -47,7 +49,9 @@ def torchvision_state(reference: nn.Module) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("depth", ["resnet18", "resnet50"])
 @pytest.mark.parametrize("stride_in_1x1", [False, True])
 def test_backbone_equals_torchvisions_with_moved_strides_and_frozen_norm(depth, stride_in_1x1):
-    reference = getattr(torchvision.models, depth)(weights=None, norm_layer=torchvision.ops.FrozenBatchNorm2d).eval()
+    reference = getattr(torchvision.models, depth)(
+        weights=None, norm_layer=torchvision.ops.FrozenBatchNorm2d
+    ).eval()
     if depth == "resnet50" and stride_in_1x1:
         for layer in (reference.layer2, reference.layer3, reference.layer4):
             layer[0].conv1.stride, layer[0].conv2.stride = (2, 2), (1, 1)
@@ -131,20 +135,41 @@ def test_a_grid_beyond_the_tables_is_an_error():
 
 
 def bert_pair():
-    config = BertConfig(vocab_size=50, hidden_size=24, num_hidden_layers=3, num_attention_heads=4, intermediate_size=40,
-                        max_position_embeddings=20, attn_implementation="eager")
+    config = BertConfig(
+        vocab_size=50,
+        hidden_size=24,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=40,
+        max_position_embeddings=20,
+        attn_implementation="eager",
+    )
     reference = BertModel(config).eval()
     fill(reference)
     text, encoder = TextEmbedding(50, 24, 20).eval(), CrossEncoder(24, 3, 4, 40).eval()
     theirs = reference.state_dict()
-    names = {"words": "word_embeddings", "positions": "position_embeddings", "types": "token_type_embeddings",
-             "norm": "LayerNorm"}
-    text.load_state_dict({
-        name: theirs[".".join(["embeddings", names[name.split(".")[0]], name.split(".")[1]])] for name in text.state_dict()
-    })
-    inner = {"query": "attention.self.query", "key": "attention.self.key", "value": "attention.self.value",
-             "attention_output": "attention.output.dense", "attention_norm": "attention.output.LayerNorm",
-             "intermediate": "intermediate.dense", "output": "output.dense", "output_norm": "output.LayerNorm"}
+    names = {
+        "words": "word_embeddings",
+        "positions": "position_embeddings",
+        "types": "token_type_embeddings",
+        "norm": "LayerNorm",
+    }
+    text.load_state_dict(
+        {
+            name: theirs[".".join(["embeddings", names[name.split(".")[0]], name.split(".")[1]])]
+            for name in text.state_dict()
+        }
+    )
+    inner = {
+        "query": "attention.self.query",
+        "key": "attention.self.key",
+        "value": "attention.self.value",
+        "attention_output": "attention.output.dense",
+        "attention_norm": "attention.output.LayerNorm",
+        "intermediate": "intermediate.dense",
+        "output": "output.dense",
+        "output_norm": "output.LayerNorm",
+    }
     state = {}
     for name in encoder.state_dict():
         parts = name.split(".")

@@ -6,15 +6,18 @@ import pytest
 import torch
 from torch import nn
 
-from clipbert_mmf.host.sharding import clip_gradients, part_of_optimizer_state, whole_optimizer_state
 from clipbert_mmf.optim.fused import fuse_step
+from clipbert_mmf.training.sharding import clip_gradients, part_of_optimizer_state, whole_optimizer_state
 
 
 def make(settings=None, optimizer=torch.optim.AdamW):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.Flatten(), nn.Linear(16, 2))
     model = model.to(memory_format=torch.channels_last)
-    groups = [{"params": [model[0].weight], "lr": 0.1}, {"params": list(model[2].parameters()), "weight_decay": 0.0}]
+    groups = [
+        {"params": [model[0].weight], "lr": 0.1},
+        {"params": list(model[2].parameters()), "weight_decay": 0.0},
+    ]
     return model, optimizer(groups, **(settings or {}))
 
 
@@ -33,7 +36,9 @@ def has_fused_step():
         return False
 
 
-needs_fused_step = pytest.mark.skipif(not has_fused_step(), reason="PyTorch before 2.4 has no such step on a CPU")
+needs_fused_step = pytest.mark.skipif(
+    not has_fused_step(), reason="PyTorch before 2.4 has no such step on a CPU"
+)
 
 
 @needs_fused_step
@@ -48,9 +53,14 @@ def test_a_fused_step_is_the_same_step():
         torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("settings, kind", [
-    ({"fused": False}, torch.optim.AdamW), ({"foreach": True}, torch.optim.AdamW), ({}, torch.optim.Adadelta),
-])
+@pytest.mark.parametrize(
+    "settings, kind",
+    [
+        ({"fused": False}, torch.optim.AdamW),
+        ({"foreach": True}, torch.optim.AdamW),
+        ({}, torch.optim.Adadelta),
+    ],
+)
 def test_a_choice_made_or_none_to_make_leaves_the_optimizer(settings, kind):
     _, optimizer = make(settings, kind)
     assert fuse_step(optimizer, settings) == (optimizer, settings)
@@ -70,8 +80,15 @@ def test_a_checkpoint_of_a_machine_without_it_goes_on_in_its_own_layout():
     for values in state["state"].values():
         values.update({key: value.contiguous() for key, value in values.items()})
     other = copy.deepcopy(model)
-    fused, _ = fuse_step(make()[1].__class__(
-        [{"params": [other[0].weight], "lr": 0.1}, {"params": list(other[2].parameters()), "weight_decay": 0.0}]), {})
+    fused, _ = fuse_step(
+        make()[1].__class__(
+            [
+                {"params": [other[0].weight], "lr": 0.1},
+                {"params": list(other[2].parameters()), "weight_decay": 0.0},
+            ]
+        ),
+        {},
+    )
     fused.load_state_dict(part_of_optimizer_state(fused, state))
     assert all(group["fused"] for group in fused.param_groups)
     train(model, plain, 3, start=3), train(other, fused, 3, start=3)

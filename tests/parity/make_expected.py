@@ -52,9 +52,14 @@ def prepare_pixels(frame: Tensor, size: int) -> Tensor:
 def compute() -> dict[str, Tensor]:
     """Return all expected tensors by name."""
     frames, ids, mask = make_inputs()
-    expected = {f"pixels.{name}": prepare_pixels(make_frame(name), FRAMES[name][2]).float() for name in FRAMES}
+    expected = {
+        f"pixels.{name}": prepare_pixels(make_frame(name), FRAMES[name][2]).float() for name in FRAMES
+    }
     for head, outputs in HEADS.items():
-        state = {name: value.double() for name, value in released.make_state(4, 16, 2, 50, 24, head, outputs).items()}
+        state = {
+            name: value.double()
+            for name, value in released.make_state(4, 16, 2, 50, 24, head, outputs).items()
+        }
         grids = released.encode_frames(state, frames.flatten(0, 2).double())
         pairs = grids.unflatten(0, (2, 2)).repeat_interleave(3, 0)
         rows, pooled = released.encode_pairs(state, pairs, ids.flatten(0, 1), mask.flatten(0, 1), NUM_HEADS)

@@ -23,7 +23,9 @@ def filled(*shape: int, seed: int, spread: float, centre: float = 0.0) -> Tensor
     return (centre + spread * (mixed.double() / 1073741824 - 1)).float().view(shape)
 
 
-def make_state(width: int, hidden: int, layers: int, vocab: int, positions: int, head: str, answers: int = 2) -> State:
+def make_state(
+    width: int, hidden: int, layers: int, vocab: int, positions: int, head: str, answers: int = 2
+) -> State:
     """Make a released-format state dict: ResNet-50 of a given width, BERT of a given size."""
     state: State = {}
 
@@ -63,7 +65,12 @@ def make_state(width: int, hidden: int, layers: int, vocab: int, positions: int,
     for name, rows in (("word", vocab), ("position", positions), ("token_type", 2)):
         add(f"{text}.{name}_embeddings.weight", rows, hidden)
     add_norm(f"{text}.LayerNorm")
-    for name, rows in (("position", positions), ("row_position", 100), ("col_position", 100), ("token_type", 1)):
+    for name, rows in (
+        ("position", positions),
+        ("row_position", 100),
+        ("col_position", 100),
+        ("token_type", 1),
+    ):
         add(f"{visual}.{name}_embeddings.weight", rows, hidden)
     add_norm(f"{visual}.LayerNorm")
     for number in range(layers):
@@ -111,7 +118,9 @@ def encode_frames(state: State, frames: Tensor) -> Tensor:
     return F.relu(F.max_pool2d(x, 2, 2)).permute(0, 2, 3, 1)
 
 
-def encode_pairs(state: State, grids: Tensor, ids: Tensor, mask: Tensor, num_heads: int) -> tuple[Tensor, Tensor]:
+def encode_pairs(
+    state: State, grids: Tensor, ids: Tensor, mask: Tensor, num_heads: int
+) -> tuple[Tensor, Tensor]:
     """Return ``(P, L, D)`` text rows and ``(P, D)`` pooled of ``(P, T, h, w, D)`` grids and ``(P, L)`` texts."""
     bert = "transformer.bert"
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.transforms.frames import resize_and_pad
 from clipbert_mmf.weights.loading import load_weights
 from tests.network_settings import small_settings

@@ -6,7 +6,7 @@ import torch
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.recipe import Recipe, clean_model_settings
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.weights.loading import load_weights
 from tests.inference.small_run import same_state
 from tests.network_settings import read_settings
@@ -43,7 +43,9 @@ def add_head(trunk: dict, head: str) -> dict:
         words = trunk["transformer.bert.embeddings.word_embeddings.weight"]
         bias = released.filled(len(words), seed=1, spread=0.2)
         tensors["transformer.cls.predictions.decoder.weight"] = words
-        tensors["transformer.cls.predictions.bias"] = tensors["transformer.cls.predictions.decoder.bias"] = bias
+        tensors["transformer.cls.predictions.bias"] = tensors["transformer.cls.predictions.decoder.bias"] = (
+            bias
+        )
     return {**trunk, **tensors}
 
 

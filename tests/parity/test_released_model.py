@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.weights.loading import load_weights
 from tests.network_settings import small_settings
 from tests.parity import released_format as released
@@ -86,16 +86,25 @@ def test_a_pretrained_file_starts_a_retrieval_model_with_a_new_head(tmp_path):
     assert sorted(report.missing) == head
     assert not report.wrong_shape and all(name.startswith("transformer.cls.") for name in report.left_over)
     assert set(report.unused.values()) == {
-        "parts of the object detector", "a table the released model never reads", "the same as cls.predictions.bias"
+        "parts of the object detector",
+        "a table the released model never reads",
+        "the same as cls.predictions.bias",
     }
 
 
 def test_the_full_model_has_the_released_models_parameters():
     with torch.device("meta"):
-        network = assemble_network(small_settings(
-            backbone__width=64, transformer__hidden_size=768, transformer__num_layers=12, transformer__num_heads=12,
-            transformer__intermediate_size=3072, transformer__vocab_size=30522, transformer__max_positions=512,
-        ))
+        network = assemble_network(
+            small_settings(
+                backbone__width=64,
+                transformer__hidden_size=768,
+                transformer__num_layers=12,
+                transformer__num_heads=12,
+                transformer__intermediate_size=3072,
+                transformer__vocab_size=30522,
+                transformer__max_positions=512,
+            )
+        )
     count = sum(parameter.numel() for parameter in network.parameters())
     # The released 148.8 M include a table of visual positions that nothing reads.
     assert count + 512 * 768 == 148_826_306

@@ -17,7 +17,9 @@ def make_model(folder, tokenizer_dir, head, answers=()):
     import json
 
     make_run(folder, tokenizer_dir, head={"type": head, "num_answers": len(answers) or None})
-    (folder / "answers_msrvtt_retrieval.json").write_text(json.dumps({a: i for i, a in enumerate(answers or ["x"])}))
+    (folder / "answers_msrvtt_retrieval.json").write_text(
+        json.dumps({a: i for i, a in enumerate(answers or ["x"])})
+    )
     return ClipBert.from_pretrained(folder)
 
 
@@ -28,12 +30,22 @@ def test_evidence_of_every_head_adds_up(tmp_path, tokenizer_dir, head):
     evidence = model.describe_evidence(VIDEO, "a red circle", heat="grad_cam")
     clips, frames = 3, 2
     assert evidence.clip_scores.shape == (clips,) and evidence.frames.shape == (clips, frames, 3, 64, 64)
-    assert evidence.heat.shape[:2] == (clips, frames) and evidence.attention.shape == (clips, *evidence.heat.shape[2:])
+    assert evidence.heat.shape[:2] == (clips, frames) and evidence.attention.shape == (
+        clips,
+        *evidence.heat.shape[2:],
+    )
     total = evidence.attention.flatten(1).sum(1) + evidence.text_attention.sum(1)
-    assert torch.allclose(total, torch.ones(clips)) and 0 <= float(evidence.heat.min()) <= float(evidence.heat.max()) <= 1
-    assert [piece for piece, _ in evidence.words][0] == "[CLS]" and len(evidence.words) == evidence.text_attention.shape[1]
+    assert (
+        torch.allclose(total, torch.ones(clips))
+        and 0 <= float(evidence.heat.min()) <= float(evidence.heat.max()) <= 1
+    )
+    assert [piece for piece, _ in evidence.words][0] == "[CLS]" and len(
+        evidence.words
+    ) == evidence.text_attention.shape[1]
     assert (evidence.answer in ("red", "green")) == (head == "classify")
-    assert not model.network.training and all(parameter.grad is None for parameter in model.network.parameters())
+    assert not model.network.training and all(
+        parameter.grad is None for parameter in model.network.parameters()
+    )
     assert all(torch.equal(value, before[name]) for name, value in model.network.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.network.modules())
 
@@ -41,7 +53,11 @@ def test_evidence_of_every_head_adds_up(tmp_path, tokenizer_dir, head):
 def test_the_clip_scores_are_those_that_are_folded(tmp_path, tokenizer_dir):
     model = make_model(tmp_path / "run", tokenizer_dir, "match")
     evidence = model.describe_evidence(VIDEO, "a red circle")
-    assert evidence.heat_method == "occlusion" and evidence.heat.shape == (3, 2, 64, 64) and 0 <= float(evidence.heat.min())
+    assert (
+        evidence.heat_method == "occlusion"
+        and evidence.heat.shape == (3, 2, 64, 64)
+        and float(evidence.heat.min()) >= 0
+    )
     scored = model.score(VIDEO, ["a red circle"])
     assert evidence.clip_scores.tolist() == pytest.approx([clip.scores[0] for clip in scored.clips], abs=1e-5)
     assert evidence.times_sec[0] == (scored.clips[0].start_sec, scored.clips[0].end_sec)
@@ -60,7 +76,8 @@ def test_heat_lies_on_what_decides_the_score(tmp_path, tokenizer_dir, name):
 
     network.backbone, network.grid_encoder = torch.nn.Identity(), Brightness()
     network.score_clips = lambda visual, *rest: torch.stack(
-        [torch.zeros_like(visual[..., 0].sum(2)), visual[..., 0].sum(2)], -1)
+        [torch.zeros_like(visual[..., 0].sum(2)), visual[..., 0].sum(2)], -1
+    )
     network.visual_embedding = torch.nn.Sequential(torch.nn.Flatten(2), _Transpose())
     frames = torch.full((20, 64, 48, 3), 40, dtype=torch.uint8)
     frames[:, 32:48, 16:32] = 255
@@ -97,14 +114,26 @@ def test_the_words_are_those_of_the_best_clip(tmp_path, tokenizer_dir, head, ans
 
     def score(text):
         row = model.score_encoded(visual, [text])[0, 0]
-        return float(row[1] - row[0]) if head == "match" else float(row.log_softmax(-1)[answers.index(evidence.answer)])
+        return (
+            float(row[1] - row[0])
+            if head == "match"
+            else float(row.log_softmax(-1)[answers.index(evidence.answer)])
+        )
 
-    expected = [score("a red circle") - score(text) for text in ("[MASK] red circle", "a [MASK] circle", "a red [MASK]")]
+    expected = [
+        score("a red circle") - score(text)
+        for text in ("[MASK] red circle", "a [MASK] circle", "a red [MASK]")
+    ]
     assert [weight for _, weight in evidence.words[1:-1]] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_grid_too_coarse_to_point_gets_occlusion():
-    assert [choose_heat(None, cells) for cells in (2, 3, 4, 7)] == ["occlusion", "occlusion", "grad_cam", "grad_cam"]
+    assert [choose_heat(None, cells) for cells in (2, 3, 4, 7)] == [
+        "occlusion",
+        "occlusion",
+        "grad_cam",
+        "grad_cam",
+    ]
     assert choose_heat("grad_cam", 2) == "grad_cam"
     with pytest.raises(ValueError, match="heat is 'warm'; allowed are grad_cam, occlusion"):
         choose_heat("warm", 2)

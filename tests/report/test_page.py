@@ -30,16 +30,27 @@ def run(tmp_path_factory, tokenizer_dir):
     section = config["dataset_config"]["msrvtt_retrieval"]
     section["data_dir"], section["media"] = str(folder / "data"), {"test": "videos"}
     make_run(folder / "run", tokenizer_dir, config)
-    (folder / "run" / "unreadable_msrvtt_retrieval.jsonl").write_text(json.dumps({"key": "v9", "reason": EVIL}) + "\n")
+    (folder / "run" / "unreadable_msrvtt_retrieval.jsonl").write_text(
+        json.dumps({"key": "v9", "reason": EVIL}) + "\n"
+    )
     (folder / "run" / "predictions").mkdir()
     scores = [[3.0, 1.0, 2.0], [1.0, 0.5, 0.0], [0.0, 2.0, 1.0]]
     texts = [EVIL, "a red circle", "two dogs"]
     records = [
-        {"dataset": "msrvtt_retrieval", "task": "retrieval", "item": n, "media_id": f"v{n}", "readable": True,
-         "right_text_ids": [f"t{n}"], "scores": {f"t{k}": scores[n][k] for k in range(3)},
-         "texts": [{"text_id": f"t{k}", "text": texts[k], "probability": 0.5, "rank": k + 1, "right": k == n}
-                   for k in range(3)],
-         "clips": [{"start_sec": 0.0, "end_sec": 1.0, "scores": [0.0, 0.0, 0.0]}]}
+        {
+            "dataset": "msrvtt_retrieval",
+            "task": "retrieval",
+            "item": n,
+            "media_id": f"v{n}",
+            "readable": True,
+            "right_text_ids": [f"t{n}"],
+            "scores": {f"t{k}": scores[n][k] for k in range(3)},
+            "texts": [
+                {"text_id": f"t{k}", "text": texts[k], "probability": 0.5, "rank": k + 1, "right": k == n}
+                for k in range(3)
+            ],
+            "clips": [{"start_sec": 0.0, "end_sec": 1.0, "scores": [0.0, 0.0, 0.0]}],
+        }
         for n in range(3)
     ]
     (folder / "run" / "predictions" / "msrvtt_retrieval_run_test_x.json").write_text(json.dumps(records))
@@ -51,7 +62,9 @@ def test_the_page_holds_results_examples_and_health_and_escapes_what_it_shows(ru
     assert "better than chance by" in page and "<svg" in page and page.count("data:image/jpeg") > 10
     assert "found at rank" in page and "found first" in page and "v9" in page
     assert "<script" not in page and "&lt;script&gt;" in page
-    assert "http" not in page.replace("http://www.w3.org", "")  # the names of SVG's namespaces are no addresses
+    assert "http" not in page.replace(
+        "http://www.w3.org", ""
+    )  # the names of SVG's namespaces are no addresses
 
 
 def test_missing_parts_are_said_in_a_sentence(tmp_path, tokenizer_dir):
@@ -73,8 +86,17 @@ def test_a_run_over_several_datasets_is_told_apart(tmp_path, tokenizer_dir):
             numbers = {f"{split}/{name}": value for name, value in metrics.items()}
             file.write(json.dumps({"split": split, "update": 10, "metrics": numbers}) + "\n")
     for number, dataset in enumerate(("msrvtt_retrieval", "quiz")):
-        record = {"dataset": dataset, "task": "multiple_choice", "item": 0, "media_id": "v", "readable": True,
-                  "options": ["a", "b"], "answers": [], "target": 0, "right": 1.0}
+        record = {
+            "dataset": dataset,
+            "task": "multiple_choice",
+            "item": 0,
+            "media_id": "v",
+            "readable": True,
+            "options": ["a", "b"],
+            "answers": [],
+            "target": 0,
+            "right": 1.0,
+        }
         (tmp_path / "run" / f"{dataset}_run_test_{number}.json").write_text(json.dumps([record]))
         run = read_run_files(tmp_path / "run", dataset)
         assert run.predictions[0]["dataset"] == dataset
@@ -90,22 +112,44 @@ def test_moved_media_are_named(run, tmp_path):
     assert "could not be opened" in page and "Give --data-dir" in page
 
 
-@pytest.mark.parametrize("task, records, chance", [
-    ("open_ended", [{"target": "a"}, {"target": "a"}, {"target": "b"}, {"target": "c"}], 0.5),
-    ("multiple_choice", [{"options": ["a", "b"]}, {"options": ["a", "b", "c", "d"]}], 0.375),
-    ("soft_answers", [{"target": {"a": 1.0, "b": 0.3}}, {"target": {"b": 0.9}}], 0.6),
-    ("count", [{"target": 1}, {"target": 3}], 1.0), ("retrieval", [{}] * 4, 0.25),
-])
+@pytest.mark.parametrize(
+    "task, records, chance",
+    [
+        ("open_ended", [{"target": "a"}, {"target": "a"}, {"target": "b"}, {"target": "c"}], 0.5),
+        ("multiple_choice", [{"options": ["a", "b"]}, {"options": ["a", "b", "c", "d"]}], 0.375),
+        ("soft_answers", [{"target": {"a": 1.0, "b": 0.3}}, {"target": {"b": 0.9}}], 0.6),
+        ("count", [{"target": 1}, {"target": 3}], 1.0),
+        ("retrieval", [{}] * 4, 0.25),
+    ],
+)
 def test_chance_is_what_needs_no_video(task, records, chance):
     assert MAIN_METRICS[task][2](records) == pytest.approx(chance)
 
 
 def test_the_command_writes_the_page(run, tmp_path):
-    done = subprocess.run([sys.executable, str(ROOT / "tools/report.py"), str(run), "--out", str(tmp_path / "r.html"),
-                           "--examples", "1", "--heat", "grad_cam"], capture_output=True, text=True, timeout=200)
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "tools/report.py"),
+            str(run),
+            "--out",
+            str(tmp_path / "r.html"),
+            "--examples",
+            "1",
+            "--heat",
+            "grad_cam",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
     assert done.returncode == 0 and (tmp_path / "r.html").stat().st_size > 10_000, done.stderr
-    done = subprocess.run([sys.executable, str(ROOT / "tools/report.py"), str(tmp_path / "none")], capture_output=True,
-                          text=True, timeout=200)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools/report.py"), str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
     assert done.returncode == 1 and "no such folder" in done.stderr
 
 
@@ -118,9 +162,13 @@ def test_a_browser_shows_it_without_errors_or_overflow(run, browser, tmp_path, w
     set_width(browser, width)
     browser.get(page.as_uri())
     assert browser.get_log("browser") == []
-    assert browser.execute_script("return [...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt)")
+    assert browser.execute_script(
+        "return [...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt)"
+    )
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    levels = browser.execute_script("return [...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])")
+    levels = browser.execute_script(
+        "return [...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])"
+    )
     assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:]))
     browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
     assert browser.switch_to.active_element.text.startswith("Skip to the results")

@@ -10,14 +10,24 @@ def loads(shares, video_cost):
     return [sum(block.num_pairs for block in share) + video_cost * len(share) for share in shares]
 
 
-@pytest.mark.parametrize("num_videos, num_texts, num_shares, chunk, video_cost", [
-    (50, 50, 3, 8, 8), (2, 1000, 8, 4, 8), (7, 7, 2, 4, 0), (1, 50, 2, 64, 8), (1000, 1000, 8, 4, 8), (3, 10, 4, 3, 50),
-])
+@pytest.mark.parametrize(
+    "num_videos, num_texts, num_shares, chunk, video_cost",
+    [
+        (50, 50, 3, 8, 8),
+        (2, 1000, 8, 4, 8),
+        (7, 7, 2, 4, 0),
+        (1, 50, 2, 64, 8),
+        (1000, 1000, 8, 4, 8),
+        (3, 10, 4, 3, 50),
+    ],
+)
 def test_shares_cover_all_pairs_once_and_are_even(num_videos, num_texts, num_shares, chunk, video_cost):
     blocks = [Block(video, 0, num_texts) for video in range(num_videos)]
     shares = share_blocks(blocks, num_shares, chunk, video_cost)
     assert len(shares) == num_shares
-    pairs = [(block.video, text) for share in shares for block in share for text in range(block.start, block.stop)]
+    pairs = [
+        (block.video, text) for share in shares for block in share for text in range(block.start, block.stop)
+    ]
     assert pairs == [(video, text) for video in range(num_videos) for text in range(num_texts)]
     assert all(block.start % chunk == 0 for share in shares for block in share)
     found = loads(shares, video_cost)
@@ -55,4 +65,7 @@ def test_parts_of_a_block_end_where_chunks_do():
 def test_missing_pairs_are_found_by_chunk():
     known = [True] * 4 + [True, False, True, True] + [False] * 3 + [True] + [True] * 2
     assert list(list_missing(5, known, 4)) == [Block(5, 4, 12)]
-    assert list(list_missing(5, [False] * 6, 4)) == [Block(5, 0, 6)] and list(list_missing(5, [True] * 6, 4)) == []
+    assert (
+        list(list_missing(5, [False] * 6, 4)) == [Block(5, 0, 6)]
+        and list(list_missing(5, [True] * 6, 4)) == []
+    )

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tests.models.test_network import make_network
 
 from clipbert_mmf.retrieval.blocks import share_blocks
 from clipbert_mmf.retrieval.matrix import PairScorer, list_blocks, score_blocks
@@ -10,6 +9,7 @@ from clipbert_mmf.retrieval.score_store import ScoreStore, hash_network
 from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
 from clipbert_mmf.scoring.ranking import match_margin, summarize_retrieval
 from clipbert_mmf.shapes import TokenBatch
+from tests.models.test_network import make_network
 
 VIDEOS, TEXTS, CLIPS = 5, 9, 2
 
@@ -51,7 +51,9 @@ def compute(small, known=None, num_shares=1, chosen=None, keep=None, unreadable=
 def test_it_holds_the_scores_of_the_forward_pass(small):
     network, frames, _, tokens = small
     with torch.inference_mode():
-        expected = network(frames, *(x.expand(VIDEOS, *x.shape) for x in tokens))["scores"].view(VIDEOS, TEXTS, 2)
+        expected = network(frames, *(x.expand(VIDEOS, *x.shape) for x in tokens))["scores"].view(
+            VIDEOS, TEXTS, 2
+        )
     found = compute(small)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     assert torch.equal(match_margin(found).argsort(0), match_margin(expected).argsort(0))
@@ -125,8 +127,16 @@ def test_scores_of_anything_else_are_not_used_and_it_is_said_of_what(tmp_path, c
 
 
 def test_the_hash_of_a_network_tells_how_clips_are_joined():
-    assert len({hash_network(make_network(fold=fold, clip_fusion=fusion))
-                for fold in ("lse", "mean") for fusion in ("fold", "concat")}) == 4
+    assert (
+        len(
+            {
+                hash_network(make_network(fold=fold, clip_fusion=fusion))
+                for fold in ("lse", "mean")
+                for fusion in ("fold", "concat")
+            }
+        )
+        == 4
+    )
     assert hash_network(make_network()) == hash_network(make_network())
 
 
@@ -173,7 +183,8 @@ def test_with_k_of_all_it_is_the_exact_result(small, num_shares):
     assert torch.equal(scores, exact)
     candidates = (similarity, for_texts, for_videos)
     assert summarize_retrieval(match_margin(scores), MATCHES, READABLE, candidates) == summarize_retrieval(
-        match_margin(exact), MATCHES, READABLE)
+        match_margin(exact), MATCHES, READABLE
+    )
 
 
 def test_with_k_of_some_only_these_are_scored_as_they_are_in_the_whole_matrix(small):

@@ -57,14 +57,19 @@ def test_an_item_that_was_read_twice_is_one_candidate():
     twice = {key: value if key == "scale" else torch.cat([value, value[:1]]) for key, value in batch.items()}
     # A fifth row of the loss, no fifth candidate.
     torch.testing.assert_close(
-        contrastive_loss(**twice) * 5, contrastive_loss(**batch) * 4 + contrast_of_first(batch), atol=1e-5, rtol=1e-5
+        contrastive_loss(**twice) * 5,
+        contrastive_loss(**batch) * 4 + contrast_of_first(batch),
+        atol=1e-5,
+        rtol=1e-5,
     )
 
 
 def contrast_of_first(batch):
     """What the first video adds to the sum."""
     logits = 7.0 * batch["video_embeddings"] @ batch["text_embeddings"][batch["targets"].bool()].T
-    return (F.cross_entropy(logits[:1], torch.tensor([0])) + F.cross_entropy(logits.T[:1], torch.tensor([0]))) / 2
+    return (
+        F.cross_entropy(logits[:1], torch.tensor([0])) + F.cross_entropy(logits.T[:1], torch.tensor([0]))
+    ) / 2
 
 
 def test_without_a_matching_text_it_is_0_with_a_gradient_path():
@@ -96,8 +101,12 @@ torch.distributed.destroy_process_group()
 def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CLIPBERT_MMF_HOST": "0", "OMP_NUM_THREADS": "1"}
     processes = [
-        subprocess.Popen([sys.executable, "-c", PROGRAM, str(rank), str(tmp_path / "meet"), str(tmp_path / "out")],
-                         env=environment, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(rank), str(tmp_path / "meet"), str(tmp_path / "out")],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for rank in range(2)
     ]
     errors = [process.communicate(timeout=60)[1] for process in processes]
@@ -108,5 +117,7 @@ def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path):
     loss = contrastive_loss(**batch)
     loss.backward()
     torch.testing.assert_close((3 * first["loss"] + second["loss"]) / 4, loss.detach())
-    for own, other, leaf, joined in zip(first["gradients"], second["gradients"], leaves, (torch.cat, torch.cat, sum)):
+    for own, other, leaf, joined in zip(
+        first["gradients"], second["gradients"], leaves, (torch.cat, torch.cat, sum)
+    ):
         torch.testing.assert_close(joined([own, other]), leaf.grad)

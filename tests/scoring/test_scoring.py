@@ -116,14 +116,20 @@ def test_a_query_without_an_answer_is_an_error():
 
 
 def test_candidates_come_before_all_others_whatever_the_scores():
-    scores = torch.tensor([[0.1, 0.2, 9.0, 8.0], [0.1, 0.2, 9.0, 8.0], [0.5, 0.5, 9.0, 8.0], [0.1, 0.2, 9.0, 8.0]])
+    scores = torch.tensor(
+        [[0.1, 0.2, 9.0, 8.0], [0.1, 0.2, 9.0, 8.0], [0.5, 0.5, 9.0, 8.0], [0.1, 0.2, 9.0, 8.0]]
+    )
     first = torch.tensor([[True, True, False, False]]).expand(4, 4)
     matches = torch.eye(4, dtype=torch.bool)
     ranks, tied = rank_first_match(scores, matches, first)
     assert ranks.tolist() == [2, 1, 3, 4] and not tied.any()
-    both = torch.tensor([[False, True, True, False]])  # one answer among the candidates counts, whatever the other scores
+    both = torch.tensor(
+        [[False, True, True, False]]
+    )  # one answer among the candidates counts, whatever the other scores
     assert rank_first_match(scores[:1], both, first[:1])[0].tolist() == [1]
-    assert rank_first_match(scores, matches, torch.ones_like(matches))[0].equal(rank_first_match(scores, matches)[0])
+    assert rank_first_match(scores, matches, torch.ones_like(matches))[0].equal(
+        rank_first_match(scores, matches)[0]
+    )
 
 
 def test_two_stages_rank_k_by_the_cross_encoder_and_the_rest_by_similarity():
@@ -132,7 +138,9 @@ def test_two_stages_rank_k_by_the_cross_encoder_and_the_rest_by_similarity():
     scores = torch.tensor([[1.0, 2.0, 0.0], [0.0, 7.0, 3.0], [2.0, 1.0, 0.0]])
     for_texts = torch.tensor([[False, True, False], [True, True, True], [True, False, True]])
     for_videos = torch.tensor([[False, True, True], [False, True, True], [True, True, False]])
-    to_video, to_text = summarize_retrieval(scores, matches, torch.ones(3, dtype=torch.bool), (similarity, for_texts, for_videos))
+    to_video, to_text = summarize_retrieval(
+        scores, matches, torch.ones(3, dtype=torch.bool), (similarity, for_texts, for_videos)
+    )
     # Text 0: videos 2, 1, then 0. Text 1: video 1. Text 2: video 1, then 2.
     assert to_video.mean_rank == pytest.approx((3 + 1 + 2) / 3)
     # Video 0: texts 1, 2, then 0. Video 1: text 1. Video 2: texts 0, 1, then 2.

@@ -16,12 +16,33 @@ from mmf_runs import count_parameters  # noqa: E402
 
 
 def compare(corpus, save, *options):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
-                   "TOKENIZERS_PARALLELISM": "false"}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools/compare_models.py"), "--data", str(corpus), "--save", str(save), "--updates", "2",
-         "clipbert:msrvtt_qa", "unimodal_text:msrvtt_qa", *options, "training.num_workers=0",
-         "training.log_interval=1"], capture_output=True, text=True, timeout=250, env=environment,
+        [
+            sys.executable,
+            str(ROOT / "tools/compare_models.py"),
+            "--data",
+            str(corpus),
+            "--save",
+            str(save),
+            "--updates",
+            "2",
+            "clipbert:msrvtt_qa",
+            "unimodal_text:msrvtt_qa",
+            *options,
+            "training.num_workers=0",
+            "training.log_interval=1",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=250,
+        env=environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -42,15 +63,20 @@ def test_two_models_are_trained_measured_and_not_trained_again(corpus, tmp_path)
 
 
 def test_rows_are_means_over_seeds():
-    results = [{"model": "m", "dataset": "d", "seed": seed, **dict.fromkeys(COLUMNS, 2.0), "accuracy": accuracy}
-               for seed, accuracy in ((1, 0.5), (2, 0.7))]
-    row, = summarize(results)
+    results = [
+        {"model": "m", "dataset": "d", "seed": seed, **dict.fromkeys(COLUMNS, 2.0), "accuracy": accuracy}
+        for seed, accuracy in ((1, 0.5), (2, 0.7))
+    ]
+    (row,) = summarize(results)
     assert row["accuracy"] == pytest.approx(0.6) and row["seeds"] == [1, 2]
     assert "| `m` | `d` | 60.0 ± 14.1 | 200.0 |" in make_table([row])
 
 
 def test_the_picture_has_a_bar_per_model(tmp_path):
-    rows = [{"model": name, "dataset": "d", **dict.fromkeys(COLUMNS, 1.0), "chance": 0.1} for name in ("a", "clipbert")]
+    rows = [
+        {"model": name, "dataset": "d", **dict.fromkeys(COLUMNS, 1.0), "chance": 0.1}
+        for name in ("a", "clipbert")
+    ]
     draw(rows, tmp_path / "compare.png")
     assert (tmp_path / "compare.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -64,7 +90,9 @@ def test_parameters_are_counted_once_without_statistics(tmp_path):
     assert count_parameters(tmp_path / "m.pth") == sum(p.numel() for p in network.parameters())
 
 
-@pytest.mark.parametrize("text", ["clipbert", "clipbert:nothing", ":msrvtt_qa", "clipbert:coco_vg_pretraining"])
+@pytest.mark.parametrize(
+    "text", ["clipbert", "clipbert:nothing", ":msrvtt_qa", "clipbert:coco_vg_pretraining"]
+)
 def test_what_is_no_run_is_refused_with_what_is_one(text):
     with pytest.raises(ValueError, match="expected MODEL:DATASET with a dataset of"):
         parse_run(text)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipbert_mmf.datasets.annotations import read_annotations, read_keys
+from clipbert_mmf.annotations import read_annotations, read_keys
 from clipbert_mmf.video.decode import read_frames
-from clipbert_mmf.video.store import open_store
+from clipbert_mmf.video.stores.open import open_store
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_demo_corpus.py"
 sys.path.insert(0, str(TOOL.parent))
@@ -21,9 +21,23 @@ from demo_corpus.world import ACTS, COLOURS, SHAPES, SIZES, Thing, paint  # noqa
 
 def generate(out):
     subprocess.run(
-        [sys.executable, str(TOOL), "--out", str(out), "--num-train", "10", "--num-test", "3", "--num-images", "10",
-         "--workers", "1"],
-        check=True, capture_output=True, timeout=120,
+        [
+            sys.executable,
+            str(TOOL),
+            "--out",
+            str(out),
+            "--num-train",
+            "10",
+            "--num-test",
+            "3",
+            "--num-images",
+            "10",
+            "--workers",
+            "1",
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
     )
     return out
 
@@ -40,7 +54,9 @@ def test_two_runs_write_the_same_annotations_and_pictures(corpus, tmp_path):
     for file in files:
         if file.suffix in (".mp4", ".avi"):
             # An encoder may spend its bits otherwise; what is seen stays.
-            first, second = (read_frames(root / file, lambda info: [[0.0, info.duration_sec]]) for root in (corpus, again))
+            first, second = (
+                read_frames(root / file, lambda info: [[0.0, info.duration_sec]]) for root in (corpus, again)
+            )
             assert (first.float() - second.float()).abs().mean() < 2, file
         else:
             assert (corpus / file).read_bytes() == (again / file).read_bytes(), file
@@ -50,7 +66,10 @@ def test_every_video_and_image_can_be_read(corpus):
     videos = open_store(str(corpus / "msrvtt" / "videos"))
     assert len(videos) == 10 + 6
     for key in videos.keys():
-        assert read_frames(videos.read(key), lambda info: [[0.0, info.duration_sec]], key=key).shape[:2] == (1, 2)
+        assert read_frames(videos.read(key), lambda info: [[0.0, info.duration_sec]], key=key).shape[:2] == (
+            1,
+            2,
+        )
     assert len(open_store(str(corpus / "coco" / "images"))) == 12
 
 
@@ -75,9 +94,29 @@ def test_images_have_captions_and_the_tokenizer_knows_their_words(corpus):
 def others(tmp_path_factory):
     out = tmp_path_factory.mktemp("others")
     subprocess.run(
-        [sys.executable, str(TOOL), "--out", str(out), "--num-train", "10", "--num-test", "3", "--num-images", "10",
-         "--workers", "1", "--corpora", "tgif_qa", "didemo", "activitynet", "visual_genome", "vqa2"],
-        check=True, capture_output=True, timeout=120,
+        [
+            sys.executable,
+            str(TOOL),
+            "--out",
+            str(out),
+            "--num-train",
+            "10",
+            "--num-test",
+            "3",
+            "--num-images",
+            "10",
+            "--workers",
+            "1",
+            "--corpora",
+            "tgif_qa",
+            "didemo",
+            "activitynet",
+            "visual_genome",
+            "vqa2",
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
     )
     return out
 
@@ -97,7 +136,8 @@ def test_the_other_corpora_are_in_their_owners_formats_and_every_medium_is_there
         assert count is None or len(records) == count, (file, len(records))
         assert all(record.media_key in store for record in records), file
     questions = read_annotations(
-        others / "vqa2/v2_OpenEnded_mscoco_train2014_questions.json", "vqa2",
+        others / "vqa2/v2_OpenEnded_mscoco_train2014_questions.json",
+        "vqa2",
         companion=others / "vqa2/v2_mscoco_train2014_annotations.json",
     )
     kinds = {record.answer_type for record in questions}

@@ -20,7 +20,9 @@ def test_a_retagged_wheel_is_pure_python_complete_and_correctly_recorded(tmp_pat
         wheel.writestr("mmf/__init__.py", "x = 1\n")
         wheel.writestr("mmf/configs/defaults.yaml", "a: 1\n")
         wheel.writestr("mmf/cphoc.cpython-38-x86_64-linux-gnu.so", b"\x7fELF")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: cp38-cp38-manylinux1_x86_64\n")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: cp38-cp38-manylinux1_x86_64\n"
+        )
         wheel.writestr(f"{info}/METADATA", "Name: mmf\n")
         wheel.writestr(f"{info}/RECORD", "mmf/__init__.py,,\n")
     with zipfile.ZipFile(retag(old)) as new:
@@ -40,7 +42,18 @@ def test_a_retagged_wheel_is_pure_python_complete_and_correctly_recorded(tmp_pat
 
 def test_a_source_that_is_not_mmf_is_named(tmp_path):
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
-    commit = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "--allow-empty"]
+    commit = [
+        "git",
+        "-C",
+        str(tmp_path),
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@t",
+        "commit",
+        "-q",
+        "--allow-empty",
+    ]
     subprocess.run([*commit, "-m", "empty"], check=True)
     code = (
         f"import sys; sys.path.insert(0, {str(TOOL.parent)!r}); import install_mmf;"

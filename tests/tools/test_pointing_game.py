@@ -10,7 +10,7 @@ from tests.inference.small_run import make_run
 
 pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-import pointing_game  # noqa: E402
+import pointing_game
 
 sys.path.pop(0)
 
@@ -34,4 +34,8 @@ def test_it_plays_on_the_demo_corpus(corpus, tmp_path, tokenizer_dir, capsys):
     assert pointing_game.main([str(tmp_path / "run"), "--data", str(corpus / "msrvtt"), "--videos", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("12 frames") and [line.split()[0] for line in lines[1:]] == [
-        "grad_cam", "occlusion", "random", "middle"]
+        "grad_cam",
+        "occlusion",
+        "random",
+        "middle",
+    ]

@@ -33,21 +33,36 @@ def test_a_row_becomes_options_of_either_dataset(name, file):
 
 def test_frames_are_scaled_and_missing_weights_leave_a_row_out():
     path = ABLATIONS / "table1" / "L768.yaml"
-    assert "dataset_config.d.processors.eval_media_processor.params.image_size=112" in read_options(path, "d", 64, {})
+    assert "dataset_config.d.processors.eval_media_processor.params.image_size=112" in read_options(
+        path, "d", 64, {}
+    )
     assert read_options(ABLATIONS / "table5" / "tsn_bert.yaml", "d", 64, {"bert": "x"}) is None
 
 
 def test_the_table_shows_ours_beside_the_papers():
-    rows = [{"label": ["lse", "2"], "paper": {"t2v_r1": 15.5}, "ours": {"t2v_r1": 0.25, "seconds": 3.2}},
-            {"label": ["lse", "16"], "paper": {"t2v_r1": 17.4}, "ours": {}}]
+    rows = [
+        {"label": ["lse", "2"], "paper": {"t2v_r1": 15.5}, "ours": {"t2v_r1": 0.25, "seconds": 3.2}},
+        {"label": ["lse", "16"], "paper": {"t2v_r1": 17.4}, "ours": {}},
+    ]
     table = make_table({"columns": ["fold", "N_train"]}, rows).splitlines()
     assert table[0] == "| fold | N_train | t2v_r1 | paper: t2v_r1 | seconds |"
     assert table[2:] == ["| lse | 2 | 25.0 | 15.5 | 3 |", "| lse | 16 |  | 17.4 | not run |"]
 
 
 def make_ablation(save, runs, updates, rows=("*",)):
-    ablation = Ablation(Namespace(table="table3", corpus="demo", task="qa", start=None, weights=[], rows=list(rows),
-                                  updates=updates, save=save, options=[]))
+    ablation = Ablation(
+        Namespace(
+            table="table3",
+            corpus="demo",
+            task="qa",
+            start=None,
+            weights=[],
+            rows=list(rows),
+            updates=updates,
+            save=save,
+            options=[],
+        )
+    )
 
     def run_row(folder, options):
         folder.mkdir(parents=True, exist_ok=True)

@@ -66,7 +66,10 @@ class ToyPoints(BaseDataset):
         return sample
 
     def format_for_prediction(self, report):
-        return [{"item": int(item), "best": int(row.argmax())} for item, row in zip(report.item_index, report.scores)]
+        return [
+            {"item": int(item), "best": int(row.argmax())}
+            for item, row in zip(report.item_index, report.scores)
+        ]
 
 
 class ToyBuilder(BaseDatasetBuilder):
@@ -102,7 +105,9 @@ class ToyLoss(nn.Module):
     def forward(self, sample_list, model_output):
         loss = nn.functional.cross_entropy(model_output["scores"].float(), sample_list["targets"])
         registry.register("toy_loss_dtype", model_output["scores"].dtype)
-        return loss * float("nan") if os.environ.get("TOY_NAN_AT") == str(registry.get("num_updates")) else loss
+        return (
+            loss * float("nan") if os.environ.get("TOY_NAN_AT") == str(registry.get("num_updates")) else loss
+        )
 
 
 @registry.register_model("toy_mlp")

@@ -30,7 +30,9 @@ def resize_by_the_rule(frame: torch.Tensor, height: int, width: int) -> torch.Te
         (1000, 2, 64, (64, 1)),
     ],
 )
-def test_longer_side_becomes_the_image_size_and_the_shorter_is_cut_to_a_whole_pixel(height, width, size, expected):
+def test_longer_side_becomes_the_image_size_and_the_shorter_is_cut_to_a_whole_pixel(
+    height, width, size, expected
+):
     assert fit_inside(height, width, size) == expected
 
 
@@ -71,7 +73,9 @@ def test_leading_dimensions_are_kept_and_frames_do_not_mix():
     frames = make_frame(12, 20, 2, 3)
     result = resize_and_pad(frames, 16)
     assert result.shape == (2, 3, 3, 16, 16)
-    assert all(torch.equal(result[i, j], resize_and_pad(frames[i, j], 16)) for i in range(2) for j in range(3))
+    assert all(
+        torch.equal(result[i, j], resize_and_pad(frames[i, j], 16)) for i in range(2) for j in range(3)
+    )
 
 
 def test_the_input_is_not_changed():

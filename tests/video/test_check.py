@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from clipbert_mmf.video.check import Finding, check_store, main, read_journal, write_report
-from clipbert_mmf.video.store import open_store
+from clipbert_mmf.video.stores.open import open_store
 from tests.encoded_media import write_audio, write_image
 
 
@@ -41,7 +41,9 @@ def test_the_check_tells_good_from_bad_with_reasons(output):
 
 def test_the_bad_list_is_one_that_a_dataset_reads(output):
     lines = [json.loads(line) for line in (output / "bad.jsonl").read_text().splitlines()]
-    assert {line["key"] for line in lines} == {"song", "empty", "cut<b>"} and all(line["reason"] for line in lines)
+    assert {line["key"] for line in lines} == {"song", "empty", "cut<b>"} and all(
+        line["reason"] for line in lines
+    )
 
 
 def test_the_contact_sheet_shows_every_medium_and_escapes_names(output):

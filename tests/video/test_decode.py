@@ -78,7 +78,13 @@ def test_the_result_has_the_shape_of_the_times(video_file):
 
 def test_frames_keep_the_order_of_the_times_and_repeat(video_file):
     times = times_of("b_frames.mp4", np.array([20, 3, 3, 0, 20]))
-    assert [read_number(frame) for frame in read_frames(video_file("b_frames.mp4"), times)] == [20, 3, 3, 0, 20]
+    assert [read_number(frame) for frame in read_frames(video_file("b_frames.mp4"), times)] == [
+        20,
+        3,
+        3,
+        0,
+        20,
+    ]
 
 
 def test_times_outside_the_video_show_its_ends(video_file):
@@ -113,7 +119,9 @@ def test_each_distinct_frame_is_transformed_once(video_file):
 def test_a_video_is_opened_once_whatever_the_number_of_clips(video_file, monkeypatch):
     opened = []
     start = PyavReader.__init__
-    monkeypatch.setattr(PyavReader, "__init__", lambda self, *args: (opened.append(args), start(self, *args))[1])
+    monkeypatch.setattr(
+        PyavReader, "__init__", lambda self, *args: (opened.append(args), start(self, *args))[1]
+    )
     read_frames(video_file("plain.mp4"), np.linspace(0, 2, 32).reshape(16, 2))
     assert len(opened) == 1
 

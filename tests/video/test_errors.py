@@ -60,7 +60,9 @@ def broken_file(tmp_path_factory, video_file):
         if kind == "image":
             return write_image(folder / "image.png")
         if kind == "thin":
-            return write_video(folder / "thin.mkv", 2, width=1616, height=16, codec="ffv1", pix_fmt="bgr0", tile=True)
+            return write_video(
+                folder / "thin.mkv", 2, width=1616, height=16, codec="ffv1", pix_fmt="bgr0", tile=True
+            )
         contents = {
             "empty": lambda: b"",
             "text": lambda: b"<html>404 Not Found</html>\n" * 20,
@@ -86,7 +88,9 @@ def test_a_file_cut_anywhere_is_an_error(video_file, name, share):
         read_frames(cut(video_file(name).read_bytes(), share), START)
 
 
-@pytest.mark.parametrize("name", ["plain.mp4", "matroska.mkv", "vp9.webm", "plain.avi", "animated.gif", "sound.mp4"])
+@pytest.mark.parametrize(
+    "name", ["plain.mp4", "matroska.mkv", "vp9.webm", "plain.avi", "animated.gif", "sound.mp4"]
+)
 def test_a_whole_file_with_bytes_behind_its_end_is_read(video_file, name):
     assert read_number(read_frames(video_file(name).read_bytes() + b"\0" * 3, START)[0]) == 0
 
@@ -124,7 +128,9 @@ def damage_frames(path, first: int) -> bytes:
 
 def test_a_video_that_lost_its_first_frames_starts_at_the_first_one_left(video_file, tmp_path):
     for container in ("mkv", "ts"):
-        path = copy_packets(video_file("plain.mp4"), tmp_path / f"late.{container}", lambda number, packet: number >= 3)
+        path = copy_packets(
+            video_file("plain.mp4"), tmp_path / f"late.{container}", lambda number, packet: number >= 3
+        )
         frames = read_frames(path, lambda info: np.array([0.0, info.duration_sec]))
         assert [read_number(frame) for frame in frames] == [8, 23]
 
@@ -135,14 +141,18 @@ def test_the_first_of_several_video_streams_counts(tmp_path):
 
 
 def test_an_edit_list_hides_its_frames(video_file, tmp_path):
-    path = copy_packets(video_file("plain.mp4"), tmp_path / "edited.mp4", lambda number, packet: True, shift=-3 * 1024)
+    path = copy_packets(
+        video_file("plain.mp4"), tmp_path / "edited.mp4", lambda number, packet: True, shift=-3 * 1024
+    )
     assert read_number(read_frames(path, START)[0]) == 3
 
 
 def test_an_unreadable_file_is_an_error(tmp_path, monkeypatch):
     path = tmp_path / "locked.mp4"
     path.write_bytes(b"x" * 100)
-    monkeypatch.setattr("builtins.open", lambda *args, **kwargs: (_ for _ in ()).throw(PermissionError("denied")))
+    monkeypatch.setattr(
+        "builtins.open", lambda *args, **kwargs: (_ for _ in ()).throw(PermissionError("denied"))
+    )
     with pytest.raises(DecodeError, match="denied"):
         read_frames(path, START)
 

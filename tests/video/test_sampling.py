@@ -92,7 +92,12 @@ def test_a_window_moves_the_clips_into_it(how):
 
 @pytest.mark.parametrize(
     ("window", "expected"),
-    [((0.0, 30.0), (0.0, 9.9)), ((-5.0, 4.0), (0.0, 3.9)), ((8.0, 99.0), (8.0, 9.9)), ((50.0, 60.0), (10.0, 10.0))],
+    [
+        ((0.0, 30.0), (0.0, 9.9)),
+        ((-5.0, 4.0), (0.0, 3.9)),
+        ((8.0, 99.0), (8.0, 9.9)),
+        ((50.0, 60.0), (10.0, 10.0)),
+    ],
 )
 def test_a_window_beyond_the_video_is_cut_to_it(window, expected):
     times = sample_clips("uniform", 10.0, 2, 2, 1.0, window_sec=window, fps=10)
@@ -112,6 +117,12 @@ def test_a_window_beyond_the_video_is_cut_to_it(window, expected):
     ],
 )
 def test_a_wrong_argument_is_named(change, message):
-    arguments = {"how": "uniform", "duration_sec": 5.0, "num_clips": 1, "num_frames": 1, "clip_len_sec": 1.0} | change
+    arguments = {
+        "how": "uniform",
+        "duration_sec": 5.0,
+        "num_clips": 1,
+        "num_frames": 1,
+        "clip_len_sec": 1.0,
+    } | change
     with pytest.raises(ValueError, match=message):
         sample_clips(**arguments)

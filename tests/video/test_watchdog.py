@@ -74,7 +74,9 @@ def test_a_reader_that_sleeps_in_native_code_is_ended_in_time(video_file):
     with pytest.raises(ProcessLookupError):
         os.kill(hanging, 0)
     reader.timeout_sec = 20
-    assert torch.equal(reader.read_frames(video_file("plain.mp4"), TIMES), read_frames(video_file("plain.mp4"), TIMES))
+    assert torch.equal(
+        reader.read_frames(video_file("plain.mp4"), TIMES), read_frames(video_file("plain.mp4"), TIMES)
+    )
     with pytest.raises(DecodeError, match="crashed .exit code -11"):
         reader.read_frames(video_file("plain.mp4"), TIMES, transform=crash_in_native_code)
     reader.close()

@@ -48,7 +48,9 @@ def test_safetensors_alone_and_in_a_sharded_folder(tmp_path):
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_pickles_of_arrays_as_detectron2_writes_them(protocol, tmp_path):
     arrays = {name: value.numpy() for name, value in TENSORS.items()}
-    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"model": arrays, "__author__": "Caffe2"}, protocol=protocol))
+    (tmp_path / "a.pkl").write_bytes(
+        pickle.dumps({"model": arrays, "__author__": "Caffe2"}, protocol=protocol)
+    )
     file = read_weights(tmp_path / "a.pkl")
     assert same(file.tensors) and file.notes == {"__author__": "Caffe2"}
 
@@ -62,10 +64,14 @@ def test_arrays_inside_a_pytorch_file(tmp_path):
 
 def test_files_that_would_run_code_are_refused_and_do_not(tmp_path):
     (tmp_path / "evil.pkl").write_bytes(pickle.dumps({"model": Malicious()}))
-    with pytest.raises(WeightsFileError, match=r"would run code when read and is refused: it asks for \w+\.open"):
+    with pytest.raises(
+        WeightsFileError, match=r"would run code when read and is refused: it asks for \w+\.open"
+    ):
         read_weights(tmp_path / "evil.pkl")
     torch.save({"model": Malicious()}, tmp_path / "evil.pth")
-    with pytest.raises(WeightsFileError, match=r"would run code when read and is refused: it asks for \w+\.open"):
+    with pytest.raises(
+        WeightsFileError, match=r"would run code when read and is refused: it asks for \w+\.open"
+    ):
         read_weights(tmp_path / "evil.pth")
     assert not (tmp_path.parent / "clipbert_mmf_was_here").exists()
 
@@ -133,7 +139,9 @@ def test_missing_files_and_empty_folders_are_named(tmp_path):
 
 
 def test_an_index_that_names_files_that_are_not_there(tmp_path):
-    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../secret", "b": "two.safetensors"}}')
+    (tmp_path / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"a": "../secret", "b": "two.safetensors"}}'
+    )
     with pytest.raises(WeightsFileError, match="names files that are not there: secret, two.safetensors"):
         read_weights(tmp_path)
     (tmp_path / "model.safetensors.index.json").write_text("[]")

@@ -46,13 +46,21 @@ def test_torchvisions_resnet_50_at_full_size_says_which_key_to_set(resnet50, tmp
 
 
 def test_detectron2s_and_mmaction2s_at_full_size(resnet50, tmp_path):
-    plain = {name: value for name, value in resnet50.items() if "num_batches" not in name and not name.startswith("fc")}
+    plain = {
+        name: value
+        for name, value in resnet50.items()
+        if "num_batches" not in name and not name.startswith("fc")
+    }
     renamed = {to_detectron2(name): value for name, value in plain.items()}
     torch.save({"model": renamed, "__author__": "x"}, tmp_path / "d")
     found = inspect_weights(tmp_path / "d")
     assert found.format == "Detectron2's or grid-feat's ResNet" and not found.problem
-    assert len(found.report.used) == 53 * 5 and found.report.is_complete and found.notes == {"__author__": "x"}
-    torch.save({"state_dict": {to_mmaction2(name): value for name, value in plain.items()}}, tmp_path / "tsn.pth")
+    assert (
+        len(found.report.used) == 53 * 5 and found.report.is_complete and found.notes == {"__author__": "x"}
+    )
+    torch.save(
+        {"state_dict": {to_mmaction2(name): value for name, value in plain.items()}}, tmp_path / "tsn.pth"
+    )
     assert inspect_weights(tmp_path / "tsn.pth").format == "mmaction2's TSN"
 
 
@@ -60,7 +68,10 @@ def test_a_bert_of_base_size_and_one_of_another_vocabulary(tmp_path):
     for vocab_size, used in ((30522, 199), (28996, 198)):
         with torch.device("meta"):
             state = BertModel(BertConfig(vocab_size=vocab_size)).state_dict()
-        torch.save({name: torch.zeros(()).expand(value.shape) for name, value in state.items()}, tmp_path / "bert.bin")
+        torch.save(
+            {name: torch.zeros(()).expand(value.shape) for name, value in state.items()},
+            tmp_path / "bert.bin",
+        )
         found = inspect_weights(tmp_path / "bert.bin")
         assert found.format == "a BERT" and len(found.report.used) == used and not found.report.missing
         assert list(found.report.wrong_shape) == ["text_embedding.words.weight"] * (vocab_size != 30522)

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from transformers import BertConfig, BertForPreTraining, BertModel
 
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.weights.files import WeightsFileError
 from clipbert_mmf.weights.loading import load_weights
 from clipbert_mmf.weights.report import write_reports
@@ -69,10 +69,16 @@ def test_torchvisions_resnet(resnet, tmp_path):
 
 
 def test_detectron2s_and_grid_feats_resnet(resnet, tmp_path):
-    state = {f"backbone.{to_detectron2(name)}": value for name, value in resnet.items() if "num_batches" not in name}
+    state = {
+        f"backbone.{to_detectron2(name)}": value
+        for name, value in resnet.items()
+        if "num_batches" not in name
+    }
     state["roi_heads.box_predictor.cls_score.weight"] = torch.zeros(2)
     arrays = {name: value.numpy() for name, value in state.items() if not name.startswith("backbone.fc")}
-    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"model": arrays, "__author__": "grid-feats", "iteration": 9}))
+    (tmp_path / "a.pkl").write_bytes(
+        pickle.dumps({"model": arrays, "__author__": "grid-feats", "iteration": 9})
+    )
     network = make_network()
     report = load_weights(network, tmp_path / "a.pkl", "backbone", strict=True)
     assert_is(network, resnet)
@@ -103,7 +109,9 @@ def test_msras_resnet_50_from_caffe2_has_no_statistics(tmp_path):
         for block in range(count):
             place, middle = f"res{stage + 2}_{block}_branch", 8 * 2**stage
             for branch, out, into, size in (
-                ("1", 4 * middle, channels, 1), ("2a", middle, channels, 1), ("2b", middle, middle, 3),
+                ("1", 4 * middle, channels, 1),
+                ("2a", middle, channels, 1),
+                ("2b", middle, middle, 3),
                 ("2c", 4 * middle, middle, 1),
             ):
                 if branch != "1" or block == 0:
@@ -116,7 +124,9 @@ def test_msras_resnet_50_from_caffe2_has_no_statistics(tmp_path):
         network.backbone.stem.norm.running_var.fill_(7)
     load_weights(network, tmp_path / "R-50.pkl", "backbone", strict=True)
     state = network.state_dict()
-    assert (state["backbone.stem.norm.running_var"] == 1).all() and (state["backbone.stem.norm.running_mean"] == 0).all()
+    assert (state["backbone.stem.norm.running_var"] == 1).all() and (
+        state["backbone.stem.norm.running_mean"] == 0
+    ).all()
     name = "res4_0_branch1_bn_b"
     assert torch.equal(state["backbone.stages.res4.0.shortcut.norm.bias"], torch.from_numpy(blobs[name]))
     assert torch.equal(
@@ -134,19 +144,29 @@ def test_a_backbone_that_strides_elsewhere_is_refused_with_the_key_to_set(tmp_pa
 
 def test_batch_statistics_do_not_go_into_other_norms_and_rgb_is_told(resnet, tmp_path, caplog):
     torch.save(resnet, tmp_path / "a.pth")
-    with pytest.raises(WeightsFileError, match="set model_config.clipbert.backbone.norm to frozen_batch or batch"):
+    with pytest.raises(
+        WeightsFileError, match="set model_config.clipbert.backbone.norm to frozen_batch or batch"
+    ):
         load_weights(make_network(backbone__norm="group"), tmp_path / "a.pth", "backbone")
     with torch.device("meta"):
         network = make_network("resnet50", backbone__stride_in_1x1=False)
     with pytest.raises(WeightsFileError, match="has nothing for this network"):
-        torch.save({"conv1.weight": torch.zeros(1), "layer1.0.conv1.weight": torch.zeros(1)}, tmp_path / "b.pth")
+        torch.save(
+            {"conv1.weight": torch.zeros(1), "layer1.0.conv1.weight": torch.zeros(1)}, tmp_path / "b.pth"
+        )
         load_weights(network, tmp_path / "b.pth", "backbone")
     assert "backbone.bgr=false" in caplog.text
 
 
 def bert_config(**changes):
-    sizes = dict(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
-                 max_position_embeddings=24)
+    sizes = dict(
+        vocab_size=50,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=24,
+    )
     return BertConfig(**{**sizes, **changes})
 
 
@@ -169,7 +189,9 @@ def test_a_hugging_face_bert_folder(safe, tmp_path):
 
 def test_a_bert_with_its_heads_also_fills_the_masked_word_head(tmp_path):
     reference = BertForPreTraining(bert_config())
-    state = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): v for name, v in reference.state_dict().items()}
+    state = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma"): v for name, v in reference.state_dict().items()
+    }
     torch.save(state, tmp_path / "bert.bin")
     network = assemble_network(small_settings(head={"type": "pretrain"}))
     report = load_weights(network, tmp_path / "bert.bin", "transformer", strict=True)
@@ -192,18 +214,26 @@ def test_the_places_where_mmfs_models_keep_their_bert(model, tmp_path):
     state = {}
     if model == "unimodal_text":  # registers the embeddings a second time beside the whole
         state.update({f"base.encoder.module.{name}": value for name, value in reference.items()})
-        state.update({f"base.encoder.{name}": v for name, v in reference.items() if name.startswith("embeddings.")})
+        state.update(
+            {f"base.encoder.{name}": v for name, v in reference.items() if name.startswith("embeddings.")}
+        )
     elif model == "mmbt":
         state.update({f"model.bert.mmbt.transformer.{name}": value for name, value in reference.items()})
-        state["model.bert.mmbt.modal_encoder.word_embeddings.weight"] = reference["embeddings.word_embeddings.weight"]
+        state["model.bert.mmbt.modal_encoder.word_embeddings.weight"] = reference[
+            "embeddings.word_embeddings.weight"
+        ]
     else:
-        state.update({f"model.bert.{name}": v for name, v in reference.items() if not name.startswith("pooler")})
+        state.update(
+            {f"model.bert.{name}": v for name, v in reference.items() if not name.startswith("pooler")}
+        )
         state["model.bert.v_embeddings.image_embeddings.weight"] = torch.zeros(2, 2)
         state["model.bert.encoder.v_layer.0.output.dense.weight"] = torch.zeros(2, 2)
     torch.save({"model": state}, tmp_path / "a.ckpt")
     network = assemble_network(small_settings())
     report = load_weights(network, tmp_path / "a.ckpt", "transformer")
-    assert torch.equal(network.encoder.layers[1].output.weight, reference["encoder.layer.1.output.dense.weight"])
+    assert torch.equal(
+        network.encoder.layers[1].output.weight, reference["encoder.layer.1.output.dense.weight"]
+    )
     assert torch.equal(network.text_embedding.words.weight, reference["embeddings.word_embeddings.weight"])
     assert report.missing == (["encoder.pooler.weight", "encoder.pooler.bias"] if model == "vilbert" else [])
 
@@ -216,8 +246,12 @@ def test_checkpoints_that_hold_objects_of_other_programs_are_refused_with_the_wa
         load_weights(assemble_network(small_settings()), tmp_path / "a.ckpt", "transformer")
 
 
-@pytest.mark.parametrize("file_words, used", [(1000, 1000), (1008, 1000), (995, 995), (1100, None), (900, None)])
-def test_a_vocabulary_that_differs_at_its_end_gives_its_first_rows_another_none(file_words, used, tmp_path, caplog):
+@pytest.mark.parametrize(
+    "file_words, used", [(1000, 1000), (1008, 1000), (995, 995), (1100, None), (900, None)]
+)
+def test_a_vocabulary_that_differs_at_its_end_gives_its_first_rows_another_none(
+    file_words, used, tmp_path, caplog
+):
     reference = BertForPreTraining(bert_config(vocab_size=file_words))
     torch.save(reference.state_dict(), tmp_path / "bert.bin")
     network = assemble_network(small_settings(transformer__vocab_size=1000, head={"type": "pretrain"}))
@@ -250,9 +284,14 @@ def test_tables_of_places_give_their_first_rows_and_vocabularies_must_agree(tmp_
 
 @pytest.mark.parametrize(
     "changes, message",
-    [({"num_attention_heads": 2}, "num_attention_heads is 2, expected 4"),
-     ({"hidden_size": 32}, "hidden_size is 32, expected 16: set model_config.clipbert.transformer to the sizes"),
-     ({"hidden_act": "gelu_new"}, "hidden_act is 'gelu_new', expected 'gelu'")],
+    [
+        ({"num_attention_heads": 2}, "num_attention_heads is 2, expected 4"),
+        (
+            {"hidden_size": 32},
+            "hidden_size is 32, expected 16: set model_config.clipbert.transformer to the sizes",
+        ),
+        ({"hidden_act": "gelu_new"}, "hidden_act is 'gelu_new', expected 'gelu'"),
+    ],
 )
 def test_a_bert_that_computes_something_else_is_refused(changes, message, tmp_path):
     BertModel(bert_config(**changes)).save_pretrained(tmp_path)
@@ -272,7 +311,9 @@ def test_our_checkpoints_start_another_task_with_a_new_head(tmp_path, caplog):
     assert all(name.startswith("head.") for name in report.missing) and len(report.missing) == 4
     assert "weights.clipbert from" in caplog.text and "missing, now random" in caplog.text
     write_reports([report], tmp_path / "run" / "weights_report.json")
-    assert json.loads((tmp_path / "run" / "weights_report.json").read_text())[0]["notes"] == {"best_update": "3"}
+    assert json.loads((tmp_path / "run" / "weights_report.json").read_text())[0]["notes"] == {
+        "best_update": "3"
+    }
 
 
 def test_heads_of_another_size_are_reported_and_stay_random(tmp_path):
@@ -285,9 +326,13 @@ def test_files_in_the_wrong_place_and_of_no_known_kind_are_named(resnet, tmp_pat
     torch.save(resnet, tmp_path / "resnet.pth")
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
     network = make_network()
-    with pytest.raises(WeightsFileError, match="is torchvision's ResNet; it belongs in .*weights.backbone, not in .clipbert"):
+    with pytest.raises(
+        WeightsFileError, match="is torchvision's ResNet; it belongs in .*weights.backbone, not in .clipbert"
+    ):
         load_weights(network, tmp_path / "resnet.pth")
-    with pytest.raises(WeightsFileError, match=r"no known format, such as \['other'\]; known are our own checkpoint"):
+    with pytest.raises(
+        WeightsFileError, match=r"no known format, such as \['other'\]; known are our own checkpoint"
+    ):
         load_weights(network, tmp_path / "other.pth")
     with pytest.raises(FileNotFoundError, match="weights.backbone is '.*none.pth': no such file"):
         load_weights(network, tmp_path / "none.pth", "backbone")

@@ -35,7 +35,8 @@ class Curve:
         """
         sizes = sorted(self.points)
         return {
-            after: math.log(self.points[after][column] / self.points[before][column]) / math.log(after / before)
+            after: math.log(self.points[after][column] / self.points[before][column])
+            / math.log(after / before)
             for before, after in zip(sizes, sizes[1:])
             if min(self.points[size][column] for size in (before, after)) > 0
         }

@@ -15,11 +15,11 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from benchmarks.media import make_gif, make_jpeg, make_video
-from benchmarks.table import Row, compare, format_rows, write_json
 from PIL import Image
 from torch.nn import functional as F
 
+from benchmarks.media import make_gif, make_jpeg, make_video
+from benchmarks.table import Row, compare, format_rows, write_json
 from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
 from clipbert_mmf.video.decode import read_frames
 from clipbert_mmf.video.errors import MediaError
@@ -32,11 +32,15 @@ CLIP_LEN_SEC = 1.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``benchmark.py data``."""
-    parser.add_argument("--cache", type=Path, default=Path("save/benchmark_media"), help="folder of generated files")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("save/benchmark_media"), help="folder of generated files"
+    )
     parser.add_argument("--output", type=Path, default=Path("save/benchmark_data.json"), help="JSON to write")
     parser.add_argument("--rounds", type=int, default=15, help="timed rounds per case; the median counts")
     parser.add_argument("--reads", type=int, default=10_000, help="reads over which memory is watched")
-    parser.add_argument("--quick", action="store_true", help="small files and few rounds: checks that it runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="small files and few rounds: checks that it runs"
+    )
 
 
 def run(args: argparse.Namespace) -> list[Row]:
@@ -47,9 +51,18 @@ def run(args: argparse.Namespace) -> list[Row]:
     rows = [*_video_rows(args.cache, rounds, args.quick), *_image_rows(args.cache, rounds), _transfer_row()]
     print(format_rows(rows))
     memory = _memory_over_reads(args.cache, 50 if args.quick else args.reads)
-    print("resident memory of one process, MiB: " + ", ".join(f"{size:.0f} after {n}" for n, size in memory.items()))
+    print(
+        "resident memory of one process, MiB: "
+        + ", ".join(f"{size:.0f} after {n}" for n, size in memory.items())
+    )
     write_json(
-        args.output, "data", rows, rounds=rounds, torch=torch.__version__, av=av.__version__, resident_mib=memory
+        args.output,
+        "data",
+        rows,
+        rounds=rounds,
+        torch=torch.__version__,
+        av=av.__version__,
+        resident_mib=memory,
     )
     return rows
 
@@ -74,7 +87,10 @@ def _video_rows(cache: Path, rounds: int, quick: bool) -> list[Row]:
 
 def _clip_rows(data: bytes, name: str, rounds: int) -> list[Row]:
     duration = _header_duration(data)
-    draws = [sample_clips("random", duration, 8, 2, CLIP_LEN_SEC, np.random.default_rng(n)) for n in range(rounds + 1)]
+    draws = [
+        sample_clips("random", duration, 8, 2, CLIP_LEN_SEC, np.random.default_rng(n))
+        for n in range(rounds + 1)
+    ]
     ours_draws, peer_draws = iter(draws), iter(draws)
     uniform = sample_clips("uniform", duration, 16, 2, CLIP_LEN_SEC)
     sequential = f"16 uniform clips x 2, {name}"
@@ -116,7 +132,10 @@ def _clip_rows(data: bytes, name: str, rounds: int) -> list[Row]:
 
 def _single_frame_row(data: bytes, name: str, rounds: int) -> Row:
     duration = _header_duration(data)
-    draws = [sample_clips("random", duration, 1, 1, CLIP_LEN_SEC, np.random.default_rng(n)) for n in range(rounds + 1)]
+    draws = [
+        sample_clips("random", duration, 1, 1, CLIP_LEN_SEC, np.random.default_rng(n))
+        for n in range(rounds + 1)
+    ]
     peer_draws, ours_draws = iter(draws), iter(draws)
     return compare(
         f"1 clip x 1, {name}",
@@ -177,7 +196,13 @@ def _transfer_row() -> Row:
     shape = (2, 4, 1, 3, 448, 448)
     ours, peer = torch.empty(shape, dtype=torch.uint8).nbytes, torch.empty(shape, dtype=torch.float32).nbytes
     return Row(
-        "bytes from worker to device, 2 videos x 4 frames", "float32", peer / 1e6, ours / 1e6, peer / ours, 4.0, "MB"
+        "bytes from worker to device, 2 videos x 4 frames",
+        "float32",
+        peer / 1e6,
+        ours / 1e6,
+        peer / ours,
+        4.0,
+        "MB",
     )
 
 
@@ -192,7 +217,9 @@ def _memory_over_reads(cache: Path, num_reads: int) -> dict[int, float]:
     for number in range(num_reads + 1):
         try:
             times = sample_clips("random", 2.0, 2, 1, CLIP_LEN_SEC, rng)
-            read_frames(files[number % len(files)], times, transform=partial(pad_channels_last, image_size=96))
+            read_frames(
+                files[number % len(files)], times, transform=partial(pad_channels_last, image_size=96)
+            )
         except MediaError:
             pass
         if number and number % max(1, num_reads // 5) == 0:

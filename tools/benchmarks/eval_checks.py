@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 
 import torch
-from benchmarks.eval_corpus import Corpus
 from torch import Tensor
 
+from benchmarks.eval_corpus import Corpus
 from clipbert_mmf.retrieval.blocks import share_blocks
 from clipbert_mmf.retrieval.matrix import PairScorer, list_blocks, score_blocks
 from clipbert_mmf.retrieval.score_store import ScoreStore, hash_network
@@ -19,13 +19,14 @@ def check_exactness(corpus: Corpus) -> dict[str, str]:
 
     Returns:
         What was compared -> the finding.
+
     Raises:
         SystemExit: if something differs more than it may.
     """
     whole = _compute(corpus)
-    plain = torch.cat([
-        corpus.network(frames, *(x[None] for x in corpus.tokens))["scores"] for frames in corpus.frames
-    ]).view_as(whole)
+    plain = torch.cat(
+        [corpus.network(frames, *(x[None] for x in corpus.tokens))["scores"] for frames in corpus.frames]
+    ).view_as(whole)
     found = {"matrix against the model's forward pass, a video with all texts": _compare(whole, plain)}
     chunk, corpus.network.pairs_per_chunk = corpus.network.pairs_per_chunk, 1
     try:
@@ -34,7 +35,9 @@ def check_exactness(corpus: Corpus) -> dict[str, str]:
         corpus.network.pairs_per_chunk = chunk
     for shares in (2, 3, 8):
         found[f"shared over {shares} processes against one"] = _require_equal(whole, _compute(corpus, shares))
-    found["killed in the middle and resumed from disk against one go"] = _require_equal(whole, _resume(corpus))
+    found["killed in the middle and resumed from disk against one go"] = _require_equal(
+        whole, _resume(corpus)
+    )
     return found
 
 
@@ -81,13 +84,17 @@ def _resume(corpus: Corpus) -> Tensor:
 
 def _require_equal(expected: Tensor, found: Tensor) -> str:
     if not torch.equal(expected, found):
-        raise SystemExit(f"scores differ by {float((expected - found).abs().max()):.2e}: they must be equal bit for bit")
+        raise SystemExit(
+            f"scores differ by {float((expected - found).abs().max()):.2e}: they must be equal bit for bit"
+        )
     return "equal bit for bit"
 
 
 def _compare(expected: Tensor, found: Tensor) -> str:
     difference = float((expected - found).abs().max())
-    same = [torch.equal(match_margin(expected).argsort(dim), match_margin(found).argsort(dim)) for dim in (0, 1)]
+    same = [
+        torch.equal(match_margin(expected).argsort(dim), match_margin(found).argsort(dim)) for dim in (0, 1)
+    ]
     if difference > 1e-4:
         raise SystemExit(f"scores differ by {difference:.2e}; allowed is 1e-4")
     return f"largest difference {difference:.1e}, rankings {'the same' if all(same) else 'differ where scores are that close'}"

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.media import make_video
 from torch import Tensor
 
-from clipbert_mmf.datasets.sources import load_sources
-from clipbert_mmf.datasets.specs import SPECS
-from clipbert_mmf.datasets.tasks import MatchEvaluation
+from benchmarks.media import make_video
+from clipbert_mmf.annotations.sources import load_sources
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.recipe import choose_dataset
 from clipbert_mmf.inference.settings import read_model_settings
 from clipbert_mmf.inference.sources import find_model, read_run
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.shapes import TokenBatch
+from clipbert_mmf.tasks.datasets import SPECS
+from clipbert_mmf.tasks.makers import MatchEvaluation
 from clipbert_mmf.transforms.frames import pad_channels_last
 from clipbert_mmf.video.decode import read_frames
 from clipbert_mmf.video.sampling import sample_clips
-from clipbert_mmf.video.store import open_store
+from clipbert_mmf.video.stores.open import open_store
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def load_corpus(run: Path) -> Corpus:
     name = choose_dataset(config, str(run))
     section = config["dataset_config"][name]
     root = Path(section["data_dir"])
-    records = load_sources(section["annotations"]["test"], root, SPECS[name], where=f"{run}: annotations.test")
+    records = load_sources(
+        section["annotations"]["test"], root, SPECS[name], where=f"{run}: annotations.test"
+    )
     maker = MatchEvaluation(records, model.encode_texts, {})
     store = open_store(str(root / section["media"]["test"]))
     frames = [model.preprocessing.read(store.read(maker.media_key(item)))[None] for item in range(len(maker))]
@@ -66,16 +68,21 @@ def make_corpus(cache: Path, clip_fusion: str, num_videos: int = 4, num_texts: i
     cache.mkdir(parents=True, exist_ok=True)
     settings = read_model_settings()
     settings["backbone"].update(depth="resnet18", norm="group", width=8, out_stage="res4", freeze_at=0)
-    settings["transformer"].update(hidden_size=32, num_layers=2, num_heads=4, intermediate_size=64, vocab_size=60)
+    settings["transformer"].update(
+        hidden_size=32, num_layers=2, num_heads=4, intermediate_size=64, vocab_size=60
+    )
     settings.update(clip_fusion=clip_fusion, contrastive={"weight": 1.0, "size": 8}, pairs_per_chunk=4)
     network = assemble_network(settings).eval()
     data = make_video(cache / "2s_160x120_gop30.mp4", 2, 160, 120, 30).read_bytes()
     rng, frames = np.random.default_rng(0), []
     for _ in range(num_videos):
-        frames.append(read_frames(
-            data, lambda info: sample_clips("random", info.duration_sec, 2, 1, 0.5, rng),
-            transform=lambda frame: pad_channels_last(frame, image_size=64),
-        )[None])
+        frames.append(
+            read_frames(
+                data,
+                lambda info: sample_clips("random", info.duration_sec, 2, 1, 0.5, rng),
+                transform=lambda frame: pad_channels_last(frame, image_size=64),
+            )[None]
+        )
     mask = (torch.arange(8) < torch.randint(2, 9, (num_texts, 1))).long()
     tokens = TokenBatch(torch.randint(5, 60, mask.shape) * mask, mask, mask * 0)
     matches = torch.arange(num_videos)[:, None] == torch.arange(num_texts) % num_videos

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from clipbert_mmf.inference.settings import read_model_settings
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.models.build import assemble_network
 
 #: Corpus -> videos, texts, clips of the test, frames of a clip, word pieces of a text in the mean.
 CORPORA = {
@@ -21,8 +22,9 @@ GPUS = {"V100": 125e12, "H100": 989e12}
 UTILISATION = 0.3
 #: torch counts attention on GPUs only.
 _ATTENTION = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
-        lambda query, key, value, *args, out_shape=None, **kwargs: sdpa_flop_count(query, key, value)
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *args, out_shape=None, **kwargs: (
+        sdpa_flop_count(query, key, value)
+    )
 }
 
 
@@ -43,7 +45,9 @@ def measure_units(quick: bool, rounds: int) -> dict[str, dict[str, dict[str, flo
     settings = read_model_settings()
     size = 64 if quick else 448
     if quick:
-        settings["transformer"].update(hidden_size=48, num_layers=2, num_heads=4, intermediate_size=96, vocab_size=500)
+        settings["transformer"].update(
+            hidden_size=48, num_layers=2, num_heads=4, intermediate_size=96, vocab_size=500
+        )
     settings["contrastive"] = {"weight": 1.0, "size": 256}
     network = assemble_network(settings).eval()
     units = {}
@@ -88,31 +92,61 @@ def estimate(units: dict) -> list[dict]:
             **{f"top {k}": {**embed, "pair": k * (videos + texts) * clips} for k in (10, 100)},
         }
         for way, counts in ways.items():
-            total = {key: sum(number * units[name][unit][key] for unit, number in counts.items())
-                     for key in ("cpu_sec", "flops")}
-            hours = {f"{number} x {gpu}": total["flops"] / (peak * UTILISATION * number) / 3600
-                     for gpu, peak in GPUS.items() for number in (1, 8)}
-            lines.append({"corpus": name, "way": way, "cpu_hours": total["cpu_sec"] / 3600, "flops": total["flops"],
-                          "gpu_hours": hours})
+            total = {
+                key: sum(number * units[name][unit][key] for unit, number in counts.items())
+                for key in ("cpu_sec", "flops")
+            }
+            hours = {
+                f"{number} x {gpu}": total["flops"] / (peak * UTILISATION * number) / 3600
+                for gpu, peak in GPUS.items()
+                for number in (1, 8)
+            }
+            lines.append(
+                {
+                    "corpus": name,
+                    "way": way,
+                    "cpu_hours": total["cpu_sec"] / 3600,
+                    "flops": total["flops"],
+                    "gpu_hours": hours,
+                }
+            )
     return lines
 
 
 def format_estimates(units: dict, lines: list[dict]) -> str:
     """Return the unit costs and the estimates as Markdown tables."""
-    rows = ["| unit | " + " | ".join(f"{name}: CPU s | GFLOP" for name in units) + " |",
-            "| --- |" + " --- | --- |" * len(units)]
+    rows = [
+        "| unit | " + " | ".join(f"{name}: CPU s | GFLOP" for name in units) + " |",
+        "| --- |" + " --- | --- |" * len(units),
+    ]
     for unit in next(iter(units.values())):
-        cells = [f"{units[name][unit]['cpu_sec']:.4f} | {units[name][unit]['flops'] / 1e9:.2f}" for name in units]
+        cells = [
+            f"{units[name][unit]['cpu_sec']:.4f} | {units[name][unit]['flops'] / 1e9:.2f}" for name in units
+        ]
         rows.append(f"| {unit} | " + " | ".join(cells) + " |")
     gpus = list(lines[0]["gpu_hours"])
-    rows += ["", "| corpus | way | PFLOP | hours of one CPU thread | " + " | ".join(f"{gpu} (est.)" for gpu in gpus) + " |",
-             "| --- | --- | --- | --- |" + " --- |" * len(gpus)]
+    rows += [
+        "",
+        "| corpus | way | PFLOP | hours of one CPU thread | "
+        + " | ".join(f"{gpu} (est.)" for gpu in gpus)
+        + " |",
+        "| --- | --- | --- | --- |" + " --- |" * len(gpus),
+    ]
     for line in lines:
         cells = [_format_hours(line["gpu_hours"][gpu]) for gpu in gpus]
-        rows.append(f"| {line['corpus']} | {line['way']} | {line['flops'] / 1e15:,.1f} | {line['cpu_hours']:,.1f} | "
-                    + " | ".join(cells) + " |")
+        rows.append(
+            f"| {line['corpus']} | {line['way']} | {line['flops'] / 1e15:,.1f} | {line['cpu_hours']:,.1f} | "
+            + " | ".join(cells)
+            + " |"
+        )
     return "\n".join(rows)
 
 
 def _format_hours(hours: float) -> str:
-    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.1f} s"
+    return (
+        f"{hours:.1f} h"
+        if hours >= 1
+        else f"{60 * hours:.1f} min"
+        if hours >= 1 / 60
+        else f"{3600 * hours:.1f} s"
+    )

@@ -18,6 +18,7 @@ def find_largest_batches(
     network.train()
     found = {}
     for (clips, length), paper in PAPER.items():
+
         def fits(batch, clips=clips, length=length):
             return _fits(network, (batch, clips, length, 3, image_size, image_size), precision, device)
 

@@ -12,7 +12,9 @@ from PIL import Image
 def _texture(height: int, width: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 255, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
-    smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)).astype(np.int16)
+    smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)).astype(
+        np.int16
+    )
     return np.clip(smooth + rng.normal(0, 2, smooth.shape), 0, 255).astype(np.uint8)
 
 
@@ -29,7 +31,11 @@ def make_video(path: Path, seconds: float, width: int, height: int, gop: int, fp
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.gop_size = gop
         for number in range(int(seconds * fps)):
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(_draw(scene, sprite, number, width, height), "rgb24")))
+            output.mux(
+                stream.encode(
+                    av.VideoFrame.from_ndarray(_draw(scene, sprite, number, width, height), "rgb24")
+                )
+            )
         output.mux(stream.encode(None))
     part.rename(path)
     return path

@@ -24,7 +24,11 @@ def reset_peak(device: str = "cpu") -> None:
 
 def read_peak_mib(device: str = "cpu") -> float:
     """Return the most that was held since the last reset."""
-    return torch.cuda.max_memory_allocated(device) / 2**20 if device != "cpu" else _read("/proc/self/status", "VmHWM")
+    return (
+        torch.cuda.max_memory_allocated(device) / 2**20
+        if device != "cpu"
+        else _read("/proc/self/status", "VmHWM")
+    )
 
 
 def read_resident_mib() -> float:

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
 from benchmarks.largest_batch import find_largest_batches
 from benchmarks.media import make_video
 from benchmarks.memory import read_peak_mib, reset_peak
 from benchmarks.networks import Pair, load_settings
 from benchmarks.table import CLOCKS, Row, compare, format_rows, measure_seconds, write_json
-from torch.utils.flop_counter import FlopCounterMode
-
-from clipbert_mmf.host.sharding import clip_gradients
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.training.sharding import clip_gradients
 from clipbert_mmf.transforms.frames import pad_channels_last
 from clipbert_mmf.video.decode import describe_video, read_frames
 from clipbert_mmf.video.sampling import sample_clips
@@ -35,14 +35,24 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``benchmark.py model``."""
-    parser.add_argument("--cache", type=Path, default=Path("save/benchmark_media"), help="folder of generated files")
-    parser.add_argument("--output", type=Path, default=Path("save/benchmark_model.json"), help="JSON to write")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("save/benchmark_media"), help="folder of generated files"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("save/benchmark_model.json"), help="JSON to write"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds per case; the median counts")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--device", default="cpu", help="cpu or cuda; on a GPU also the largest batch of figure 5")
-    parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="cpu: for one thread beside other work")
-    parser.add_argument("--quick", action="store_true", help="a small network and few rounds: checks that it runs")
+    parser.add_argument(
+        "--device", default="cpu", help="cpu or cuda; on a GPU also the largest batch of figure 5"
+    )
+    parser.add_argument(
+        "--clock", choices=list(CLOCKS), default="wall", help="cpu: for one thread beside other work"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a small network and few rounds: checks that it runs"
+    )
 
 
 def cast(precision: str, device: str = "cpu"):
@@ -95,7 +105,9 @@ def training_rows(pair: Pair, args: argparse.Namespace, peaks: dict[str, float])
     plain = make_step(pair.plain, lambda m: m(frames[:, 0].float(), ids, mask), clip_plainly, False, "fp32")
     rows, facts = [], {}
     for precision, goal in (("fp32", 1.5), ("bf16", 2.7)):
-        ours = make_step(pair.ours, lambda m: m(frames, ids, mask, ids * 0)["scores"], clip_gradients, True, precision)
+        ours = make_step(
+            pair.ours, lambda m: m(frames, ids, mask, ids * 0)["scores"], clip_gradients, True, precision
+        )
         name = f"training step, 2 videos x 2 texts, {precision}"
         rows.append(compare(name, "plain build, fp32", plain, ours, goal, args.rounds, args.clock))
         facts[name] = count_flops(ours) / (rows[-1].ours_ms / 1e3) / peaks[precision]
@@ -121,11 +133,15 @@ def scoring_rows(pair: Pair, args: argparse.Namespace, peaks: dict[str, float]) 
     difference = float((expected - found).abs().max())
     same = torch.equal((expected[:, 1] - expected[:, 0]).argsort(), (found[:, 1] - found[:, 0]).argsort())
     if difference > 1e-4 or not same:
-        sys.exit(f"scores differ by {difference:.2e}, rankings {'agree' if same else 'differ'}: nothing is compared")
+        sys.exit(
+            f"scores differ by {difference:.2e}, rankings {'agree' if same else 'differ'}: nothing is compared"
+        )
     rows, facts = [], {"largest difference of scores": difference}
     for precision, goal in (("fp32", 1.5), ("bf16", 5.0)):
         name = f"scoring 1 clip x 64 captions, {precision}"
-        rows.append(compare(name, "plain build, fp32", plain, partial(ours, precision), goal, args.rounds, args.clock))
+        rows.append(
+            compare(name, "plain build, fp32", plain, partial(ours, precision), goal, args.rounds, args.clock)
+        )
         facts[name] = count_flops(partial(ours, precision)) / (rows[-1].ours_ms / 1e3) / peaks[precision]
     return rows, facts
 
@@ -139,9 +155,9 @@ def retrieval_row(pair: Pair, args: argparse.Namespace, peaks: dict[str, float])
     pair.ours.eval(), pair.plain.eval()
 
     def decode(times):
-        return read_frames(data, times, transform=lambda frame: pad_channels_last(frame, image_size=pair.size)).to(
-            args.device
-        )
+        return read_frames(
+            data, times, transform=lambda frame: pad_channels_last(frame, image_size=pair.size)
+        ).to(args.device)
 
     def choose(info):
         return sample_clips("uniform", info.duration_sec, clips, 2, 1.0)
@@ -157,8 +173,13 @@ def retrieval_row(pair: Pair, args: argparse.Namespace, peaks: dict[str, float])
             pair.ours(decode(choose)[None], ids, mask, ids * 0)
 
     row = compare(
-        f"retrieval, a video x {texts} captions, {clips} clips, from its file, bf16", "plain build, fp32", plain, ours,
-        5.0, max(1, args.rounds // 3), args.clock,
+        f"retrieval, a video x {texts} captions, {clips} clips, from its file, bf16",
+        "plain build, fp32",
+        plain,
+        ours,
+        5.0,
+        max(1, args.rounds // 3),
+        args.clock,
     )
     frames = decode(choose)[None]
     parts = {"decode": lambda: decode(choose), "CNN": lambda: pair.ours.encode_clips(frames)}
@@ -180,18 +201,30 @@ def memory_row(pair: Pair, args: argparse.Namespace, peaks: dict[str, float]) ->
     seconds, kept, used = {}, {}, {}
     for recompute in (False, True):
         seconds[recompute], kept[recompute] = train_in_process(args, recompute, {})
-        used[recompute] = train_in_process(args, recompute, lean)[1] if args.device == "cpu" else kept[recompute]
+        used[recompute] = (
+            train_in_process(args, recompute, lean)[1] if args.device == "cpu" else kept[recompute]
+        )
     row = Row(
-        "peak memory of a training step, 8 clips, fp32", "without activation checkpointing", round(used[False]),
-        round(used[True]), round(used[False] / used[True], 2), 2.0, "MiB",
+        "peak memory of a training step, 8 clips, fp32",
+        "without activation checkpointing",
+        round(used[False]),
+        round(used[True]),
+        round(used[False] / used[True], 2),
+        2.0,
+        "MiB",
     )
     return [row], {
         "seconds with activation checkpointing over without": seconds[True] / seconds[False],
-        "MiB of the process without and with activation checkpointing": [round(kept[False]), round(kept[True])],
+        "MiB of the process without and with activation checkpointing": [
+            round(kept[False]),
+            round(kept[True]),
+        ],
     }
 
 
-def train_in_process(args: argparse.Namespace, recompute: bool, environment: dict[str, str]) -> tuple[float, float]:
+def train_in_process(
+    args: argparse.Namespace, recompute: bool, environment: dict[str, str]
+) -> tuple[float, float]:
     """Return the seconds and the peak in MiB of ``train``, done in another process."""
     chosen = {"recompute": recompute, "quick": args.quick, "clock": args.clock, "device": args.device}
     command = [sys.executable, __file__, str(args.threads), json.dumps(chosen)]
@@ -248,8 +281,15 @@ def run(args: argparse.Namespace) -> list[Row]:
     for key, value in facts.items():
         print(f"{key}: {value}" + (" of the peak" if key in cases else ""))
     write_json(
-        args.output, "model", rows, rounds=args.rounds, threads=args.threads, clock=args.clock, device=args.device,
-        torch=torch.__version__, facts=facts,
+        args.output,
+        "model",
+        rows,
+        rounds=args.rounds,
+        threads=args.threads,
+        clock=args.clock,
+        device=args.device,
+        torch=torch.__version__,
+        facts=facts,
     )
     return rows
 

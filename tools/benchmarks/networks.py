@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from benchmarks.plain_build import PlainClipBert
 
+from benchmarks.plain_build import PlainClipBert
 from clipbert_mmf.inference.settings import read_model_settings
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.models.build import assemble_network
 
 #: Lengths of 64 captions: MSR-VTT's have 10 tokens in the mean; the limit is 20.
 TEXT_LIMIT, MEAN_TOKENS = 20, 10
@@ -17,7 +17,9 @@ def load_settings(quick: bool) -> dict:
     """Return the paper's model, or a small one of the same parts."""
     settings = read_model_settings()
     if quick:
-        settings["transformer"].update(hidden_size=48, num_layers=2, num_heads=4, intermediate_size=96, vocab_size=500)
+        settings["transformer"].update(
+            hidden_size=48, num_layers=2, num_heads=4, intermediate_size=96, vocab_size=500
+        )
     return settings
 
 
@@ -34,8 +36,10 @@ class Pair:
                 module.running_mean.normal_(0, 0.1)
                 module.running_var.uniform_(0.8, 1.2)
         self.plain = PlainClipBert(
-            self.ours, *(sizes[key] for key in ("hidden_size", "num_layers", "num_heads", "intermediate_size")),
-            settings["backbone"]["depth"], sizes["dropout"],
+            self.ours,
+            *(sizes[key] for key in ("hidden_size", "num_layers", "num_heads", "intermediate_size")),
+            settings["backbone"]["depth"],
+            sizes["dropout"],
         )
         self.ours.to(device), self.plain.to(device)
         self.size, self.vocab_size = 64 if quick else 448, sizes["vocab_size"]

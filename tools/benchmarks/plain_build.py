@@ -25,16 +25,26 @@ class PlainClipBert(nn.Module):
         dropout: of the transformer and the head.
     """
 
-    def __init__(self, network: ClipBertNetwork, hidden_size, num_layers, num_heads, intermediate_size, depth, dropout):
+    def __init__(
+        self, network: ClipBertNetwork, hidden_size, num_layers, num_heads, intermediate_size, depth, dropout
+    ):
         super().__init__()
         vocab_size = network.text_embedding.words.num_embeddings
         config = BertConfig(
-            vocab_size, hidden_size, num_layers, num_heads, intermediate_size, hidden_dropout_prob=dropout,
+            vocab_size,
+            hidden_size,
+            num_layers,
+            num_heads,
+            intermediate_size,
+            hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
-            max_position_embeddings=network.text_embedding.positions.num_embeddings, attn_implementation="eager",
+            max_position_embeddings=network.text_embedding.positions.num_embeddings,
+            attn_implementation="eager",
         )
         self.bert = BertModel(config)
-        resnet = getattr(torchvision.models, depth)(weights=None, norm_layer=torchvision.ops.FrozenBatchNorm2d)
+        resnet = getattr(torchvision.models, depth)(
+            weights=None, norm_layer=torchvision.ops.FrozenBatchNorm2d
+        )
         for stage in (resnet.layer2, resnet.layer3, resnet.layer4):
             if hasattr(stage[0], "conv3"):
                 stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
@@ -47,7 +57,10 @@ class PlainClipBert(nn.Module):
         self.visual_norm = nn.LayerNorm(hidden_size, eps=1e-12)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(hidden_size, 2 * hidden_size), nn.ReLU(), nn.Linear(2 * hidden_size, 2)
+            nn.Dropout(dropout),
+            nn.Linear(hidden_size, 2 * hidden_size),
+            nn.ReLU(),
+            nn.Linear(2 * hidden_size, 2),
         )
         self.register_buffer("mean", network.backbone.pixel_mean.clone())
         self._copy(network, resnet)
@@ -63,8 +76,12 @@ class PlainClipBert(nn.Module):
         self.bert.load_state_dict({name: value for name, value in bert.items() if name}, strict=False)
         visual = network.visual_embedding
         for target, source in (
-            (self.grid, network.grid_encoder.conv), (self.rows, visual.rows), (self.columns, visual.columns),
-            (self.visual_type, visual.token_type), (self.visual_norm, visual.norm), (self.head[1], network.head.hidden),
+            (self.grid, network.grid_encoder.conv),
+            (self.rows, visual.rows),
+            (self.columns, visual.columns),
+            (self.visual_type, visual.token_type),
+            (self.visual_norm, visual.norm),
+            (self.head[1], network.head.hidden),
             (self.head[3], network.head.output),
         ):
             target.load_state_dict(source.state_dict())
@@ -77,7 +94,9 @@ class PlainClipBert(nn.Module):
         grid = torch.relu(nn.functional.max_pool2d(self.grid(self.resnet(pixels)), 2, 2))
         grid = grid.unflatten(0, (batch, length)).mean(1).permute(0, 2, 3, 1)
         height, width = grid.shape[1:3]
-        places = self.rows.weight[:height, None] + self.columns.weight[None, :width] + self.visual_type.weight[0]
+        places = (
+            self.rows.weight[:height, None] + self.columns.weight[None, :width] + self.visual_type.weight[0]
+        )
         visual = self.dropout(self.visual_norm((grid + places).flatten(1, 2)))
         visual = visual.repeat_interleave(num_texts, 0)
         ids, mask = input_ids.flatten(0, 1), input_mask.flatten(0, 1)

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+
 from benchmarks.curves import Curve, draw_curves, format_curves
 from benchmarks.scale_data import data_curves
 from benchmarks.scale_model import evaluation_curves, training_curves
@@ -30,13 +31,23 @@ PARTS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``benchmark.py scale``."""
-    parser.add_argument("--cache", type=Path, help="folder for generated corpora and runs; a temporary one without it")
-    parser.add_argument("--output", type=Path, default=Path("save/benchmark_scale.json"),
-                        help="JSON to write; table and pictures lie beside it")
+    parser.add_argument(
+        "--cache", type=Path, help="folder for generated corpora and runs; a temporary one without it"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("save/benchmark_scale.json"),
+        help="JSON to write; table and pictures lie beside it",
+    )
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="cpu: for one thread beside other work")
-    parser.add_argument("--quick", action="store_true", help="small networks and corpora: checks that it runs")
+    parser.add_argument(
+        "--clock", choices=list(CLOCKS), default="wall", help="cpu: for one thread beside other work"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small networks and corpora: checks that it runs"
+    )
 
 
 def run(args: argparse.Namespace) -> list[Curve]:
@@ -50,8 +61,15 @@ def run(args: argparse.Namespace) -> list[Curve]:
             found = PARTS[part](folder.resolve(), args.quick, args.clock)
             print(format_curves(found) + "\n", flush=True)
             curves += found
-    write_json(args.output, "scale", [], threads=args.threads, clock=args.clock, torch=torch.__version__,
-               curves=[dataclasses.asdict(curve) for curve in curves])
+    write_json(
+        args.output,
+        "scale",
+        [],
+        threads=args.threads,
+        clock=args.clock,
+        torch=torch.__version__,
+        curves=[dataclasses.asdict(curve) for curve in curves],
+    )
     args.output.with_suffix(".md").write_text(format_curves(curves) + "\n", encoding="utf-8")
     for path in draw_curves(curves, args.output.parent):
         print(path)

@@ -18,9 +18,32 @@ from benchmarks.curves import Curve
 from benchmarks.memory import read_peak_mib, read_private_mib, read_resident_mib, reset_peak
 from benchmarks.table import CLOCKS
 
-WORDS = "a man woman dog is running cooking playing the guitar in street kitchen with two red small cars talks".split()
+WORDS = [
+    "a",
+    "man",
+    "woman",
+    "dog",
+    "is",
+    "running",
+    "cooking",
+    "playing",
+    "the",
+    "guitar",
+    "in",
+    "street",
+    "kitchen",
+    "with",
+    "two",
+    "red",
+    "small",
+    "cars",
+    "talks",
+]
 #: Dataset -> (annotation file, records per medium).
-CORPORA = {"msrvtt_retrieval": ("MSRVTT_data.json", 20), "visual_genome_pretraining": ("region_descriptions.json", 50)}
+CORPORA = {
+    "msrvtt_retrieval": ("MSRVTT_data.json", 20),
+    "visual_genome_pretraining": ("region_descriptions.json", 50),
+}
 
 
 def data_curves(folder: Path, quick: bool, clock: str) -> list[Curve]:
@@ -33,7 +56,10 @@ def data_curves(folder: Path, quick: bool, clock: str) -> list[Curve]:
             make_corpus(place, dataset, num_records)
             paths = os.pathsep.join(path for path in sys.path if path)
             done = subprocess.run(
-                [sys.executable, __file__, dataset, str(place), clock], capture_output=True, text=True, check=True,
+                [sys.executable, __file__, dataset, str(place), clock],
+                capture_output=True,
+                text=True,
+                check=True,
                 env={**os.environ, "PYTHONPATH": paths},
             )
             curve.points[num_records] = json.loads(done.stdout.splitlines()[-1])
@@ -51,18 +77,33 @@ def make_corpus(folder: Path, dataset: str, num_records: int) -> None:
     if dataset == "msrvtt_retrieval":
         stems = [f"video{number}" for number in media]
         document = {
-            "videos": [{"video_id": stem, "split": "train", "start time": 0, "end time": 9} for stem in stems],
+            "videos": [
+                {"video_id": stem, "split": "train", "start time": 0, "end time": 9} for stem in stems
+            ],
             "sentences": [
-                {"video_id": stems[row // per_medium], "sen_id": row, "caption": text} for row, text in enumerate(texts)
+                {"video_id": stems[row // per_medium], "sen_id": row, "caption": text}
+                for row, text in enumerate(texts)
             ],
         }
     else:
         stems = [str(number) for number in media]
         document = [
-            {"id": number, "regions": [
-                {"region_id": row, "image_id": number, "phrase": texts[row], "x": 1, "y": 2, "width": 30, "height": 40}
-                for row in range(number * per_medium, (number + 1) * per_medium)
-            ]} for number in media
+            {
+                "id": number,
+                "regions": [
+                    {
+                        "region_id": row,
+                        "image_id": number,
+                        "phrase": texts[row],
+                        "x": 1,
+                        "y": 2,
+                        "width": 30,
+                        "height": 40,
+                    }
+                    for row in range(number * per_medium, (number + 1) * per_medium)
+                ],
+            }
+            for number in media
         ]
     (folder / "media").mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(json.dumps(document), encoding="utf-8")
@@ -72,10 +113,10 @@ def make_corpus(folder: Path, dataset: str, num_records: int) -> None:
 
 def start_up(dataset: str, folder: Path, clock: str) -> dict[str, float]:
     """Read a corpus as the builder does; return seconds and memory."""
-    from clipbert_mmf.datasets.sources import load_sources
-    from clipbert_mmf.datasets.specs import SPECS
-    from clipbert_mmf.datasets.tasks import TASKS
-    from clipbert_mmf.video.store import open_store
+    from clipbert_mmf.annotations.sources import load_sources
+    from clipbert_mmf.tasks.datasets import SPECS
+    from clipbert_mmf.tasks.makers import TASKS
+    from clipbert_mmf.video.stores.open import open_store
 
     spec = SPECS[dataset]
     reset_peak()
@@ -91,7 +132,9 @@ def start_up(dataset: str, folder: Path, clock: str) -> dict[str, float]:
     gc.collect()
     held = read_resident_mib() - before
     return {
-        "seconds to start": seconds, "MiB held": held, "peak MiB while reading": peak,
+        "seconds to start": seconds,
+        "MiB held": held,
+        "peak MiB while reading": peak,
         "MiB of a worker": _measure_worker(maker, store),
     }
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+
 from benchmarks.curves import Curve
 from benchmarks.memory import read_peak_mib, reset_peak
 from benchmarks.networks import load_settings
 from benchmarks.table import measure_seconds
-
-from clipbert_mmf.models.assembly import assemble_network
+from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.models.network import ClipBertNetwork
 
 TEXT_TOKENS = 12
@@ -46,7 +46,9 @@ def training_curves(folder: Path, quick: bool, clock: str) -> list[Curve]:
 def _train(
     network: ClipBertNetwork, optimizer: torch.optim.Optimizer, at: dict[str, int], clock: str
 ) -> dict[str, float]:
-    frames = torch.randint(0, 256, (at["batch"], at["N_train"], at["T"], 3, at["L"], at["L"]), dtype=torch.uint8)
+    frames = torch.randint(
+        0, 256, (at["batch"], at["N_train"], at["T"], 3, at["L"], at["L"]), dtype=torch.uint8
+    )
     ids = torch.randint(5, network.text_embedding.words.num_embeddings, (at["batch"], 2, TEXT_TOKENS))
     targets = torch.arange(2 * at["batch"]) % 2
 
@@ -76,7 +78,9 @@ def evaluation_curves(folder: Path, quick: bool, clock: str) -> list[Curve]:
     return [by_videos, by_texts]
 
 
-def _evaluate(network: ClipBertNetwork, videos: int, texts: int, image_size: int, clock: str) -> dict[str, float]:
+def _evaluate(
+    network: ClipBertNetwork, videos: int, texts: int, image_size: int, clock: str
+) -> dict[str, float]:
     frames = torch.randint(0, 256, (1, 4, 2, 3, image_size, image_size), dtype=torch.uint8)
     ids = torch.randint(5, network.text_embedding.words.num_embeddings, (1, texts, TEXT_TOKENS))
 

@@ -21,7 +21,16 @@ def process_curves(folder: Path, quick: bool, clock: str) -> list[Curve]:
     The wall clock counts whatever ``clock`` says: two processes are about waiting less.
     """
     corpus = folder / "corpus"
-    make = [sys.executable, "tools/make_demo_corpus.py", "--out", str(corpus), "--corpora", "msrvtt", "--workers", "1"]
+    make = [
+        sys.executable,
+        "tools/make_demo_corpus.py",
+        "--out",
+        str(corpus),
+        "--corpora",
+        "msrvtt",
+        "--workers",
+        "1",
+    ]
     sizes = ["--num-train", "20" if quick else "40", "--num-test", "4"]
     subprocess.run([*make, *sizes], cwd=ROOT, check=True, capture_output=True)
     curves = []
@@ -46,33 +55,55 @@ def train(corpus: Path, save: Path, world_size: int, updates: int, options: list
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [
-        sys.executable, "-c", "import clipbert_mmf\nfrom mmf_cli.run import run\nrun()",
-        "config=projects/clipbert/configs/msrvtt_retrieval/demo.yaml", "model=clipbert", "dataset=msrvtt_retrieval",
-        "run_type=train", f"dataset_config.msrvtt_retrieval.data_dir={corpus / 'msrvtt'}",
+        sys.executable,
+        "-c",
+        "import clipbert_mmf\nfrom mmf_cli.run import run\nrun()",
+        "config=projects/clipbert/configs/msrvtt_retrieval/demo.yaml",
+        "model=clipbert",
+        "dataset=msrvtt_retrieval",
+        "run_type=train",
+        f"dataset_config.msrvtt_retrieval.data_dir={corpus / 'msrvtt'}",
         f"dataset_config.msrvtt_retrieval.processors.text_processor.params.tokenizer={corpus / 'tokenizer'}",
-        f"env.save_dir={save}", f"training.max_updates={updates}", "training.log_interval=2", "training.num_workers=0",
-        "training.evaluation_interval=100000", "training.batch_size=16", *options,
+        f"env.save_dir={save}",
+        f"training.max_updates={updates}",
+        "training.log_interval=2",
+        "training.num_workers=0",
+        "training.evaluation_interval=100000",
+        "training.batch_size=16",
+        *options,
     ]
     processes = []
     for rank in range(world_size):
         environment = {
-            **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "false",
         }
         if world_size > 1:
             environment.update(
-                MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(world_size), RANK=str(rank),
+                MASTER_ADDR="127.0.0.1",
+                MASTER_PORT=str(port),
+                WORLD_SIZE=str(world_size),
+                RANK=str(rank),
                 LOCAL_RANK=str(rank),
             )
         with open(save.parent / f"{save.name}_{rank}.log", "w") as log:
-            processes.append(subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT))
+            processes.append(
+                subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+            )
     peak_mib = 0.0
     for rank, process in enumerate(processes):
         _, status, usage = os.wait4(process.pid, 0)
         if status:
-            raise RuntimeError(f"process {rank} of {world_size} failed; see {save.parent / f'{save.name}_{rank}.log'}")
+            raise RuntimeError(
+                f"process {rank} of {world_size} failed; see {save.parent / f'{save.name}_{rank}.log'}"
+            )
         peak_mib = max(peak_mib, usage.ru_maxrss / 1024)
     lines = [json.loads(line) for line in (save / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     # The first line holds what is done once.
-    rates = [line["updates_per_sec"] for line in lines if line["split"] == "train" and line.get("updates_per_sec")][1:]
+    rates = [
+        line["updates_per_sec"] for line in lines if line["split"] == "train" and line.get("updates_per_sec")
+    ][1:]
     return {"updates a second": statistics.median(rates), "MiB of a process": peak_mib}

@@ -8,9 +8,9 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Callable
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,13 @@ CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time
 
 
 def compare(
-    case: str, peer: str, run_peer: Callable, run_ours: Callable, goal: float, rounds: int, clock: str = "wall"
+    case: str,
+    peer: str,
+    run_peer: Callable,
+    run_ours: Callable,
+    goal: float,
+    rounds: int,
+    clock: str = "wall",
 ) -> Row:
     """Time both in turn, so that a busy moment of the machine meets both; the median ratio of a round counts."""
     if rounds > 1:  # a single round is for what takes so long that a first call makes no difference
@@ -79,7 +85,10 @@ def _wait_for_device() -> None:
 
 def format_rows(rows: list[Row]) -> str:
     """Return the rows as a Markdown table."""
-    lines = ["| case | peer | peer | ours | ratio | goal | met |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| case | peer | peer | ours | ratio | goal | met |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for row in rows:
         goal, met = (f"{row.goal:g}x", "yes" if row.is_met else "NO") if row.goal else ("-", "-")
         numbers = f"{row.peer_ms:.1f} {row.unit} | {row.ours_ms:.1f} {row.unit} | {row.ratio:.2f}x"
@@ -90,6 +99,11 @@ def format_rows(rows: list[Row]) -> str:
 def write_json(path: Path, name: str, rows: list[Row], **facts) -> None:
     """Write rows and the machine they were measured on."""
     machine = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
-    content = {"benchmark": name, **machine, **facts, "rows": [asdict(row) | {"met": row.is_met} for row in rows]}
+    content = {
+        "benchmark": name,
+        **machine,
+        **facts,
+        "rows": [asdict(row) | {"met": row.is_met} for row in rows],
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -17,7 +17,11 @@ FRAME_SIZES = ((160, 128), (192, 144), (128, 128), (128, 160), (144, 192), (176,
 
 #: Extension -> (codec, pixel format, options); GIF is written by Pillow.
 CODECS = {
-    ".mp4": ("libx264", "yuv420p", {"preset": "veryfast", "crf": "20", "g": "24", "x264-params": "threads=1:lookahead-threads=1"}),
+    ".mp4": (
+        "libx264",
+        "yuv420p",
+        {"preset": "veryfast", "crf": "20", "g": "24", "x264-params": "threads=1:lookahead-threads=1"},
+    ),
     ".avi": ("mpeg4", "yuv420p", {"b": "4M", "qmax": "5", "g": "12"}),
     ".webm": ("libvpx", "yuv420p", {"crf": "10", "b": "1M", "deadline": "realtime", "cpu-used": "8"}),
 }

@@ -99,12 +99,16 @@ class Story:
     duration_sec: float
 
 
-def draw_story(rng: np.random.Generator, num_things: int, part_sec: tuple[float, float], rest_sec: float) -> Story:
+def draw_story(
+    rng: np.random.Generator, num_things: int, part_sec: tuple[float, float], rest_sec: float
+) -> Story:
     """Draw a story whose parts last ``part_sec`` (least, most), with up to ``rest_sec`` of empty scene after it."""
     lengths = rng.uniform(*part_sec, num_things)
     starts = np.concatenate([[0.0], np.cumsum(lengths)])
     return Story(
-        tuple(draw_distinct(rng, num_things)), tuple(starts[:-1].tolist()), float(starts[-1]),
+        tuple(draw_distinct(rng, num_things)),
+        tuple(starts[:-1].tolist()),
+        float(starts[-1]),
         float(starts[-1] + rng.uniform(0, rest_sec)),
     )
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+
 from demo_corpus.media import render_frames, write_video
 from demo_corpus.scenes import describe_story, draw_gif_scene, draw_story, render_gif, render_story
 from demo_corpus.sizes import Sizes, run_jobs
@@ -53,10 +54,16 @@ def plan_videos(seed: int, counts: dict[str, int], captions: int) -> list[dict]:
             seen.add((first, second))
             number = len(videos)
             extension = ".gif" if number % GIF_EVERY == 7 else ".avi" if number % AVI_EVERY == 3 else ".mp4"
-            videos.append({
-                "id": number, "video_id": f"video{number}", "split": split, "extension": extension,
-                "things": (first, second), "captions": describe_video(first, second, rng, captions),
-            })
+            videos.append(
+                {
+                    "id": number,
+                    "video_id": f"video{number}",
+                    "split": split,
+                    "extension": extension,
+                    "things": (first, second),
+                    "captions": describe_video(first, second, rng, captions),
+                }
+            )
             count -= 1
     return videos
 
@@ -73,21 +80,35 @@ def write_msrvtt(out: Path, sizes: Sizes, pool) -> None:
     (out / "videos").mkdir(parents=True, exist_ok=True)
     counts = {"train": sizes.num_train - sizes.num_val, "val": sizes.num_val, "test": 2 * sizes.num_test}
     videos = plan_videos(sizes.seed, counts, captions=4)
-    run_jobs(pool, make_video, [(video, str(out / "videos"), sizes.seed) for video in videos], "msrvtt videos")
+    run_jobs(
+        pool, make_video, [(video, str(out / "videos"), sizes.seed) for video in videos], "msrvtt videos"
+    )
     sentences = [
         {"caption": caption, "video_id": video["video_id"], "sen_id": 4 * video["id"] + i}
-        for video in videos for i, caption in enumerate(video["captions"])
+        for video in videos
+        for i, caption in enumerate(video["captions"])
     ]
     # The owner's sentences are not in the order of the videos.
     order = np.random.default_rng(len(sentences)).permutation(len(sentences))
-    write_json(out / "MSRVTT_data.json", {
-        "info": {"description": "demo corpus in MSR-VTT's format"},
-        "videos": [
-            {"category": 0, "url": "", "video_id": v["video_id"], "start time": 0.0, "end time": 0.0,
-             "split": v["split"], "id": v["id"]} for v in videos
-        ],
-        "sentences": [sentences[i] for i in order],
-    })
+    write_json(
+        out / "MSRVTT_data.json",
+        {
+            "info": {"description": "demo corpus in MSR-VTT's format"},
+            "videos": [
+                {
+                    "category": 0,
+                    "url": "",
+                    "video_id": v["video_id"],
+                    "start time": 0.0,
+                    "end time": 0.0,
+                    "split": v["split"],
+                    "id": v["id"],
+                }
+                for v in videos
+            ],
+            "sentences": [sentences[i] for i in order],
+        },
+    )
     test = [video for video in videos if video["split"] == "test"][: sizes.num_test]
     rows = [[f"ret{n}", f"msr{v['id']}", v["video_id"], v["captions"][0]] for n, v in enumerate(test)]
     write_table(out / "MSRVTT_JSFUSION_test.csv", [["key", "vid_key", "video_id", "sentence"], *rows])
@@ -115,9 +136,15 @@ def _write_questions(out: Path, videos: list[dict], rng: np.random.Generator) ->
         first, second = video["things"]
         for thing, other in ((first, second), (second, first)):
             for question, answer, _ in ask_about(thing, [other], rng):
-                entries[video["split"]].append({
-                    "answer": answer, "category_id": 0, "id": number, "question": question, "video_id": video["id"]
-                })
+                entries[video["split"]].append(
+                    {
+                        "answer": answer,
+                        "category_id": 0,
+                        "id": number,
+                        "question": question,
+                        "video_id": video["id"],
+                    }
+                )
                 number += 1
     for split, content in entries.items():
         write_json(out / f"{split}_qa.json", content)
@@ -132,7 +159,9 @@ def write_tgif(out: Path, sizes: Sizes, pool) -> None:
     jobs, first = [], 0
     for split, count in (("Train", 8 * sizes.num_train), ("Test", 3 * sizes.num_test)):
         rng = np.random.default_rng([sizes.seed, 7, first])
-        scenes = {f"tumblr_demo{first + n}_250": draw_gif_scene(rng, changes=n % 2 == 1) for n in range(count)}
+        scenes = {
+            f"tumblr_demo{first + n}_250": draw_gif_scene(rng, changes=n % 2 == 1) for n in range(count)
+        }
         jobs += [
             (render_gif, scene, str(out / "gifs" / f"{name}.gif"), [sizes.seed, 8, first + n])
             for n, (name, scene) in enumerate(scenes.items())
@@ -154,7 +183,13 @@ def _ask_action(name, scene, rng) -> list[list]:
     if scene.repeated is None:
         return []
     act, times = scene.repeated
-    return [[name, f"what does the {scene.actor.colour} {scene.actor.shape} do {times} times ?", *_options(act, rng)]]
+    return [
+        [
+            name,
+            f"what does the {scene.actor.colour} {scene.actor.shape} do {times} times ?",
+            *_options(act, rng),
+        ]
+    ]
 
 
 def _ask_transition(name, scene, rng) -> list[list]:
@@ -208,13 +243,21 @@ def write_didemo(out: Path, sizes: Sizes, pool) -> None:
             story = draw_story(rng, 3, (5.0, 9.0), rest_sec=12.0)
             extension = (".mp4", ".avi")[number % 7 == 2]
             key = f"{number}@N00_demo{number}"
-            jobs.append((render_story, story, str(out / "videos" / (key + extension)), [sizes.seed, 10, number]))
+            jobs.append(
+                (render_story, story, str(out / "videos" / (key + extension)), [sizes.seed, 10, number])
+            )
             for start, sentence in zip(story.starts_sec, describe_story(story)):
                 chunk = int(start // 5)
-                rows.append({
-                    "num_segments": 6, "description": sentence, "dl_link": "", "times": [[chunk, chunk + 1]] * 4,
-                    "video": key + (extension if number % 5 else "."), "annotation_id": len(rows),
-                })
+                rows.append(
+                    {
+                        "num_segments": 6,
+                        "description": sentence,
+                        "dl_link": "",
+                        "times": [[chunk, chunk + 1]] * 4,
+                        "video": key + (extension if number % 5 else "."),
+                        "annotation_id": len(rows),
+                    }
+                )
         # All first sentences, then all second ones: a video's rows are apart and in order.
         write_json(out / f"{split}_data.json", [row for part in range(3) for row in rows[part::3]])
         first += count
@@ -225,18 +268,28 @@ def write_activitynet(out: Path, sizes: Sizes, pool) -> None:
     """Write videos in three containers, and paragraphs with timestamps."""
     (out / "videos").mkdir(parents=True, exist_ok=True)
     jobs, first = [], 0
-    for split, count in (("train", sizes.num_train // 2), ("val_2", sizes.num_val), ("val_1", sizes.num_test)):
+    for split, count in (
+        ("train", sizes.num_train // 2),
+        ("val_2", sizes.num_val),
+        ("val_1", sizes.num_test),
+    ):
         rng = np.random.default_rng([sizes.seed, 11, first])
         document = {}
         for number in range(first, first + count):
             story = draw_story(rng, 4, (4.0, 10.0), rest_sec=0.0)
             key, extension = f"v_demo{number:07d}", (".mp4", ".mkv", ".mp4", ".webm")[number % 4]
-            jobs.append((render_story, story, str(out / "videos" / (key + extension)), [sizes.seed, 12, number]))
+            jobs.append(
+                (render_story, story, str(out / "videos" / (key + extension)), [sizes.seed, 12, number])
+            )
             ends = [*story.starts_sec[1:], story.end_sec]
             document[key] = {
                 "duration": round(story.duration_sec, 2),
-                "timestamps": [[round(start, 2), round(end, 2)] for start, end in zip(story.starts_sec, ends)],
-                "sentences": [(" " if i else "") + sentence for i, sentence in enumerate(describe_story(story))],
+                "timestamps": [
+                    [round(start, 2), round(end, 2)] for start, end in zip(story.starts_sec, ends)
+                ],
+                "sentences": [
+                    (" " if i else "") + sentence for i, sentence in enumerate(describe_story(story))
+                ],
             }
         write_json(out / f"{split}.json", document)
         first += count

@@ -13,13 +13,22 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 COLOURS = {
-    "red": (220, 40, 40), "green": (40, 170, 60), "blue": (50, 80, 220), "yellow": (240, 215, 50),
-    "white": (245, 245, 245), "black": (20, 20, 20), "purple": (150, 50, 190), "orange": (245, 140, 30),
+    "red": (220, 40, 40),
+    "green": (40, 170, 60),
+    "blue": (50, 80, 220),
+    "yellow": (240, 215, 50),
+    "white": (245, 245, 245),
+    "black": (20, 20, 20),
+    "purple": (150, 50, 190),
+    "orange": (245, 140, 30),
 }
 SHAPES = ("circle", "square", "triangle", "star", "cross")
 SIZES = {"small": 0.17, "large": 0.30}
 PLACES = {
-    "on the left": (0.27, 0.5), "on the right": (0.73, 0.5), "at the top": (0.5, 0.27), "at the bottom": (0.5, 0.73),
+    "on the left": (0.27, 0.5),
+    "on the right": (0.73, 0.5),
+    "at the top": (0.5, 0.27),
+    "at the bottom": (0.5, 0.73),
     "in the middle": (0.5, 0.5),
 }
 
@@ -28,11 +37,64 @@ PLACES = {
 ACTS = {"glow": "glowing", "grow": "growing", "vanish": "vanishing", "split": "splitting", "wink": "winking"}
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 #: Every other word of captions, questions and answers; a vocabulary must not depend on which corpora are made.
-OTHER_WORDS = (
-    "a after and appears are be before by can color comes do does first followed here how is it large last many of on at "
-    "in left right top bottom middle picture seen something stays then there thing things times "
-    "to video what where which who with yes no , ? . next finally we see"
-).split()
+OTHER_WORDS = [
+    "a",
+    "after",
+    "and",
+    "appears",
+    "are",
+    "be",
+    "before",
+    "by",
+    "can",
+    "color",
+    "comes",
+    "do",
+    "does",
+    "first",
+    "followed",
+    "here",
+    "how",
+    "is",
+    "it",
+    "large",
+    "last",
+    "many",
+    "of",
+    "on",
+    "at",
+    "in",
+    "left",
+    "right",
+    "top",
+    "bottom",
+    "middle",
+    "picture",
+    "seen",
+    "something",
+    "stays",
+    "then",
+    "there",
+    "thing",
+    "things",
+    "times",
+    "to",
+    "video",
+    "what",
+    "where",
+    "which",
+    "who",
+    "with",
+    "yes",
+    "no",
+    ",",
+    "?",
+    ".",
+    "next",
+    "finally",
+    "we",
+    "see",
+]
 
 
 def list_words() -> list[str]:
@@ -61,8 +123,10 @@ def draw_thing(rng: np.random.Generator, not_colour: str = "", not_place: str = 
     colours = [colour for colour in COLOURS if colour != not_colour]
     places = [place for place in PLACES if place != not_place]
     return Thing(
-        colours[rng.integers(len(colours))], SHAPES[rng.integers(len(SHAPES))],
-        list(SIZES)[rng.integers(len(SIZES))], places[rng.integers(len(places))],
+        colours[rng.integers(len(colours))],
+        SHAPES[rng.integers(len(SHAPES))],
+        list(SIZES)[rng.integers(len(SIZES))],
+        places[rng.integers(len(places))],
     )
 
 
@@ -119,7 +183,11 @@ def make_background(rng: np.random.Generator, width: int, height: int) -> Image.
 
 
 def paint(
-    image: Image.Image, thing: Thing, offset: tuple[float, float] = (0.0, 0.0), turn: float = 0.0, pose: str = ""
+    image: Image.Image,
+    thing: Thing,
+    offset: tuple[float, float] = (0.0, 0.0),
+    turn: float = 0.0,
+    pose: str = "",
 ) -> None:
     """Draw a thing onto a picture.
 
@@ -136,7 +204,17 @@ def paint(
     draw, colour = ImageDraw.Draw(image), COLOURS[thing.colour]
     if pose == "grow":
         # Size alone could be another thing's: its edge shows that it has grown.
-        _fill(draw, thing.shape, colour, cx, cy, 2.1 * radius, turn, outline=(0, 230, 230), width=max(3, round(0.3 * radius)))
+        _fill(
+            draw,
+            thing.shape,
+            colour,
+            cx,
+            cy,
+            2.1 * radius,
+            turn,
+            outline=(0, 230, 230),
+            width=max(3, round(0.3 * radius)),
+        )
         return
     if pose == "glow":
         outer = 1.7 * radius
@@ -150,7 +228,17 @@ def paint(
         return
     if pose == "vanish":
         # Only its outline stays: one frame must tell that it was there.
-        _fill(draw, thing.shape, None, cx, cy, radius, turn, outline=(255, 255, 255), width=max(2, round(0.2 * radius)))
+        _fill(
+            draw,
+            thing.shape,
+            None,
+            cx,
+            cy,
+            radius,
+            turn,
+            outline=(255, 255, 255),
+            width=max(2, round(0.2 * radius)),
+        )
         return
     _fill(draw, thing.shape, colour, cx, cy, radius, turn)
     if pose == "wink":
@@ -162,21 +250,40 @@ def _fill_circle(draw: ImageDraw.ImageDraw, cx: float, cy: float, radius: float,
     draw.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), **style)
 
 
-def _fill(draw: ImageDraw.ImageDraw, shape: str, colour, cx: float, cy: float, radius: float, turn: float, **style) -> None:
+def _fill(
+    draw: ImageDraw.ImageDraw, shape: str, colour, cx: float, cy: float, radius: float, turn: float, **style
+) -> None:
     if shape == "circle":
         _fill_circle(draw, cx, cy, radius, fill=colour, **style)
         return
-    draw.polygon([(cx + radius * px, cy + radius * py) for px, py in _outline(shape, turn)], fill=colour, **style)
+    draw.polygon(
+        [(cx + radius * px, cy + radius * py) for px, py in _outline(shape, turn)], fill=colour, **style
+    )
 
 
 def _outline(shape: str, turn: float) -> list[tuple[float, float]]:
     if shape == "cross":
         arm = 0.36
-        points = [(-arm, -1), (arm, -1), (arm, -arm), (1, -arm), (1, arm), (arm, arm), (arm, 1), (-arm, 1), (-arm, arm),
-                  (-1, arm), (-1, -arm), (-arm, -arm)]
+        points = [
+            (-arm, -1),
+            (arm, -1),
+            (arm, -arm),
+            (1, -arm),
+            (1, arm),
+            (arm, arm),
+            (arm, 1),
+            (-arm, 1),
+            (-arm, arm),
+            (-1, arm),
+            (-1, -arm),
+            (-arm, -arm),
+        ]
     else:
-        corners, inner, start = {"square": (4, 1.0, math.pi / 4), "triangle": (3, 1.0, -math.pi / 2),
-                                 "star": (5, 0.42, -math.pi / 2)}[shape]
+        corners, inner, start = {
+            "square": (4, 1.0, math.pi / 4),
+            "triangle": (3, 1.0, -math.pi / 2),
+            "star": (5, 0.42, -math.pi / 2),
+        }[shape]
         points = []
         for corner in range(corners):
             angle = start + 2 * math.pi * corner / corners

@@ -8,13 +8,12 @@ as PyAV does (8 bit 4:2:0, even sizes); everything else goes to the next backend
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 
 from clipbert_mmf.video.decode.pyav_backend import PyavReader
-
 
 #: Times of decord are float32; a frame is never this short.
 _MAX_TIME_ERROR_SEC = 2e-3
@@ -32,8 +31,10 @@ def read_with_decord(
     Args:
         facts: the same file, opened by PyAV: its timeline, packets and picture format.
         wanted: sorted, distinct frame indices.
+
     Yields:
         frame index and ``(H, W, 3)`` uint8 RGB.
+
     Raises:
         CannotServe: before the first frame, when decord is absent, breaks, or is not to be trusted with this file.
     """

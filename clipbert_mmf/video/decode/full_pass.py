@@ -6,8 +6,8 @@ Used by ``pyav_backend``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import Iterator
 
 import av
 import numpy as np
@@ -38,7 +38,9 @@ class DecodedStream:
         self.kept = kept
 
 
-def decode_in_order(container: InputContainer, stream: VideoStream, table: PacketTable) -> Iterator[av.VideoFrame]:
+def decode_in_order(
+    container: InputContainer, stream: VideoStream, table: PacketTable
+) -> Iterator[av.VideoFrame]:
     """Decode every packet; what cannot be decoded before the first frame is skipped, as a player does.
 
     Raises:

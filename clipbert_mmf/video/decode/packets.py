@@ -6,9 +6,9 @@ anything is decoded. Used by ``pyav_backend``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Iterator
 
 import av
 import numpy as np
@@ -55,7 +55,10 @@ class PacketTable:
         """Whether the packets' times are the frames' times, without decoding any."""
         if self.pts is None or not self.is_shown.any() or not self.is_key[0]:
             return False
-        if not any(name in self.container.split(",") for name in _EXACT_CONTAINERS) or self.codec in _INEXACT_CODECS:
+        if (
+            not any(name in self.container.split(",") for name in _EXACT_CONTAINERS)
+            or self.codec in _INEXACT_CODECS
+        ):
             return False
         # A frame shown before the first key frame refers to something that is not in the file.
         return len(np.unique(self.pts)) == len(self.pts) and int(self.pts[0]) == int(self.pts.min())
@@ -127,7 +130,11 @@ def read_table(container: InputContainer, stream: VideoStream) -> PacketTable:
 
 
 def iterate_packets(
-    container: InputContainer, stream: VideoStream, table: PacketTable, start: int = 0, stop: int | None = None
+    container: InputContainer,
+    stream: VideoStream,
+    table: PacketTable,
+    start: int = 0,
+    stop: int | None = None,
 ) -> Iterator[av.Packet]:
     """Yield the packets ``[start, stop)``, from memory or from the container."""
     stop = len(table) if stop is None else stop
@@ -156,5 +163,7 @@ def _seek(container: InputContainer, stream: VideoStream, table: PacketTable, st
                 # That packet is spent: seek once more to stand before it.
                 container.seek(int(table.dts[start]), stream=stream, backward=True, any_frame=False)
                 return int(matches[0])
-    container.seek(int(min(table.dts[0], 0 if table.pts is None else table.pts.min())), stream=stream, backward=True)
+    container.seek(
+        int(min(table.dts[0], 0 if table.pts is None else table.pts.min())), stream=stream, backward=True
+    )
     return 0

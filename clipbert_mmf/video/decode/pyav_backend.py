@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 import av
 import numpy as np
@@ -43,6 +43,7 @@ class PyavReader:
     Args:
         source: bytes or file.
         num_threads: of the decoder.
+
     Raises:
         MediaError: when it is not a readable video; key and store are filled in by the caller.
     """
@@ -101,8 +102,10 @@ class PyavReader:
 
         Args:
             wanted: sorted, distinct frame indices of the timeline.
+
         Yields:
             frame index and ``(H, W, 3)`` uint8 RGB, upright, in any order.
+
         Raises:
             DecodeError: if one of them cannot be decoded.
         """
@@ -140,7 +143,9 @@ class PyavReader:
                 number += 1
             yield from context.decode(None)
         except FFmpegError as error:
-            raise DecodeError(f"decoding breaks at packet {number} of {len(table)}: {error.strerror}") from error
+            raise DecodeError(
+                f"decoding breaks at packet {number} of {len(table)}: {error.strerror}"
+            ) from error
         finally:
             context.skip_frame = "DEFAULT"
             context.flush_buffers()
@@ -156,7 +161,9 @@ class PyavReader:
     def _pick_decoded(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         decoded = self._decoded
         if len(wanted) and int(wanted[-1]) >= decoded.num_good:
-            raise DecodeError(f"decoding breaks after {decoded.num_good} of {decoded.timeline.num_frames} frames")
+            raise DecodeError(
+                f"decoding breaks after {decoded.num_good} of {decoded.timeline.num_frames} frames"
+            )
         if decoded.kept is not None:
             for index in wanted:
                 yield int(index), self._to_rgb(decoded.kept[int(index)])
@@ -179,7 +186,11 @@ class PyavReader:
 def _open_container(source: bytes | Path) -> av.container.InputContainer:
     # "file:" keeps a name with a colon from being taken for a protocol; the list keeps playlists from opening others.
     # Not as "options": PyAV before 17 gives those to each stream and crashes when MPEG's streams are found later.
-    target = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else f"file:{os.fspath(source)}"
+    target = (
+        io.BytesIO(source)
+        if isinstance(source, (bytes, bytearray, memoryview))
+        else f"file:{os.fspath(source)}"
+    )
     try:
         container = av.open(target, container_options={"protocol_whitelist": "file"}, **_LENIENT)
     except FFmpegError as error:

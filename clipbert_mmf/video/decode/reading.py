@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, Iterator
 
 import numpy as np
 import torch
@@ -30,7 +30,9 @@ logger = logging.getLogger(__name__)
 #: Name -> ``read(source, reader, wanted, num_threads)``: yields (index, (H, W, 3) uint8) of the wanted frame indices, or
 #: raises ``CannotServe`` and PyAV takes over; ``reader`` is the open ``PyavReader`` with ``info`` and ``timeline``. None is PyAV.
 BACKENDS: dict[str, Callable[..., Iterator[tuple[int, np.ndarray]]] | None] = {
-    "auto": None, "pyav": None, "decord": read_with_decord,
+    "auto": None,
+    "pyav": None,
+    "decord": read_with_decord,
 }
 #: Longer side over shorter side beyond which a picture is taken for broken.
 MAX_ASPECT = 100
@@ -72,8 +74,10 @@ def read_frames(
             frames are ``(3, H, W)``, stored as ``(H, W, 3)``.
         num_threads: decoder threads; one is best where each worker decodes its own videos.
         on_served: told the name of the backend that decoded the frames; see ``served.ServedTally``.
+
     Returns:
         ``(*times.shape, 3, H, W)`` uint8 RGB, upright; sample aspect ratios are ignored.
+
     Raises:
         MediaError: a subclass that says what is wrong with the medium.
         ValueError: for an unknown backend, or times that are no numbers.
@@ -83,7 +87,9 @@ def read_frames(
     try:
         check_source(source)
         with open_pyav(source, num_threads) as reader:
-            times = np.asarray(choose_times(reader.info) if callable(choose_times) else choose_times, dtype=np.float64)
+            times = np.asarray(
+                choose_times(reader.info) if callable(choose_times) else choose_times, dtype=np.float64
+            )
             if not times.size or not np.isfinite(times).all():
                 raise ValueError(f"times are {times}; expected at least one finite number of seconds")
             shown = reader.timeline.frames_at(times.reshape(-1))
@@ -137,7 +143,9 @@ def _collect(pictures: Iterator[tuple[int, np.ndarray]], shown: np.ndarray, tran
         if frames is None:
             frames = frame.new_empty((len(shown), *frame.shape))
         elif frame.shape != frames.shape[1:]:
-            raise DecodeError(f"the picture changes its size from {tuple(frames.shape[1:])} to {tuple(frame.shape)}")
+            raise DecodeError(
+                f"the picture changes its size from {tuple(frames.shape[1:])} to {tuple(frame.shape)}"
+            )
         for row in rows_of_frame.pop(index):
             frames[row] = frame
     if frames is None or rows_of_frame:

@@ -73,12 +73,15 @@ class Timeline:
 
         Args:
             times_sec: any shape, seconds from the first frame.
+
         Returns:
             int64 of the same shape, in ``[0, num_frames)``.
         """
         tolerance_sec = min(float(self.tick_sec) / 2, _MAX_TOLERANCE_SEC)
         # 1e-9: an exact half tick must not depend on how the caller's seconds were rounded.
-        shown = np.searchsorted(self.times_sec, np.asarray(times_sec) + tolerance_sec + 1e-9, side="right") - 1
+        shown = (
+            np.searchsorted(self.times_sec, np.asarray(times_sec) + tolerance_sec + 1e-9, side="right") - 1
+        )
         return np.clip(shown, 0, self.num_frames - 1)
 
 
@@ -92,5 +95,7 @@ def make_timeline(pts: np.ndarray, tick_sec: Fraction, last_ticks: int | None) -
     """
     ticks = np.sort(np.asarray(pts, dtype=np.int64))
     if not last_ticks or last_ticks < 0:
-        last_ticks = int(np.median(np.diff(ticks))) if len(ticks) > 1 else max(1, round(Fraction(1, 25) / tick_sec))
+        last_ticks = (
+            int(np.median(np.diff(ticks))) if len(ticks) > 1 else max(1, round(Fraction(1, 25) / tick_sec))
+        )
     return Timeline(ticks, Fraction(tick_sec), int(last_ticks))

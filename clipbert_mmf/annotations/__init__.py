@@ -1,0 +1,24 @@
+"""Annotation files of their owners to ``TextRecord``s, told apart by content. The first room of the data flow."""
+
+from __future__ import annotations
+
+from clipbert_mmf.annotations.formats import (
+    FORMATS,
+    Format,
+    has_column,
+    read_annotations,
+    read_keys,
+    register_format,
+)
+from clipbert_mmf.annotations.records import AnnotationError, TextRecord
+
+__all__ = [
+    "FORMATS",
+    "AnnotationError",
+    "Format",
+    "TextRecord",
+    "has_column",
+    "read_annotations",
+    "read_keys",
+    "register_format",
+]

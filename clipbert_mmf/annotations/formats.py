@@ -1,0 +1,259 @@
+"""The table of annotation formats: which parser reads what, and how a file's content tells which it is.
+
+A file is a table, JSON lines, a JSON array or a JSON object; its first record or its header then decides the format.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipbert_mmf.annotations import images, msrvtt, own, paragraphs, tgif
+from clipbert_mmf.annotations.reading import (
+    iterate_array,
+    iterate_lines,
+    iterate_table,
+    open_text,
+    read_json,
+    read_start,
+    split_header,
+)
+from clipbert_mmf.annotations.records import AnnotationError, Source, TextRecord
+from clipbert_mmf.tables import is_same_definition
+
+#: Kind of file -> how errors call it.
+KINDS = {
+    "table": "a table (tab, comma or semicolon separated) with columns",
+    "lines": "JSON lines with keys",
+    "array": "a JSON array of objects with keys",
+    "object": "a JSON object with keys",
+}
+_ITERATORS = {"table": iterate_table, "lines": iterate_lines, "array": iterate_array}
+
+
+@dataclass(frozen=True)
+class Format:
+    """One layout of annotation files.
+
+    Attributes:
+        kind: a key of ``KINDS``.
+        keys: columns or keys that must be there.
+        parse: from ``Source`` and the object, or its records with their places.
+        within: list whose first element must have ``keys``, instead of the top level (``object`` only).
+        pattern: every key of the object matches it (objects keyed by video).
+    """
+
+    kind: str
+    keys: tuple[str, ...]
+    parse: Callable[..., Iterator[TextRecord]]
+    within: str = ""
+    pattern: str = ""
+
+    def fits(self, kind: str, sample: Any) -> bool:
+        """Whether content of ``kind`` whose header, first record or document is ``sample`` is of this format."""
+        if kind != self.kind:
+            return False
+        if self.pattern:
+            return bool(sample) and all(re.fullmatch(self.pattern, key) for key in sample)
+        if self.within:
+            entries = sample.get(self.within)
+            sample = (
+                entries[0] if isinstance(entries, list) and entries and isinstance(entries[0], dict) else {}
+            )
+        return all(key in sample for key in self.keys)
+
+    def describe(self) -> str:
+        """What errors say is expected."""
+        where = f" in '{self.within}'" if self.within else ""
+        names = f"like {self.pattern}" if self.pattern else ", ".join(self.keys)
+        return f"{KINDS[self.kind]} {names}{where}"
+
+
+_CAPTION_LINES = Format("lines", ("caption", "clip_name"), msrvtt.parse_retrieval_lines)
+_PRETRAINING_LINES = tuple(
+    Format("lines", (name, "caption"), images.parse_pretraining_lines)
+    for name in ("coco_id", "vg_id", "image_id")
+)
+_OPTIONS = ("a1", "a2", "a3", "a4", "a5")
+_COCO = (
+    Format("object", ("sentences", "filename"), images.parse_karpathy, within="images"),
+    Format("object", ("images", "annotations"), images.parse_captions),
+)
+_REGIONS = (Format("array", ("regions",), images.parse_regions),)
+
+#: Corpus -> its formats; the first that fits is taken.
+FORMATS: dict[str, tuple[Format, ...]] = {
+    "msrvtt": (
+        Format("object", ("videos", "sentences"), msrvtt.parse_videodatainfo),
+        Format("table", ("key", "video_id", "sentence"), msrvtt.parse_retrieval_table),
+        _CAPTION_LINES,
+    ),
+    "msrvtt_choice": (
+        Format("table", ("vid_key", *_OPTIONS, "answer"), msrvtt.parse_choice_table),
+        Format("lines", ("clip_name", "options", "answer"), msrvtt.parse_choice_lines),
+    ),
+    "msrvtt_qa": (
+        Format("array", ("question", "answer", "video_id"), msrvtt.parse_questions),
+        Format("lines", ("question", "answer", "video_id"), msrvtt.parse_questions),
+        Format("object", (), msrvtt.parse_questions_by_video, pattern=r"video\d+"),
+    ),
+    "didemo": (Format("array", ("video", "description", "times"), paragraphs.parse_didemo), _CAPTION_LINES),
+    "activitynet": (Format("object", (), paragraphs.parse_activitynet, pattern=r"v_.+"), _CAPTION_LINES),
+    "tgif_choice": (
+        Format("table", ("gif_name", "question", *_OPTIONS, "answer"), tgif.parse_choices),
+        Format("lines", ("gif_name", "question", "options", "answer"), tgif.parse_choices),
+    ),
+    "tgif_frameqa": (
+        Format("table", ("gif_name", "question", "answer", "type"), tgif.parse_frame_questions),
+        Format("lines", ("gif_name", "question", "answer", "answer_type"), tgif.parse_frame_questions),
+    ),
+    "tgif_count": tuple(
+        Format(kind, ("gif_name", "question", "answer"), tgif.parse_counts) for kind in ("table", "lines")
+    ),
+    "coco_captions": (*_COCO, *_PRETRAINING_LINES),
+    "visual_genome": (*_REGIONS, *_PRETRAINING_LINES),
+    "image_text": (*_COCO, *_REGIONS, *_PRETRAINING_LINES),
+    "vqa2": (
+        Format("object", ("questions", "data_subtype"), images.parse_vqa),
+        Format("lines", ("question", "image_id", "labels"), images.parse_vqa_lines),
+    ),
+    "video_text": tuple(
+        Format(kind, keys, parse)
+        for keys, parse in (
+            (("video", "question", "answer"), own.parse_questions),
+            (("video", "text"), own.parse_texts),
+        )
+        for kind in ("table", "lines", "array")
+    ),
+}
+
+
+def register_format(corpus: str, *formats: Format) -> None:
+    """Add formats to a corpus, or a new corpus; the first that fits a file is taken.
+
+    Raises:
+        ValueError: for a kind that is none of ``KINDS``.
+    """
+    for added in formats:
+        if added.kind not in KINDS:
+            raise ValueError(f"a format's kind is '{added.kind}'; allowed are {sorted(KINDS)}")
+    known = FORMATS.get(corpus, ())
+    again = [one for one in known if any(is_same_definition(one.parse, added.parse) for added in formats)]
+    FORMATS[corpus] = (*(one for one in known if one not in again), *formats)
+
+
+def read_annotations(
+    path: Path,
+    corpus: str,
+    splits: list[str] | None = None,
+    companion: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Iterator[TextRecord]:
+    """Yield the records of an annotation file.
+
+    Args:
+        path: the owner's file or ClipBERT's lines of the same corpus.
+        corpus: a key of ``FORMATS``.
+        splits: the owner's names of the wanted splits; None for all, or where a file has no splits.
+        companion: a second file that belongs to it (VQA's annotations beside its questions).
+        columns: how the file calls what the format calls otherwise: ``{"video": "file_name"}``.
+
+    Raises:
+        AnnotationError: if the content is of no known format of the corpus, malformed, or holds no record.
+    """
+    path = Path(path)
+    start = read_start(path)
+    kind, sample = _classify(path, start)
+    sample = _rename(path, sample, columns)
+    chosen = next((known for known in FORMATS[corpus] if known.fits(kind, sample)), None)
+    if chosen is None:
+        raise _describe_misfit(path, corpus, kind, sample)
+    source = Source(path, splits, None if companion is None else (companion, read_json(companion)))
+    content = sample if kind == "object" else _ITERATORS[kind](path)
+    if columns and kind != "object":
+        content = ((place, _rename(path, entry, columns)) for place, entry in content)
+    number = -1
+    for number, record in enumerate(chosen.parse(source, content)):
+        yield record
+    if number < 0:
+        raise AnnotationError(
+            path, "whole file", "no record", f"a record{f' of split {splits}' if splits else ''}"
+        )
+
+
+def has_column(path: Path, name: str, columns: Mapping[str, str] | None = None) -> bool:
+    """Whether a table's header, or the first record of lines or an array, has a column."""
+    return (columns or {}).get(name, name) in _classify(Path(path), read_start(Path(path)))[1]
+
+
+def _rename(path: Path, entry: Any, columns: Mapping[str, str] | None) -> Any:
+    if not columns or not isinstance(entry, dict):
+        return entry
+    missing = [given for given in columns.values() if given not in entry]
+    if missing:
+        raise AnnotationError(path, "columns", sorted(map(str, entry))[:12], f"{missing}, as configured")
+    theirs = set(columns.values())
+    return {
+        **{key: value for key, value in entry.items() if key not in theirs},
+        **{ours: entry[given] for ours, given in columns.items()},
+    }
+
+
+def _classify(path: Path, start: str) -> tuple[str, Any]:
+    """Return the kind of file, and its document, first record or header as a mapping."""
+    text = start.lstrip()
+    if text[0] == "[":
+        place, first = next(iterate_array(path), ("record 0", {}))
+        if not isinstance(first, dict):
+            raise AnnotationError(path, place, first, "an object")
+        return "array", first
+    if text[0] != "{":
+        return "table", dict.fromkeys(split_header(text.split("\n", 1)[0])[0])
+    line, _, rest = text.partition("\n")
+    try:
+        first = json.loads(line)
+    except json.JSONDecodeError:
+        return "object", _read_object(path)
+    if rest.strip():
+        return "lines", first
+    return ("object" if _is_document(first) else "lines"), first
+
+
+def _is_document(entry: dict) -> bool:
+    # One line alone is either: a document holds lists of objects or is keyed by video.
+    return any(known.fits("object", entry) for formats in FORMATS.values() for known in formats)
+
+
+def _read_object(path: Path) -> dict:
+    document = read_json(path)
+    if not isinstance(document, dict):
+        raise AnnotationError(path, "top level", document, "a JSON object")
+    return document
+
+
+def _describe_misfit(path: Path, corpus: str, kind: str, sample: dict) -> AnnotationError:
+    others = [name for name, formats in FORMATS.items() if any(known.fits(kind, sample) for known in formats)]
+    expected = "; or ".join(dict.fromkeys(known.describe() for known in FORMATS[corpus]))
+    hint = f" (this one looks like {', '.join(others)})" if others else ""
+    place = "line 1" if kind in ("table", "lines") else "top level" if kind == "object" else "record 0"
+    return AnnotationError(path, place, sorted(map(str, sample))[:12], f"{corpus}: {expected}{hint}")
+
+
+def read_keys(path: Path) -> set[str]:
+    """Return the media keys a file lists: a column ``video_id`` of a table, a JSON array, or one key a line.
+
+    Raises:
+        AnnotationError: if the file is empty or not text.
+    """
+    start = read_start(path)
+    if start.lstrip()[0] == "[":
+        return {str(key) for _, key in iterate_array(path)}
+    names, _ = split_header(start.lstrip().split("\n", 1)[0])
+    if "video_id" in names:
+        return {row["video_id"].strip() for _, row in iterate_table(path)}
+    with open_text(path) as file:
+        return {line.strip() for line in file if line.strip()}

@@ -1,0 +1,109 @@
+"""What every parser yields, the checks they share, and the error all of them raise."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Place and record, one after the other.
+Entries = Iterator[tuple[str, dict]]
+
+
+@dataclass(frozen=True, slots=True)
+class TextRecord:
+    """One text about one medium.
+
+    Attributes:
+        media_key: key in the store, the file's stem.
+        text: caption or question, white space normalised.
+        text_id: the owner's id.
+        options: of a multiple-choice question.
+        answer: a string, the 0-based index of the right option, or a count; None where there is none.
+        answer_type: the owner's or the question's class.
+        soft_answers: answers with their scores, 0 to 1.
+        all_answers: what each annotator said.
+        window_sec: part of the video the text is about.
+    """
+
+    media_key: str
+    text: str
+    text_id: str
+    options: tuple[str, ...] = ()
+    answer: str | int | None = None
+    answer_type: str = ""
+    soft_answers: tuple[tuple[str, float], ...] = ()
+    all_answers: tuple[str, ...] = ()
+    window_sec: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """An annotation file that is being parsed.
+
+    Attributes:
+        path: of the file.
+        splits: the owner's names of the wanted splits, None for all.
+        companion: path and document of a second file (VQA's answers), or None.
+    """
+
+    path: Path
+    splits: list[str] | None = None
+    companion: tuple[Path, Any] | None = None
+
+
+class AnnotationError(ValueError):
+    """A malformed annotation file: names the file, the place, what was found and what is expected."""
+
+    def __init__(self, path: str | Path, place: str, found: object, expected: str):
+        shown = repr(found)
+        super().__init__(
+            f"{path}, {place}: found {shown if len(shown) <= 120 else shown[:117] + '...'}; expected {expected}"
+        )
+
+
+def require(entry: object, key: str, kinds: type | tuple[type, ...], path, place: str):
+    """Return ``entry[key]``, or raise ``AnnotationError`` where it is missing or of another kind."""
+    if not isinstance(entry, dict):
+        raise AnnotationError(path, place, entry, f"an object with '{key}'")
+    if key not in entry:
+        raise AnnotationError(path, place, sorted(map(str, entry)), f"a key '{key}'")
+    value = entry[key]
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise AnnotationError(path, f"{place}, '{key}'", value, f"a value of type {names}")
+    return value
+
+
+def require_text(entry: object, key: str, path, place: str) -> str:
+    """Return a string with its white space normalised; the owners' files hold stray blanks and newlines."""
+    return " ".join(require(entry, key, str, path, place).split())
+
+
+def require_texts(entry: object, key: str, path, place: str) -> tuple[str, ...]:
+    """Return the strings of a list with their white space normalised."""
+    values = require(entry, key, list, path, place)
+    for number, value in enumerate(values):
+        if not isinstance(value, str):
+            raise AnnotationError(path, f"{place}, '{key}'[{number}]", value, "a value of type str")
+    return tuple(" ".join(value.split()) for value in values)
+
+
+def refuse_twice(seen: Container, key: object, name: str, path, place: str) -> None:
+    """Raise ``AnnotationError`` where an identity appears again."""
+    if key in seen:
+        raise AnnotationError(path, place, key, f"each {name} once")
+
+
+def parse_option_index(value: object, num_options: int, path, place: str) -> int:
+    """Return the 0-based index of the right option, given as a number or a string of one.
+
+    Raises:
+        AnnotationError: if it is none, or there is no such option.
+    """
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isdecimal() or int(text) >= num_options:
+        raise AnnotationError(path, f"{place}, 'answer'", value, f"an option's index, 0 to {num_options - 1}")
+    return int(text)

@@ -1,0 +1,76 @@
+"""``clipbert demo``: a web page of this machine on which a model is asked."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+from pathlib import Path
+
+from clipbert_mmf.cli.asking import add_loading_options, load_model
+from clipbert_mmf.inference.heat import HEATS
+
+
+def add_demo(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``clipbert demo``."""
+    parser.add_argument("model", help="folder of a converted model or of a run, checkpoint, or hub name")
+    add_loading_options(parser)
+    parser.add_argument(
+        "--videos", type=Path, required=True, help="folder whose videos (or images) may be shown"
+    )
+    parser.add_argument(
+        "--index", type=Path, help="folder that keeps what a search encoded (default: VIDEOS/.clipbert_index)"
+    )
+    parser.add_argument(
+        "--heat",
+        choices=list(HEATS),
+        help="how where is measured (default: by the model's grid, see docs/report.md)",
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)"
+    )
+    parser.add_argument("--port", type=int, default=7860, help="port; 0 takes any free one (default: 7860)")
+    parser.add_argument(
+        "--max-upload-mb", type=float, default=200.0, help="largest upload; 0 takes none (default: 200)"
+    )
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """Serve the page until it is interrupted."""
+    from clipbert_mmf.demo.questions import Asker
+    from clipbert_mmf.demo.server import is_loopback, make_app, make_server
+    from clipbert_mmf.demo.shelf import Shelf
+
+    if not 0 <= options.port < 65536:
+        raise ValueError(f"--port is {options.port}; expected 0 to 65535")
+    if not 0 <= options.max_upload_mb < 1e6:
+        raise ValueError(f"--max-upload-mb is {options.max_upload_mb:g}; expected 0 or more megabytes")
+    model = load_model(options)
+    shelf = Shelf(options.videos, model.preprocessing, int(options.max_upload_mb * 1e6))
+    with contextlib.ExitStack() as leaving:
+        leaving.callback(shelf.close)
+        asker = Asker(model, shelf, options.index or options.videos / ".clipbert_index", options.heat)
+        if "search" in asker.modes:
+            try:
+                asker.index  # noqa: B018  made now: who starts the page can mend what is wrong with its folder
+            except OSError as error:
+                raise OSError(
+                    f"a search cannot keep its encodings: {error}; give another folder by --index"
+                ) from error
+        title = Path(options.model).name or str(options.model)
+        app = make_app(asker, title, options.host)
+        leaving.callback(app.extensions["clipbert"].runner.close)
+        server = make_server(app, options.host, options.port)
+        if not is_loopback(options.host):
+            sys.stderr.write(
+                f"warning: {options.host} is not this machine alone. Whoever reaches it can see every video in "
+                f"{options.videos} and every upload, upload files and use this machine's time; there is no password.\n"
+            )
+        shown = f"[{options.host}]" if ":" in options.host else options.host
+        sys.stdout.write(f"http://{shown}:{server.effective_port}/ (Ctrl+C ends it)\n")
+        sys.stdout.flush()
+        # A polite kill ends as Ctrl+C does, so that uploads are removed.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        server.run()
+    return 0

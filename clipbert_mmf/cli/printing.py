@@ -1,0 +1,15 @@
+"""How results reach the terminal: lines for people, JSON for programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+
+def print_result(options: argparse.Namespace, content: Any, lines: Iterable[str]) -> None:
+    """Write ``content`` as JSON where ``--json`` was given, else the lines."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) if options.json else "\n".join(lines)
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,136 @@
+"""Writes the first files of a user's own dataset: a package with one row, its configurations, a table and a test."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from string import Template
+
+_FILES = {
+    "__init__.py": '''"""The dataset $name. Copied from `clipbert new-dataset`; change what differs."""
+
+from pathlib import Path
+
+from clipbert_mmf.extending import DatasetSpec, register_dataset
+
+# corpus "video_text" reads tables and JSON lines with the columns video, text (or question, answer). For another format
+# write a parser and register_format(...), see docs/extending.md.
+register_dataset(
+    DatasetSpec(
+        "$name", corpus="video_text", task="retrieval", media="video",
+        config=str(Path(__file__).parent / "configs" / "dataset.yaml"),
+    )
+)
+''',
+    "configs/dataset.yaml": """# What the data are.
+dataset_config:
+  $name:
+    data_dir: $${env.data_dir}/datasets/$name
+    annotations:
+      # Without a column "split" use share: [0.0, 0.8] in its place.
+      train:
+      - {file: annotations.csv, split: [train]}
+      val:
+      - {file: annotations.csv, split: [val]}
+      test:
+      - {file: annotations.csv, split: [test]}
+    media: {train: videos, val: videos, test: videos}
+    negatives_per_positive: 1
+    processors:
+      text_processor:
+        type: clipbert_text
+        params: {tokenizer: bert-base-uncased, max_length: 20}
+      train_media_processor:
+        type: clipbert_video
+        params: {image_size: 448, num_clips: 4, num_frames: 1, sampling: random, fps: 2}
+      eval_media_processor:
+        type: clipbert_video
+        params: {image_size: 448, num_clips: 16, num_frames: 1, sampling: uniform, fps: 2}
+""",
+    "configs/train.yaml": """# How it is trained. Run it with
+#   mmf_run config=$name/configs/train.yaml model=clipbert dataset=$name env.user_dir=$name \\\\
+#     dataset_config.$name.data_dir=/where/your/data/are
+training:
+  trainer: clipbert
+  seed: 42
+  batch_size: 16
+  num_workers: 2
+  max_epochs: 10
+  max_updates: null
+  precision: fp32
+  log_interval: 10
+  evaluation_interval: 200
+  checkpoint_interval: 200
+  early_stop:
+    enabled: false
+    criteria: val/$name/clipbert_t2v_r1
+    minimize: false
+optimizer:
+  type: AdamW
+  params: {lr: 5.0e-05, betas: [0.9, 0.98], weight_decay: 0.001}
+scheduler:
+  type: clipbert_warmup_linear
+  params: {warmup_fraction: 0.1}
+evaluation:
+  metrics: [clipbert_t2v_r1, clipbert_t2v_r10, clipbert_t2v_median_rank, clipbert_num_unreadable]
+""",
+    "annotations.csv": """video,text,split
+first.mp4,a description of the first video,train
+second.mp4,a description of the second video,train
+third.mp4,a description of the third video,val
+fourth.mp4,a description of the fourth video,test
+""",
+    "test_$name.py": '''"""The dataset is known to MMF and its table can be read: python -m pytest $name"""
+
+import importlib.util
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def test_the_dataset_is_registered():
+    import mmf  # noqa: F401  (registers clipbert_mmf)
+    from mmf.common.registry import registry
+
+    spec = importlib.util.spec_from_file_location("$name", HERE / "__init__.py")
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    assert Path(registry.get_builder_class("$name").config_path()).is_file()
+
+
+def test_the_table_can_be_read():
+    from clipbert_mmf.annotations import read_annotations
+
+    for split in ("train", "val", "test"):
+        assert list(read_annotations(HERE / "annotations.csv", "video_text", splits=[split]))
+''',
+}
+
+
+def write_dataset_skeleton(name: str, directory: str | Path = ".") -> list[Path]:
+    """Write a package ``name`` below a directory.
+
+    Args:
+        name: of the dataset and its folder: lower-case letters, digits and underscores.
+        directory: made if missing.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ValueError: for another kind of name.
+        FileExistsError: if the folder is there already.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(
+            f"the dataset's name is '{name}'; expected lower-case letters, digits and underscores"
+        )
+    folder = Path(directory) / name
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already; nothing was written")
+    written = []
+    for place, content in _FILES.items():
+        path = folder / Template(place).substitute(name=name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(Template(content).substitute(name=name), encoding="utf-8")
+        written.append(path)
+    return written

@@ -1,0 +1,134 @@
+"""Videos encoded once and kept on disk, so that a search reads no video again; new files are encoded alone.
+
+An entry is one file named by what it follows from: the video's bytes and the model with its sampling. It is written beside
+its place and moved there, so that a kill leaves whole entries only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from clipbert_mmf.inference.asking import EncodedMedia
+from clipbert_mmf.video.errors import MediaError
+
+logger = logging.getLogger(__name__)
+
+#: Of an entry's content; a reader encodes anew what has another one.
+FORMAT_VERSION = "1"
+_SIZES_FILE = "files.json"
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_model(model) -> str:
+    """Return a hash of everything that decides a video's encoding: convolutional weights, and how it is sampled."""
+    digest = hashlib.sha256(json.dumps(model.preprocessing.to_dict(), sort_keys=True).encode())
+    for part in ("backbone", "grid_encoder", "temporal_fusion", "visual_embedding"):
+        for name, value in sorted(getattr(model.network, part).state_dict().items()):
+            digest.update(f"{part}.{name}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class SearchIndex:
+    """Encodings of video files in a folder of its own.
+
+    Args:
+        folder: made if missing; entries of several models may share it.
+        model: a ``ClipBert``.
+    """
+
+    def __init__(self, folder: str | Path, model):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.model = model
+        self._model_hash = hash_model(model)[:16]
+        self._hashes = self._read_hashes()
+        #: Videos encoded since the index was opened.
+        self.num_encoded = 0
+
+    def get(self, path: str | Path) -> EncodedMedia:
+        """Return a video's encoding, made now where the index lacks it.
+
+        Raises:
+            MediaError: if the video cannot be read.
+        """
+        path = Path(path)
+        place = self._place(path)
+        encoded = self._read(place)
+        if encoded is None:
+            encoded = self.model.encode(path)
+            self._write(place, encoded)
+            self.num_encoded += 1
+        return encoded
+
+    def encode_all(self, paths: Sequence[Path]) -> Iterator[tuple[Path, EncodedMedia | None, str]]:
+        """Yield each path with its encoding, or None and why it cannot be read."""
+        try:
+            for path in paths:
+                try:
+                    yield path, self.get(path), ""
+                except MediaError as error:
+                    yield path, None, str(error)
+        finally:
+            self._write_hashes()
+
+    def _place(self, path: Path) -> Path:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise MediaError(f"cannot be read: {error}", str(path)) from error
+        mark = f"{status.st_size} {status.st_mtime_ns}"
+        key = str(path.resolve())
+        known = self._hashes.get(key)
+        if known is None or known[0] != mark:
+            known = self._hashes[key] = (mark, hash_file(path))
+        return self.folder / f"{known[1][:32]}-{self._model_hash}.safetensors"
+
+    def _read(self, place: Path) -> EncodedMedia | None:
+        if not place.is_file():
+            return None
+        try:
+            with safe_open(str(place), framework="pt") as file:
+                metadata = json.loads((file.metadata() or {}).get("clipbert_mmf", "{}"))
+                if metadata.get("version") != FORMAT_VERSION:
+                    return None
+                times = tuple((float(start), float(end)) for start, end in metadata["times_sec"])
+                return EncodedMedia(file.get_tensor("visual"), times)
+        except (SafetensorError, ValueError, KeyError, OSError) as error:
+            logger.warning("%s is damaged and made anew: %s", place, error)
+            return None
+
+    def _write(self, place: Path, encoded: EncodedMedia) -> None:
+        metadata = {"clipbert_mmf": json.dumps({"version": FORMAT_VERSION, "times_sec": encoded.times_sec})}
+        part = place.with_name(f"{place.name}.{os.getpid()}.part")
+        save_file({"visual": encoded.visual.cpu().contiguous()}, part, metadata)
+        os.replace(part, place)
+
+    def _read_hashes(self) -> dict[str, tuple[str, str]]:
+        # Only saves reading unchanged files again; without it, or with a damaged one, they are hashed anew.
+        try:
+            content = json.loads((self.folder / _SIZES_FILE).read_text(encoding="utf-8"))
+            return {str(key): (str(mark), str(digest)) for key, (mark, digest) in content.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+    def _write_hashes(self) -> None:
+        part = self.folder / f"{_SIZES_FILE}.{os.getpid()}.part"
+        part.write_text(json.dumps(self._hashes, indent=0), encoding="utf-8")
+        os.replace(part, self.folder / _SIZES_FILE)

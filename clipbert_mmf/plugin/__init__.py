@@ -1,0 +1,1 @@
+"""Everything that MMF's registry sees: model, datasets, processors, losses, metrics, trainers."""

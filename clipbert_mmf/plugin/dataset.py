@@ -1,0 +1,191 @@
+"""The one dataset: texts and targets from a sample maker, frames from a media processor, one batch shape out.
+
+Comes after ``annotations`` and ``tasks``; MMF collates its samples into the ``SampleList`` the model reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from typing import Any
+
+import numpy as np
+import torch
+from mmf.common.registry import registry
+from mmf.common.sample import Sample
+from mmf.datasets.base_dataset import BaseDataset
+
+from clipbert_mmf.plugin.layouts import LAYOUTS
+from clipbert_mmf.settings import read_setting
+from clipbert_mmf.tasks.makers import SampleMaker
+from clipbert_mmf.tasks.predictions import RecordWriter
+from clipbert_mmf.video.failures import FailureLog
+
+logger = logging.getLogger(__name__)
+
+#: Other media tried in place of a broken one before training stops.
+_MAX_REPLACEMENTS = 20
+
+
+class UnreadableMediaError(RuntimeError):
+    """A medium that ``strict`` evaluation needed could not be read, or no replacement could be found in training."""
+
+
+class ClipBertDataset(BaseDataset):
+    """One split of one dataset.
+
+    The processors are attached by MMF after construction (``init_processors``): ``text_processor`` and, by split,
+    ``train_media_processor`` or ``eval_media_processor``.
+
+    Args:
+        dataset_name: registry key.
+        config: the dataset's section of the configuration.
+        dataset_type: ``train``, ``val`` or ``test``.
+        media_location: store of the split's media.
+        seed: of the run; every random choice follows from (seed, epoch, item).
+    """
+
+    def __init__(self, dataset_name: str, config, dataset_type: str, media_location: str, seed: int):
+        super().__init__(dataset_name, config, dataset_type)
+        self.media_location = media_location
+        self.seed = seed
+        self.strict = bool(read_setting(config, "strict", False))
+        layout = read_setting(config, "layout") or "clipbert"
+        if layout not in LAYOUTS:
+            raise ValueError(
+                f"dataset_config.{dataset_name}.layout is '{layout}'; allowed are {sorted(LAYOUTS)}"
+            )
+        self.arrange = LAYOUTS[layout]
+        self.maker: SampleMaker | None = None
+        self.failures: FailureLog | None = None
+        # Shared memory, so that workers that live on between epochs see a new epoch too.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._salt = zlib.crc32(f"{dataset_name}/{dataset_type}".encode())
+
+    @property
+    def is_training(self) -> bool:
+        """Whether items are drawn anew each epoch and broken media replaced."""
+        return self._dataset_type == "train"
+
+    @property
+    def media_processor(self):
+        """The processor of this split."""
+        return self.train_media_processor if self.is_training else self.eval_media_processor
+
+    def attach(self, maker: SampleMaker, failures: FailureLog, task: str) -> None:
+        """Give the dataset its items, the log of what could not be read, and the task, a key of ``TASKS``."""
+        self.maker = maker
+        self.failures = failures
+        self.record_writer = RecordWriter(self.dataset_name, task, maker)
+
+    def __len__(self) -> int:
+        return len(self.maker)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other clips, negatives and masks from now on; a trainer calls this before each epoch.
+
+        Also takes over what other ranks found broken, and says once an epoch which decoders served.
+        """
+        if int(self._epoch) == int(epoch):
+            return
+        self._epoch.fill_(int(epoch))
+        self.failures.read_bad_list(self.maker.groups.find)
+        served = self.media_processor.take_served()
+        if served:
+            logger.info("%s (%s): media served by %s", self.dataset_name, self._dataset_type, served)
+
+    def describe_health(self) -> dict[str, int]:
+        """Return what a trainer logs beside the losses: how many of the split's media cannot be read."""
+        return {f"{self.dataset_name}/num_unreadable": self.failures.num_broken}
+
+    def item_rng(self, item: int) -> np.random.Generator:
+        """Return the item's generator: the same whatever the number of workers or ranks."""
+        epoch = int(self._epoch) if self.is_training else 0
+        return np.random.default_rng([self.seed & 0xFFFFFFFF, self._salt, epoch, item])
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return ``frames`` (K, T, 3, L, L) uint8, the maker's tensors, ``item_index``, ``media_index``, ``readable``.
+
+        In evaluation, videos also have ``clip_times_sec`` (K, 2) float32. With ``layout: mmf``, what
+        ``layouts.to_mmf_layout`` returns.
+        """
+        item = int(index)
+        rng = self.item_rng(item)
+        if self.is_training:
+            item, frames, num_replaced = self._read_or_replace(item, rng)
+            readable, times = True, None
+        else:
+            frames, times, readable = self._read_or_blank(item, rng)
+            num_replaced = 0
+        fields = {
+            "frames": frames,
+            **({} if times is None else {"clip_times_sec": times}),
+            **self.maker.make(item, rng),
+            "item_index": torch.tensor(item),
+            "media_index": torch.tensor(self.maker.media_index(item)),
+            "readable": torch.tensor(int(readable)),
+            "num_replaced": torch.tensor(num_replaced),
+        }
+        sample = Sample()
+        for name, value in self.arrange(fields).items():
+            sample[name] = value
+        return sample
+
+    def read_media(self, item: int) -> Sample:
+        """Return an evaluation item without its texts: ``frames`` (K, T, 3, L, L) uint8, ``item_index``, ``readable``."""
+        frames, _, readable = self._read_or_blank(item, self.item_rng(item))
+        sample = Sample()
+        sample.frames, sample.item_index, sample.readable = (
+            frames,
+            torch.tensor(item),
+            torch.tensor(int(readable)),
+        )
+        return sample
+
+    def _read(self, item: int, rng: np.random.Generator):
+        return self.media_processor(
+            self.media_location, self.maker.media_key(item), rng, window_sec=self.maker.window_sec(item)
+        )
+
+    def _read_or_replace(self, item: int, rng: np.random.Generator) -> tuple[int, torch.Tensor, int]:
+        for num_replaced in range(_MAX_REPLACEMENTS + 1):
+            media = self.maker.media_index(item)
+            if not self.failures.is_broken(media):
+                # A child generator, so that the draws below do not depend on what was read before.
+                result = self._read(item, np.random.default_rng(rng.integers(0, 2**63, 2)))
+                if result.frames is not None:
+                    return item, result.frames, num_replaced
+                self.failures.add(media, self.maker.media_key(item), result.failure)
+                self.failures.check()
+            else:
+                rng.integers(0, 2**63, 2)
+            item = int(rng.integers(len(self)))
+        raise UnreadableMediaError(
+            f"{self.dataset_name}: {_MAX_REPLACEMENTS} media in a row could not be read, the last was "
+            f"'{self.maker.media_key(item)}'; check {self.media_location}"
+        )
+
+    def _read_or_blank(
+        self, item: int, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor | None, bool]:
+        result = self._read(item, rng)
+        if result.frames is not None:
+            return result.frames, result.clip_times_sec, True
+        if self.strict:
+            raise UnreadableMediaError(
+                f"{self.dataset_name} ({self._dataset_type}), strict: {result.failure}"
+            )
+        self.failures.add(self.maker.media_index(item), self.maker.media_key(item), result.failure)
+        blank = self.media_processor.blank
+        return blank.frames, blank.clip_times_sec, False
+
+    def prepare_batch(self, batch):
+        """Move the batch to the device; with MMF's own trainers, also pass on the epoch they count."""
+        epoch = registry.get("current_epoch", no_warning=True)
+        if self.is_training and epoch is not None:
+            self.set_epoch(epoch)
+        return super().prepare_batch(batch)
+
+    def format_for_prediction(self, report) -> list[dict[str, Any]]:
+        """Return the records of a batch: one per question, or per medium in retrieval; see ``predictions``."""
+        return self.record_writer.write(report)

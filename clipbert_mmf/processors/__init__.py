@@ -1,1 +1,0 @@
-"""MMF processors: thin adapters that read configuration and call ``video`` and ``transforms``."""

@@ -1,0 +1,184 @@
+"""What a run tells: a line per interval for people, the same in ``metrics.jsonl`` for programs, and where time went.
+
+Comes after the training and evaluation loops.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clipbert_mmf.training.distributed import sum_over_processes
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "metrics.jsonl"
+#: Seconds between two messages of a long evaluation.
+_PROGRESS_SEC = 10.0
+
+
+class MetricsFile:
+    """``metrics.jsonl``: one JSON object per line, written by one process.
+
+    Args:
+        folder: the run's ``env.save_dir``.
+        enabled: False on all processes but the first.
+    """
+
+    def __init__(self, folder: str | os.PathLike, enabled: bool):
+        self.path = Path(folder) / FILE_NAME
+        self.enabled = enabled
+
+    def rewind(self, num_updates: int) -> None:
+        """Drop what was written after an update: a resumed run writes it again. 0 empties the file."""
+        if not self.enabled or not self.path.exists():
+            return
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if self._precedes(line, num_updates)]
+        partial = self.path.with_suffix(".jsonl.part")
+        partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        partial.replace(self.path)
+
+    @staticmethod
+    def _precedes(line: str, num_updates: int) -> bool:
+        try:
+            record = json.loads(line)
+        except ValueError:  # cut off when the run was killed
+            return False
+        return not record.get("final") and record.get("update", 0) <= num_updates
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Append one record; numbers that JSON does not know become null."""
+        if not self.enabled:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(_plain(record)) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+class LossWindow:
+    """Mean loss per item since the last line, over all processes, without waiting for the device."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.totals: dict[str, Tensor | float] = {}
+        self.num_items: dict[str, int] = {}
+
+    def add(self, losses: Mapping[str, Tensor | float], num_local: int, num_global: int) -> None:
+        """Add the losses of one batch.
+
+        Args:
+            losses: means over this process's items.
+            num_local: number of these items; 0 where the process only took part.
+            num_global: number of items over all processes.
+        """
+        for key, value in losses.items():
+            self.totals[key] = self.totals.get(key, 0.0) + value * num_local
+            self.num_items[key] = self.num_items.get(key, 0) + num_global
+
+    def _sum(self) -> dict[str, float]:
+        return sum_over_processes({key: float(value) for key, value in self.totals.items()}, self.device)
+
+    def fold(self, rank: int) -> None:
+        """Bring the sums of all processes to rank 0, so that a checkpoint holds them; every process must call it."""
+        totals = self._sum()
+        self.totals = dict(totals) if rank == 0 else dict.fromkeys(totals, 0.0)
+
+    def take(self) -> dict[str, float]:
+        """Return the means and start again; every process must call it."""
+        totals = self._sum()
+        means = {key: totals[key] / self.num_items[key] for key in totals}
+        self.totals, self.num_items = {}, {}
+        return means
+
+    def state(self) -> dict[str, dict]:
+        """Return what a checkpoint keeps; call ``fold`` before."""
+        return {
+            "totals": {key: float(value) for key, value in self.totals.items()},
+            "num_items": dict(self.num_items),
+        }
+
+    def restore(self, state: Mapping[str, Mapping], rank: int) -> None:
+        """Go on from a checkpoint's sums, which rank 0 holds for all."""
+        self.num_items = dict(state["num_items"])
+        self.totals = {key: value if rank == 0 else 0.0 for key, value in state["totals"].items()}
+
+
+class Stopwatch:
+    """Seconds of training since the last line, and how many of them were spent waiting for data."""
+
+    def __init__(self):
+        self.restart()
+        self.evaluation_sec = 0.0
+
+    def restart(self) -> None:
+        """Begin a new interval."""
+        self._begin, self._waited, self._paused, self._updates = time.perf_counter(), 0.0, 0.0, 0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count a block as waiting for data."""
+        begin = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - begin
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave a block (evaluation, saving) out."""
+        begin = time.perf_counter()
+        yield
+        self._paused += time.perf_counter() - begin
+
+    def count_update(self) -> None:
+        """Count one update."""
+        self._updates += 1
+
+    def take(self) -> dict[str, float]:
+        """Return updates per second and the share of waiting, and begin a new interval."""
+        seconds = max(1e-9, time.perf_counter() - self._begin - self._paused)
+        result = {"updates_per_sec": self._updates / seconds, "data_wait": min(1.0, self._waited / seconds)}
+        self.restart()
+        return result
+
+
+def show_progress(batches: Iterable, num_batches: int, what: str, enabled: bool) -> Iterator:
+    """Pass batches on, with a message now and then: a bar would fill a log file."""
+    begin = last = time.monotonic()
+    for number, batch in enumerate(batches):
+        now = time.monotonic()
+        if enabled and now - last >= _PROGRESS_SEC:
+            left = (now - begin) / max(1, number) * (num_batches - number)
+            logger.info("%s: batch %d of %d, %s left", what, number, num_batches, format_seconds(left))
+            last = now
+        yield batch
+
+
+def format_seconds(seconds: float) -> str:
+    """Return hours, minutes and seconds as ``1:02:03``."""
+    minutes, sec = divmod(int(round(seconds)), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{sec:02d}"
+
+
+def format_numbers(numbers: Mapping[str, float]) -> str:
+    """Return ``name 0.6931, name 0.5000``."""
+    return ", ".join(f"{key} {value:.4f}" for key, value in numbers.items())

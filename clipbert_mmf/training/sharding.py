@@ -1,0 +1,252 @@
+"""Splits over processes what data parallelism holds in each: optimizer state, or that and weights and gradients.
+
+PyTorch does the work: ``ZeroRedundancyOptimizer`` (ZeRO stage 1) and FSDP2's ``fully_shard`` (stage 3). What is saved is
+always whole, as one process would have saved it, so a run can go on with another sharding or number of processes.
+Comes after the model and its optimizer are built and before a checkpoint is loaded; used by the trainers' set-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.optim import Optimizer
+
+from clipbert_mmf.training.distributed import (
+    REDUCTIONS,
+    ParallelOptions,
+    get_rank,
+    get_world_size,
+    has_running_statistics,
+    unwrap_model,
+)
+
+
+def shard(
+    model: nn.Module,
+    optimizer: Optimizer,
+    options: ParallelOptions,
+    settings: Mapping[str, Any],
+    device: torch.device,
+) -> Optimizer:
+    """Shard as the options say and return the optimizer for it; the model is changed in place.
+
+    Args:
+        model: not wrapped, on its device, the same on all processes.
+        optimizer: of the model, without state.
+        options: ``sharding`` decides.
+        settings: the optimizer's own, as it was built with.
+        device: of this process.
+
+    Raises:
+        ValueError: if this torch has no ``fully_shard``.
+    """
+    if get_world_size() == 1 or options.sharding == "none":
+        return optimizer
+    groups = [dict(group) for group in optimizer.param_groups]
+    if options.sharding == "optimizer":
+        from torch.distributed.optim import ZeroRedundancyOptimizer
+
+        return ZeroRedundancyOptimizer(groups, optimizer_class=type(optimizer), **settings)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    _shard_weights(model, options, device)
+    parameters = dict(model.named_parameters())
+    for group in groups:
+        group["params"] = [parameters[names[parameter]] for parameter in group["params"]]
+    return type(optimizer)(groups, **settings)
+
+
+def _shard_weights(model: nn.Module, options: ParallelOptions, device: torch.device) -> None:
+    try:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+    except ImportError:
+        raise ValueError(
+            f"training.sharding=full needs PyTorch 2.6 or newer, and this is {torch.__version__}; use 'optimizer'"
+        ) from None
+    options = {
+        "mesh": init_device_mesh(device.type, (get_world_size(),)),
+        "mp_policy": MixedPrecisionPolicy(reduce_dtype=REDUCTIONS[options.gradient_reduction]),
+    }
+    for parameter in model.parameters():
+        parameter.data = parameter.data.contiguous()  # FSDP2 knows no other layout, such as channels_last
+    for part in find_repeated_blocks(model):
+        fully_shard(part, **options)
+    fully_shard(model, **options)
+    model.register_load_state_dict_pre_hook(_take_own_part)
+    if has_running_statistics(model):
+        model.register_forward_pre_hook(
+            lambda module, inputs: _share_buffers(module) if module.training else None
+        )
+
+
+def find_repeated_blocks(model: nn.Module) -> list[nn.Module]:
+    """Return the members of every outermost ``ModuleList`` and ``Sequential`` that have weights: layers and stages.
+
+    Each is brought together when it runs and let go afterwards, so that the whole model never lies in memory at once.
+    """
+    found: list[nn.Module] = []
+    for child in model.children():
+        if isinstance(child, (nn.ModuleList, nn.Sequential)):
+            found += [
+                part for part in child if next(part.parameters(), None) is not None and _is_called(part)
+            ]
+        else:
+            found += find_repeated_blocks(child)
+    return found
+
+
+def _is_called(part: nn.Module) -> bool:
+    # A list within a list has no forward of its own.
+    return not isinstance(part, (nn.ModuleList, nn.ModuleDict))
+
+
+def _take_own_part(model: nn.Module, state: dict[str, Any], prefix: str, *_) -> None:
+    """Turn the whole tensors of a state about to be loaded into this process's parts."""
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        value = state.get(prefix + name)
+        if isinstance(value, Tensor) and value.shape == parameter.shape:
+            state[prefix + name] = _part_like(value, parameter)
+
+
+def _part_like(value: Tensor, parameter: Tensor) -> Tensor:
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    if isinstance(value, DTensor) or not isinstance(parameter, DTensor):
+        return value
+    # Every process has read the same file: nothing needs to be sent.
+    return distribute_tensor(
+        value.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=None
+    )
+
+
+def _share_buffers(model: nn.Module) -> None:
+    for buffer in model.buffers():
+        dist.broadcast(buffer, 0)
+
+
+def is_fully_sharded(model: nn.Module) -> bool:
+    """Tell whether ``shard`` split the weights."""
+    return hasattr(unwrap_model(model), "set_requires_gradient_sync")
+
+
+@contextmanager
+def whole_weights(model: nn.Module) -> Iterator[None]:
+    """Hold all weights on all processes, so that each may run the model as often as it has batches to evaluate.
+
+    Every process must enter it. Does nothing unless weights are sharded.
+    """
+    if not is_fully_sharded(model):
+        yield
+        return
+    from torch.distributed.fsdp import FSDPModule
+
+    parts = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    if has_running_statistics(model):
+        _share_buffers(model)
+    for part in parts:
+        part.set_reshard_after_forward(False, recurse=False)
+        part.unshard()
+    try:
+        yield
+    finally:
+        for part in parts:
+            # The outermost is needed again at once by the backward pass.
+            part.set_reshard_after_forward(part is not model, recurse=False)
+            part.reshard()
+
+
+# ---- what is stored
+
+
+def whole_model_state(model: nn.Module) -> dict[str, Any]:
+    """Return the state of the model as one process would have it; on rank 0 only where that needs the others.
+
+    Every process must call it.
+    """
+    bare = unwrap_model(model)
+    if not is_fully_sharded(bare):
+        return bare.state_dict()
+    return _collect(bare.state_dict())
+
+
+def whole_optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
+    """Return the state of the optimizer as one process would have it; on rank 0 only where that needs the others.
+
+    Every process must call it.
+    """
+    if hasattr(optimizer, "consolidate_state_dict"):
+        optimizer.consolidate_state_dict(to=0)
+        return optimizer.state_dict() if get_rank() == 0 else {}
+    return _collect(optimizer.state_dict())
+
+
+def _collect(value: Any) -> Any:
+    """Bring the parts of tensors together, in the order in which they are met, and keep them on rank 0."""
+    if isinstance(value, Mapping):
+        return {key: _collect(item) for key, item in value.items()}
+    if hasattr(value, "full_tensor"):
+        whole = value.detach().full_tensor()
+        return whole.cpu() if get_rank() == 0 else None
+    return value
+
+
+def part_of_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a whole state this process's optimizer loads; the inverse of ``whole_optimizer_state``.
+
+    How a step is computed, and in which layout, is this process's business: a checkpoint may be of another machine.
+    """
+    groups = [
+        {**stored, **{key: own[key] for key in ("fused", "foreach") if key in own}}
+        for stored, own in zip(state["param_groups"], optimizer.param_groups)
+    ]
+    # Groups that do not match are for the optimizer to refuse.
+    groups += state["param_groups"][len(groups) :]
+    state = {
+        **state,
+        "param_groups": groups,
+        "state": {key: dict(value) for key, value in state["state"].items()},
+    }
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, values in state["state"].items():
+        for name, value in values.items():
+            if not isinstance(value, Tensor) or int(index) >= len(parameters):
+                continue
+            parameter = parameters[index]
+            if value.shape == parameter.shape and hasattr(parameter, "device_mesh"):
+                values[name] = _part_like(value, parameter)
+            elif value.shape == parameter.shape and value.stride() != parameter.stride():
+                # A fused step reads memory in order: what belongs to a weight must lie as the weight does.
+                values[name] = torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(
+                    value
+                )
+    return state
+
+
+def count_state_bytes(optimizer: Optimizer) -> int:
+    """Number of bytes of the optimizer's state that lie in this process."""
+    inner = getattr(optimizer, "optim", optimizer)  # of a ZeroRedundancyOptimizer
+    tensors = [
+        value for state in inner.state.values() for value in state.values() if isinstance(value, Tensor)
+    ]
+    local = [value.to_local() if hasattr(value, "to_local") else value for value in tensors]
+    return sum(value.numel() * value.element_size() for value in local)
+
+
+def clip_gradients(model: nn.Module, limit: float) -> Tensor:
+    """Scale gradients down to a norm over the whole model and all processes, and return the norm it was."""
+    parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    gradients = [parameter.grad for parameter in parameters]
+    is_plain = all(type(gradient) is Tensor and gradient.device.type == "cpu" for gradient in gradients)
+    if is_plain and hasattr(nn.utils, "get_total_norm"):  # PyTorch 2.6
+        # Most norms are below the limit, and a CPU can look before it multiplies; a GPU would have to be waited for.
+        norm = nn.utils.get_total_norm(gradients)
+        if not norm <= limit:
+            nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+        return norm
+    norm = nn.utils.clip_grad_norm_(parameters, limit).detach()
+    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm

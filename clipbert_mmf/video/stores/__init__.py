@@ -1,0 +1,1 @@
+"""Stores of media: folder, LMDB, tar, iopath; building and re-encoding them."""

@@ -1,0 +1,247 @@
+"""Turns one store into another: a folder into LMDB or tar shards, re-encoded if wished, and back out to files.
+
+Parallel, and resumable: what is safely in the target is skipped. Ends with a report of size and reading speed.
+``tools/build_video_store.py`` is its command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from clipbert_mmf.video.decode import read_frames
+from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.images import is_image
+from clipbert_mmf.video.parallel import map_in_threads
+from clipbert_mmf.video.sampling import sample_clips
+from clipbert_mmf.video.stores.open import MediaStore, open_store
+from clipbert_mmf.video.stores.reencode import Encoding, reencode_video
+from clipbert_mmf.video.stores.writers import WRITERS
+
+logger = logging.getLogger(__name__)
+
+#: Written beside the media: how they were made. Hidden, so that no store takes it for a medium.
+_SETTINGS_NAME = ".build.json"
+_EXTENSIONS = {
+    b"\xff\xd8\xff": ".jpg",
+    b"\x89PNG": ".png",
+    b"GIF8": ".gif",
+    b"\x1a\x45\xdf\xa3": ".mkv",
+    b"RIFF": ".avi",
+    b"FLV\x01": ".flv",
+    b"\x00\x00\x01\xba": ".mpg",
+}
+
+
+@dataclass
+class BuildReport:
+    """What a build did.
+
+    Attributes:
+        num_media: in the target at the end.
+        num_written: in this run.
+        num_skipped: there before.
+        failed: key to reason.
+        bytes_in: of what this run read.
+        bytes_out: of what this run wrote.
+        seconds: of this run.
+        read_ms_before: median time of 8 random frames from the source, 0 where there is nothing to measure.
+        read_ms_after: the same from the target.
+    """
+
+    num_media: int = 0
+    num_written: int = 0
+    num_skipped: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    bytes_in: int = 0
+    bytes_out: int = 0
+    seconds: float = 0.0
+    read_ms_before: float = 0.0
+    read_ms_after: float = 0.0
+
+
+def build_store(
+    source: MediaStore,
+    target: Path,
+    kind: str,
+    *,
+    encoding: Encoding | None = None,
+    num_workers: int = 1,
+    advance: Callable[[int], None] = lambda count: None,
+    **writer_options: int,
+) -> BuildReport:
+    """Copy every medium that the target does not hold yet.
+
+    Args:
+        target: folder of the new store.
+        kind: a key of ``WRITERS``.
+        encoding: how to re-encode videos, or None to copy their bytes; images are always copied.
+        num_workers: media read and re-encoded at the same time.
+        advance: told how many media are done, for a progress bar.
+        writer_options: of the writer, such as ``shard_bytes``.
+
+    Raises:
+        ValueError: for an unknown kind, or if the target was begun with another encoding.
+    """
+    if kind not in WRITERS:
+        raise ValueError(f"kind of store is '{kind}'; allowed are {', '.join(sorted(WRITERS))}")
+    start, report, keys = time.perf_counter(), BuildReport(), source.keys()
+    with WRITERS[kind](target, **writer_options) as writer:
+        _check_settings(target, kind, encoding)
+        done = writer.done_keys()
+        left = [key for key in keys if key not in done]
+        report.num_skipped = len(keys) - len(left)
+        advance(report.num_skipped)
+        for key, size, extension, data, reason in map_in_threads(
+            _Converter(source, encoding), left, num_workers
+        ):
+            advance(1)
+            if reason:
+                report.failed[key] = reason
+                continue
+            writer.put(key, extension, data)
+            report.num_written += 1
+            report.bytes_in += size
+            report.bytes_out += len(data)
+    report.seconds = round(time.perf_counter() - start, 3)
+    report.num_media = report.num_skipped + report.num_written
+    measure_reading(source, open_store(target, kind), report)
+    return report
+
+
+class _Converter:
+    """Reads one medium and re-encodes it."""
+
+    def __init__(self, source: MediaStore, encoding: Encoding | None):
+        self.source = source
+        self.encoding = encoding
+
+    def __call__(self, key: str) -> tuple[str, int, str, bytes, str]:
+        try:
+            found = self.source.read(key)
+            data = found if isinstance(found, bytes) else found.read_bytes()
+            extension = found.suffix if isinstance(found, Path) else guess_extension(data)
+            if self.encoding is None or is_image(data[:16]):
+                return key, len(data), extension, data, ""
+            return key, len(data), ".mp4", reencode_video(data, self.encoding), ""
+        except (MediaError, OSError) as error:
+            return key, 0, "", b"", f"{type(error).__name__}: {getattr(error, 'reason', error)}"
+
+
+def guess_extension(data: bytes) -> str:
+    """Return a file name's extension for encoded bytes; ``.mp4`` where they do not tell."""
+    if data[8:12] == b"WEBP":
+        return ".webp"
+    return next((extension for magic, extension in _EXTENSIONS.items() if data.startswith(magic)), ".mp4")
+
+
+def measure_reading(before: MediaStore, after: MediaStore, report: BuildReport, num_media: int = 8) -> None:
+    """Time 8 random frames of a few videos in both stores, in turn."""
+    keys = after.keys()
+    times: list[tuple[float, float]] = []
+    for key in keys[:: max(1, len(keys) // num_media)][:num_media]:
+        try:
+            times.append((_time_reading(before, key), _time_reading(after, key)))
+        except MediaError as error:
+            logger.debug("not measured: %s", error)
+    if times:
+        report.read_ms_before, report.read_ms_after = (
+            round(1e3 * statistics.median(column), 2) for column in zip(*times)
+        )
+
+
+def _time_reading(store: MediaStore, key: str) -> float:
+    def choose_times(info):
+        return sample_clips("random", info.duration_sec, 8, 1, 1.0, np.random.default_rng(0))
+
+    start = time.perf_counter()
+    read_frames(store.read(key), choose_times, key=key, store=store.location)
+    return time.perf_counter() - start
+
+
+def _check_settings(target: Path, kind: str, encoding: Encoding | None) -> None:
+    path = Path(target) / _SETTINGS_NAME
+    settings = {"kind": kind, "encoding": asdict(encoding) if encoding else None}
+    if path.exists():
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        if begun != settings:
+            raise ValueError(
+                f"{target} was begun with {begun}; now it is {settings}. Use the same or another folder"
+            )
+    path.write_text(json.dumps(settings), encoding="utf-8")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the command line of the build."""
+    parser = argparse.ArgumentParser(prog="build_video_store", description=__doc__.split("\n")[0])
+    parser.add_argument("source", help="store to read: folder, LMDB, tar shards or scheme://...")
+    parser.add_argument("target", type=Path, help="folder of the new store; run again to go on after a stop")
+    parser.add_argument("--to", choices=sorted(WRITERS), default="lmdb", help="kind of the new store")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="media at the same time")
+    parser.add_argument("--shard-mib", type=int, default=1024, help="size of a tar shard")
+    parser.add_argument(
+        "--reencode", action="store_true", help="re-encode videos to H.264 with the options below"
+    )
+    parser.add_argument("--short-side", type=int, help="largest shorter side, pixels")
+    parser.add_argument("--fps", type=float, help="largest frame rate")
+    parser.add_argument("--gop", type=int, default=Encoding.gop, help="frames between key frames")
+    parser.add_argument("--crf", type=int, default=Encoding.crf, help="quality, lower is better")
+    parser.add_argument("--report", type=Path, help="JSON to write; beside the target without it")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build a store with a progress bar; return 1 if some media failed."""
+    from tqdm import tqdm
+
+    options = make_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    encoding = None
+    if options.reencode or options.short_side or options.fps:
+        encoding = Encoding(options.short_side, options.fps, options.gop, options.crf)
+    source = open_store(options.source)
+    shards = {"shard_bytes": options.shard_mib * 2**20} if options.to == "tar" else {}
+    with tqdm(total=len(source), unit="file", desc=f"building {options.to}") as progress:
+        report = build_store(
+            source,
+            options.target,
+            options.to,
+            encoding=encoding,
+            num_workers=options.workers,
+            advance=progress.update,
+            **shards,
+        )
+    path = options.report or options.target.with_name(f"{options.target.name}.report.json")
+    path.write_text(json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    logger.info("%s", describe_report(report))
+    for key, reason in report.failed.items():
+        logger.info("failed: %s: %s", key, reason)
+    return 1 if report.failed else 0
+
+
+def describe_report(report: BuildReport) -> str:
+    """Return the report as one sentence."""
+    size = (
+        f", {report.bytes_in / 2**20:.1f} to {report.bytes_out / 2**20:.1f} MiB" if report.num_written else ""
+    )
+    speed = ""
+    if report.read_ms_after:
+        gain = report.read_ms_before / report.read_ms_after
+        speed = f"; 8 random frames in {report.read_ms_after:.1f} ms, before {report.read_ms_before:.1f} ms ({gain:.1f}x)"
+    return (
+        f"{report.num_media} media ({report.num_written} new, {report.num_skipped} there before, "
+        f"{len(report.failed)} failed){size} in {report.seconds:.1f} s{speed}"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,163 @@
+"""Writers for the kinds of stores; each can be killed at any moment and goes on with what is left.
+
+Used by ``build``; ``store`` reads the result.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from clipbert_mmf.video.stores.open import FolderStore
+from clipbert_mmf.video.stores.tar import find_shards, read_index, write_index
+
+
+class StoreWriter(ABC):
+    """Takes media one by one; a context manager.
+
+    Args:
+        target: folder to write into, made if it is not there.
+    """
+
+    def __init__(self, target: Path):
+        self.target = Path(target)
+        self.target.mkdir(parents=True, exist_ok=True)
+
+    @abstractmethod
+    def done_keys(self) -> set[str]:
+        """Return the keys that are safely in the store."""
+
+    @abstractmethod
+    def put(self, key: str, extension: str, data: bytes) -> None:
+        """Add a medium; ``extension`` begins with a dot."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Bring everything that was put to the disk."""
+
+    def __enter__(self) -> StoreWriter:
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self.close()
+
+
+class FolderWriter(StoreWriter):
+    """One file per medium; a file has its name only when it is complete."""
+
+    def done_keys(self) -> set[str]:
+        return set(FolderStore(str(self.target)).keys())
+
+    def put(self, key: str, extension: str, data: bytes) -> None:
+        part = self.target / f".{key}{extension}.part"
+        part.write_bytes(data)
+        part.replace(self.target / f"{key}{extension}")
+
+    def close(self) -> None:
+        for part in self.target.glob(".*.part"):
+            part.unlink()
+
+
+class LmdbWriter(StoreWriter):
+    """The layout of the released ClipBERT; media are committed in batches, a batch is there whole or not at all."""
+
+    def __init__(self, target: Path, batch_bytes: int = 64 * 2**20):
+        super().__init__(target)
+        import lmdb
+
+        from clipbert_mmf.video.stores.lmdb import close_environment
+
+        close_environment(self.target)
+        self._lmdb = lmdb
+        self._batch_bytes = batch_bytes
+        self._batch: list[tuple[bytes, bytes]] = []
+        self._size = 0
+        existing = self.target / "data.mdb"
+        # The map only reserves addresses; it grows when it is full.
+        map_size = max(2**28, 2 * (existing.stat().st_size if existing.exists() else 0))
+        self._environment = lmdb.open(str(self.target), map_size=map_size)
+
+    def done_keys(self) -> set[str]:
+        with self._environment.begin() as transaction:
+            return {key.decode("utf-8") for key in transaction.cursor().iternext(keys=True, values=False)}
+
+    def put(self, key: str, extension: str, data: bytes) -> None:
+        self._batch.append((key.encode("utf-8"), data))
+        self._size += len(data)
+        if self._size >= self._batch_bytes:
+            self._commit()
+
+    def _commit(self) -> None:
+        while True:
+            try:
+                with self._environment.begin(write=True) as transaction:
+                    for key, data in self._batch:
+                        transaction.put(key, data)
+                break
+            except self._lmdb.MapFullError:
+                self._environment.set_mapsize(self._environment.info()["map_size"] * 2 + 2 * self._size)
+        self._batch, self._size = [], 0
+
+    def close(self) -> None:
+        self._commit()
+        self._environment.sync(True)
+        self._environment.close()
+
+
+class TarWriter(StoreWriter):
+    """WebDataset shards with their indices; a shard has its name only when it is complete.
+
+    Args:
+        shard_bytes: a shard is closed when it has reached this size.
+    """
+
+    def __init__(self, target: Path, shard_bytes: int = 2**30):
+        super().__init__(target)
+        self.shard_bytes = shard_bytes
+        for part in self.target.glob("*.tar.part"):
+            part.unlink()
+        self._next = 1 + max(
+            (int(Path(shard).stem.rsplit("-", 1)[-1]) for shard in self._shards()), default=-1
+        )
+        self._archive: tarfile.TarFile | None = None
+        self._places: dict[str, tuple[int, int]] = {}
+
+    def _shards(self) -> list[str]:
+        return [
+            shard for shard in find_shards(str(self.target)) if Path(shard).stem.rsplit("-", 1)[-1].isdigit()
+        ]
+
+    @property
+    def _shard(self) -> Path:
+        return self.target / f"media-{self._next:06d}.tar"
+
+    def done_keys(self) -> set[str]:
+        return {key for shard in self._shards() for key in read_index(shard)}
+
+    def put(self, key: str, extension: str, data: bytes) -> None:
+        if self._archive is None:
+            self._archive = tarfile.open(f"{self._shard}.part", "w", format=tarfile.PAX_FORMAT)
+        member = tarfile.TarInfo(f"{key}{extension}")
+        member.size = len(data)
+        self._archive.addfile(member, io.BytesIO(data))
+        end = self._archive.offset
+        # addfile pads the data to whole blocks of 512 bytes.
+        self._places[key] = (end - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, len(data))
+        if end >= self.shard_bytes:
+            self.close()
+
+    def close(self) -> None:
+        if self._archive is None:
+            return
+        self._archive.close()
+        os.replace(f"{self._shard}.part", self._shard)
+        write_index(str(self._shard), self._places)
+        self._archive, self._places = None, {}
+        self._next += 1
+
+
+#: Kinds of stores that can be written.
+WRITERS: dict[str, type[StoreWriter]] = {"folder": FolderWriter, "lmdb": LmdbWriter, "tar": TarWriter}

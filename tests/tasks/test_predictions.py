@@ -1,0 +1,183 @@
+"""Records of predictions: the owner's ids, the best answers, the clips; and the metrics come back from the file."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from clipbert_mmf.annotations.grouping import PackedRecords
+from clipbert_mmf.annotations.records import TextRecord
+from clipbert_mmf.inference.predictions import (
+    PredictionsError,
+    evaluate_predictions,
+    read_predictions,
+    write_ranks,
+    write_vqa_answers,
+)
+from clipbert_mmf.shapes import TokenBatch
+from clipbert_mmf.tasks.makers import TASKS
+from clipbert_mmf.tasks.predictions import RecordWriter
+
+NUM_CLIPS = 2
+
+
+class Report(dict):
+    """MMF's report: keys are attributes too."""
+
+    __getattr__ = dict.__getitem__
+
+
+def encode(texts):
+    return TokenBatch(*(torch.ones(len(texts), 3, dtype=torch.int64) for _ in range(3)))
+
+
+def make_writer(task, records, answers=None, texts_per_item=2):
+    maker = TASKS[task][1](
+        PackedRecords.from_records(records), encode, {"texts_per_item": texts_per_item}, answers
+    )
+    return RecordWriter("some_dataset", task, maker)
+
+
+def make_report(writer, clip_scores, fold=lambda x: x.mean(1), readable=None, with_times=True):
+    """Batch and output of all items, as the evaluation loop joins them; ``clip_scores`` (P, K, A) or (B, K, N)."""
+    import numpy as np
+
+    samples = [writer.maker.make(item, np.random.default_rng(0)) for item in range(len(writer.maker))]
+    report = Report({key: torch.stack([sample[key] for sample in samples]) for key in samples[0]})
+    report["item_index"] = torch.arange(len(samples))
+    report["readable"] = torch.tensor(readable or [1] * len(samples))
+    report["clip_scores"], report["scores"] = clip_scores, fold(clip_scores)
+    if with_times:
+        report["clip_times_sec"] = torch.tensor([[[0.0, 1.0], [2.5, 3.5]]] * len(samples))
+    return report
+
+
+def write_and_read(tmp_path, records):
+    (tmp_path / "p.json").write_text(json.dumps(records))
+    return read_predictions(tmp_path / "p.json")
+
+
+def test_questions_list_their_best_answers_and_no_filling_text(tmp_path):
+    records = [
+        TextRecord("v1", "what is it ?", "7", answer="dog", answer_type="what"),
+        TextRecord("v1", "who is it ?", "8", answer="ghost", answer_type="who"),
+        TextRecord("v2", "what runs ?", "9", answer="cat", answer_type="what"),
+    ]
+    writer = make_writer("open_ended", records, {"cat": 1, "dog": 0, "man": 2})
+    scores = torch.zeros(4, NUM_CLIPS, 3)
+    scores[0, :, 0], scores[1, 1, 2], scores[2, :, 0] = 2.0, 1.0, 3.0
+    found = write_and_read(tmp_path, writer.write(make_report(writer, scores)))
+    assert [record["text_id"] for record in found] == ["7", "8", "9"]
+    assert [record["answers"][0]["answer"] for record in found] == ["dog", "man", "dog"]
+    assert [record["right"] for record in found] == [1.0, 0.0, 0.0] and found[1]["target"] == "ghost"
+    assert sum(answer["probability"] for answer in found[0]["answers"]) == pytest.approx(1.0)
+    assert found[1]["clips"] == [
+        {"start_sec": 0.0, "end_sec": 1.0, "scores": [0.0, 0.0, 0.0]},
+        {"start_sec": 2.5, "end_sec": 3.5, "scores": [1.0, 0.0, 0.0]},
+    ]
+    metrics = evaluate_predictions(found)
+    assert metrics["clipbert_accuracy"] == pytest.approx(1 / 3) and metrics["clipbert_accuracy_what"] == 0.5
+    assert metrics["clipbert_pair_num_items"] == 2 and metrics["clipbert_pair_num_texts"] == 3
+    write_vqa_answers(found, tmp_path / "server.json")
+    assert json.loads((tmp_path / "server.json").read_text())[0] == {"question_id": 7, "answer": "dog"}
+
+
+def test_soft_answers_score_what_people_gave():
+    writer = make_writer(
+        "soft_answers",
+        [
+            TextRecord("i1", "is it ?", "1", soft_answers=(("yes", 1.0), ("no", 0.3)), answer_type="yes/no"),
+        ],
+        {"yes": 0, "no": 1},
+        texts_per_item=1,
+    )
+    found = writer.write(make_report(writer, torch.tensor([[[0.0, 4.0]]]), with_times=False))
+    assert found[0]["right"] == pytest.approx(0.3) and found[0]["clips"][0]["start_sec"] is None
+    assert found[0]["answers"][0]["probability"] == pytest.approx(0.982, abs=1e-3)
+    assert evaluate_predictions(found)["clipbert_vqa_accuracy_yes_no"] == pytest.approx(0.3)
+
+
+def test_choices_name_option_and_index_and_unreadable_ones_are_wrong():
+    options = ("a", "b", "b")
+    writer = make_writer(
+        "multiple_choice",
+        [
+            TextRecord("v1", "which ?", "q1", options=options, answer=2),
+            TextRecord("v2", "which ?", "q2", options=options, answer=0),
+        ],
+    )
+    scores = torch.tensor([[[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]], [[9.0, 0.0, 0.0], [9.0, 0.0, 0.0]]])
+    found = writer.write(make_report(writer, scores, readable=[1, 0]))
+    assert found[0]["answers"][0] == {
+        "answer": "b",
+        "option": 2,
+        "probability": pytest.approx(0.665, abs=1e-3),
+    }
+    assert [record["right"] for record in found] == [1.0, 0.0] and found[1]["answers"] == []
+    metrics = evaluate_predictions(found)
+    assert metrics["clipbert_accuracy"] == 0.5 and metrics["clipbert_pair_num_unreadable"] == 1
+
+
+def test_counts_are_rounded_and_an_unreadable_one_errs_as_far_as_it_can():
+    writer = make_writer(
+        "count",
+        [
+            TextRecord("g1", "how many ?", "c1", answer=3),
+            TextRecord("g2", "how many ?", "c2", answer=2),
+        ],
+        texts_per_item=1,
+    )
+    found = writer.write(make_report(writer, torch.tensor([[[2.0], [4.4]], [[2.0], [2.0]]]), readable=[1, 0]))
+    assert found[0]["answers"] == [{"answer": 3, "value": pytest.approx(3.2)}]
+    assert evaluate_predictions(found)["clipbert_count_mse"] == (0 + 64) / 2
+
+
+def test_retrieval_keeps_every_score_and_ranks_come_back(tmp_path):
+    records = [TextRecord(f"v{n}", f"text {n}", f"t{n}") for n in range(3)]
+    writer = make_writer("retrieval", records)
+    scores = torch.zeros(9, NUM_CLIPS, 2)
+    difference = torch.tensor([[3.0, 1.0, 0.0], [5.0, 4.0, 0.5], [0.0, 2.0, 1.0]])
+    scores[..., 1] = difference.reshape(9, 1)
+    found = write_and_read(tmp_path, writer.write(make_report(writer, scores, readable=[1, 1, 0])))
+    assert found[0]["scores"] == {"t0": 3.0, "t1": 1.0, "t2": 0.0} and found[0]["right_text_ids"] == ["t0"]
+    assert [(text["text_id"], text["rank"], text["right"]) for text in found[1]["texts"]][:2] == [
+        ("t0", 1, False),
+        ("t1", 2, True),
+    ]
+    metrics = evaluate_predictions(found)
+    # t0 finds v1 first, t1 finds v1, the only right video of t2 is unreadable.
+    assert metrics["clipbert_t2v_r1"] == pytest.approx(1 / 3) and metrics["clipbert_num_unreadable"] == 1
+    write_ranks(found, tmp_path / "ranks.csv", depth=1)
+    rows = list(csv.DictReader((tmp_path / "ranks.csv").open()))
+    assert [(row["text_id"], row["media_id"], row["right"]) for row in rows] == [
+        ("t0", "v1", "0"),
+        ("t1", "v1", "1"),
+        ("t2", "v1", "0"),
+    ]
+
+
+def test_equal_ids_of_texts_stay_apart():
+    records = [TextRecord("v1", "one", "0"), TextRecord("v2", "two", "0")]
+    writer = make_writer("retrieval", records)
+    assert list(writer.write(make_report(writer, torch.zeros(4, 2, 2)))[0]["scores"]) == ["0#0", "0#1"]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("[", "is not JSON .*predict_file_format=json"),
+        ("[]", "expected a list of at least one record"),
+        ('[{"key": 1}]', r"record 0: \['dataset', 'task'"),
+        (
+            '[{"dataset": "d", "task": "guess", "item": 0, "media_id": "m", "readable": true}]',
+            "task is 'guess'; expected",
+        ),
+    ],
+)
+def test_a_file_that_is_none_is_named(tmp_path, content, message):
+    (tmp_path / "p.json").write_text(content)
+    with pytest.raises(PredictionsError, match=message):
+        read_predictions(tmp_path / "p.json")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_predictions(tmp_path / "none.json")

@@ -1,0 +1,173 @@
+"""Stores become other stores without a byte lost, also when the build is killed; re-encoding keeps what is shown."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from clipbert_mmf.video.decode import describe_video, read_frames
+from clipbert_mmf.video.stores.build import build_store, main
+from clipbert_mmf.video.stores.open import open_store
+from clipbert_mmf.video.stores.reencode import Encoding, reencode_video
+from tests.encoded_media import is_upright, read_number, write_image
+from tests.video.conftest import VARIABLE_PTS
+
+NAMES = ("plain.mp4", "b_frames.mp4", "animated.gif", "asp.avi", "vp9.webm")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, video_file):
+    folder = tmp_path_factory.mktemp("source")
+    for name in NAMES:
+        shutil.copy(video_file(name), folder / name)
+    write_image(folder / "still.jpg")
+    return folder
+
+
+def content_of(store):
+    found = {key: store.read(key) for key in store.keys()}
+    return {key: value.read_bytes() if isinstance(value, Path) else value for key, value in found.items()}
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "tar", "folder"])
+def test_a_store_keeps_every_byte_and_comes_back_out(folder, tmp_path, kind):
+    report = build_store(open_store(folder), tmp_path / "built", kind, num_workers=2)
+    assert (report.num_media, report.num_written, report.failed) == (6, 6, {})
+    built = open_store(tmp_path / "built")
+    assert content_of(built) == content_of(open_store(folder))
+    build_store(built, tmp_path / "files", "folder")
+    assert content_of(open_store(tmp_path / "files")) == content_of(open_store(folder))
+    assert (tmp_path / "files" / "animated.gif").is_file() and (tmp_path / "files" / "still.jpg").is_file()
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "tar", "folder"])
+def test_a_second_run_only_adds_what_is_new(folder, tmp_path, kind):
+    source = tmp_path / "source"
+    shutil.copytree(folder, source)
+    (source / "late.mp4").write_bytes(b"late")
+    (source / "late.mp4").rename(tmp_path / "late.mp4")
+    build_store(open_store(source), tmp_path / "built", kind)
+    (tmp_path / "late.mp4").rename(source / "late.mp4")
+    report = build_store(open_store(source), tmp_path / "built", kind)
+    assert (report.num_written, report.num_skipped) == (1, 6)
+    assert content_of(open_store(tmp_path / "built")) == content_of(open_store(source))
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "tar"])
+def test_a_build_that_is_killed_goes_on_without_loss(tmp_path, kind):
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(300):
+        (source / f"v{number:03d}.mp4").write_bytes(np.random.default_rng(number).bytes(20000))
+    # One medium per batch and shard of three: there is much to be interrupted.
+    program = (
+        "import sys, time; from pathlib import Path; from clipbert_mmf.video.stores.build import build_store\n"
+        "from clipbert_mmf.video.stores.open import open_store\n"
+        f"options = {{'lmdb': {{'batch_bytes': 1}}, 'tar': {{'shard_bytes': 60000}}}}['{kind}']\n"
+        f"build_store(open_store({str(source)!r}), Path({str(tmp_path / 'built')!r}), '{kind}',"
+        "advance=lambda count: (print(count, flush=True), time.sleep(0.002)), **options)"
+    )
+    running = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE)
+    for _ in range(40):
+        running.stdout.readline()
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    report = build_store(open_store(source), tmp_path / "built", kind)
+    assert 0 < report.num_skipped < 300 and report.num_media == 300
+    assert content_of(open_store(tmp_path / "built")) == content_of(open_store(source))
+    assert not list((tmp_path / "built").glob("*.part"))
+
+
+def test_an_lmdb_grows_when_it_is_full(tmp_path, monkeypatch):
+    from clipbert_mmf.video.stores.writers import LmdbWriter
+
+    with LmdbWriter(tmp_path / "grown", batch_bytes=1) as writer:
+        writer._environment.set_mapsize(2**16)
+        for number in range(20):
+            writer.put(f"v{number}", ".mp4", bytes([number]) * 50_000)
+    assert len(open_store(tmp_path / "grown")) == 20
+    assert open_store(tmp_path / "grown").read("v7") == b"\x07" * 50_000
+
+
+def test_shards_are_closed_at_their_size(folder, tmp_path):
+    build_store(open_store(folder), tmp_path / "built", "tar", shard_bytes=8000)
+    shards = sorted((tmp_path / "built").glob("*.tar"))
+    assert len(shards) > 1 and all(Path(f"{shard}.index").is_file() for shard in shards)
+    shutil.rmtree(tmp_path / "built" / "none", ignore_errors=True)
+    for index in (tmp_path / "built").glob("*.index"):
+        index.unlink()
+    assert content_of(open_store(tmp_path / "built")) == content_of(open_store(folder))
+
+
+@pytest.mark.parametrize(
+    "name", ["b_frames.mp4", "variable.mp4", "turned_90.mp4", "odd.webm", "animated.gif", "asp.avi"]
+)
+def test_reencoding_keeps_every_frame_and_its_time(video_file, name):
+    data = reencode_video(video_file(name).read_bytes(), Encoding(gop=4, crf=5))
+    before, after = describe_video(video_file(name)), describe_video(data)
+    assert after.num_frames == before.num_frames == 24 and after.codec == "h264"
+    # MP4 does not say how long the last frame of a variable rate stays; a GIF counts in hundredths.
+    tolerance = {"variable.mp4": 0.5, "animated.gif": 0.011}.get(name, 2e-3)
+    assert after.duration_sec == pytest.approx(before.duration_sec, abs=tolerance)
+    times = (np.array(VARIABLE_PTS) + 0.5) / 90 if "variable" in name else (np.arange(24) + 0.5) / 12
+    frames = read_frames(data, times)
+    assert [read_number(frame) for frame in frames] == list(range(24)) and is_upright(frames[0])
+
+
+def test_reencoding_lowers_rate_and_size_and_sets_key_frames(video_file):
+    data = reencode_video(video_file("plain.mp4"), Encoding(short_side=32, fps=6, gop=3))
+    info = describe_video(data)
+    assert (info.width, info.height, info.num_frames) == (64, 32, 12)
+    assert info.duration_sec == pytest.approx(2.0) and info.fps == pytest.approx(6)
+    with av.open(io.BytesIO(data)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    keys = [number for number, packet in enumerate(packets) if packet.is_keyframe]
+    assert max(np.diff([*keys, len(packets)])) <= 3
+
+
+def test_reencoding_never_enlarges_or_adds_frames(video_file):
+    info = describe_video(reencode_video(video_file("plain.mp4"), Encoding(short_side=500, fps=100)))
+    assert (info.width, info.height, info.num_frames) == (128, 64, 24)
+
+
+def test_the_command_line_reports_size_speed_and_failures(folder, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(folder, source)
+    (source / "broken.mp4").write_bytes(b"broken")
+    arguments = [str(source), str(tmp_path / "built"), "--to", "lmdb", "--short-side", "32", "--workers", "2"]
+    assert main(arguments) == 1
+    report = json.loads((tmp_path / "built.report.json").read_text())
+    assert report["num_media"] == 6 and list(report["failed"]) == ["broken"]
+    assert report["read_ms_before"] > 0 and report["bytes_out"] > 0
+    (source / "broken.mp4").unlink()
+    assert main(arguments) == 0
+    assert json.loads((tmp_path / "built.report.json").read_text())["num_skipped"] == 6
+
+
+def test_a_target_begun_otherwise_is_refused(folder, tmp_path):
+    build_store(open_store(folder), tmp_path / "built", "lmdb")
+    with pytest.raises(ValueError, match="was begun with"):
+        build_store(open_store(folder), tmp_path / "built", "lmdb", encoding=Encoding())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"gop": 0}, "gop is 0"), ({"crf": 99}, "crf is 99"), ({"fps": -1.0}, "fps is -1")],
+)
+def test_a_wrong_encoding_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        Encoding(**change)
+
+
+def test_an_unknown_kind_is_named(folder, tmp_path):
+    with pytest.raises(ValueError, match="kind of store is 'zip'; allowed are folder, lmdb, tar"):
+        build_store(open_store(folder), tmp_path / "built", "zip")
