@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clipbert_mmf.settings import to_plain
+from clipbert_mmf.configuration import to_plain
 
 
 def read_params(name: str, config: Any, known: dict[str, Any]) -> dict[str, Any]:

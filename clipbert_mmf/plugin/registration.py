@@ -1,11 +1,23 @@
-"""Everything this plugin registers with MMF, one line per adapter file; imported once MMF is there (``host.loading``)."""
+"""Imports every module that registers something with MMF; imported once MMF is there (``host.loading``)."""
 
-from clipbert_mmf.plugin import (  # noqa: F401
+from clipbert_mmf.plugin import (
     builder,
     losses,
+    media_processors,
     metrics,
+    model,
     schedules,
+    text_processor,
     trainer,
 )
-from clipbert_mmf.plugin import media_processors as media  # noqa: F401
-from clipbert_mmf.plugin import model as clipbert  # noqa: F401
+
+__all__ = [
+    "builder",
+    "losses",
+    "media_processors",
+    "metrics",
+    "model",
+    "schedules",
+    "text_processor",
+    "trainer",
+]

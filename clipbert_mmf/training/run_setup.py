@@ -16,7 +16,8 @@ from torch import Tensor
 
 from clipbert_mmf.optim.fused import fuse_step
 from clipbert_mmf.plugin import schedules
-from clipbert_mmf.settings import read_setting, to_plain
+from clipbert_mmf.configuration import to_plain
+from clipbert_mmf.settings import read_setting
 from clipbert_mmf.training.checkpoints import RunCheckpoint, peek_seed
 from clipbert_mmf.training.data_order import EpochOrder, split_into_updates
 from clipbert_mmf.training.dataset_mixing import Mixing, read_mixing
