@@ -4,7 +4,7 @@ Registering a name twice with the same thing is allowed, since MMF may import a 
 error.
 """
 
-from clipbert_mmf.annotations import Format, TextRecord, register_format
+from clipbert_mmf.annotations import AnnotationFormat, TextRecord, register_format
 from clipbert_mmf.modules.heads import HeadKind, register_head
 from clipbert_mmf.plugin.builder import register_dataset
 from clipbert_mmf.scoring.clips import register_fold
@@ -13,7 +13,7 @@ from clipbert_mmf.video.decode import register_backend
 
 __all__ = [
     "DatasetSpec",
-    "Format",
+    "AnnotationFormat",
     "HeadKind",
     "TextRecord",
     "register_backend",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clipbert_mmf.annotations.formats import (
     FORMATS,
-    Format,
+    AnnotationFormat,
     has_column,
     read_annotations,
     read_keys,
@@ -15,7 +15,7 @@ from clipbert_mmf.annotations.records import AnnotationError, TextRecord
 __all__ = [
     "FORMATS",
     "AnnotationError",
-    "Format",
+    "AnnotationFormat",
     "TextRecord",
     "has_column",
     "read_annotations",

@@ -36,7 +36,7 @@ _ITERATORS = {"table": iterate_table, "lines": iterate_lines, "array": iterate_a
 
 
 @dataclass(frozen=True)
-class Format:
+class AnnotationFormat:
     """One layout of annotation files.
 
     Attributes:
@@ -73,56 +73,65 @@ class Format:
         return f"{KINDS[self.kind]} {names}{where}"
 
 
-_CAPTION_LINES = Format("lines", ("caption", "clip_name"), msrvtt.parse_retrieval_lines)
+_CAPTION_LINES = AnnotationFormat("lines", ("caption", "clip_name"), msrvtt.parse_retrieval_lines)
 _PRETRAINING_LINES = tuple(
-    Format("lines", (name, "caption"), images.parse_pretraining_lines)
+    AnnotationFormat("lines", (name, "caption"), images.parse_pretraining_lines)
     for name in ("coco_id", "vg_id", "image_id")
 )
 _OPTIONS = ("a1", "a2", "a3", "a4", "a5")
 _COCO = (
-    Format("object", ("sentences", "filename"), images.parse_karpathy, within="images"),
-    Format("object", ("images", "annotations"), images.parse_captions),
+    AnnotationFormat("object", ("sentences", "filename"), images.parse_karpathy, within="images"),
+    AnnotationFormat("object", ("images", "annotations"), images.parse_captions),
 )
-_REGIONS = (Format("array", ("regions",), images.parse_regions),)
+_REGIONS = (AnnotationFormat("array", ("regions",), images.parse_regions),)
 
 #: Corpus -> its formats; the first that fits is taken.
-FORMATS: dict[str, tuple[Format, ...]] = {
+FORMATS: dict[str, tuple[AnnotationFormat, ...]] = {
     "msrvtt": (
-        Format("object", ("videos", "sentences"), msrvtt.parse_videodatainfo),
-        Format("table", ("key", "video_id", "sentence"), msrvtt.parse_retrieval_table),
+        AnnotationFormat("object", ("videos", "sentences"), msrvtt.parse_videodatainfo),
+        AnnotationFormat("table", ("key", "video_id", "sentence"), msrvtt.parse_retrieval_table),
         _CAPTION_LINES,
     ),
     "msrvtt_choice": (
-        Format("table", ("vid_key", *_OPTIONS, "answer"), msrvtt.parse_choice_table),
-        Format("lines", ("clip_name", "options", "answer"), msrvtt.parse_choice_lines),
+        AnnotationFormat("table", ("vid_key", *_OPTIONS, "answer"), msrvtt.parse_choice_table),
+        AnnotationFormat("lines", ("clip_name", "options", "answer"), msrvtt.parse_choice_lines),
     ),
     "msrvtt_qa": (
-        Format("array", ("question", "answer", "video_id"), msrvtt.parse_questions),
-        Format("lines", ("question", "answer", "video_id"), msrvtt.parse_questions),
-        Format("object", (), msrvtt.parse_questions_by_video, pattern=r"video\d+"),
+        AnnotationFormat("array", ("question", "answer", "video_id"), msrvtt.parse_questions),
+        AnnotationFormat("lines", ("question", "answer", "video_id"), msrvtt.parse_questions),
+        AnnotationFormat("object", (), msrvtt.parse_questions_by_video, pattern=r"video\d+"),
     ),
-    "didemo": (Format("array", ("video", "description", "times"), paragraphs.parse_didemo), _CAPTION_LINES),
-    "activitynet": (Format("object", (), paragraphs.parse_activitynet, pattern=r"v_.+"), _CAPTION_LINES),
+    "didemo": (
+        AnnotationFormat("array", ("video", "description", "times"), paragraphs.parse_didemo),
+        _CAPTION_LINES,
+    ),
+    "activitynet": (
+        AnnotationFormat("object", (), paragraphs.parse_activitynet, pattern=r"v_.+"),
+        _CAPTION_LINES,
+    ),
     "tgif_choice": (
-        Format("table", ("gif_name", "question", *_OPTIONS, "answer"), tgif.parse_choices),
-        Format("lines", ("gif_name", "question", "options", "answer"), tgif.parse_choices),
+        AnnotationFormat("table", ("gif_name", "question", *_OPTIONS, "answer"), tgif.parse_choices),
+        AnnotationFormat("lines", ("gif_name", "question", "options", "answer"), tgif.parse_choices),
     ),
     "tgif_frameqa": (
-        Format("table", ("gif_name", "question", "answer", "type"), tgif.parse_frame_questions),
-        Format("lines", ("gif_name", "question", "answer", "answer_type"), tgif.parse_frame_questions),
+        AnnotationFormat("table", ("gif_name", "question", "answer", "type"), tgif.parse_frame_questions),
+        AnnotationFormat(
+            "lines", ("gif_name", "question", "answer", "answer_type"), tgif.parse_frame_questions
+        ),
     ),
     "tgif_count": tuple(
-        Format(kind, ("gif_name", "question", "answer"), tgif.parse_counts) for kind in ("table", "lines")
+        AnnotationFormat(kind, ("gif_name", "question", "answer"), tgif.parse_counts)
+        for kind in ("table", "lines")
     ),
     "coco_captions": (*_COCO, *_PRETRAINING_LINES),
     "visual_genome": (*_REGIONS, *_PRETRAINING_LINES),
     "image_text": (*_COCO, *_REGIONS, *_PRETRAINING_LINES),
     "vqa2": (
-        Format("object", ("questions", "data_subtype"), images.parse_vqa),
-        Format("lines", ("question", "image_id", "labels"), images.parse_vqa_lines),
+        AnnotationFormat("object", ("questions", "data_subtype"), images.parse_vqa),
+        AnnotationFormat("lines", ("question", "image_id", "labels"), images.parse_vqa_lines),
     ),
     "video_text": tuple(
-        Format(kind, keys, parse)
+        AnnotationFormat(kind, keys, parse)
         for keys, parse in (
             (("video", "question", "answer"), own.parse_questions),
             (("video", "text"), own.parse_texts),
@@ -132,7 +141,7 @@ FORMATS: dict[str, tuple[Format, ...]] = {
 }
 
 
-def register_format(corpus: str, *formats: Format) -> None:
+def register_format(corpus: str, *formats: AnnotationFormat) -> None:
     """Add formats to a corpus, or a new corpus; the first that fits a file is taken.
 
     Raises:

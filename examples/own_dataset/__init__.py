@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from clipbert_mmf.extending import DatasetSpec, Format, TextRecord, register_dataset, register_format
+from clipbert_mmf.extending import (
+    AnnotationFormat,
+    DatasetSpec,
+    TextRecord,
+    register_dataset,
+    register_format,
+)
 
 
 def parse_steps(source, entries) -> Iterator[TextRecord]:
@@ -22,7 +28,7 @@ def parse_steps(source, entries) -> Iterator[TextRecord]:
         )
 
 
-register_format("cooking", Format("lines", ("clip", "step", "number"), parse_steps))
+register_format("cooking", AnnotationFormat("lines", ("clip", "step", "number"), parse_steps))
 register_dataset(
     DatasetSpec(
         "cooking_steps",
