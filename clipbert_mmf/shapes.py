@@ -41,28 +41,6 @@ ANSWER_TYPES = (
 #: Index of a text that only fills a batch up to N; metrics drop it.
 PADDING_TEXT = -1
 
-#: Medium -> endings that its files are known by; everything else a decoder reads is found by its content.
-MEDIA_ENDINGS = {
-    "video": frozenset(
-        (
-            ".mp4",
-            ".avi",
-            ".mkv",
-            ".webm",
-            ".mov",
-            ".gif",
-            ".m4v",
-            ".mpg",
-            ".mpeg",
-            ".flv",
-            ".wmv",
-            ".ts",
-            ".3gp",
-        )
-    ),
-    "image": frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")),
-}
-
 
 class TokenBatch(NamedTuple):
     """N texts as WordPiece ids, padded to one length.

@@ -15,7 +15,7 @@ from clipbert_mmf.annotations.records import (
     require,
     require_text,
 )
-from clipbert_mmf.shapes import MEDIA_ENDINGS
+from clipbert_mmf.video.endings import MEDIA_ENDINGS
 
 #: Endings that a file's name may be given with; any other dot belongs to the name.
 _ENDINGS = frozenset().union(*MEDIA_ENDINGS.values())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.shapes import MEDIA_ENDINGS
+from clipbert_mmf.video.endings import MEDIA_ENDINGS
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from clipbert_mmf.inference.media import find_media
 from clipbert_mmf.inference.preprocessing import Clips, Preprocessing
-from clipbert_mmf.shapes import MEDIA_ENDINGS
+from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.watchdog import GuardedReader
 

@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 import numpy as np
 from torch import Tensor
 
-from clipbert_mmf.shapes import MEDIA_ENDINGS
+from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.errors import MissingMediaError, StoreError
 from clipbert_mmf.video.sampling import FALLBACK_FPS
 

@@ -1,7 +1,7 @@
 """Opens every medium of a store before a run does: which are good, which are broken and why, and how they look.
 
 Each medium is read in a reader process under the watchdog: first, last and random frames. Every finding is a line of a
-journal, so that a check that was ended goes on where it stopped. ``python -m clipbert_mmf.video.check STORE``.
+journal, so that a check that was ended goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import logging
 import os
 import threading
 import zlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +26,11 @@ from torch import Tensor
 from clipbert_mmf.video.contact_sheet import write_contact_sheet
 from clipbert_mmf.video.decode.timeline import VideoInfo
 from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.findings import Finding, StoreTotals, read_journal, sum_findings
 from clipbert_mmf.video.images import is_image, read_image
 from clipbert_mmf.video.parallel import map_in_threads
-from clipbert_mmf.video.stores.open import MediaStore, open_store
+from clipbert_mmf.video.stores.base import MediaStore
+from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.watchdog import GuardedReader
 
 logger = logging.getLogger(__name__)
@@ -37,37 +39,11 @@ logger = logging.getLogger(__name__)
 THUMBNAIL_PX = 72
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What is known about one medium after reading it.
-
-    Attributes:
-        key: in the store.
-        reason: why it cannot be read; empty if it can.
-        kind: ``video`` or ``image``.
-        num_bytes: of the encoded file.
-        strip: JPEG of its thumbnails side by side, base64.
-    """
-
-    key: str
-    reason: str = ""
-    kind: str = "video"
-    num_bytes: int = 0
-    duration_sec: float = 0.0
-    fps: float = 0.0
-    num_frames: int = 0
-    width: int = 0
-    height: int = 0
-    codec: str = ""
-    container: str = ""
-    strip: str = ""
-
-
 class StoreChecker:
     """Checks media of one store.
 
     Args:
-        store: where they are.
+        store: the media.
         num_random: frames to decode beside the first and the last.
         timeout_sec: longest time for one medium.
     """
@@ -113,8 +89,7 @@ class StoreChecker:
         thumbnails = self._local.reader.read_frames(
             source, choose_times, key=finding.key, store=self.store.location, transform=make_thumbnail
         )
-        facts = asdict(seen[0])
-        return replace(finding, strip=_encode_strip(thumbnails), **{name: facts[name] for name in facts})
+        return replace(finding, strip=_encode_strip(thumbnails), **asdict(seen[0]))
 
 
 def make_thumbnail(frame: Tensor) -> Tensor:
@@ -134,19 +109,20 @@ def check_store(
     num_workers: int = 1,
     num_random: int = 2,
     timeout_sec: float = 60.0,
-    keys: list[str] | None = None,
+    keys: Sequence[str] | None = None,
 ) -> Iterator[Finding]:
     """Check every medium that the journal does not know yet, and add each finding to it.
 
     Args:
+        store: the media.
         journal: JSON-lines file, made if it is not there.
         num_workers: media at the same time, each in its own reader process.
         num_random: frames to decode beside the first and the last.
         timeout_sec: longest time for one medium.
-        keys: which media; all of the store without it.
+        keys: media to check; None for all of the store.
 
     Yields:
-        new findings, in the order of the keys.
+        New findings, in the order of the keys.
     """
     known = {finding.key for finding in read_journal(journal)}
     left = [key for key in (store.keys() if keys is None else keys) if key not in known]
@@ -159,50 +135,65 @@ def check_store(
             yield finding
 
 
-def read_journal(journal: Path) -> list[Finding]:
-    """Return the findings of earlier checks; a last line cut by a kill is dropped from the file."""
-    if not journal.is_file():
-        return []
-    findings, good_bytes = [], 0
-    data = journal.read_bytes()
-    for line in data.splitlines(keepends=True):
-        try:
-            findings.append(Finding(**json.loads(line)))
-        except (ValueError, TypeError):
-            break
-        good_bytes += len(line)
-    if good_bytes < len(data):
-        os.truncate(journal, good_bytes)
-    return findings
+def check_into_folder(
+    location: str,
+    folder: Path,
+    *,
+    num_workers: int = 1,
+    num_random: int = 2,
+    timeout_sec: float = 60.0,
+    is_fresh: bool = False,
+    on_start: Callable[[int, int], None] = lambda num_media, num_known: None,
+    on_finding: Callable[[Finding], None] = lambda finding: None,
+) -> StoreTotals:
+    """Check a store and write journal, report, list of bad media and contact sheet.
+
+    Args:
+        location: as ``open_store`` takes it.
+        folder: where to write, made if it is not there.
+        num_workers: media at the same time, each in its own reader process.
+        num_random: frames to decode beside the first and the last.
+        timeout_sec: longest time for one medium.
+        is_fresh: forget the journal of an earlier check.
+        on_start: told how many media the store has and how many the journal knows, for a progress bar.
+        on_finding: told each new finding.
+
+    Raises:
+        StoreError: if the store cannot be opened.
+    """
+    journal = folder / "journal.jsonl"
+    if is_fresh:
+        journal.unlink(missing_ok=True)
+    store = open_store(location)
+    keys = store.keys()
+    wanted = set(keys)
+    on_start(len(keys), len(wanted & {finding.key for finding in read_journal(journal)}))
+    for finding in check_store(
+        store, journal, num_workers=num_workers, num_random=num_random, timeout_sec=timeout_sec, keys=keys
+    ):
+        on_finding(finding)
+    findings = [finding for finding in read_journal(journal) if finding.key in wanted]
+    return write_report(findings, folder, store.location)
 
 
-def write_report(findings: list[Finding], folder: Path, title: str, max_pictures: int = 2000) -> dict:
+def write_report(
+    findings: Sequence[Finding], folder: Path, location: str, max_pictures: int = 2000
+) -> StoreTotals:
     """Write ``report.json``, ``bad.jsonl`` (the format of a dataset's bad list) and ``contact_sheet.html``.
 
-    Returns:
-        the totals that ``report.json`` starts with.
+    Args:
+        findings: of ``check_store``.
+        folder: where to write.
+        location: place of the store, for the title.
+        max_pictures: thumbnails in the contact sheet; of more media, evenly spread ones are shown.
     """
-    bad = [finding for finding in findings if finding.reason]
-    reasons: dict[str, int] = {}
-    for finding in bad:
-        name = finding.reason.split(":")[0]
-        reasons[name] = reasons.get(name, 0) + 1
-    totals = {
-        "store": title,
-        "num_media": len(findings),
-        "num_bad": len(bad),
-        "reasons": dict(sorted(reasons.items())),
-        "hours": round(sum(finding.duration_sec for finding in findings) / 3600, 4),
-        "num_bytes": sum(finding.num_bytes for finding in findings),
-    }
-    rows = [
-        {name: value for name, value in asdict(finding).items() if name != "strip"} for finding in findings
-    ]
-    (folder / "report.json").write_text(
-        json.dumps({**totals, "media": rows}, indent=1, ensure_ascii=False), "utf-8"
-    )
+    totals = sum_findings(findings, location)
+    report = {**asdict(totals), "media": [finding.describe() for finding in findings]}
+    (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False), "utf-8")
     lines = [
-        json.dumps({"key": finding.key, "reason": finding.reason}, ensure_ascii=False) for finding in bad
+        json.dumps({"key": finding.key, "reason": finding.reason}, ensure_ascii=False)
+        for finding in findings
+        if finding.reason
     ]
     (folder / "bad.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     write_contact_sheet(folder / "contact_sheet.html", totals, findings, max_pictures)
@@ -247,30 +238,29 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    journal = options.output / "journal.jsonl"
-    if options.fresh:
-        journal.unlink(missing_ok=True)
-    store = open_store(options.store)
-    keys = store.keys()
-    checked = check_store(
-        store,
-        journal,
-        num_workers=options.workers,
-        num_random=options.random,
-        timeout_sec=options.timeout,
-        keys=keys,
-    )
-    num_known = len({finding.key for finding in read_journal(journal)} & set(keys))
-    with tqdm(total=len(keys), initial=num_known, unit="file", desc="checking") as progress:
-        for finding in checked:
+    with tqdm(unit="file", desc="checking") as progress:
+
+        def start(num_media: int, num_known: int) -> None:
+            progress.total = num_media
+            progress.update(num_known)
+
+        def show(finding: Finding) -> None:
             progress.update()
             if finding.reason:
                 progress.write(f"{finding.key}: {finding.reason}")
-    wanted = set(keys)
-    findings = [finding for finding in read_journal(journal) if finding.key in wanted]
-    totals = write_report(findings, options.output, store.location)
-    logger.info("%d of %d media are bad; see %s", totals["num_bad"], totals["num_media"], options.output)
-    return 1 if totals["num_bad"] else 0
+
+        totals = check_into_folder(
+            options.store,
+            options.output,
+            num_workers=options.workers,
+            num_random=options.random,
+            timeout_sec=options.timeout,
+            is_fresh=options.fresh,
+            on_start=start,
+            on_finding=show,
+        )
+    logger.info("%d of %d media are bad; see %s", totals.num_bad, totals.num_media, options.output)
+    return 1 if totals.num_bad else 0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""One self-contained HTML page of thumbnails that a person can scan for what no check finds."""
+"""Writes one self-contained HTML page of thumbnails, so that a person can see what no check finds."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from clipbert_mmf.video.findings import Finding, StoreTotals
 
 _STYLE = """
 body { font: 14px system-ui, sans-serif; margin: 1.5rem; color: #222; background: #fff }
@@ -21,12 +22,13 @@ table { border-collapse: collapse } td, th { padding: .1rem .6rem; text-align: l
 
 
 def write_contact_sheet(
-    path: Path, totals: dict[str, Any], findings: Sequence[Any], max_pictures: int
+    path: Path, totals: StoreTotals, findings: Sequence[Finding], max_pictures: int
 ) -> None:
     """Write the page: bad media first, then thumbnails.
 
     Args:
-        totals: what ``check.write_report`` counts.
+        path: file to write.
+        totals: sums over ``findings``.
         findings: of ``check.check_store``.
         max_pictures: thumbnails in the page; of more media, evenly spread ones are shown.
     """
@@ -35,14 +37,14 @@ def write_contact_sheet(
     step = max(1, -(-len(good) // max_pictures))
     shown = good[::step]
     reasons = "".join(
-        f"<tr><td>{_text(name)}</td><td>{count}</td></tr>" for name, count in totals["reasons"].items()
+        f"<tr><td>{_text(name)}</td><td>{count}</td></tr>" for name, count in totals.reasons.items()
     )
     parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{_text(totals['store'])}</title>",
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{_text(totals.store)}</title>",
         f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>",
-        f"<h1>{_text(totals['store'])}</h1>",
-        f"<p>{totals['num_media']} media, {totals['num_bad']} bad, {totals['hours']:.2f} hours, ",
-        f"{totals['num_bytes'] / 2**20:.1f} MiB. Shown: first, random, last frame; {len(shown)} of {len(good)}.</p>",
+        f"<h1>{_text(totals.store)}</h1>",
+        f"<p>{totals.num_media} media, {totals.num_bad} bad, {totals.hours:.2f} hours, ",
+        f"{totals.num_bytes / 2**20:.1f} MiB. Shown: first, random, last frame; {len(shown)} of {len(good)}.</p>",
         f"<table>{reasons}</table>" if reasons else "",
         "<h2>Bad</h2><div class=media>" if bad else "",
         *(_bad_figure(finding) for finding in bad),
@@ -54,11 +56,11 @@ def write_contact_sheet(
     path.write_text("\n".join(part for part in parts if part), encoding="utf-8")
 
 
-def _bad_figure(finding: Any) -> str:
+def _bad_figure(finding: Finding) -> str:
     return f"<figure class=bad><figcaption><b>{_text(finding.key)}</b><br>{_text(finding.reason)}</figcaption></figure>"
 
 
-def _good_figure(finding: Any) -> str:
+def _good_figure(finding: Finding) -> str:
     if finding.kind == "image":
         facts = f"{finding.width}x{finding.height}"
     else:
@@ -67,5 +69,5 @@ def _good_figure(finding: Any) -> str:
     return f"<figure>{picture}<figcaption><b>{_text(finding.key)}</b> {_text(facts)}</figcaption></figure>"
 
 
-def _text(value: Any) -> str:
-    return html.escape(str(value), quote=True)
+def _text(value: str) -> str:
+    return html.escape(value, quote=True)

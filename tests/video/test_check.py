@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from clipbert_mmf.video.check import Finding, check_store, main, read_journal, write_report
+from clipbert_mmf.video.check import check_into_folder, check_store, write_report
+from clipbert_mmf.video.findings import Finding, read_journal
 from clipbert_mmf.video.stores.open import open_store
 from tests.encoded_media import write_audio, write_image
 
@@ -25,7 +26,15 @@ def mixed_folder(tmp_path_factory, video_file):
 @pytest.fixture(scope="module")
 def output(mixed_folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("check")
-    assert main([str(mixed_folder), "--output", str(output), "--workers", "2"]) == 1
+    started, told = [], []
+    totals = check_into_folder(
+        str(mixed_folder),
+        output,
+        num_workers=2,
+        on_start=lambda *counts: started.append(counts),
+        on_finding=told.append,
+    )
+    assert started == [(8, 0)] and len(told) == totals.num_media == 8 and totals.num_bad == 3
     return output
 
 

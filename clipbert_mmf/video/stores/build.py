@@ -1,7 +1,6 @@
 """Turns one store into another: a folder into LMDB or tar shards, re-encoded if wished, and back out to files.
 
-Parallel, and resumable: what is safely in the target is skipped. Ends with a report of size and reading speed.
-``tools/build_video_store.py`` is its command line.
+Parallel and resumable: what is safely in the target is skipped. Ends with a report of size and reading speed.
 """
 
 from __future__ import annotations
@@ -18,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from clipbert_mmf.video.decode import read_frames
+from clipbert_mmf.video.decode import VideoInfo, read_frames
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.images import is_image
 from clipbert_mmf.video.parallel import map_in_threads
 from clipbert_mmf.video.sampling import sample_clips
-from clipbert_mmf.video.stores.open import MediaStore, open_store
+from clipbert_mmf.video.stores.base import MediaStore
+from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.stores.reencode import Encoding, reencode_video
 from clipbert_mmf.video.stores.writers import WRITERS
 
@@ -44,13 +44,13 @@ _EXTENSIONS = {
 
 @dataclass
 class BuildReport:
-    """What a build did.
+    """Counts of one build.
 
     Attributes:
         num_media: in the target at the end.
         num_written: in this run.
         num_skipped: there before.
-        failed: key to reason.
+        failed: key -> reason.
         bytes_in: of what this run read.
         bytes_out: of what this run wrote.
         seconds: of this run.
@@ -82,8 +82,9 @@ def build_store(
     """Copy every medium that the target does not hold yet.
 
     Args:
+        source: the store to read.
         target: folder of the new store.
-        kind: a key of ``WRITERS``.
+        kind: kind of the new store, a key of ``WRITERS``.
         encoding: how to re-encode videos, or None to copy their bytes; images are always copied.
         num_workers: media read and re-encoded at the same time.
         advance: told how many media are done, for a progress bar.
@@ -155,12 +156,12 @@ def measure_reading(before: MediaStore, after: MediaStore, report: BuildReport, 
             logger.debug("not measured: %s", error)
     if times:
         report.read_ms_before, report.read_ms_after = (
-            round(1e3 * statistics.median(column), 2) for column in zip(*times)
+            round(1e3 * statistics.median(column), 2) for column in zip(*times, strict=True)
         )
 
 
 def _time_reading(store: MediaStore, key: str) -> float:
-    def choose_times(info):
+    def choose_times(info: VideoInfo) -> np.ndarray:
         return sample_clips("random", info.duration_sec, 8, 1, 1.0, np.random.default_rng(0))
 
     start = time.perf_counter()
@@ -220,12 +221,21 @@ def main(arguments: list[str] | None = None) -> int:
             advance=progress.update,
             **shards,
         )
-    path = options.report or options.target.with_name(f"{options.target.name}.report.json")
-    path.write_text(json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_report(report, options.report or report_path(options.target))
     logger.info("%s", describe_report(report))
     for key, reason in report.failed.items():
         logger.info("failed: %s: %s", key, reason)
     return 1 if report.failed else 0
+
+
+def report_path(target: Path) -> Path:
+    """Return where the report of a build into ``target`` is written: beside it."""
+    return target.with_name(f"{target.name}.report.json")
+
+
+def write_report(report: BuildReport, path: Path) -> None:
+    """Write the report as JSON."""
+    path.write_text(json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def describe_report(report: BuildReport) -> str:

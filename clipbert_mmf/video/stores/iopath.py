@@ -1,4 +1,4 @@
-"""Media behind anything iopath's path manager can open, such as ``s3://`` once a handler for it is registered.
+"""Reads media behind anything iopath's path manager can open, such as ``s3://`` once a handler for it is registered.
 
 Register handlers on ``iopath.common.file_io.g_pathmgr``; workers started by spawn must import the module that does.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.video.errors import MissingMediaError, StoreError
-from clipbert_mmf.video.stores.open import MediaStore, key_of
+from clipbert_mmf.video.stores.base import MediaStore, key_of
 
 
 class IopathStore(MediaStore):

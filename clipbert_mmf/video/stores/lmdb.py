@@ -1,4 +1,4 @@
-"""Media in an LMDB, in the layout of the released ClipBERT: the stem in UTF-8 to the encoded file's bytes."""
+"""Reads media in an LMDB, in the layout of the released ClipBERT: the stem in UTF-8 to the encoded file's bytes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from clipbert_mmf.video.errors import StoreError
-from clipbert_mmf.video.stores.open import MediaStore
+from clipbert_mmf.video.stores.base import MediaStore
 
-#: Real path to the process that opened it and the environment.
+#: Real path -> the process that opened it, and the environment.
 _OPEN: dict[str, tuple[int, Any]] = {}
 
 

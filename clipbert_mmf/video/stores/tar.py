@@ -1,4 +1,4 @@
-"""Media in tar shards, the WebDataset convention, read at random through an index.
+"""Reads media in tar shards, the WebDataset convention, read at random through an index.
 
 A shard is a plain tar; the index beside it (``<shard>.index``) says where each member's bytes start, so that one read
 is one ``pread``. An index that is missing or older than its shard is made on the spot from the tar's headers.
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.video.errors import StoreError, TruncatedMediaError
-from clipbert_mmf.video.stores.open import MediaStore, key_of
+from clipbert_mmf.video.stores.base import MediaStore, key_of
 
 logger = logging.getLogger(__name__)
 
-#: What stands beside a medium in a WebDataset sample and is none.
+#: Endings of the files beside a medium in a WebDataset sample.
 _SIDE_FILES = (".json", ".txt", ".cls", ".csv", ".tsv", ".npy", ".pyd", ".index")
 INDEX_SUFFIX = ".index"
 

@@ -1,7 +1,4 @@
-"""Writers for the kinds of stores; each can be killed at any moment and goes on with what is left.
-
-Used by ``build``; ``store`` reads the result.
-"""
+"""Writes stores of each kind. A writer can be killed at any moment and goes on with what is left."""
 
 from __future__ import annotations
 
@@ -11,7 +8,8 @@ import tarfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from clipbert_mmf.video.stores.open import FolderStore
+from clipbert_mmf.video.stores.folder import FolderStore
+from clipbert_mmf.video.stores.lmdb import close_environment
 from clipbert_mmf.video.stores.tar import find_shards, read_index, write_index
 
 
@@ -41,7 +39,7 @@ class StoreWriter(ABC):
     def __enter__(self) -> StoreWriter:
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -67,8 +65,6 @@ class LmdbWriter(StoreWriter):
     def __init__(self, target: Path, batch_bytes: int = 64 * 2**20):
         super().__init__(target)
         import lmdb
-
-        from clipbert_mmf.video.stores.lmdb import close_environment
 
         close_environment(self.target)
         self._lmdb = lmdb

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from clipbert_mmf.video.errors import MissingMediaError, StoreError, TruncatedMediaError
-from clipbert_mmf.video.stores.open import FolderStore, open_store
+from clipbert_mmf.video.stores.folder import FolderStore
+from clipbert_mmf.video.stores.open import open_store
 from tests.encoded_media import write_lmdb
 
 CONTENT = {"video7010": b"seven", "v_a-b": b"eight", "žluť": b"nine", "deep": b"ten"}

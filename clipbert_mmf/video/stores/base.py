@@ -1,0 +1,91 @@
+"""Defines the interface of every store: encoded media by key. ``decode`` and ``images`` read what a store returns."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from clipbert_mmf.video.errors import MissingMediaError
+
+
+class MediaStore(ABC):
+    """Encoded media by key. Opens nothing until the first read, and anew in each process that uses it.
+
+    A store can be pickled and can cross a fork: what ``_open`` returned stays behind.
+
+    Args:
+        location: place of the store; errors name it.
+    """
+
+    def __init__(self, location: str):
+        self.location = str(location)
+        self._handle: Any = None
+        self._owner = -1
+
+    @abstractmethod
+    def _open(self) -> Any:
+        """Open what the store reads from, in this process."""
+
+    @abstractmethod
+    def _find(self, handle: Any, key: str) -> bytes | Path | None:
+        """Return the encoded medium of ``key``, or None."""
+
+    @abstractmethod
+    def _list(self, handle: Any) -> Iterator[str]:
+        """Yield every key, sorted."""
+
+    @property
+    def handle(self) -> Any:
+        """The open store of this process."""
+        if self._owner != os.getpid():
+            # After a fork the parent's handle is dropped, not closed: closing would act on the parent's files.
+            self._handle = self._open()
+            self._owner = os.getpid()
+        return self._handle
+
+    def find(self, key: str) -> bytes | Path | None:
+        """Return the encoded medium: its bytes, or a file that holds them; None where the store lacks the key.
+
+        Raises:
+            StoreError: if the store cannot be opened or read.
+        """
+        return self._find(self.handle, key)
+
+    def read(self, key: str) -> bytes | Path:
+        """Return the encoded medium: its bytes, or a file that holds them.
+
+        Raises:
+            MissingMediaError: if the store has no such key.
+            StoreError: if the store cannot be opened or read.
+        """
+        found = self.find(key)
+        if found is None:
+            raise MissingMediaError("the store has no such key", key, self.location)
+        return found
+
+    def keys(self) -> list[str]:
+        """Return every key, sorted."""
+        return list(self._list(self.handle))
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self.find(key) is not None
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_handle": None, "_owner": -1}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.location!r})"
+
+
+def key_of(name: str) -> str:
+    """Return the key of a file's name: the name without its last extension.
+
+    Some owners' names end in a bare dot ("video."), which pathlib takes for part of the stem.
+    """
+    return name.rstrip(".") if name.endswith(".") else Path(name).stem
