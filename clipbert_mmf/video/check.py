@@ -238,27 +238,28 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    with tqdm(unit="file", desc="checking") as progress:
+    # The bar appears once the store is open: an error before that is one line.
+    bars: list[tqdm] = []
 
-        def start(num_media: int, num_known: int) -> None:
-            progress.total = num_media
-            progress.update(num_known)
+    def start(num_media: int, num_known: int) -> None:
+        bars.append(tqdm(total=num_media, initial=num_known, unit="file", desc="checking"))
 
-        def show(finding: Finding) -> None:
-            progress.update()
-            if finding.reason:
-                progress.write(f"{finding.key}: {finding.reason}")
+    def show(finding: Finding) -> None:
+        bars[0].update()
+        if finding.reason:
+            bars[0].write(f"{finding.key}: {finding.reason}")
 
-        totals = check_into_folder(
-            options.store,
-            options.output,
-            num_workers=options.workers,
-            num_random=options.random,
-            timeout_sec=options.timeout,
-            is_fresh=options.fresh,
-            on_start=start,
-            on_finding=show,
-        )
+    totals = check_into_folder(
+        options.store,
+        options.output,
+        num_workers=options.workers,
+        num_random=options.random,
+        timeout_sec=options.timeout,
+        is_fresh=options.fresh,
+        on_start=start,
+        on_finding=show,
+    )
+    bars[0].close()
     logger.info("%d of %d media are bad; see %s", totals.num_bad, totals.num_media, options.output)
     return 1 if totals.num_bad else 0
 
