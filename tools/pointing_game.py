@@ -1,4 +1,4 @@
-"""Does the heat map point at the thing? ``python tools/pointing_game.py RUN_DIR --data data/demo/msrvtt``.
+"""Does the saliency map point at the thing? ``python tools/pointing_game.py RUN_DIR --data data/demo/msrvtt``.
 
 The demo corpus shows one coloured thing at a time on soft grey, so a frame itself says where its thing is. A map hits
 where its highest place lies in the thing's box; a map without any warm place counts as a random one. Beside the hits: a
@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from clipbert_mmf.annotations.reading import iterate_table
 from clipbert_mmf.inference.evidence import describe_evidence
-from clipbert_mmf.inference.heat import HEATS
+from clipbert_mmf.inference.saliency import SALIENCY_METHODS
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.report.pictures import crop_padding
 
@@ -42,18 +42,18 @@ def find_box(frame: Tensor) -> tuple[int, int, int, int] | None:
     return int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
 
 
-def points_at(heat: Tensor, box: tuple[int, int, int, int]) -> float:
+def points_at(saliency: Tensor, box: tuple[int, int, int, int]) -> float:
     """Return 1 if the highest place of ``(H, W)`` is in a box, 0 if not, the box's share if no place is warm."""
     top, bottom, left, right = box
-    if float(heat.max()) <= 0:
-        return (bottom - top) * (right - left) / heat.numel()
-    row, column = divmod(int(heat.argmax()), heat.shape[1])
+    if float(saliency.max()) <= 0:
+        return (bottom - top) * (right - left) / saliency.numel()
+    row, column = divmod(int(saliency.argmax()), saliency.shape[1])
     return float(top <= row < bottom and left <= column < right)
 
 
-def read_texts(data: Path, head: str, limit: int) -> list[tuple[str, str, str | None]]:
+def read_texts(data: Path, asks: tuple[str, ...], limit: int) -> list[tuple[str, str, str | None]]:
     """Return video, text and answer of test videos, one of each."""
-    if head == "classify":
+    if "answer" in asks:
         questions = json.loads((data / "test_qa.json").read_text(encoding="utf-8"))
         first = {entry["video_id"]: entry for entry in reversed(questions)}
         return [(f"video{key}", entry["question"], entry["answer"]) for key, entry in sorted(first.items())][
@@ -66,31 +66,38 @@ def read_texts(data: Path, head: str, limit: int) -> list[tuple[str, str, str | 
 def play(model: ClipBert, data: Path, texts: list[tuple[str, str, str | None]]) -> dict[str, float]:
     """Return hits by method, ``random``, ``middle``, ``frames``, and seconds a video by ``seconds of METHOD``."""
     totals = dict.fromkeys(
-        (*HEATS, "random", "middle", "frames", *(f"seconds of {name}" for name in HEATS)), 0.0
+        (
+            *SALIENCY_METHODS,
+            "random",
+            "middle",
+            "frames",
+            *(f"seconds of {name}" for name in SALIENCY_METHODS),
+        ),
+        0.0,
     )
     for key, text, answer in tqdm(texts, desc="videos"):
         clips = model.read_clips(next(path for path in (data / "videos").glob(f"{key}.*")))
         height, width = crop_padding(clips.frames.flatten(0, 1).amax(0))
         maps = {}
-        for name in HEATS:
+        for name in SALIENCY_METHODS:
             begin = time.perf_counter()
-            heat = describe_evidence(
+            saliency = describe_evidence(
                 model, clips, text, answer if answer in model.answers else None, name
-            ).heat
+            ).saliency
             totals[f"seconds of {name}"] += (time.perf_counter() - begin) / len(texts)
-            maps[name] = F.interpolate(heat.flatten(0, 1)[:, None], clips.frames.shape[-2:], mode="bilinear")[
-                :, 0
-            ]
+            maps[name] = F.interpolate(
+                saliency.flatten(0, 1)[:, None], clips.frames.shape[-2:], mode="bilinear"
+            )[:, 0]
         for number, frame in enumerate(clips.frames.flatten(0, 1)[..., :height, :width]):
             box = find_box(frame)
             if box is None or (box[1] - box[0]) * (box[3] - box[2]) > MAX_SHARE * height * width:
                 continue
-            for name, heat in maps.items():
-                totals[name] += points_at(heat[number, :height, :width], box)
+            for name, saliency in maps.items():
+                totals[name] += points_at(saliency[number, :height, :width], box)
             totals["random"] += points_at(torch.zeros(height, width), box)
             totals["middle"] += box[0] <= height // 2 < box[1] and box[2] <= width // 2 < box[3]
             totals["frames"] += 1
-    for name in (*HEATS, "random", "middle"):
+    for name in (*SALIENCY_METHODS, "random", "middle"):
         totals[name] /= max(1.0, totals["frames"])
     return totals
 
@@ -105,10 +112,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--videos", type=int, default=50, help="how many (default: 50)")
     options = parser.parse_args(arguments)
     model = ClipBert.from_pretrained(options.run_dir)
-    totals = play(model, options.data, read_texts(options.data, model.head_type, options.videos))
+    totals = play(model, options.data, read_texts(options.data, model.asks, options.videos))
     print(f"{totals['frames']:.0f} frames; hits, seconds for each video")
-    for name in (*HEATS, "random", "middle"):
-        seconds = f"{totals[f'seconds of {name}']:8.3f}" if name in HEATS else ""
+    for name in (*SALIENCY_METHODS, "random", "middle"):
+        seconds = f"{totals[f'seconds of {name}']:8.3f}" if name in SALIENCY_METHODS else ""
         print(f"{name:12}{totals[name]:7.1%}{seconds}")
     return 0
 

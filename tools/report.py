@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tqdm import tqdm
 
-from clipbert_mmf.inference.heat import HEATS
+from clipbert_mmf.inference.saliency import SALIENCY_METHODS
 from clipbert_mmf.report.page import write_report
 
 
@@ -30,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--examples", type=int, default=3, help="best and worst predictions to show, of each")
     parser.add_argument(
-        "--heat", choices=list(HEATS), help="how heat maps are made (default: by the model's grid)"
+        "--saliency",
+        choices=list(SALIENCY_METHODS),
+        help="how saliency is measured (default: by the model's grid)",
     )
     options = parser.parse_args(arguments)
     try:
@@ -41,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             data_dir=options.data_dir,
             num_examples=options.examples,
             dataset=options.dataset,
-            heat=options.heat,
+            saliency=options.saliency,
             progress=lambda examples: tqdm(examples, desc="examples"),
         )
     except (ValueError, OSError) as error:

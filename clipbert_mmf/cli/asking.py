@@ -99,12 +99,12 @@ def run_search(options: argparse.Namespace) -> int:
     """Print the best videos for each text."""
     from tqdm import tqdm
 
-    from clipbert_mmf.inference.asking import require_match_head
+    from clipbert_mmf.inference.asking import require_ability
     from clipbert_mmf.inference.media import find_media
     from clipbert_mmf.library.search_index import SearchIndex
 
     model = load_model(options)
-    require_match_head(model)
+    require_ability(model, "score")
     media = model.preprocessing.media
     files = find_media(options.folder, media)
     if not files:

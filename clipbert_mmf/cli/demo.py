@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from clipbert_mmf.cli.asking import add_loading_options, load_model
-from clipbert_mmf.inference.heat import HEATS
+from clipbert_mmf.inference.saliency import SALIENCY_METHODS
 
 
 def add_demo(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +23,9 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
         "--index", type=Path, help="folder that keeps what a search encoded (default: VIDEOS/.clipbert_index)"
     )
     parser.add_argument(
-        "--heat",
-        choices=list(HEATS),
-        help="how where is measured (default: by the model's grid, see docs/report.md)",
+        "--saliency",
+        choices=list(SALIENCY_METHODS),
+        help="how saliency is measured (default: by the model's grid, see docs/report.md)",
     )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)"
@@ -38,28 +38,30 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
 
 def run_demo(options: argparse.Namespace) -> int:
     """Serve the page until it is interrupted."""
-    from clipbert_mmf.demo.questions import Asker
+    from clipbert_mmf.demo.session import DemoSession
     from clipbert_mmf.demo.server import is_loopback, make_app, make_server
-    from clipbert_mmf.demo.shelf import Shelf
+    from clipbert_mmf.demo.video_library import VideoLibrary
 
     if not 0 <= options.port < 65536:
         raise ValueError(f"--port is {options.port}; expected 0 to 65535")
     if not 0 <= options.max_upload_mb < 1e6:
         raise ValueError(f"--max-upload-mb is {options.max_upload_mb:g}; expected 0 or more megabytes")
     model = load_model(options)
-    shelf = Shelf(options.videos, model.preprocessing, int(options.max_upload_mb * 1e6))
+    library = VideoLibrary(options.videos, model.preprocessing, int(options.max_upload_mb * 1e6))
     with contextlib.ExitStack() as leaving:
-        leaving.callback(shelf.close)
-        asker = Asker(model, shelf, options.index or options.videos / ".clipbert_index", options.heat)
-        if "search" in asker.modes:
+        leaving.callback(library.close)
+        session = DemoSession(
+            model, library, options.index or options.videos / ".clipbert_index", options.saliency
+        )
+        if "search" in session.modes:
             try:
-                asker.index  # noqa: B018  made now: who starts the page can mend what is wrong with its folder
+                session.index  # noqa: B018  made now: who starts the page can mend what is wrong with its folder
             except OSError as error:
                 raise OSError(
                     f"a search cannot keep its encodings: {error}; give another folder by --index"
                 ) from error
         title = Path(options.model).name or str(options.model)
-        app = make_app(asker, title, options.host)
+        app = make_app(session, title, options.host)
         leaving.callback(app.extensions["clipbert"].runner.close)
         server = make_server(app, options.host, options.port)
         if not is_loopback(options.host):

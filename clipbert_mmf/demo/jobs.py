@@ -1,4 +1,4 @@
-"""Long work one piece at a time, in a thread of its own, with its progress for those who ask."""
+"""Run long work one piece at a time in a thread of its own, and keep its progress for those who ask."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_KEPT = 32
 
 
 class TooBusyError(RuntimeError):
-    """More is waiting already than is taken."""
+    """Raised where too much is waiting already."""
 
 
 @dataclass
@@ -29,13 +29,14 @@ class Job:
     """A piece of work.
 
     Attributes:
-        job_id: by which the page asks for it.
-        note: what is being done, for people.
-        done, total: parts of it; total is 0 where it has none to count.
-        result: what the work returned, once it ended well.
-        error: why it has no result: what a user can mend, in words.
-        is_finished: whether either is there.
-        seconds: it took.
+        job_id: id by which the page asks for it.
+        note: the current step, for people.
+        done: parts that are done.
+        total: number of parts; 0 where there are none to count.
+        result: result of the work, once it ended well.
+        error: message for the user where it failed.
+        is_finished: whether a result or an error is there.
+        seconds: duration of the work.
     """
 
     job_id: str
@@ -49,11 +50,11 @@ class Job:
     _started: float = field(default_factory=time.monotonic)
 
     def say(self, note: str) -> None:
-        """Tell what is being done now."""
+        """Set the current step."""
         self.note, self.done, self.total = note, 0, 0
 
-    def tell(self, done: int, total: int) -> None:
-        """Tell how much of it is done."""
+    def report_progress(self, done: int, total: int) -> None:
+        """Set how many parts are done, and how many there are."""
         self.done, self.total = done, total
 
     def count(self, items: Sequence) -> Iterator:
@@ -68,7 +69,7 @@ class JobRunner:
     """Runs jobs in the order they came; a model is asked one thing at a time.
 
     Args:
-        expected: errors that are answers to the user; others are logged and called a fault of the program.
+        expected: errors whose message is for the user; others are logged and called a fault of the program.
     """
 
     def __init__(self, expected: tuple[type[BaseException], ...]):
@@ -81,7 +82,7 @@ class JobRunner:
         """Queue work.
 
         Args:
-            work: gets its job, to tell its progress.
+            work: function that gets its job, to report progress.
 
         Raises:
             TooBusyError: if too much is waiting.
@@ -98,7 +99,7 @@ class JobRunner:
         return job
 
     def find(self, job_id: str) -> Job | None:
-        """Return a job that is known still."""
+        """Return a job by its id, or None where it is not known any more."""
         with self._lock:
             return self._jobs.get(job_id)
 
@@ -120,5 +121,5 @@ class JobRunner:
 
 
 def count_in(job: Job) -> Callable[[Iterable], Iterable]:
-    """Return what ``ClipBert.search`` takes as progress."""
+    """Return the ``progress`` argument of ``ClipBert.search`` that counts into a job."""
     return lambda videos: job.count(list(videos))

@@ -1,6 +1,6 @@
-"""The page on the web: Flask's routes over ``questions``, served by waitress on this machine.
+"""Serve the page: Flask's routes over ``session``, served by waitress on this machine.
 
-Comes last. Nothing on the page comes from another machine: a policy that the browser enforces forbids it.
+Nothing on the page comes from another machine: a policy that the browser enforces forbids it.
 """
 
 from __future__ import annotations
@@ -10,19 +10,23 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from clipbert_mmf.demo.evidence_view import EvidenceView, draw_frame
 from clipbert_mmf.demo.jobs import Job, JobRunner, TooBusyError
-from clipbert_mmf.demo.pictures import Explained, draw_frame
-from clipbert_mmf.demo.questions import Asker
-from clipbert_mmf.demo.records import Told
-from clipbert_mmf.demo.shelf import UnknownVideoError, UploadError, show_megabytes
+from clipbert_mmf.demo.session import DemoSession
+from clipbert_mmf.demo.video_library import UnknownVideoError, UploadError, show_megabytes
+from clipbert_mmf.demo.views import AnswerView
 from clipbert_mmf.video.errors import MediaError
+
+if TYPE_CHECKING:  # optional libraries, imported where they are needed
+    from flask import Flask, Response
+    from waitress.server import BaseWSGIServer
 
 logger = logging.getLogger(__name__)
 
-#: What is sent with the types that browsers know; another type is downloaded, never guessed.
+#: Types that browsers play; another type is sent as a download, never guessed.
 MIME_TYPES = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",
@@ -41,17 +45,17 @@ MIME_TYPES = {
     ".webp": "image/webp",
     ".bmp": "image/bmp",
 }
-#: Of a form around an upload, and of everything else that is posted.
+#: Largest form around an upload, and largest other form.
 _FORM_BYTES = 1 << 20
 _LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
-#: Templates of the results.
-_FRAGMENTS = {Told: "told.html", Explained: "explained.html"}
+#: Result of a job -> its template.
+_FRAGMENTS = {AnswerView: "answer.html", EvidenceView: "evidence.html"}
 #: Errors that are answers to the user; those of the system name paths and stay in the terminal.
 _EXPECTED = (ValueError, MediaError, UnknownVideoError)
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
@@ -62,28 +66,28 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True)
 class Page:
-    """What the routes work with.
+    """The objects that the routes share.
 
     Attributes:
-        asker: model and videos.
-        runner: of the jobs.
-        title: of the model, for people.
-        host: that is bound.
+        session: model and videos.
+        runner: runs the jobs.
+        title: name of the model on the page.
+        host: address that is bound.
     """
 
-    asker: Asker
+    session: DemoSession
     runner: JobRunner
     title: str
     host: str = "127.0.0.1"
 
 
-def make_app(asker: Asker, title: str, host: str = "127.0.0.1"):
+def make_app(session: DemoSession, title: str, host: str = "127.0.0.1") -> Flask:
     """Return the Flask application.
 
     Args:
-        asker: model and videos.
-        title: what the page calls the model.
-        host: the address it will be bound to: bound to this machine alone, it answers to no other name, so that no
+        session: model and videos.
+        title: name of the model on the page.
+        host: address it will be bound to. Bound to this machine alone, it answers to no other name, so that no
             foreign page can reach it by a name of its own (DNS rebinding).
 
     Raises:
@@ -100,11 +104,11 @@ def make_app(asker: Asker, title: str, host: str = "127.0.0.1"):
     app = Flask(__name__, template_folder="templates", static_folder=None)
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.config["MAX_CONTENT_LENGTH"] = asker.shelf.max_upload_bytes + _FORM_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = session.library.max_upload_bytes + _FORM_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = _FORM_BYTES
     if is_loopback(host):
         app.config["TRUSTED_HOSTS"] = [*_LOOPBACK_NAMES, host]
-    page = Page(asker, JobRunner(_EXPECTED), title, host)
+    page = Page(session, JobRunner(_EXPECTED), title, host)
     app.extensions["clipbert"] = page
     _add_guards(app)
     _add_page(app, page)
@@ -113,19 +117,19 @@ def make_app(asker: Asker, title: str, host: str = "127.0.0.1"):
     return app
 
 
-def _add_guards(app) -> None:
+def _add_guards(app: Flask) -> None:
     from flask import abort, g, jsonify, request
     from werkzeug.exceptions import HTTPException
 
     @app.before_request
-    def refuse_other_sites():
+    def refuse_other_sites() -> None:
         g.nonce = secrets.token_urlsafe(16)
         origin = request.headers.get("Origin")
         if request.method == "POST" and origin is not None and urlsplit(origin).netloc != request.host:
             abort(403, "requests of other pages are refused")
 
     @app.after_request
-    def forbid_everything_foreign(response):
+    def forbid_everything_foreign(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = (
             f"default-src 'none'; script-src 'nonce-{g.get('nonce', '')}'; style-src 'nonce-{g.get('nonce', '')}'; "
             "style-src-attr 'unsafe-inline'; img-src 'self' data:; media-src 'self'; connect-src 'self'; "
@@ -138,7 +142,7 @@ def _add_guards(app) -> None:
         return response
 
     @app.errorhandler(Exception)
-    def say_it(error):
+    def describe_error(error: Exception) -> tuple[Response, int | None]:
         if isinstance(error, UploadError):
             return jsonify(error=str(error)), 413 if error.is_too_large else 400
         if isinstance(error, UnknownVideoError):
@@ -155,49 +159,49 @@ def _add_guards(app) -> None:
         ), 500
 
     @app.errorhandler(413)
-    def say_too_large(error):
+    def describe_excess(error: Exception) -> tuple[Response, int]:
         limit = show_megabytes(app.config["MAX_CONTENT_LENGTH"] - _FORM_BYTES)
         return jsonify(error=f"the upload is larger than the {limit} that are allowed"), 413
 
 
-def _add_page(app, page: Page) -> None:
+def _add_page(app: Flask, page: Page) -> None:
     from flask import g, render_template
 
-    shelf, asker = page.asker.shelf, page.asker
+    library, session = page.session.library, page.session
 
     @app.get("/")
-    def show_page():
+    def show_page() -> str:
         return render_template(
             "page.html",
             nonce=g.nonce,
             title=page.title,
-            modes=asker.modes,
-            folder=shelf.list_folder(),
-            uploads=shelf.list_uploads(),
-            endings=shelf.endings,
-            max_bytes=shelf.max_upload_bytes,
-            max_size=show_megabytes(shelf.max_upload_bytes),
-            media=shelf.preprocessing.media,
+            modes=session.modes,
+            folder=library.list_folder(),
+            uploads=library.list_uploads(),
+            endings=library.endings,
+            max_bytes=library.max_upload_bytes,
+            max_size=show_megabytes(library.max_upload_bytes),
+            media=library.preprocessing.media,
         )
 
 
-def _add_questions(app, page: Page) -> None:
+def _add_questions(app: Flask, page: Page) -> None:
     from flask import abort, jsonify, render_template, request
 
-    def start(work: Callable[[Job], Any]):
+    def start(work: Callable[[Job], Any]) -> tuple[Response, int]:
         return jsonify(job=page.runner.submit(work).job_id), 202
 
     @app.post("/ask/<mode>")
-    def ask(mode: str):
-        return start(page.asker.prepare(mode, request.form.get("video", ""), request.form))
+    def ask(mode: str) -> tuple[Response, int]:
+        return start(page.session.prepare(mode, request.form.get("video", ""), request.form))
 
     @app.post("/evidence")
-    def show_evidence():
+    def show_evidence() -> tuple[Response, int]:
         video, text, answer = (request.form.get(name, "") for name in ("video", "text", "answer"))
-        return start(page.asker.prepare_evidence(video, text, answer or None))
+        return start(page.session.prepare_evidence(video, text, answer or None))
 
     @app.get("/jobs/<job_id>")
-    def show_job(job_id: str):
+    def show_job(job_id: str) -> Response:
         job = page.runner.find(job_id)
         if job is None:
             abort(404, "this question is not known any more; ask again")
@@ -209,35 +213,35 @@ def _add_questions(app, page: Page) -> None:
         return jsonify(html=render_template(name, result=job.result, seconds=job.seconds))
 
 
-def _add_media(app, page: Page) -> None:
+def _add_media(app: Flask, page: Page) -> None:
     import base64
 
     from flask import Response, abort, jsonify, request, send_file
 
-    shelf = page.asker.shelf
+    library = page.session.library
 
     @app.post("/upload")
-    def upload():
+    def upload() -> tuple[Response, int]:
         file = request.files.get("file")
         if file is None or not file.filename:
             abort(400, "no file was sent")
-        video = shelf.add_upload(file.stream, file.filename)
+        video = library.add_upload(file.stream, file.filename)
         return jsonify(video=video.video_id, name=video.name), 201
 
     @app.get("/media/<video_id>")
-    def show_media(video_id: str):
-        video = shelf.find(video_id)
+    def show_media(video_id: str) -> Response:
+        video = library.find(video_id)
         kind = MIME_TYPES.get(video.path.suffix.lower(), "application/octet-stream")
         return send_file(video.path, mimetype=kind, conditional=True, etag=False, max_age=0)
 
     @app.get("/picture/<video_id>")
-    def show_picture(video_id: str):
-        frames = shelf.read_clips(shelf.find(video_id)).frames
+    def show_picture(video_id: str) -> Response:
+        frames = library.read_clips(library.find(video_id)).frames
         url = draw_frame(frames, len(frames) // 2, 480)
         return Response(base64.b64decode(url.partition(",")[2]), mimetype="image/jpeg")
 
 
-def make_server(app, host: str, port: int):
+def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
     """Return a waitress server that is bound already; ``effective_port`` says where, ``run()`` serves.
 
     Raises:

@@ -1,18 +1,20 @@
-"""One video, one question: what a trained model can be asked, by its head (paper sections 3 and 4.1).
+"""Ask a trained model about one video: score texts, answer, choose, count (paper sections 3 and 4.1).
 
-After ``pretrained``, whose ``ClipBert`` calls these; results are frozen records of plain values.
+Its head says what it can be asked (``HeadKind.asks``); ``ANSWERING`` has one function for each ability. ``ClipBert`` calls
+these; results are frozen records of plain values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from clipbert_mmf.modules.heads import MATCH_HEADS
+from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.modules.heads import Ability, list_heads
 from clipbert_mmf.scoring.answers import round_counts
 from clipbert_mmf.scoring.clips import fold_clips, match_times
 from clipbert_mmf.scoring.ranking import match_margin, rate_options
@@ -20,15 +22,50 @@ from clipbert_mmf.transforms.text import join_question_and_option, normalize_whi
 
 
 class WrongHeadError(ValueError):
-    """A question that the model's head cannot answer; says which head it has and what it can be asked."""
+    """Raised for a question that the model's head cannot answer; names the head and what it can be asked."""
+
+
+class AskedModel(Protocol):
+    """The part of ``ClipBert`` that questions need."""
+
+    network: ClipBertNetwork
+
+    @property
+    def head_type(self) -> str:
+        """Name of the head."""
+        ...
+
+    @property
+    def asks(self) -> tuple[Ability, ...]:
+        """Abilities of the head, the preferred first."""
+        ...
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Answer vocabulary by index; empty where the head has none."""
+        ...
+
+    @property
+    def has_soft_answers(self) -> bool:
+        """Whether each answer was trained on its own, so that several may be likely."""
+        ...
+
+    def require_answers(self) -> None:
+        """Raise ``RecipeError`` where the vocabulary is not known."""
+        ...
+
+    def score_encoded(self, visual: Tensor, texts: Sequence[str]) -> Tensor:
+        """Return ``(N, K, A)`` scores of every text against every clip, not folded."""
+        ...
 
 
 @dataclass(frozen=True)
 class ClipScore:
-    """What one clip says, before clips are folded.
+    """The scores of one clip, before clips are folded.
 
     Attributes:
-        start_sec, end_sec: of the clip; None for an image.
+        start_sec: start of the clip; None for an image.
+        end_sec: its end; None for an image.
         scores: logits in the order of the result's texts or answers.
     """
 
@@ -39,12 +76,12 @@ class ClipScore:
 
 @dataclass(frozen=True)
 class Scored:
-    """How well texts fit a video.
+    """Scores of texts against a video.
 
     Attributes:
-        texts: as given.
-        probabilities: of a match, 0 to 1, for each text.
-        scores: how much surer the model is of a match than of none; what retrieval ranks by.
+        texts: the texts as given.
+        probabilities: probability that each text matches, 0 to 1.
+        scores: logit of a match minus logit of no match, for each text; retrieval ranks by it.
         clips: the scores clip by clip.
     """
 
@@ -64,7 +101,7 @@ class Answer:
 
     Attributes:
         answer: the best one; a whole number where things are counted.
-        probability: of it; None for a count.
+        probability: its probability, 0 to 1; None for a count.
         candidates: the best answers with their probabilities, or all options, best first.
         value: a count before rounding.
         clips: the candidates' scores clip by clip, in their order.
@@ -86,10 +123,10 @@ class Hit:
     """A video that a search found.
 
     Attributes:
-        video: as given to the search.
-        rank: from 1.
-        probability: of a match.
-        score: what it is ranked by.
+        video: the path as given to the search.
+        rank: place among the hits, from 1.
+        probability: probability that the text matches, 0 to 1.
+        score: logit of a match minus logit of no match; hits are ranked by it.
         best_clip_sec: start and end of the clip that fits best; None for an image.
     """
 
@@ -106,7 +143,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class EncodedMedia:
-    """A video as the convolutions see it; texts are scored against it without reading it again.
+    """The visual embeddings of a video; texts are scored against it without reading it again.
 
     Attributes:
         visual: ``(K, V, D)``.
@@ -119,11 +156,13 @@ class EncodedMedia:
     def clips(self, rows: Tensor) -> tuple[ClipScore, ...]:
         """Return ``(K, columns)`` scores with the clips' times."""
         times = match_times(self.times_sec, len(rows)) or [(None, None)] * len(rows)
-        return tuple(ClipScore(start, end, tuple(row)) for (start, end), row in zip(times, rows.tolist()))
+        return tuple(
+            ClipScore(start, end, tuple(row)) for (start, end), row in zip(times, rows.tolist(), strict=True)
+        )
 
 
 def clean_texts(texts: Sequence[str]) -> list[str]:
-    """Return texts as annotation files' are read.
+    """Return texts with the white space normalised as in annotation files.
 
     Raises:
         ValueError: if there is none, or one is empty.
@@ -137,37 +176,48 @@ def clean_texts(texts: Sequence[str]) -> list[str]:
     return cleaned
 
 
-def score_texts(model, encoded: EncodedMedia, texts: Sequence[str]) -> Scored:
+def require_ability(model: AskedModel, ability: Ability) -> None:
+    """Raise ``WrongHeadError`` where a model's head lacks an ability."""
+    if ability not in model.asks:
+        raise WrongHeadError(
+            f"this model's head is '{model.head_type}', which can be asked to {_join(model.asks)} and not to {ability}; "
+            f"heads that can are {', '.join(list_heads(ability))}"
+        )
+
+
+def _join(asks: Sequence[str]) -> str:
+    return " or ".join(asks) or "do nothing (register it with asks=...)"
+
+
+def score_texts(model: AskedModel, encoded: EncodedMedia, texts: Sequence[str]) -> Scored:
     """Score texts against an encoded video.
 
     Raises:
-        WrongHeadError: if the model answers questions instead.
+        WrongHeadError: if the head cannot score.
     """
-    require_match_head(model)
-    rows, clips = read_matches(model, encoded, clean_texts(texts))
+    require_ability(model, "score")
+    rows, clips = score_matches(model, encoded, clean_texts(texts))
     return Scored(
         tuple(texts), tuple(rows.double().sigmoid().tolist()), tuple(rows.tolist()), encoded.clips(clips.T)
     )
 
 
-def require_match_head(model) -> None:
-    """Raise ``WrongHeadError`` where a model does not tell whether a text fits."""
-    if model.head_type not in MATCH_HEADS:
-        raise WrongHeadError(
-            f"this model's head is '{model.head_type}', which answers questions; ask it with answer(). Scoring and "
-            f"searching need one of {', '.join(MATCH_HEADS)}"
-        )
-
-
-def read_matches(model, encoded: EncodedMedia, texts: list[str]) -> tuple[Tensor, Tensor]:
-    """Return ``(N,)`` folded and ``(N, K)`` single scores: the difference of the two logits."""
+def score_matches(model: AskedModel, encoded: EncodedMedia, texts: list[str]) -> tuple[Tensor, Tensor]:
+    """Return match minus no-match logits: ``(N,)`` with clips folded, and ``(N, K)`` of each clip."""
     clip_scores = model.score_encoded(encoded.visual, texts)
     folded = fold_clips(clip_scores, model.network.fold)
     return match_margin(folded), match_margin(clip_scores)
 
 
-def _answer_from_vocabulary(model, encoded, question, options, top_k) -> Answer:
-    model.recipe.require_answers()
+def answer_from_vocabulary(
+    model: AskedModel, encoded: EncodedMedia, question: str, options: list[str], top_k: int
+) -> Answer:
+    """Answer from the model's vocabulary; with options, only these compete.
+
+    Raises:
+        ValueError: if an option is not in the vocabulary.
+    """
+    model.require_answers()
     clip_scores = model.score_encoded(encoded.visual, [question])
     row = fold_clips(clip_scores, model.network.fold)[0].double()
     index = {answer: number for number, answer in enumerate(model.answers)}
@@ -187,7 +237,14 @@ def _answer_from_vocabulary(model, encoded, question, options, top_k) -> Answer:
     return Answer(*candidates[0], candidates, encoded.clips(clip_scores[0][:, columns[best]]))
 
 
-def _answer_by_choosing(model, encoded, question, options, top_k) -> Answer:
+def choose_option(
+    model: AskedModel, encoded: EncodedMedia, question: str, options: list[str], top_k: int
+) -> Answer:
+    """Choose one of the options; a retrieval model does by how well they match (paper section 4.1, MSRVTT-MC).
+
+    Raises:
+        ValueError: if there are no options.
+    """
     if not options:
         raise ValueError(f"this model's head is '{model.head_type}', which chooses: give the options")
     texts = [join_question_and_option(question, option) if question else option for option in options]
@@ -199,28 +256,37 @@ def _answer_by_choosing(model, encoded, question, options, top_k) -> Answer:
     return Answer(*candidates[0], candidates, encoded.clips(clips[best].T))
 
 
-def _answer_by_counting(model, encoded, question, options, top_k) -> Answer:
+def predict_count(
+    model: AskedModel, encoded: EncodedMedia, question: str, options: list[str], top_k: int
+) -> Answer:
+    """Answer with a whole number.
+
+    Raises:
+        ValueError: if there are options.
+    """
     if options:
-        raise ValueError("this model counts; it takes no options")
+        raise ValueError(f"this model's head is '{model.head_type}', which counts; it takes no options")
     clip_scores = model.score_encoded(encoded.visual, [question])
     folded = fold_clips(clip_scores, model.network.fold)
     count = int(round_counts(folded)[0])
     return Answer(count, None, ((count, None),), encoded.clips(clip_scores[0]), float(folded[0, 0]))
 
 
-#: Head -> how it answers. A retrieval model chooses among options by how well they fit (paper section 4.1, MSRVTT-MC).
-ANSWER_BY_HEAD: dict[str, Callable[..., Answer]] = {
-    "classify": _answer_from_vocabulary,
-    "choose": _answer_by_choosing,
-    "choose_by_match": _answer_by_choosing,
-    "match": _answer_by_choosing,
-    "pretrain": _answer_by_choosing,
-    "regress": _answer_by_counting,
+#: Ability -> function that answers a question with it.
+ANSWERING: dict[Ability, Callable[[AskedModel, EncodedMedia, str, list[str], int], Answer]] = {
+    "answer": answer_from_vocabulary,
+    "choose": choose_option,
+    "count": predict_count,
 }
 
 
 def answer_question(
-    model, encoded: EncodedMedia, question: str, options: Sequence[str] | None = None, top_k: int = 5
+    model: AskedModel,
+    encoded: EncodedMedia,
+    question: str,
+    options: Sequence[str] | None = None,
+    top_k: int = 5,
+    ability: Ability | None = None,
 ) -> Answer:
     """Answer a question about an encoded video.
 
@@ -229,15 +295,24 @@ def answer_question(
         encoded: the video.
         question: may be empty where options are whole sentences.
         options: answers to choose from.
-        top_k: candidates listed of an answer vocabulary.
+        top_k: candidates listed from an answer vocabulary, at least 1.
+        ability: ability of the head to answer with; None takes its first that answers.
 
     Raises:
+        WrongHeadError: if the head answers no questions, or lacks the ability.
         ValueError: for options where the head takes none, none where it needs them, or unknown ones.
     """
     if top_k < 1:
         raise ValueError(f"top_k is {top_k}; expected at least 1")
-    options = clean_texts(options) if options else []
+    cleaned = clean_texts(options) if options else []
     question = normalize_whitespace(question)
-    if not question and not options:
+    if not question and not cleaned:
         raise ValueError("the question is empty")
-    return ANSWER_BY_HEAD[model.head_type](model, encoded, question, options, top_k)
+    if ability is not None:
+        require_ability(model, ability)
+    chosen = ability or next((one for one in model.asks if one in ANSWERING), None)
+    if chosen is None:
+        raise WrongHeadError(
+            f"this model's head is '{model.head_type}', which can be asked to {_join(model.asks)} and answers no questions"
+        )
+    return ANSWERING[chosen](model, encoded, question, cleaned, top_k)

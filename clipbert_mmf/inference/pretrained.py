@@ -22,8 +22,8 @@ from clipbert_mmf.inference.asking import (
     Scored,
     answer_question,
     clean_texts,
-    read_matches,
-    require_match_head,
+    require_ability,
+    score_matches,
     score_texts,
 )
 from clipbert_mmf.inference.evidence import Evidence, describe_evidence
@@ -43,6 +43,7 @@ from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
 from clipbert_mmf.library.search_index import SearchIndex
 from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.modules.heads import Ability, find_head
 from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
 from clipbert_mmf.scoring.clips import match_times
 from clipbert_mmf.shapes import TokenBatch
@@ -192,8 +193,17 @@ class ClipBert:
 
     @property
     def head_type(self) -> str:
-        """What the model does with a video and a text, a key of ``HEADS``."""
+        """Name of the head, a key of ``HEADS``."""
         return self.recipe.model["head"]["type"]
+
+    @property
+    def asks(self) -> tuple[Ability, ...]:
+        """What the model can be asked, by its head: some of ``score answer choose count``."""
+        return find_head(self.head_type).asks
+
+    def require_answers(self) -> None:
+        """Raise ``RecipeError`` where the head has an answer vocabulary and it is not known."""
+        self.recipe.require_answers()
 
     @property
     def has_soft_answers(self) -> bool:
@@ -239,9 +249,9 @@ class ClipBert:
 
         Raises:
             MediaError: if the video cannot be read.
-            WrongHeadError: if the model answers questions instead.
+            WrongHeadError: if the head cannot score.
         """
-        require_match_head(self)
+        require_ability(self, "score")
         clean_texts(texts)
         return score_texts(self, self.encode(video), texts)
 
@@ -252,10 +262,10 @@ class ClipBert:
         return answer_question(self, self.encode(video), question, options, top_k)
 
     def describe_evidence(
-        self, video: Media | Clips, text: str, answer: str | None = None, heat: str | None = None
+        self, video: Media | Clips, text: str, answer: str | None = None, saliency: str | None = None
     ) -> Evidence:
         """Say when, where and which words speak for a text or an answer; see ``evidence.describe_evidence``."""
-        return describe_evidence(self, video, text, answer, heat)
+        return describe_evidence(self, video, text, answer, saliency)
 
     def search(
         self,
@@ -281,11 +291,11 @@ class ClipBert:
             Text to hits, best first.
 
         Raises:
-            WrongHeadError: if the model answers questions instead.
+            WrongHeadError: if the head cannot score.
             ValueError: if there is no text, ``top_k`` is below 1, none of the videos can be read, or ``rerank_top_k`` is
                 below ``top_k`` or the model has no contrastive head.
         """
-        require_match_head(self)
+        require_ability(self, "score")
         cleaned = clean_texts(texts)
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}; expected at least 1")
@@ -296,7 +306,7 @@ class ClipBert:
         else:
             chosen = self._choose_texts(media, cleaned, top_k, rerank_top_k)
         for video, encoded, columns in chosen:
-            rows, clips = read_matches(self, encoded, [cleaned[column] for column in columns])
+            rows, clips = score_matches(self, encoded, [cleaned[column] for column in columns])
             for column, row, by_clip in zip(columns, rows, clips):
                 times = match_times(encoded.times_sec, len(by_clip))
                 best = times[int(by_clip.argmax())] if times else None

@@ -17,7 +17,7 @@ from clipbert_mmf.annotations.vocabulary import read_vocabulary
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.settings import RecipeError, merge, read_model_settings, select
 from clipbert_mmf.modules.backbones.grid_resnet import PIXEL_MEAN, PIXEL_STD
-from clipbert_mmf.modules.heads import HEADS
+from clipbert_mmf.modules.heads import find_head
 
 MODEL_TYPE = "clipbert_mmf"
 #: Of ``config.json``; a reader refuses a newer one.
@@ -46,7 +46,7 @@ class Recipe:
     def require_answers(self) -> None:
         """Raise ``RecipeError`` where the head classifies and not every output has an answer."""
         head = self.model["head"]
-        if head["type"] == "classify" and len(self.answers) != head["num_answers"]:
+        if find_head(head["type"]).num_outputs is None and len(self.answers) != head["num_answers"]:
             raise RecipeError(
                 f"the model has {head['num_answers']} outputs and {len(self.answers)} answers are known; give the "
                 f"vocabulary it was trained with (a JSON file of answer -> index)"
@@ -102,7 +102,7 @@ def keep_one_head(model: Mapping[str, Any], dataset: str) -> tuple[dict[str, Any
     if dataset not in heads:
         raise RecipeError(f"the model has no head for dataset '{dataset}'; it has {sorted(heads)}")
     own, owner = heads[dataset], heads[dataset].get("shares") or dataset
-    given = {key: heads[owner][key] for key in HEADS[own["type"]].settings if key in heads[owner]}
+    given = {key: heads[owner][key] for key in find_head(own["type"]).settings if key in heads[owner]}
     head = {"type": own["type"], "num_answers": heads[owner].get("num_answers"), **given}
     losses = [
         {"type": loss["type"]}
@@ -141,7 +141,7 @@ def recipe_of_run(
         RecipeError: if something is missing.
     """
     model, _ = keep_one_head(clean_model_settings(select(config, "model_config.clipbert", where)), dataset)
-    if model["head"]["type"] == "classify" and not model["head"].get("num_answers"):
+    if find_head(model["head"]["type"]).num_outputs is None and not model["head"].get("num_answers"):
         model["head"] = {**model["head"], "num_answers": num_answers}
     section = select(config, f"dataset_config.{dataset}", where)
     place = f"{where}: dataset_config.{dataset}"

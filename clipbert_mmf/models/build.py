@@ -17,7 +17,7 @@ from clipbert_mmf.modules.clip_fusion import CLIP_FUSIONS
 from clipbert_mmf.modules.contrastive import ContrastiveHead
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
-from clipbert_mmf.modules.heads import HEADS, MATCH_HEADS, PretrainHead
+from clipbert_mmf.modules.heads import HEADS, PretrainHead
 from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
 from clipbert_mmf.scoring.clips import FOLDS
 
@@ -186,18 +186,17 @@ def _make_heads(
     for name, head in entries.items():
         kind, owner = choose(f"heads.{name}.type", head.get("type"), HEADS), head.get("shares") or name
         choose(f"heads.{name}.shares", owner, heads)
-        if kind._replace(groups_options=False) != HEADS[entries[owner]["type"]]._replace(
-            groups_options=False
-        ):
+        own, shared = (
+            one._replace(groups_options=False, asks=()) for one in (kind, HEADS[entries[owner]["type"]])
+        )
+        if own != shared:
             raise ValueError(
                 f"model_config.clipbert.heads.{name}.type is '{head['type']}', but it shares the head of '{owner}', which "
                 f"is '{entries[owner]['type']}': their outputs differ"
             )
         fold = head.get("fold") or settings["fold"]
         choose(f"heads.{name}.fold", fold, FOLDS)
-        tasks[name] = Task(
-            owner, fold, kind.groups_options, head["type"] in MATCH_HEADS and not kind.groups_options
-        )
+        tasks[name] = Task(owner, fold, kind.groups_options, "score" in kind.asks and not kind.groups_options)
     return heads, tasks
 
 

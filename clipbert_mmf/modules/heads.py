@@ -1,14 +1,20 @@
-"""From encoded pairs to score rows, one clip at a time (spec section 3, table of heads); clips are folded after."""
+"""Heads turn encoded pairs into score rows, one clip at a time (paper section 3); clips are folded afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clipbert_mmf.configuration import suggest
 from clipbert_mmf.tables import is_same_definition
+
+
+#: The questions that a trained model may be able to answer: how well texts fit a video, which answer of a vocabulary is
+#: correct, which of the given options is correct, how many there are.
+Ability = Literal["score", "answer", "choose", "count"]
 
 
 class PairHead(nn.Module):
@@ -24,16 +30,19 @@ class PairHead(nn.Module):
         self.output = nn.Linear(2 * hidden_size, num_outputs)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Return ``(P, A)`` of ``(P, D)``."""
+        """Return scores ``(P, A)`` for pooled vectors ``(P, D)``."""
         return self.output(F.relu(self.hidden(self.dropout(pooled))))
 
 
 class RegressHead(PairHead):
-    """A number: ``PairHead``'s output, which starts around 0 with a spread of 1, in the unit of what is predicted.
+    """Predict a number: scale ``PairHead``'s output, which starts near 0 with a spread of 1, to the unit of the answers.
 
     Args:
-        hidden_size, num_outputs, dropout: of ``PairHead``.
-        mean, std: of the training answers, about. Without them the first updates only learn how large answers are.
+        hidden_size: D.
+        num_outputs: numbers predicted for each pair.
+        dropout: share of the inputs dropped in training, 0 to 1.
+        mean: approximate mean of the training answers. Without it the first updates only learn how large answers are.
+        std: their approximate standard deviation.
 
     Raises:
         ValueError: if ``std`` is not above 0.
@@ -48,12 +57,12 @@ class RegressHead(PairHead):
         self.mean, self.std = float(mean), float(std)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Return ``(P, 1)`` of ``(P, D)``."""
+        """Return numbers ``(P, 1)`` for pooled vectors ``(P, D)``."""
         return self.mean + self.std * super().forward(pooled)
 
 
 class PretrainHead(nn.Module):
-    """MLM on text positions, its decoder tied to the word embeddings, and ITM: Linear(D, 2) on the pooled vector."""
+    """Predict hidden words at text positions, with a decoder tied to the word embeddings, and matches: Linear(D, 2)."""
 
     READS_TEXT = True
 
@@ -67,11 +76,11 @@ class PretrainHead(nn.Module):
         self.match = nn.Linear(hidden_size, 2)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Return the ITM scores ``(P, 2)`` of ``(P, D)``."""
+        """Return ITM scores ``(P, 2)`` for pooled vectors ``(P, D)``."""
         return self.match(pooled)
 
     def score_words(self, rows: Tensor) -> Tensor:
-        """Return ``(..., vocab)`` of text rows ``(..., D)``."""
+        """Return word scores ``(..., vocab)`` for text rows ``(..., D)``."""
         return self.decoder(self.norm(F.gelu(self.transform(rows))))
 
 
@@ -79,41 +88,66 @@ class HeadKind(NamedTuple):
     """A head that a configuration can name.
 
     Attributes:
-        num_outputs: A; None where the configuration gives ``num_answers``.
-        make: from hidden size, number of outputs and dropout to the module: ``(P, D)`` to ``(P, A)``.
+        num_outputs: A; None where the outputs are the answers of a vocabulary, which ``num_answers`` counts.
+        make: builds the module ``(P, D)`` -> ``(P, A)`` from hidden size, number of outputs and dropout.
         groups_options: whether the scores of a video's N texts are one row, ``(B, N)``.
         settings: further keys of ``model_config.clipbert.head`` that ``make`` takes by name.
+        asks: what a model with this head can be asked, the preferred first. ``score`` needs two outputs, no match and
+            match; ``choose`` one or these two; ``answer`` one for each answer; ``count`` one.
     """
 
     num_outputs: int | None
     make: Callable[..., nn.Module] = PairHead
     groups_options: bool = False
     settings: tuple[str, ...] = ()
+    asks: tuple[Ability, ...] = ()
 
 
 #: ``choose_by_match`` has the weights of ``match``: a retrieval model answers multiple-choice questions as it is (paper
-#: section 4.1, MSRVTT-MC). ``pretrain`` is made with the word embeddings, see ``models.assembly``.
+#: section 4.1, MSRVTT-MC). ``pretrain`` is made with the word embeddings, see ``models.build``.
 HEADS: dict[str, HeadKind] = {
-    "match": HeadKind(2),
-    "classify": HeadKind(None),
-    "choose": HeadKind(1, groups_options=True),
-    "choose_by_match": HeadKind(2, groups_options=True),
-    "regress": HeadKind(1, RegressHead, settings=("mean", "std")),
-    "pretrain": HeadKind(2),
+    "match": HeadKind(2, asks=("score", "choose")),
+    "classify": HeadKind(None, asks=("answer",)),
+    "choose": HeadKind(1, groups_options=True, asks=("choose",)),
+    "choose_by_match": HeadKind(2, groups_options=True, asks=("choose", "score")),
+    "regress": HeadKind(1, RegressHead, settings=("mean", "std"), asks=("count",)),
+    "pretrain": HeadKind(2, asks=("score", "choose")),
 }
 
-#: Heads that tell whether a text fits a video.
-MATCH_HEADS = ("match", "pretrain", "choose_by_match")
+
+def find_head(name: str) -> HeadKind:
+    """Return a head by name.
+
+    Raises:
+        ValueError: if there is none; names those that are known and how a user's own becomes known.
+    """
+    if name not in HEADS:
+        raise ValueError(
+            f"the model's head is '{name}'{suggest(name, HEADS)}; known are {', '.join(sorted(HEADS))}. If a package of "
+            f"yours registers it, name its folder with --user-dir or MMF_USER_DIR, or import it first"
+        )
+    return HEADS[name]
+
+
+def list_heads(ability: Ability) -> list[str]:
+    """Return the names of the heads that can be asked by an ability."""
+    return [name for name, kind in HEADS.items() if ability in kind.asks]
 
 
 def register_head(name: str, kind: HeadKind) -> None:
     """Make ``model_config.clipbert.head.type: <name>`` possible.
 
-    The module needs a class attribute ``READS_TEXT``; without one it is taken to read the pooled vector only.
+    The module may have a class attribute ``READS_TEXT``; without one it reads the pooled vector only.
 
     Raises:
-        ValueError: if the name is taken by another head.
+        ValueError: if the name is taken by another head, or ``asks`` holds something else than abilities.
     """
+    unknown = [ability for ability in kind.asks if ability not in get_args(Ability)]
+    if unknown:
+        raise ValueError(
+            f"head '{name}' asks {unknown}; allowed are {', '.join(get_args(Ability))}, as in "
+            f'HeadKind(2, make, asks=("score", "choose"))'
+        )
     known = HEADS.get(name, kind)
     if not is_same_definition(known.make, kind.make) or known._replace(make=kind.make) != kind:
         raise ValueError(f"a head '{name}' is registered already")

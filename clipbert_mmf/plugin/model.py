@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from clipbert_mmf.models.build import assemble_network, freeze_parts
 from clipbert_mmf.models.network import ClipBertNetwork
-from clipbert_mmf.modules.heads import MATCH_HEADS
+from clipbert_mmf.modules.heads import HEADS, list_heads
 from clipbert_mmf.optim.param_groups import make_param_groups
 from clipbert_mmf.paths import config_dir
 from clipbert_mmf.plugin.joint_losses import JointLosses
@@ -59,7 +59,8 @@ class ClipBert(BaseModel):
             raise ValueError(f"model_config.clipbert.heads has no head for {without}; it has {sorted(heads)}")
         of_datasets = [(head, [name]) for name, head in heads.items()] or [(settings["head"], datasets)]
         for head, names in of_datasets:
-            if head.get("type") == "classify" and not head.get("num_answers"):
+            kind = HEADS.get(head.get("type", ""))
+            if kind is not None and kind.num_outputs is None and not head.get("num_answers"):
                 head["num_answers"] = self._count_answers(names)
 
     def network_for(self, dataset: str) -> ClipBertNetwork:
@@ -74,10 +75,10 @@ class ClipBert(BaseModel):
         weight = float(self.config.contrastive.weight)
         heads = read_setting(self.config, "heads") or {"": self.config.head}
         types = sorted({heads[name].type for name in heads})
-        if not set(types) & set(MATCH_HEADS):
+        if not any("score" in HEADS[name].asks for name in types):
             raise ValueError(
                 f"model_config.clipbert.contrastive.weight is {weight:g} with head.type {types}, whose texts neither match "
-                f"nor not; it goes with {', '.join(MATCH_HEADS)}"
+                f"nor not; it goes with {', '.join(list_heads('score'))}"
             )
         self.losses = JointLosses(self.losses, weight)
 

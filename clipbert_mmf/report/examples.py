@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from clipbert_mmf.inference.evidence import Evidence, describe_evidence
 from clipbert_mmf.inference.predictions import make_score_matrix
-from clipbert_mmf.report.pictures import crop_padding, make_thumbnail
+from clipbert_mmf.report.pictures import crop_padding, join_word_pieces, make_thumbnail, scale_bars
 from clipbert_mmf.report.run_files import RunFiles
 from clipbert_mmf.transforms.text import join_question_and_option
 from clipbert_mmf.video.errors import MediaError
@@ -129,36 +126,17 @@ class MediaOfRun:
         return self.store.read(media_id)
 
 
-def measure_bars(clip_scores: Tensor) -> list[float]:
-    """Return how long each clip's bar is, 8 to 100; scores have no zero, so the lowest is the shortest."""
-    low, high = float(clip_scores.min()), float(clip_scores.max())
-    return [100.0 if high == low else 8 + 92 * (score - low) / (high - low) for score in clip_scores.tolist()]
-
-
-def join_pieces(words: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Return whole words with what they add, -1 to 1; ``words`` are word pieces with their weights."""
-    joined: list[list] = []
-    for piece, weight in words:
-        if piece.startswith("##") and joined:
-            joined[-1][0] += piece[2:]
-            joined[-1][1] += weight
-        elif piece not in ("[CLS]", "[SEP]", "[PAD]"):
-            joined.append([piece, weight])
-    strongest = max((abs(weight) for _, weight in joined), default=0.0) or 1.0
-    return [(word, weight / strongest) for word, weight in joined]
-
-
 def show_evidence(evidence: Evidence) -> list[dict[str, Any]]:
     """Return what the page shows of each clip: pictures, time, score and its length as a bar."""
     size = crop_padding(evidence.frames.flatten(0, 1).amax(0))
     times, shares = (
         evidence.times_sec or [(None, None)] * len(evidence.clip_scores),
-        measure_bars(evidence.clip_scores),
+        scale_bars(evidence.clip_scores),
     )
     return [
         {
             "frame": make_thumbnail(evidence.frames[k, 0], size=size),
-            "heat": make_thumbnail(evidence.frames[k, 0], evidence.heat[k, 0], size=size),
+            "saliency": make_thumbnail(evidence.frames[k, 0], evidence.saliency[k, 0], size=size),
             "start": times[k][0],
             "end": times[k][1],
             "score": float(evidence.clip_scores[k]),
@@ -168,13 +146,15 @@ def show_evidence(evidence: Evidence) -> list[dict[str, Any]]:
     ]
 
 
-def illustrate(model, media: MediaOfRun, example: Example, heat: str | None = None) -> dict[str, Any]:
-    """Return an example with its evidence, or with the reason why there is none; ``heat`` as for ``describe_evidence``."""
+def illustrate(model, media: MediaOfRun, example: Example, saliency: str | None = None) -> dict[str, Any]:
+    """Return an example with its evidence, or with the reason why there is none; ``saliency`` as for ``describe_evidence``."""
     shown: dict[str, Any] = {"example": example, "clips": [], "words": [], "other": "", "missing": ""}
     try:
-        evidence = describe_evidence(model, media.read(example.media_id), example.text, example.answer, heat)
+        evidence = describe_evidence(
+            model, media.read(example.media_id), example.text, example.answer, saliency
+        )
         shown["clips"] = show_evidence(evidence)
-        shown["words"] = join_pieces(evidence.words)
+        shown["words"] = join_word_pieces(evidence.token_attribution)
         if example.other_id:
             frames = model.preprocessing.read(media.read(example.other_id))
             shown["other"] = make_thumbnail(frames[len(frames) // 2, 0])

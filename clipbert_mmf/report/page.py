@@ -29,7 +29,7 @@ def make_report(
     data_dir: str | Path | None = None,
     num_examples: int = 3,
     dataset: str | None = None,
-    heat: str | None = None,
+    saliency: str | None = None,
     progress: Callable[[Iterable], Iterable] = lambda examples: examples,
 ) -> str:
     """Return the page of a run.
@@ -40,7 +40,7 @@ def make_report(
         data_dir: where the dataset is now, if not at its configured place.
         num_examples: best and worst predictions to show, of each.
         dataset: whose predictions to show, for a run over several; None shows the newest.
-        heat: how heat maps are made, a key of ``HEATS``; None: by the model's grid.
+        saliency: how saliency maps are made, a key of ``SALIENCY_METHODS``; None: by the model's grid.
         progress: wraps the examples while they are drawn, such as ``tqdm``.
 
     Raises:
@@ -57,7 +57,7 @@ def make_report(
         lstrip_blocks=True,
     )
     environment.filters["number"] = _show_number
-    examples, no_examples = _illustrate_all(run, data_dir, num_examples, heat, progress)
+    examples, no_examples = _illustrate_all(run, data_dir, num_examples, saliency, progress)
     return environment.get_template("page.html.j2").render(
         run=run,
         title=f"ClipBERT on {run.datasets}",
@@ -182,7 +182,9 @@ def _confuse(run: RunFiles) -> dict[str, Any] | None:
     return {"names": names, "rows": rows}
 
 
-def _illustrate_all(run: RunFiles, data_dir, count: int, heat, progress) -> tuple[list[dict[str, Any]], str]:
+def _illustrate_all(
+    run: RunFiles, data_dir, count: int, saliency, progress
+) -> tuple[list[dict[str, Any]], str]:
     """Return the examples with their evidence, and why there are none."""
     from clipbert_mmf.inference.pretrained import ClipBert
 
@@ -196,7 +198,7 @@ def _illustrate_all(run: RunFiles, data_dir, count: int, heat, progress) -> tupl
     except (MediaError, OSError, ValueError, KeyError) as error:
         return [], f"The model or its media could not be opened: {error}. Give --data-dir if they were moved."
     try:
-        return [illustrate(model, media, example, heat) for example in progress(examples)], ""
+        return [illustrate(model, media, example, saliency) for example in progress(examples)], ""
     except ImportError as error:
         return [], str(error)
 

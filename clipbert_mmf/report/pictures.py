@@ -1,4 +1,4 @@
-"""Curves as inline SVG, frames as small JPEGs: pictures that travel inside the page."""
+"""Draw curves as inline SVG and frames as small JPEGs, which travel inside a page."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Of a thumbnail, pixels; twice what a phone shows it at would be sharper and four times the bytes.
+#: Longer side of a thumbnail; twice of it would be sharper on a phone and take four times the bytes.
 THUMBNAIL_PX = 150
 
 
 def draw_curves(
     curves: dict[str, tuple[Sequence[float], Sequence[float]]], y_label: str, log_y: bool = False
 ) -> str:
-    """Return an SVG of values against updates, its colours left to the page.
+    """Return an SVG of values against updates; it takes its colours from the page.
 
     Args:
         curves: name to (updates, values).
-        y_label: of the axis.
+        y_label: label of the vertical axis.
         log_y: whether the axis is logarithmic.
     """
     import matplotlib
@@ -62,40 +62,40 @@ def draw_curves(
 
 
 def encode_jpeg(pixels: np.ndarray) -> str:
-    """Return a data URL of ``(H, W, 3)`` uint8 RGB."""
+    """Return ``(H, W, 3)`` uint8 RGB as a data URL."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "JPEG", quality=78)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def crop_padding(frame: Tensor) -> tuple[int, int]:
-    """Return height and width of what is not the black padding at the right and bottom of ``(3, L, L)``."""
+    """Return height and width of ``(3, L, L)`` without the black padding at its right and bottom."""
     seen = frame.amax(0) > 8
     rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
     if not len(rows):
-        return tuple(frame.shape[1:])
+        return frame.shape[1], frame.shape[2]
     return int(rows.max()) + 1, int(columns.max()) + 1
 
 
 def make_thumbnail(
     frame: Tensor,
-    heat: Tensor | None = None,
+    saliency: Tensor | None = None,
     longest_px: int = THUMBNAIL_PX,
     size: tuple[int, int] | None = None,
 ) -> str:
-    """Return a data URL of a frame without its padding, with a heat map over it where one is given.
+    """Return a frame without its padding as a data URL, with saliency over it where it is given.
 
     Args:
         frame: ``(3, L, L)`` uint8 RGB.
-        heat: ``(h, w)``, 0 to 1.
-        longest_px: longer side of the picture.
+        saliency: ``(h, w)`` float, 0 to 1.
+        longest_px: longer side of the picture, pixels.
         size: height and width without padding, where it is known better than from this frame, which may be dark.
     """
     height, width = size or crop_padding(frame)
     picture = frame.float()
-    if heat is not None:
+    if saliency is not None:
         strength = F.interpolate(
-            heat[None, None].float(), size=frame.shape[1:], mode="bilinear", align_corners=False
+            saliency[None, None].float(), size=frame.shape[1:], mode="bilinear", align_corners=False
         )[0]
         # Yellow to red over a greyed picture; hue and brightness both tell, for those who do not see the hue.
         grey = picture.mean(0, keepdim=True).expand(3, -1, -1)
@@ -111,3 +111,22 @@ def make_thumbnail(
         0
     ]
     return encode_jpeg(picture.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+
+
+def scale_bars(clip_scores: Tensor) -> list[float]:
+    """Return the length of each clip's bar, 8 to 100; scores have no zero, so the lowest is the shortest."""
+    low, high = float(clip_scores.min()), float(clip_scores.max())
+    return [100.0 if high == low else 8 + 92 * (score - low) / (high - low) for score in clip_scores.tolist()]
+
+
+def join_word_pieces(pieces: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Return whole words with what they add to the score, -1 to 1, from word pieces with their weights."""
+    joined: list[tuple[str, float]] = []
+    for piece, weight in pieces:
+        if piece.startswith("##") and joined:
+            word, total = joined.pop()
+            joined.append((word + piece[2:], total + weight))
+        elif piece not in ("[CLS]", "[SEP]", "[PAD]"):
+            joined.append((piece, weight))
+    strongest = max((abs(weight) for _, weight in joined), default=0.0) or 1.0
+    return [(word, weight / strongest) for word, weight in joined]

@@ -1,9 +1,11 @@
 """The page in a real browser: a real video is chosen, uploaded, asked about, looked into; nothing leaves the machine."""
 
+import itertools
+
 import pytest
 
 from tests.browsing import list_requests, set_width
-from tests.demo.asked import make_asker, make_model, serving, write_folder
+from tests.demo.small_page import make_model, make_session, serving, write_folder
 from tests.encoded_media import write_video
 
 pytest.importorskip("flask", reason="flask is not installed: pip install 'clipbert_mmf[demo]'")
@@ -13,10 +15,10 @@ pytest.importorskip("captum", reason="captum is not installed: pip install 'clip
 @pytest.fixture(scope="module", params=["match", "classify"])
 def page(request, tmp_path_factory, tokenizer_dir):
     folder = tmp_path_factory.mktemp("browser")
-    asker = make_asker(
+    session = make_session(
         make_model(folder / "run", tokenizer_dir, request.param), write_folder(folder), folder / "index"
     )
-    with serving(asker) as (host, port):
+    with serving(session) as (host, port):
         yield request.param, f"http://{host}:{port}/", folder
 
 
@@ -61,7 +63,7 @@ def assert_everything_has_a_name(browser):
     levels = browser.execute_script(
         "return [...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])"
     )
-    assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:]))
+    assert levels[0] == 1 and all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
 @pytest.mark.parametrize("width", [360, 1440])
@@ -70,7 +72,7 @@ def test_a_video_is_chosen_asked_about_and_looked_into(page, browser, width):
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import Select
 
-    head, address, folder = page
+    head, address, _folder = page
     set_width(browser, width)
     list_requests(browser), browser.get_log("browser")
     browser.get(address)
@@ -91,7 +93,7 @@ def test_a_video_is_chosen_asked_about_and_looked_into(page, browser, width):
     wait_until(browser, lambda: find("#preview video, #preview img"))
     # By keyboard: the form is sent from its button.
     find(f"{form} button")[0].send_keys(Keys.ENTER)
-    wait_until(browser, lambda: find("#told .answer"))
+    wait_until(browser, lambda: find("#result-view .answer"))
     assert (
         find("#error")[0].text == ""
         and browser.switch_to.active_element.get_attribute("id") == "result-title"
@@ -107,7 +109,7 @@ def test_a_video_is_chosen_asked_about_and_looked_into(page, browser, width):
     panels = find(".frames")
     assert [panel.is_displayed() for panel in panels] == [n == other for n in range(3)]
     seen = [image for image in find(".frames img") if image.is_displayed()]
-    assert [image.get_attribute("data-layer") for image in seen] == ["heat", "heat"]
+    assert [image.get_attribute("data-layer") for image in seen] == ["saliency", "saliency"]
     find(".layers input[value=attention]")[0].send_keys(Keys.SPACE)
     assert {image.get_attribute("data-layer") for image in find(".frames img") if image.is_displayed()} == {
         "attention"
@@ -142,7 +144,7 @@ def test_a_video_is_uploaded_and_a_bad_one_refused(page, browser, width):
     (folder / "large.mp4").write_bytes(b"0" * 400_000)
     find("file").send_keys(str(folder / "large.mp4"))
     wait_until(browser, lambda: "larger than the 0.3 MB" in find("upload-error").text)
-    browser.get_log("browser")  # a refused upload is told there as well
+    browser.get_log("browser")  # a refused upload is logged there as well
     find("file").send_keys(str(write_video(folder / f"mine{width}.mp4", 40, fps=10)))
     wait_until(browser, lambda: "is there and chosen" in find("upload-status").text)
     assert find("upload-error").text == "" and find("video").get_attribute("value")
@@ -153,8 +155,8 @@ def test_a_video_is_uploaded_and_a_bad_one_refused(page, browser, width):
         find("ask-question").send_keys("what color is it ?")
     find(name).send_keys("red\nblue")
     browser.find_element(By.CSS_SELECTOR, "form:not([hidden]) button").click()
-    wait_until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#told .answer"))
-    assert "mine" in find("told").text and len(browser.find_elements(By.CSS_SELECTOR, ".rows li")) == 2
+    wait_until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#result-view .answer"))
+    assert "mine" in find("result-view").text and len(browser.find_elements(By.CSS_SELECTOR, ".rows li")) == 2
     assert_fits(browser, width)
     assert browser.get_log("browser") == []
 

@@ -17,7 +17,7 @@ from clipbert_mmf.cli.main import main
 from clipbert_mmf.demo.jobs import Job
 from clipbert_mmf.demo.server import make_server
 from clipbert_mmf.inference.pretrained import ClipBert
-from tests.demo.asked import MAX_UPLOAD_BYTES, make_asker, make_model, serving, write_folder
+from tests.demo.small_page import MAX_UPLOAD_BYTES, make_model, make_session, serving, write_folder
 
 pytest.importorskip("flask", reason="flask is not installed: pip install 'clipbert_mmf[demo]'")
 pytest.importorskip("waitress", reason="waitress is not installed: pip install 'clipbert_mmf[demo]'")
@@ -37,7 +37,7 @@ def videos(folder):
 @pytest.fixture(scope="module")
 def server(folder, videos, tokenizer_dir):
     model = make_model(folder / "run", tokenizer_dir, "match")
-    with serving(make_asker(model, videos, folder / "index")) as address:
+    with serving(make_session(model, videos, folder / "index")) as address:
         yield address
 
 
@@ -70,9 +70,7 @@ def make_form(**fields):
 
 def ids_of(server):
     page = ask(server, "GET", "/")[2].decode()
-    return dict(
-        (name, video) for video, name in re.findall(r'<option value="([^"]+)">([^<]+)</option>', page)
-    )
+    return {name: video for video, name in re.findall(r'<option value="([^"]+)">([^<]+)</option>', page)}
 
 
 def wait_for(server, job):
@@ -213,10 +211,12 @@ def test_what_is_not_installed_is_named_with_its_command(
     assert main([*arguments, str(tmp_path / "file")]) == 1
     assert "a search cannot keep its encodings" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "captum", None)
-    asker = make_asker(ClipBert.from_pretrained(folder / "run"), videos, tmp_path / "index")
-    told = asker.prepare("score", asker.shelf.list_folder()[0].video_id, {"texts": "a red circle"})(Job("x"))
-    assert told.rows and told.explained is None and "pip install 'clipbert_mmf[report]'" in told.missing
-    asker.shelf.close()
+    session = make_session(ClipBert.from_pretrained(folder / "run"), videos, tmp_path / "index")
+    view = session.prepare("score", session.library.list_folder()[0].video_id, {"texts": "a red circle"})(
+        Job("x")
+    )
+    assert view.rows and view.evidence is None and "pip install 'clipbert_mmf[report]'" in view.missing
+    session.library.close()
     for library in ("waitress", "flask"):
         monkeypatch.setitem(sys.modules, library, None)
         assert main([*arguments, str(tmp_path / "index")]) == 1

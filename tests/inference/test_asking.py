@@ -97,7 +97,8 @@ def test_answers_come_from_the_vocabulary_or_the_given_options(tmp_path, tokeniz
     with pytest.raises(ValueError, match=r"options \['pink'\] are not among the model's 3 answers"):
         model.answer(videos / "a.mp4", "what color is it", options=["pink"])
     with pytest.raises(
-        WrongHeadError, match="head is 'classify', which answers questions; ask it with answer"
+        WrongHeadError,
+        match="head is 'classify', which can be asked to answer and not to score; heads that can are match",
     ):
         model.score(videos / "a.mp4", TEXTS)
 

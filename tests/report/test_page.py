@@ -58,7 +58,7 @@ def run(tmp_path_factory, tokenizer_dir):
 
 
 def test_the_page_holds_results_examples_and_health_and_escapes_what_it_shows(run):
-    page = make_report(run, heat="grad_cam")
+    page = make_report(run, saliency="grad_cam")
     assert "better than chance by" in page and "<svg" in page and page.count("data:image/jpeg") > 10
     assert "found at rank" in page and "found first" in page and "v9" in page
     assert "<script" not in page and "&lt;script&gt;" in page
@@ -136,7 +136,7 @@ def test_the_command_writes_the_page(run, tmp_path):
             str(tmp_path / "r.html"),
             "--examples",
             "1",
-            "--heat",
+            "--saliency",
             "grad_cam",
         ],
         capture_output=True,
@@ -158,7 +158,7 @@ def test_a_browser_shows_it_without_errors_or_overflow(run, browser, tmp_path, w
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
-    page = write_report(run, tmp_path / "report.html", heat="grad_cam")
+    page = write_report(run, tmp_path / "report.html", saliency="grad_cam")
     set_width(browser, width)
     browser.get(page.as_uri())
     assert browser.get_log("browser") == []

@@ -21,12 +21,12 @@ def test_a_map_hits_where_its_top_is_in_the_box():
     frame[:, 10:20, 30:45] = torch.tensor([20, 20, 20], dtype=torch.uint8)[:, None, None]
     box = pointing_game.find_box(frame)
     assert box == (10, 20, 30, 45)
-    heat = torch.zeros(40, 50)
-    assert pointing_game.points_at(heat, box) == pytest.approx(150 / 2000)
-    heat[5, 5] = 1.0
-    assert pointing_game.points_at(heat, box) == 0.0
-    heat[19, 44] = 2.0
-    assert pointing_game.points_at(heat, box) == 1.0
+    saliency = torch.zeros(40, 50)
+    assert pointing_game.points_at(saliency, box) == pytest.approx(150 / 2000)
+    saliency[5, 5] = 1.0
+    assert pointing_game.points_at(saliency, box) == 0.0
+    saliency[19, 44] = 2.0
+    assert pointing_game.points_at(saliency, box) == 1.0
 
 
 def test_it_plays_on_the_demo_corpus(corpus, tmp_path, tokenizer_dir, capsys):

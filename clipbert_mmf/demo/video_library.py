@@ -1,4 +1,4 @@
-"""The videos that the page may show: those of one folder and what was uploaded, known by id and never by path."""
+"""Keep the videos that the page may show: one folder and the uploads, known by id and never by path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clipbert_mmf.video.watchdog import GuardedReader
 
 logger = logging.getLogger(__name__)
 
-#: Uploads that are kept at a time; the oldest goes first.
+#: Uploads that are kept at a time; the oldest is removed first.
 MAX_UPLOADS = 16
 #: An upload that takes longer to read is refused.
 READ_TIMEOUT_SEC = 60.0
@@ -28,10 +28,10 @@ _BLOCK_BYTES = 1 << 20
 
 
 class UploadError(ValueError):
-    """An upload that is refused, and why.
+    """Raised for an upload that is refused.
 
     Args:
-        reason: for the person who sent it.
+        reason: reason, for the person who sent it.
         is_too_large: whether its size is the reason.
     """
 
@@ -41,17 +41,17 @@ class UploadError(ValueError):
 
 
 class UnknownVideoError(LookupError):
-    """An id that no video has, or no longer."""
+    """Raised for an id that no video has, or no longer."""
 
 
 @dataclass(frozen=True)
-class ShownVideo:
+class LibraryVideo:
     """A video that the page may show.
 
     Attributes:
-        video_id: by which the page asks for it.
-        name: for people: inside the folder, or as it was uploaded.
-        path: never sent to the page.
+        video_id: id by which the page asks for it.
+        name: name on the page: its place inside the folder, or its name when it was uploaded.
+        path: its file, never sent to the page.
         is_upload: whether it came from the page.
     """
 
@@ -61,13 +61,13 @@ class ShownVideo:
     is_upload: bool = False
 
 
-class Shelf:
+class VideoLibrary:
     """Finds videos by id; nothing outside the folder and its own uploads can be reached.
 
     Args:
         folder: searched at any depth; links that lead out of it are passed over.
-        preprocessing: of the model: whether it reads videos or images, and how an upload is tried.
-        max_upload_bytes: of one upload; 0 takes none.
+        preprocessing: the model's; decides whether videos or images are listed, and reads an upload to try it.
+        max_upload_bytes: size of the largest upload; 0 takes none.
 
     Raises:
         FileNotFoundError: if there is no such folder.
@@ -80,8 +80,8 @@ class Shelf:
         self.preprocessing = preprocessing
         self.max_upload_bytes = max_upload_bytes
         self._temporary = tempfile.TemporaryDirectory(prefix="clipbert_demo_")
-        self._listed: dict[str, ShownVideo] = {}
-        self._uploads: OrderedDict[str, ShownVideo] = OrderedDict()
+        self._listed: dict[str, LibraryVideo] = {}
+        self._uploads: OrderedDict[str, LibraryVideo] = OrderedDict()
         self._reader = GuardedReader(READ_TIMEOUT_SEC)
         self._lock = threading.Lock()
         self._reading = threading.Lock()
@@ -89,29 +89,29 @@ class Shelf:
 
     @property
     def endings(self) -> list[str]:
-        """Endings that an upload may have."""
+        """Endings that an upload may have, sorted."""
         return sorted(MEDIA_ENDINGS[self.preprocessing.media])
 
-    def list_folder(self) -> list[ShownVideo]:
+    def list_folder(self) -> list[LibraryVideo]:
         """Return the folder's videos by name, as it is now."""
         names = {
             path.relative_to(self.folder).as_posix(): path
             for path in find_media(self.folder, self.preprocessing.media)
             if self._is_inside(path)
         }
-        videos = [ShownVideo(_name_id(name), name, path) for name, path in names.items()]
+        videos = [LibraryVideo(_name_id(name), name, path) for name, path in names.items()]
         self._listed = {video.video_id: video for video in videos}
         return videos
 
     def _is_inside(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self.folder)
 
-    def list_uploads(self) -> list[ShownVideo]:
-        """Return what was uploaded, latest first."""
+    def list_uploads(self) -> list[LibraryVideo]:
+        """Return the uploads, latest first."""
         with self._lock:
             return list(reversed(self._uploads.values()))
 
-    def find(self, video_id: str) -> ShownVideo:
+    def find(self, video_id: str) -> LibraryVideo:
         """Return a video by its id.
 
         Raises:
@@ -126,12 +126,12 @@ class Shelf:
             return video
         raise UnknownVideoError("this video is not there any more; choose another one")
 
-    def add_upload(self, stream: BinaryIO, file_name: str) -> ShownVideo:
+    def add_upload(self, stream: BinaryIO, file_name: str) -> LibraryVideo:
         """Keep an upload that the model can read.
 
         Args:
-            stream: its bytes.
-            file_name: as the browser says; its ending decides the type, the rest is only shown.
+            stream: bytes of the file.
+            file_name: name that the browser sent; its ending decides the type, the rest is only shown.
 
         Raises:
             UploadError: for a wrong ending, too many bytes, or a file that cannot be read.
@@ -150,7 +150,7 @@ class Shelf:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        video = ShownVideo(video_id, name, path, is_upload=True)
+        video = LibraryVideo(video_id, name, path, is_upload=True)
         with self._lock:
             self._uploads[video_id] = video
             while len(self._uploads) > MAX_UPLOADS:
@@ -177,11 +177,11 @@ class Shelf:
         except MediaError as error:
             raise UploadError(f"'{name}' cannot be read: {_without(path, error.reason, name)}") from error
 
-    def read_clips(self, video: ShownVideo) -> Clips:
-        """Return what the model sees of a video.
+    def read_clips(self, video: LibraryVideo) -> Clips:
+        """Return the clips that the model sees of a video.
 
         Raises:
-            MediaError: if it cannot be read; the message has its name and no path.
+            MediaError: if it cannot be read; the message holds its name and no path.
         """
         try:
             return self.preprocessing.read_clips(video.path, key=video.name)
@@ -210,5 +210,5 @@ def _without(path: Path, message: str, name: str) -> str:
 
 
 def show_megabytes(size: int) -> str:
-    """Return bytes in words."""
+    """Return a number of bytes in words."""
     return f"{size / 1e6:.3g} MB"

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from clipbert_mmf.demo.questions import Asker
 from clipbert_mmf.demo.server import make_app, make_server
-from clipbert_mmf.demo.shelf import Shelf
+from clipbert_mmf.demo.session import DemoSession
+from clipbert_mmf.demo.video_library import VideoLibrary
 from clipbert_mmf.inference.pretrained import ClipBert
 from tests.encoded_media import write_video
 from tests.inference.small_run import make_run
@@ -43,16 +43,20 @@ def write_folder(folder: Path) -> Path:
     return videos
 
 
-def make_asker(model: ClipBert, videos: Path, index: Path, max_upload_bytes: int = MAX_UPLOAD_BYTES) -> Asker:
+def make_session(
+    model: ClipBert, videos: Path, index: Path, max_upload_bytes: int = MAX_UPLOAD_BYTES
+) -> DemoSession:
     """Return what the page asks."""
     # One pass, where the default for so small a grid takes 65.
-    return Asker(model, Shelf(videos, model.preprocessing, max_upload_bytes), index, heat="grad_cam")
+    return DemoSession(
+        model, VideoLibrary(videos, model.preprocessing, max_upload_bytes), index, saliency="grad_cam"
+    )
 
 
 @contextmanager
-def serving(asker: Asker) -> Iterator[tuple[str, int]]:
+def serving(session: DemoSession) -> Iterator[tuple[str, int]]:
     """Serve the page on a free port of this machine."""
-    app = make_app(asker, "small model")
+    app = make_app(session, "small model")
     server = make_server(app, "127.0.0.1", 0)
 
     def run() -> None:
@@ -67,4 +71,4 @@ def serving(asker: Asker) -> Iterator[tuple[str, int]]:
         server.close()
         server.task_dispatcher.shutdown()
         app.extensions["clipbert"].runner.close()
-        asker.shelf.close()
+        session.library.close()

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from clipbert_mmf.inference.heat import HEATS, choose_heat
+from clipbert_mmf.inference.saliency import SALIENCY_METHODS, choose_saliency_method
 from clipbert_mmf.inference.media import DecodedVideo
 from clipbert_mmf.inference.pretrained import ClipBert
-from clipbert_mmf.inference.words import measure_words
+from clipbert_mmf.inference.token_attribution import attribute_tokens
 from tests.inference.small_run import make_run
 
 pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
@@ -27,20 +27,20 @@ def make_model(folder, tokenizer_dir, head, answers=()):
 def test_evidence_of_every_head_adds_up(tmp_path, tokenizer_dir, head):
     model = make_model(tmp_path / "run", tokenizer_dir, head, ("red", "green") if head == "classify" else ())
     before = {name: value.clone() for name, value in model.network.state_dict().items()}
-    evidence = model.describe_evidence(VIDEO, "a red circle", heat="grad_cam")
+    evidence = model.describe_evidence(VIDEO, "a red circle", saliency="grad_cam")
     clips, frames = 3, 2
     assert evidence.clip_scores.shape == (clips,) and evidence.frames.shape == (clips, frames, 3, 64, 64)
-    assert evidence.heat.shape[:2] == (clips, frames) and evidence.attention.shape == (
+    assert evidence.saliency.shape[:2] == (clips, frames) and evidence.attention.shape == (
         clips,
-        *evidence.heat.shape[2:],
+        *evidence.saliency.shape[2:],
     )
     total = evidence.attention.flatten(1).sum(1) + evidence.text_attention.sum(1)
     assert (
         torch.allclose(total, torch.ones(clips))
-        and 0 <= float(evidence.heat.min()) <= float(evidence.heat.max()) <= 1
+        and 0 <= float(evidence.saliency.min()) <= float(evidence.saliency.max()) <= 1
     )
-    assert [piece for piece, _ in evidence.words][0] == "[CLS]" and len(
-        evidence.words
+    assert [piece for piece, _ in evidence.token_attribution][0] == "[CLS]" and len(
+        evidence.token_attribution
     ) == evidence.text_attention.shape[1]
     assert (evidence.answer in ("red", "green")) == (head == "classify")
     assert not model.network.training and all(
@@ -54,16 +54,16 @@ def test_the_clip_scores_are_those_that_are_folded(tmp_path, tokenizer_dir):
     model = make_model(tmp_path / "run", tokenizer_dir, "match")
     evidence = model.describe_evidence(VIDEO, "a red circle")
     assert (
-        evidence.heat_method == "occlusion"
-        and evidence.heat.shape == (3, 2, 64, 64)
-        and float(evidence.heat.min()) >= 0
+        evidence.saliency_method == "occlusion"
+        and evidence.saliency.shape == (3, 2, 64, 64)
+        and float(evidence.saliency.min()) >= 0
     )
     scored = model.score(VIDEO, ["a red circle"])
     assert evidence.clip_scores.tolist() == pytest.approx([clip.scores[0] for clip in scored.clips], abs=1e-5)
     assert evidence.times_sec[0] == (scored.clips[0].start_sec, scored.clips[0].end_sec)
 
 
-@pytest.mark.parametrize("name", sorted(HEATS))
+@pytest.mark.parametrize("name", sorted(SALIENCY_METHODS))
 def test_heat_lies_on_what_decides_the_score(tmp_path, tokenizer_dir, name):
     """The network is replaced between grid and score by one that sums channel 0, and channel 0 by brightness."""
     model = make_model(tmp_path / "run", tokenizer_dir, "match")
@@ -88,27 +88,29 @@ def test_heat_lies_on_what_decides_the_score(tmp_path, tokenizer_dir, name):
         def forward(self, pixels):
             return network.score_clips(network.encode_clips(pixels.view(1, 3, 2, 3, 64, 64)))[0, :, 1]
 
-    heat = HEATS[name](Score(), network, pictures, lambda done, total: told.append((done, total)))
-    assert heat.shape[:2] == (3, 2) and float(heat.min()) >= 0
-    cells = torch.nn.functional.adaptive_avg_pool2d(heat.flatten(0, 1), 4).flatten(1)
+    saliency = SALIENCY_METHODS[name](
+        Score(), network, pictures, lambda done, total: told.append((done, total))
+    )
+    assert saliency.shape[:2] == (3, 2) and float(saliency.min()) >= 0
+    cells = torch.nn.functional.adaptive_avg_pool2d(saliency.flatten(0, 1), 4).flatten(1)
     assert set(cells.argmax(1).tolist()) == {2 * 4 + 1}
     if name == "occlusion":
         assert [done for done, _ in told] == list(range(told[0][1]))
-        assert float(heat[..., 49:].max()) == 0.0  # what pads the frames is not covered
+        assert float(saliency[..., 49:].max()) == 0.0  # what pads the frames is not covered
 
 
 def test_a_word_weighs_what_the_score_loses_without_it():
     """Scores that are sums over words, so that each word's share is known."""
     worth = torch.tensor([0.0, 2.0, -1.0, 0.5, 0.25])
     ids = torch.tensor([[3, 1, 2, 1, 4, 3]])
-    weights = measure_words(lambda rows: worth[rows].sum(1), ids, mask_id=0)
+    weights = attribute_tokens(lambda rows: worth[rows].sum(1), ids, mask_id=0)
     assert weights.tolist() == [0.0, 2.0, -1.0, 2.0, 0.25, 0.0] and ids.tolist() == [[3, 1, 2, 1, 4, 3]]
 
 
 @pytest.mark.parametrize("head, answers", [("match", ()), ("classify", ("red", "green"))])
 def test_the_words_are_those_of_the_best_clip(tmp_path, tokenizer_dir, head, answers):
     model = make_model(tmp_path / "run", tokenizer_dir, head, answers)
-    evidence = model.describe_evidence(VIDEO, "a red circle", heat="grad_cam")
+    evidence = model.describe_evidence(VIDEO, "a red circle", saliency="grad_cam")
     best = int(evidence.clip_scores.argmax())
     visual = model.encode(VIDEO).visual[best : best + 1]
 
@@ -124,19 +126,19 @@ def test_the_words_are_those_of_the_best_clip(tmp_path, tokenizer_dir, head, ans
         score("a red circle") - score(text)
         for text in ("[MASK] red circle", "a [MASK] circle", "a red [MASK]")
     ]
-    assert [weight for _, weight in evidence.words[1:-1]] == pytest.approx(expected, abs=1e-5)
+    assert [weight for _, weight in evidence.token_attribution[1:-1]] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_grid_too_coarse_to_point_gets_occlusion():
-    assert [choose_heat(None, cells) for cells in (2, 3, 4, 7)] == [
+    assert [choose_saliency_method(None, cells) for cells in (2, 3, 4, 7)] == [
         "occlusion",
         "occlusion",
         "grad_cam",
         "grad_cam",
     ]
-    assert choose_heat("grad_cam", 2) == "grad_cam"
-    with pytest.raises(ValueError, match="heat is 'warm'; allowed are grad_cam, occlusion"):
-        choose_heat("warm", 2)
+    assert choose_saliency_method("grad_cam", 2) == "grad_cam"
+    with pytest.raises(ValueError, match="saliency method is 'warm'; allowed are grad_cam, occlusion"):
+        choose_saliency_method("warm", 2)
 
 
 class _Transpose(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""Evidence as the page shows it: a timeline, and the chosen clip's frames with what speaks for the text over them."""
+"""Draw evidence for the page: a timeline, and the frames of each clip with saliency and attention over them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from clipbert_mmf.inference.evidence import Evidence
-from clipbert_mmf.report.examples import join_pieces, measure_bars
-from clipbert_mmf.report.pictures import crop_padding, make_thumbnail
+from clipbert_mmf.report.pictures import crop_padding, join_word_pieces, make_thumbnail, scale_bars
 
-#: Longer sides of the frames under the timeline, and of the chosen clip's.
+#: Longer sides of the frames in the timeline, and of the frames of the chosen clip.
 SMALL_PX, LARGE_PX = 120, 360
 
 
 @dataclass(frozen=True)
 class ShownFrame:
-    """A frame of a clip, as data URLs: plain, with heat, and with the attention of ``[CLS]``."""
+    """A frame of a clip as data URLs: plain, with saliency, and with the attention of ``[CLS]``."""
 
     plain: str
-    heat: str
+    saliency: str
     attention: str
 
 
@@ -28,11 +27,12 @@ class ShownClip:
     """One clip of the timeline.
 
     Attributes:
-        start_sec, end_sec: None for an image.
-        score: logit.
-        share: 0 to 100, against the other clips.
+        start_sec: start of the clip; None for an image.
+        end_sec: its end; None for an image.
+        score: logit of the clip.
+        share: length of its bar against the other clips, 0 to 100.
         picture: data URL of its first frame, small.
-        frames: large.
+        frames: its frames, large.
     """
 
     start_sec: float | None
@@ -44,20 +44,20 @@ class ShownClip:
 
     @property
     def when(self) -> str:
-        """Its time in words."""
+        """The clip's time in words."""
         return "the image" if self.start_sec is None else f"{self.start_sec:.1f} to {self.end_sec:.1f} s"
 
 
 @dataclass(frozen=True)
-class Explained:
-    """Why a text or an answer has its score.
+class EvidenceView:
+    """The evidence for a text or an answer.
 
     Attributes:
         label: the answer, or the text.
-        clips: in time.
-        best: index of the clip that speaks for it most.
-        words: with what they add, from -1 to 1.
-        method: how where was measured, a key of ``HEATS``.
+        clips: the clips in the order of time.
+        best: index of the clip with the highest score.
+        words: words with what they add to the score, -1 to 1.
+        method: how saliency was measured, a key of ``SALIENCY_METHODS``.
     """
 
     label: str
@@ -67,17 +67,21 @@ class Explained:
     method: str
 
 
-def explain(evidence: Evidence) -> Explained:
+def make_evidence_view(evidence: Evidence) -> EvidenceView:
     """Draw evidence."""
     size = crop_padding(evidence.frames.flatten(0, 1).amax(0))
     times = evidence.times_sec or [(None, None)] * len(evidence.clip_scores)
-    shares = measure_bars(evidence.clip_scores)
+    shares = scale_bars(evidence.clip_scores)
 
     def draw(clip: int, frame: int) -> ShownFrame:
-        # One clip is looked at alone: its own strongest place is the measure.
-        picture, heat, attention = evidence.frames[clip, frame], evidence.heat[clip], evidence.attention[clip]
-        over = (None, (heat / heat.max().clamp(min=1e-12))[frame], attention / attention.max())
-        return ShownFrame(*(make_thumbnail(picture, heat, LARGE_PX, size) for heat in over))
+        # A clip is looked at alone: its own strongest place counts as 1.
+        picture, saliency, attention = (
+            evidence.frames[clip, frame],
+            evidence.saliency[clip],
+            evidence.attention[clip],
+        )
+        layers = (None, (saliency / saliency.max().clamp(min=1e-12))[frame], attention / attention.max())
+        return ShownFrame(*(make_thumbnail(picture, layer, LARGE_PX, size) for layer in layers))
 
     clips = tuple(
         ShownClip(
@@ -89,16 +93,16 @@ def explain(evidence: Evidence) -> Explained:
         )
         for k in range(len(times))
     )
-    return Explained(
+    return EvidenceView(
         evidence.answer or evidence.text,
         clips,
         int(evidence.clip_scores.argmax()),
-        tuple(join_pieces(evidence.words)),
-        evidence.heat_method,
+        tuple(join_word_pieces(evidence.token_attribution)),
+        evidence.saliency_method,
     )
 
 
 def draw_frame(frames: Tensor, clip: int, longest_px: int = SMALL_PX) -> str:
-    """Return a data URL of a clip's middle frame, of ``(K, T, 3, L, L)``."""
+    """Return the middle frame of a clip of ``(K, T, 3, L, L)`` frames as a data URL."""
     chosen = frames[clip, frames.shape[1] // 2]
     return make_thumbnail(chosen, None, longest_px, crop_padding(frames.flatten(0, 1).amax(0)))
