@@ -1,12 +1,19 @@
-"""Notices the first ``import mmf`` of a process and only then loads what makes MMF run here.
+"""Notices the first ``import mmf`` of a process and only then loads the compatibility patches.
 
 ``clipbert_mmf.pth`` imports this module when an interpreter starts, so it must stay this small: ``mmf_run`` imports MMF
-before it knows of any plugin, and workers and spawned children start as bare interpreters too. Setting the environment
-variable ``CLIPBERT_MMF_HOST=0`` switches it off.
+before it knows of any plugin, and workers and spawned children start as bare interpreters too. The environment variable
+``CLIPBERT_MMF_HOST=0`` switches it off.
 """
 
 import os
 import sys
+
+# Importing these would slow every interpreter down; annotations are text, so that only a type checker needs them.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 OFF_SWITCH = "CLIPBERT_MMF_HOST"
 
@@ -15,7 +22,9 @@ class MmfFinder:
     """A finder for ``mmf`` and its submodules; every other import passes at the cost of a string comparison."""
 
     @staticmethod
-    def find_spec(fullname, path=None, target=None):
+    def find_spec(
+        fullname: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         """Return the spec of an MMF module with our loader around its own, or None."""
         if fullname != "mmf" and not fullname.startswith("mmf."):
             return None
@@ -25,11 +34,12 @@ class MmfFinder:
             sys.meta_path.insert(0, MmfFinder)
         from clipbert_mmf.host.loading import find_mmf_spec
 
-        return find_mmf_spec(fullname, path, target)
+        others = [finder for finder in sys.meta_path if finder is not MmfFinder]
+        return find_mmf_spec(fullname, path, target, others)
 
 
 def install() -> None:
-    """Put the finder in place, once; register at once where MMF was imported before us."""
+    """Put the finder in place, once; register the plugin at once where MMF was imported before us."""
     if os.environ.get(OFF_SWITCH) == "0" and "mmf" not in sys.modules:
         return
     if os.environ.get(OFF_SWITCH) != "0" and MmfFinder not in sys.meta_path:

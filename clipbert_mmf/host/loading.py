@@ -1,40 +1,48 @@
 """Loads MMF's modules: old import names are redirected inside MMF alone, and shims are applied as modules arrive.
 
-A module of MMF gets its own ``__builtins__`` whose ``__import__`` consults ``standins.REDIRECTS``. So MMF finds
+A module of MMF gets its own ``__builtins__`` whose ``__import__`` consults ``standins.STANDINS``. So MMF finds
 ``transformers.modeling_bert`` where the library has it today, and nobody else sees an alias: neither ``sys.modules``
-nor a library is touched. When a module has run, the shims listed for it in ``shims.SHIMS`` mend what is left.
+nor a library is touched. When a module has run, the shims that ``shims.table`` lists for it are applied.
 """
 
 from __future__ import annotations
 
 import builtins
 import importlib
-import logging
 import os
-import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
-from clipbert_mmf.host import hook
-from clipbert_mmf.host.shims import SHIMS, SOURCE_EDITS
+from clipbert_mmf.host.shims.table import find_shims, find_source_edits
 from clipbert_mmf.host.standins import find_standin
 
-logger = logging.getLogger(__name__)
-
-#: Names of shims and stand-ins to leave out, comma separated; the tests prove with it that each one is needed.
+#: Environment variable that names shims and stand-ins to leave out, comma separated; the tests prove with it that each
+#: one is needed.
 SKIP = "CLIPBERT_MMF_SKIP_SHIMS"
+#: Imported once MMF is there; a name, because this package must not know ours.
+PLUGIN = "clipbert_mmf.plugin.registration"
 
 
-def skipped() -> set[str]:
+def read_skipped_names() -> set[str]:
     """Return the names that ``CLIPBERT_MMF_SKIP_SHIMS`` lists."""
     return set(filter(None, os.environ.get(SKIP, "").split(",")))
 
 
-def find_mmf_spec(fullname: str, path, target):
-    """Ask the other finders for an MMF module and wrap its loader."""
-    for finder in sys.meta_path:
-        if finder is hook.MmfFinder or not hasattr(finder, "find_spec"):
-            continue
-        spec = finder.find_spec(fullname, path, target)
+def find_mmf_spec(
+    fullname: str, path: Sequence[str] | None, target: ModuleType | None, finders: Iterable[Any]
+) -> ModuleSpec | None:
+    """Return the spec of an MMF module, its loader wrapped in ``ShimLoader``; None where no finder has it.
+
+    Args:
+        fullname: dotted name of the module.
+        path: ``__path__`` of its package.
+        target: the module to reload, if any.
+        finders: the entries of ``sys.meta_path`` to ask, ours excluded.
+    """
+    for finder in finders:
+        spec = finder.find_spec(fullname, path, target) if hasattr(finder, "find_spec") else None
         if spec is not None:
             if spec.loader is not None:
                 spec.loader = ShimLoader(spec.loader)
@@ -43,43 +51,51 @@ def find_mmf_spec(fullname: str, path, target):
 
 
 class ShimLoader:
-    """The module's own loader, with redirected imports before and shims after it runs."""
+    """A module's own loader, with redirected imports before and shims after it runs."""
 
-    def __init__(self, loader):
+    def __init__(self, loader: Any):
         self._loader = loader
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name == "_loader":
             raise AttributeError(name)
         return getattr(self._loader, name)
 
-    def create_module(self, spec):
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Leave the creation to the module's own loader."""
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module, then its shims; after ``mmf`` itself, register the plugin."""
-        skip = skipped()
-        module.__dict__["__builtins__"] = redirected_builtins()
-        edit = SOURCE_EDITS.get(module.__name__)
-        if edit is None or edit.__name__ in skip:
-            self._loader.exec_module(module)
+        skip = read_skipped_names()
+        module.__dict__["__builtins__"] = make_redirected_builtins()
+        edits = [edit for edit in find_source_edits(module.__name__) if edit.__name__ not in skip]
+        if edits:
+            source = self._loader.get_source(module.__name__)
+            for edit in edits:
+                source = edit(source)
+            exec(compile(source, str(module.__file__), "exec", dont_inherit=True), module.__dict__)
         else:
-            source = edit(self._loader.get_source(module.__name__))
-            exec(compile(source, module.__file__, "exec", dont_inherit=True), module.__dict__)
-        for shim in SHIMS.get(module.__name__, ()):
+            self._loader.exec_module(module)
+        for shim in find_shims(module.__name__):
             if shim.__name__ not in skip:
                 shim(module)
         if module.__name__ == "mmf":
             register_plugin()
 
 
-def redirected_builtins() -> dict:
+def make_redirected_builtins() -> dict[str, Any]:
     """Return builtins whose ``__import__`` knows the stand-ins."""
-    skip = skipped()
+    skip = read_skipped_names()
     plain_import = builtins.__import__
 
-    def import_for_mmf(name, globals=None, locals=None, fromlist=(), level=0):
+    def import_for_mmf(
+        name: str,
+        globals: Mapping[str, object] | None = None,
+        locals: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType | None:
         if level == 0:
             standin = find_standin(name, skip)
             if standin is not None:
@@ -90,5 +106,5 @@ def redirected_builtins() -> dict:
 
 
 def register_plugin() -> None:
-    """Import the adapters, which register themselves; MMF must be imported."""
-    importlib.import_module("clipbert_mmf.plugin.registration")
+    """Import the plugin, whose modules register themselves; MMF must be imported."""
+    importlib.import_module(PLUGIN)

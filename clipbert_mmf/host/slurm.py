@@ -1,6 +1,6 @@
-"""Finds out from Slurm's variables which process of a job step this is, so that ``srun`` alone starts a run.
+"""Finds the rank of this process in a Slurm job step, so that ``srun`` alone starts a run.
 
-Used before MMF looks for a launcher; knows neither MMF nor torch.
+Runs before MMF looks for a launcher; imports neither MMF nor torch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-#: Ports given to jobs, by their numbers: above the registered services, below what systems hand out for connections.
+#: Range of ports for jobs: above the registered services, below those that systems hand out for connections.
 _FIRST_PORT, _NUM_PORTS = 12000, 20000
 
 
@@ -18,11 +18,11 @@ class SlurmTask:
     """One process of a job step.
 
     Attributes:
-        rank: number over all nodes.
-        local_rank: number on this node.
+        rank: number of this process over all nodes, from 0.
+        local_rank: number of this process on its node, from 0.
         world_size: number of processes.
-        address: of the node of process 0.
-        port: on which process 0 listens.
+        address: host name of the node that runs process 0.
+        port: port that process 0 listens on.
     """
 
     rank: int
@@ -33,16 +33,16 @@ class SlurmTask:
 
 
 def find_slurm_task(environment: Mapping[str, str], port: int | None = None) -> SlurmTask | None:
-    """Return which task ``srun`` made this process, or None where it did not start several.
+    """Return the task that ``srun`` made of this process, or None where it did not start several.
 
     A script that ``sbatch`` runs, or a shell of ``salloc``, sees the job's variables too, but belongs to no step.
 
     Args:
         environment: ``os.environ``.
-        port: for process 0; None: ``MASTER_PORT``, or one that follows from the numbers of job and step.
+        port: port that process 0 listens on; None takes ``MASTER_PORT``, or derives one from the numbers of job and step.
 
     Raises:
-        ValueError: if a variable is missing or is no number.
+        ValueError: if a variable is missing or is not a number.
     """
     world_size = environment.get("SLURM_STEP_NUM_TASKS")
     if world_size is None and "SLURM_STEP_NODELIST" in environment:
@@ -76,7 +76,7 @@ def first_node(nodes: str) -> str:
     """Return the first host of Slurm's short form: ``gpu[03-05,9],login`` gives ``gpu03``.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is no host.
     """
     match = re.match(r"(?:[^,\[\]]|\[[^\]]*\])+", nodes)
     if not match:

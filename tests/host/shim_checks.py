@@ -1,7 +1,7 @@
 """A program that checks each shim twice on the real MMF: as installed, and with that one shim left out.
 
 Heavy libraries are imported once; each check runs in a fork that imports MMF itself anew. Prints JSON:
-``{shim: {"on": problem or null, "off": problem or null}}`` for the shims that this flavour of MMF needs.
+``{shim: {"on": problem or null, "off": problem or null}}`` for the shims that the installed version of MMF needs.
 """
 
 from __future__ import annotations
@@ -227,7 +227,9 @@ def check_keep_losses_to_their_datasets():
 
     @registry.register_loss("shim_check")
     class ShimCheck(torch.nn.Module):
-        datasets = ["toy"]
+        def __init__(self):
+            super().__init__()
+            self.datasets = ["toy"]
 
         def forward(self, sample_list, model_output):
             return torch.ones(1)
@@ -327,7 +329,7 @@ def check_load_without_post_init():
         assert VisualBERTBase.from_pretrained(folder, config=config, visual_embedding_dim=4) is not None
 
 
-def check_give_tuples_to_text_models():
+def check_return_tuples_from_text_encoders():
     import mmf  # noqa: F401
     import torch
     from mmf.models.unimodal import UnimodalBase
@@ -373,7 +375,7 @@ def check_tell_batches_from_tuples():
 
 CHECKS = {
     "tell_batches_from_tuples": RELEASE,
-    "give_tuples_to_text_models": MAIN,
+    "return_tuples_from_text_encoders": MAIN,
     "load_without_post_init": BOTH,
     "stay_on_cpu": RELEASE,
     "leave_transformers_alone": MAIN,
@@ -419,20 +421,19 @@ def run_in_fork(name: str, skip: str) -> str | None:
 
 
 def main() -> None:
-    """Run all checks of this flavour."""
+    """Run all checks that this version of MMF needs."""
     import omegaconf  # noqa: F401
     import sklearn.metrics  # noqa: F401
     import torchvision  # noqa: F401
     import transformers.models.bert.modeling_bert  # noqa: F401
 
     import clipbert_mmf  # noqa: F401
-    from clipbert_mmf.host.flavour import mmf_flavour
+    from clipbert_mmf.host.flavour import mmf_version
 
-    flavour = mmf_flavour()
     results = {
         name: {"on": run_in_fork(name, ""), "off": run_in_fork(name, name)}
-        for name, flavours in CHECKS.items()
-        if flavour in flavours
+        for name, versions in CHECKS.items()
+        if mmf_version() in versions
     }
     print(json.dumps(results))
 

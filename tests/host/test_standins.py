@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from clipbert_mmf.host.loading import redirected_builtins
+from clipbert_mmf.host.loading import make_redirected_builtins
 from clipbert_mmf.host.standins import STANDINS
 
 #: Stand-in -> statement as MMF has it, and an expression on what it gives.
@@ -54,7 +54,7 @@ PARTS = {"pytorch_lightning", "pytorch_lightning.callbacks"}
 
 
 def run_as_mmf(statement: str) -> dict:
-    names = {"__builtins__": redirected_builtins(), "__name__": "mmf.somewhere"}
+    names = {"__builtins__": make_redirected_builtins(), "__name__": "mmf.somewhere"}
     exec(statement, names)
     return names
 

@@ -1,30 +1,27 @@
-"""What has to be added to the release's image encoders, so that a configuration means what it means in main.
-
-Listed in ``shims.SHIMS``.
-"""
+"""A compatibility patch that gives the release the image encoders of main."""
 
 from __future__ import annotations
 
 import functools
-from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-#: Places that are kept -> rows and columns of the pooled grid, where that is no single column.
+#: Number of output features -> rows and columns of the pooled grid, where that is no single column.
 _GRIDS = {4: (2, 2), 6: (3, 2), 8: (4, 2), 9: (3, 3)}
 
 
 class ResNetEncoder(nn.Module):
-    """A ResNet of torchvision's without its classifier: ``(B, 3, H, W)`` to ``(B, num_output_features, out_dim)``.
+    """A torchvision ResNet without its classifier: ``(B, 3, H, W)`` to ``(B, num_output_features, out_dim)``.
 
     Args:
-        name: of the function in ``torchvision.models``.
-        pretrained: whether torchvision fetches its ImageNet weights.
-        zero_init_residual: whether residual branches begin as nothing.
-        num_output_features: places that are kept, -1 for all.
+        name: function in ``torchvision.models``.
+        pretrained: fetch torchvision's ImageNet weights.
+        zero_init_residual: start residual branches at zero.
+        num_output_features: grid cells that are kept, -1 for all.
         pool_type: ``avg``, or anything else for the maximum.
-        out_dim: channels of its last stage.
+        out_dim: channels of the last stage.
     """
 
     def __init__(
@@ -49,23 +46,26 @@ class ResNetEncoder(nn.Module):
         self.out_dim = out_dim
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return ``(B, num_output_features, out_dim)``."""
+        """Encode images.
+
+        Args:
+            image: ``(B, 3, H, W)`` float.
+
+        Returns:
+            ``(B, num_output_features, out_dim)`` float.
+        """
         return self.pool(self.model(image)).flatten(2).transpose(1, 2).contiguous()
 
 
-def offer_smaller_resnets(module: ModuleType) -> None:
-    """release: ResNet-152 is the only image encoder; main has all of torchvision's ResNets, ``torchvision_resnet``.
+def offer_smaller_resnets(module: Any) -> None:
+    """Offer all of torchvision's ResNets as ``torchvision_resnet``, as main does.
 
-    Goes with release.
+    ResNet-152 is the release's only image encoder. Remove with the release.
     """
-    from clipbert_mmf.host.flavour import mmf_flavour
-
-    if mmf_flavour() != "release":
-        return
     build = module.ImageEncoder.__init__
 
     @functools.wraps(build)
-    def __init__(self, config, *args, **kwargs):
+    def __init__(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  replaces ImageEncoder's own
         if config.type != "torchvision_resnet":
             build(self, config, *args, **kwargs)
             return

@@ -1,7 +1,7 @@
-"""Lets MMF run as several processes on a CPU, and as one per GPU under torchrun or Slurm. Applied like ``shims``.
+"""Compatibility patches that let MMF run as several processes on a CPU, and as one per GPU under torchrun or Slurm.
 
-MMF's ``mmf_cli.run`` starts and numbers the processes; ``mmf.utils.distributed`` joins them. Both take it for granted
-that several processes means NCCL, and that a process which torchrun started sees one GPU.
+``mmf_cli.run`` of MMF starts and numbers the processes; ``mmf.utils.distributed`` joins them. Both assume that several
+processes use NCCL, and that a process which torchrun started sees one GPU.
 """
 
 from __future__ import annotations
@@ -10,56 +10,59 @@ import functools
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from types import ModuleType
+from typing import Any
 
 from clipbert_mmf.host.slurm import find_slurm_task
 from clipbert_mmf.host.standins import Standin
-from clipbert_mmf.settings import read_setting
 
 logger = logging.getLogger(__name__)
 
-#: Module of MMF's command line; it is imported before any run starts.
+#: Module of MMF's command line; it is imported before any run starts. Started by ``python -m``, it is ``__main__``.
 _RUNNER = "mmf_cli.run"
 
 
-def count_processes_without_nccl(module: ModuleType) -> None:
-    """both: without NCCL (a CPU build of torch) every process takes itself for the only one, so all of them write
-    checkpoints and read all of the data. Goes when MMF asks ``torch.distributed`` whether it is initialized.
+def count_processes_without_nccl(module: Any) -> None:
+    """Tell MMF that NCCL is available.
+
+    Without NCCL (a CPU build of torch) every process takes itself for the only one, so all of them write checkpoints and
+    read all of the data. Remove when MMF asks ``torch.distributed`` whether it is initialized.
     """
-    module.dist = Standin(
-        "torch.distributed", "torch.distributed", additions={"is_nccl_available": lambda: True}
-    )
+    additions = {"is_nccl_available": lambda: True}
+    module.dist = Standin("torch.distributed", "torch.distributed", additions=additions)
 
 
-def join_with_any_backend(module: ModuleType) -> None:
-    """both: joining ends in a CUDA call whatever the backend, and one torchrun process is refused.
+def join_with_any_backend(module: Any) -> None:
+    """Let processes join with gloo on a CPU, with ``distributed.backend`` otherwise.
 
-    The backend follows the device: gloo on a CPU, ``distributed.backend`` otherwise. ``distributed.timeout_sec`` is the
-    longest wait for another process. Goes when MMF does the like.
+    MMF ends joining in a CUDA call whatever the backend, and refuses a single torchrun process. ``distributed.timeout_sec``
+    is the longest wait for another process. Remove when MMF chooses the backend by the device.
     """
     join = module.distributed_init
 
     @functools.wraps(join)
-    def distributed_init(config):
+    def distributed_init(config: Any) -> int:
         if getattr(module, "is_xla", lambda: False)():
             return join(config)
         import torch
 
-        # Imported after joining, default arguments of these would hold on to the processes' group until python ends.
+        # Import these before joining: their default arguments would hold on to the process group until Python ends.
         import torch.distributed.nn
         import torch.distributed.optim
 
         if not torch.distributed.is_initialized():
             timeout = read_timeout(config.distributed)
-            on_cpu = not torch.cuda.is_available() or read_setting(config.training, "device", "cuda") == "cpu"
+            # PyTorch 2.1 does not take None for its own timeout.
+            options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+            on_cpu = not torch.cuda.is_available() or _get(config.training, "device") == "cpu"
             torch.distributed.init_process_group(
                 backend="gloo" if on_cpu else config.distributed.backend,
                 init_method=config.distributed.init_method,
                 world_size=config.distributed.world_size,
                 rank=config.distributed.rank,
-                # Old versions of PyTorch take no None for their own.
-                **({} if timeout is None else {"timeout": timeout}),
+                **options,
             )
             module.suppress_output(torch.distributed.get_rank() == 0)
         config.distributed.rank = torch.distributed.get_rank()
@@ -69,13 +72,21 @@ def join_with_any_backend(module: ModuleType) -> None:
     module.distributed_init = distributed_init
 
 
-def read_timeout(distributed_config) -> timedelta | None:
-    """Read ``distributed.timeout_sec``; None where it is not given, which is torch's own.
+def _get(section: Mapping[str, Any], key: str) -> Any:
+    # OmegaConf 2.0 raises in "get" where a section is closed to new keys, as MMF's are.
+    return section[key] if key in section else None  # noqa: SIM401
+
+
+def read_timeout(section: Mapping[str, Any]) -> timedelta | None:
+    """Return ``distributed.timeout_sec``; None where it is not given, which is torch's own.
+
+    Args:
+        section: ``distributed`` of the configuration.
 
     Raises:
-        ValueError: if it is not above 0.
+        ValueError: if the number is not above 0.
     """
-    seconds = read_setting(distributed_config, "timeout_sec", None)
+    seconds = _get(section, "timeout_sec")
     if seconds is None:
         return None
     if float(seconds) <= 0:
@@ -85,16 +96,17 @@ def read_timeout(distributed_config) -> timedelta | None:
     return timedelta(seconds=float(seconds))
 
 
-def start_with_any_device(module: ModuleType) -> None:
-    """both: under torchrun all processes of a machine use GPU 0; ``srun`` is only noticed with ``distributed.port``, and
-    then needs ``world_size`` on top; ``distributed.world_size=2`` without as many GPUs is refused.
+def start_with_any_device(module: Any) -> None:
+    """Number processes as torchrun and ``srun`` do, and spawn them on a CPU too.
 
-    Goes when MMF reads ``LOCAL_RANK`` and Slurm's numbers, and spawns on CPUs.
+    Under torchrun MMF uses GPU 0 for all processes of a machine; it notices ``srun`` only with ``distributed.port``, and
+    then needs ``world_size`` on top; it refuses ``distributed.world_size=2`` without as many GPUs. Remove when MMF reads
+    ``LOCAL_RANK`` and Slurm's numbers, and spawns on CPUs.
     """
     infer = module.infer_init_method
 
     @functools.wraps(infer)
-    def infer_init_method(config):
+    def infer_init_method(config: Any) -> None:
         distributed = config.distributed
         _join_slurm_step(distributed)
         if distributed.init_method is None:
@@ -117,8 +129,8 @@ def _find_runner() -> ModuleType | None:
     return program if is_runner else sys.modules.get(_RUNNER)
 
 
-def _join_slurm_step(distributed) -> None:
-    """Number this process as ``srun`` did, unless torchrun did, or MMF is to start one process per GPU on each node."""
+def _join_slurm_step(distributed: Any) -> None:
+    """Number this process as ``srun`` did, unless torchrun did or MMF is to start one process per GPU on each node."""
     if "RANK" in os.environ or distributed.init_method is not None:
         return
     task = find_slurm_task(os.environ, distributed.port if distributed.port > 0 else None)
@@ -128,31 +140,30 @@ def _join_slurm_step(distributed) -> None:
     distributed.rank, distributed.world_size, distributed.no_spawn = task.rank, task.world_size, True
 
 
-def _use_local_rank(runner: ModuleType) -> None:
+def _use_local_rank(runner: Any) -> None:
     main = getattr(runner.distributed_main, "__wrapped__", runner.distributed_main)
 
     @functools.wraps(main)
-    def distributed_main(device_id, configuration, predict=False):
+    def distributed_main(device_id: int, configuration: Any, predict: bool = False) -> Any:
         import torch
         from torch.distributed.elastic.multiprocessing.errors import record
 
         local_rank = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or device_id)
         # Where a launcher shows each process one GPU, that one has number 0.
         device_id = local_rank % max(1, torch.cuda.device_count())
-        # Leaves the error where torchrun looks for it, so that its summary tells the reason.
+        # This leaves the error where torchrun looks for it, so that its summary tells the reason.
         return record(main)(device_id, configuration, predict)
 
     runner.distributed_main = distributed_main
 
 
-def _spawn_on_cpu(runner: ModuleType) -> None:
+def _spawn_on_cpu(runner: Any) -> None:
     """Answer MMF's question how many devices there are with as many processes as anyone may want."""
     import torch
 
     if torch.cuda.is_available():
         return
-    cuda = Standin("torch.cuda", "torch.cuda", additions={"device_count": lambda: os.cpu_count() * 1024})
+    cuda = Standin(
+        "torch.cuda", "torch.cuda", additions={"device_count": lambda: 1024 * (os.cpu_count() or 1)}
+    )
     runner.torch = Standin("torch", "torch", additions={"cuda": cuda})
-
-
-DISTRIBUTED_SHIMS = (count_processes_without_nccl, join_with_any_backend, start_with_any_device)

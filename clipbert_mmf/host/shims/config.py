@@ -1,0 +1,158 @@
+"""Compatibility patches for how MMF finds, reads and writes configurations."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+#: Tells where the package's configurations lie; a name, because this package must not know ours.
+PATHS = "clipbert_mmf.paths"
+_WORDS = {"null": None, "true": True, "false": False}
+
+
+def accept_missing_options(module: Any) -> None:
+    """Set the options that MMF reads and that were not given to None.
+
+    Reading them raises with OmegaConf >= 2.1 (``config=`` in main, more in the release). Remove when MMF reads options
+    with ``get``.
+    """
+    build = module.Configuration._build_opt_list
+
+    @functools.wraps(build)
+    def build_opt_list(self: Any, opts: Any) -> Any:
+        config = build(self, opts)
+        for key in ("config", "model", "dataset", "datasets"):
+            if key not in config:
+                config[key] = None
+        return config
+
+    module.Configuration._build_opt_list = build_opt_list
+
+
+def accept_missing_learning_rate(module: Any) -> None:
+    """Set ``config.learning_rate`` to None while MMF reads it.
+
+    The release reads it although no default has it, which raises with OmegaConf >= 2.1. Main asks whether the key is
+    there; giving it None would make that the optimizer's learning rate. Remove with the release.
+    """
+    update = module.Configuration._update_specific
+
+    @functools.wraps(update)
+    def update_specific(self: Any, config: Any) -> Any:
+        missing = "learning_rate" not in config
+        if missing:
+            config.learning_rate = None
+        update(self, config)
+        if missing:
+            config.pop("learning_rate")
+        return config
+
+    module.Configuration._update_specific = update_specific
+
+
+def register_env_resolver(module: Any) -> None:
+    """Register the resolver of environment variables under its old and its new name.
+
+    ``${env:NAME,default}`` of the release is called ``oc.env`` since OmegaConf 2.1, and main on 2.0 misses the new name.
+    MMF clears all resolvers whenever it builds a configuration, so ours follows each time. Remove with the release.
+    """
+    register = module.Configuration._register_resolvers
+
+    def read_environment(name: str, default: Any = None) -> Any:
+        value = os.environ.get(name.strip(), default)
+        return None if value in ("", "null", "None") else value
+
+    @functools.wraps(register)
+    def register_resolvers(self: Any) -> None:
+        register(self)
+        omegaconf = module.OmegaConf
+        for name in ("env", "oc.env"):
+            if not _has_resolver(omegaconf, name):
+                add = getattr(omegaconf, "register_new_resolver", None) or omegaconf.register_resolver
+                add(name, read_environment)
+
+    module.Configuration._register_resolvers = register_resolvers
+
+
+def _has_resolver(omegaconf: Any, name: str) -> bool:
+    if hasattr(omegaconf, "has_resolver"):
+        return omegaconf.has_resolver(name)
+    return omegaconf.get_resolver(name) is not None
+
+
+def accept_equal_signs_in_values(module: Any) -> None:
+    """Split an option at its first ``=`` only.
+
+    MMF splits at each, so a value that holds one raises ("too many values to unpack"). Remove with the release.
+    """
+    merge = module.Configuration._merge_with_dotlist
+
+    @functools.wraps(merge)
+    def merge_with_dotlist(self: Any, config: Any, opts: Sequence[str]) -> Any:
+        if opts and "=" in opts[0]:
+            # MMF also takes keys and values in turn; those it does not split.
+            opts = [part for option in opts for part in option.split("=", 1)]
+        return merge(self, config, opts)
+
+    module.Configuration._merge_with_dotlist = merge_with_dotlist
+
+
+def decode_yaml_words(module: Any) -> None:
+    """Decode ``null``, ``true`` and ``false`` of the command line as YAML does.
+
+    MMF leaves them strings, and ``"false"`` is true. Remove when MMF decodes options as YAML.
+    """
+    owner = module if hasattr(module, "_decode_value") else module.Configuration
+    decode = owner._decode_value
+
+    @functools.wraps(decode)
+    def decode_value(*args: Any) -> Any:
+        value = args[-1]
+        return _WORDS[value] if isinstance(value, str) and value in _WORDS else decode(*args)
+
+    owner._decode_value = decode_value
+
+
+def find_our_configs(module: Any) -> None:
+    """Look for ``config=projects/clipbert/...`` inside our package too.
+
+    MMF looks in the working directory and in MMF only, and an installed wheel has the files elsewhere. Remove when MMF has
+    a search path for configurations.
+    """
+    find = module.get_absolute_path
+
+    @functools.wraps(find)
+    def get_absolute_path(paths: Any) -> Any:
+        found = find(paths)
+        if not isinstance(found, str) or found != paths or os.path.isabs(found) or os.path.exists(found):
+            return found
+        ours = importlib.import_module(PATHS)
+        directories: tuple[Path, ...] = (ours.project_dir(), ours.config_dir())
+        for directory in directories:
+            if (directory.parent / found).exists():
+                return str(directory.parent / found)
+        return found
+
+    module.get_absolute_path = get_absolute_path
+
+
+def write_config_as_yaml(module: Any) -> None:
+    """Write ``config.yaml`` without ``config.pretty()``.
+
+    OmegaConf 2.1 removed it, so no run could save its configuration. Remove with the release.
+    """
+    from omegaconf import DictConfig, OmegaConf
+
+    if hasattr(DictConfig, "pretty"):
+        return
+
+    def save_config(self: Any) -> None:
+        path = os.path.join(self.ckpt_foldername, "config.yaml")
+        with module.PathManager.open(path, "w") as file:
+            file.write(OmegaConf.to_yaml(self.config, resolve=True))
+
+    module.Checkpoint.save_config = save_config

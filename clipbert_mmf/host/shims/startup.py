@@ -1,0 +1,39 @@
+"""Compatibility patches for how MMF imports its own modules and those of transformers."""
+
+from __future__ import annotations
+
+import glob
+import importlib
+import os
+from typing import Any
+
+
+def skip_importing_all_transformers(module: Any) -> None:
+    """Make ``patch_transformers`` do nothing.
+
+    It imports every model of transformers (6 s and more) to alias their old names. Only the names MMF imports are needed,
+    and ``standins`` has them. Remove when main imports the new names itself.
+    """
+    module.patch_transformers = lambda *args, **kwargs: None
+
+
+def import_from_any_directory(module: Any) -> None:
+    """Let ``setup_imports`` sort MMF's files by their place inside MMF.
+
+    The release sorts them by words in their full path, so MMF installed below a directory named ``models`` or
+    ``trainers`` imports the wrong modules. Remove with the release.
+    """
+
+    def setup_imports() -> None:
+        registry = importlib.import_module("mmf.common.registry").registry
+        if registry.get("imports_setup", no_warning=True):
+            return
+        root = os.path.dirname(os.path.dirname(os.path.abspath(module.__file__)))
+        registry.register("pythia_path", root)
+        for pattern in ("datasets/builders/*/*builder.py", "models/*.py", "trainers/*.py"):
+            for path in sorted(glob.glob(os.path.join(root, pattern))):
+                name = os.path.relpath(path, root)[: -len(".py")].replace(os.sep, ".")
+                importlib.import_module("mmf." + name.removesuffix(".__init__"))
+        registry.register("imports_setup", True)
+
+    module.setup_imports = setup_imports
