@@ -40,10 +40,10 @@ compgen -G "$predictions/*.json" >/dev/null ||
     dataset=msrvtt_retrieval "${corpus[@]}" env.save_dir="$save/predict" env.report_dir="$predictions" \
     model_config.clipbert.weights.clipbert="$save/retrieval/clipbert_final.pth"
 file=$(ls -t "$predictions"/*.json | head -1)
-step "5. Judging the predictions from their file" python tools/evaluate_predictions.py "$file" --ranks "$save/ranks.csv"
+step "5. Judging the predictions from their file" clipbert evaluate "$file" --ranks "$save/ranks.csv"
 look "$file" "$save/ranks.csv"
 
-step "6. Writing the report" python tools/report.py "$save/retrieval" --out "$save/report.html" --data-dir "$data/msrvtt"
+step "6. Writing the report" clipbert report "$save/retrieval" --out "$save/report.html" --data-dir "$data/msrvtt"
 look "$save/report.html"
 
 step "7. Searching the videos" clipbert search --model "$save/retrieval" --index "$save/index" --top 3 \

@@ -1,1 +1,1 @@
-"""The console command ``clipbert``: one file per group of subcommands, each argparse and a call into ``inference``."""
+"""The console command ``clipbert``: one module per verb, each its arguments and a call into the package."""

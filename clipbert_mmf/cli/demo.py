@@ -1,4 +1,4 @@
-"""``clipbert demo``: a web page of this machine on which a model is asked."""
+"""``clipbert demo``: a local web page on which a model is asked about videos."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import signal
 import sys
 from pathlib import Path
 
-from clipbert_mmf.cli.asking import add_loading_options, load_model
+from clipbert_mmf.cli.model_options import add_model_options, load_model
+from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.demo.session import DemoSession
+from clipbert_mmf.demo.video_library import VideoLibrary
 from clipbert_mmf.inference.saliency import SALIENCY_METHODS
 
 
-def add_demo(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``clipbert demo``."""
-    parser.add_argument("model", help="folder of a converted model or of a run, checkpoint, or hub name")
-    add_loading_options(parser)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    add_model_options(parser)
     parser.add_argument(
         "--videos", type=Path, required=True, help="folder whose videos (or images) may be shown"
     )
     parser.add_argument(
-        "--index", type=Path, help="folder that keeps what a search encoded (default: VIDEOS/.clipbert_index)"
+        "--index", type=Path, help="folder that keeps encodings of a search (default: VIDEOS/.clipbert_index)"
     )
     parser.add_argument(
         "--saliency",
@@ -36,11 +38,10 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_demo(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Serve the page until it is interrupted."""
-    from clipbert_mmf.demo.session import DemoSession
+    # Flask and waitress are an extra of the package: the page's arguments can be listed without them.
     from clipbert_mmf.demo.server import is_loopback, make_app, make_server
-    from clipbert_mmf.demo.video_library import VideoLibrary
 
     if not 0 <= options.port < 65536:
         raise ValueError(f"--port is {options.port}; expected 0 to 65535")
@@ -70,7 +71,8 @@ def run_demo(options: argparse.Namespace) -> int:
                 f"{options.videos} and every upload, upload files and use this machine's time; there is no password.\n"
             )
         shown = f"[{options.host}]" if ":" in options.host else options.host
-        sys.stdout.write(f"http://{shown}:{server.effective_port}/ (Ctrl+C ends it)\n")
+        url = f"http://{shown}:{server.effective_port}/"
+        print_result(options, {"url": url}, [f"{url} (Ctrl+C ends it)"])
         sys.stdout.flush()
         # A polite kill ends as Ctrl+C does, so that uploads are removed.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

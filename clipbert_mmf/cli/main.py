@@ -1,74 +1,137 @@
-"""``clipbert``: the table of subcommands, and what an error looks like. ``clipbert COMMAND --help`` has the arguments."""
+"""The table of verbs of ``clipbert`` and the handling of errors. ``clipbert VERB --help`` lists a verb's arguments.
+
+A verb's module is imported only when the verb is chosen, so that help and errors of spelling appear without PyTorch.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
+import os
 import sys
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, cast
 
-from clipbert_mmf.cli import asking, demo, files
+from clipbert_mmf.configuration import suggest
+from clipbert_mmf.version import __version__
 from clipbert_mmf.video.errors import MediaError
 
+#: Errors that tell a user what to change. Anything else is a defect and keeps its traceback.
+EXPECTED_ERRORS = (MediaError, ValueError, OSError, RuntimeError, TypeError, ImportError)
 
-class Command(NamedTuple):
-    """A subcommand.
+
+class Verb(NamedTuple):
+    """An entry of the table of verbs.
 
     Attributes:
-        about: one line of help.
-        add_arguments: fills its parser.
-        run: gets the parsed arguments; returns the exit status.
+        about: help in one line, lower case, without a full stop.
+        module: name of the module in ``clipbert_mmf.cli`` that runs it.
     """
 
     about: str
+    module: str
+
+
+class VerbModule(Protocol):
+    """Functions that the module of a verb has."""
+
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
 
 
-COMMANDS: dict[str, Command] = {
-    "score": Command("how well captions fit a video", asking.add_score, asking.run_score),
-    "answer": Command("the answer to a question about a video", asking.add_answer, asking.run_answer),
-    "search": Command("the videos of a folder that fit a text best", asking.add_search, asking.run_search),
-    "demo": Command("a local web page on which a model is asked about videos", demo.add_demo, demo.run_demo),
-    "check": Command(
-        "read every medium of a store, and report what is bad", files.add_check, files.run_check
-    ),
-    "inspect": Command(
-        "what a file of weights is, and what it would fill", files.add_inspect, files.run_inspect
-    ),
-    "new-dataset": Command(
-        "write the first files of a dataset of your own", files.add_new_dataset, files.run_new_dataset
-    ),
+VERBS: dict[str, Verb] = {
+    "score": Verb("score how well captions fit a video", "score"),
+    "answer": Verb("answer a question about a video", "answer"),
+    "search": Verb("find the videos of a folder that fit a text best", "search"),
+    "embed": Verb("write embeddings of videos and texts to a file", "embed"),
+    "demo": Verb("serve a local web page on which a model is asked about videos", "demo"),
+    "check": Verb("read every medium of a store and report those that are bad", "check"),
+    "build-store": Verb("pack a folder of videos into LMDB or tar shards, and back", "build_store"),
+    "inspect": Verb("identify a file of weights and report what it would fill", "inspect"),
+    "convert": Verb("write a trained model as a folder or as weights of the released ClipBERT", "convert"),
+    "compare-precision": Verb("compare half precision with fp32 on media of your own", "compare_precision"),
+    "predict": Verb("write the predictions of a run over its dataset, through MMF", "predict"),
+    "evaluate": Verb("compute metrics from a file of predictions", "evaluate"),
+    "report": Verb("write one HTML page about a run", "report"),
+    "ablate": Verb("run a table or figure of the paper row by row", "ablate"),
+    "compare": Verb("train models on the same data with the same budget", "compare"),
+    "new-dataset": Verb("write the first files of a dataset of your own", "new_dataset"),
 }
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of all subcommands."""
-    parser = argparse.ArgumentParser(
-        prog="clipbert", description="ClipBERT: ask trained models about videos."
+def format_help() -> str:
+    """Return the text that ``clipbert --help`` prints."""
+    width = max(map(len, VERBS))
+    rows = [f"  {name:<{width}}  {verb.about}" for name, verb in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: clipbert VERB ...",
+            "",
+            "ClipBERT: ask trained models about videos, and look after data, weights and runs.",
+            "",
+            "verbs:",
+            *rows,
+            "",
+            "options:",
+            f"  {'-h, --help':<{width}}  print this help; after a verb, print its arguments",
+            f"  {'--version':<{width}}  print the version",
+            "",
+        ]
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        command.add_arguments(
-            commands.add_parser(name, help=command.about, description=command.about.capitalize() + ".")
-        )
-    return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a subcommand.
+def load_verb(name: str) -> tuple[argparse.ArgumentParser, Callable[[argparse.Namespace], int]]:
+    """Import a verb.
+
+    Args:
+        name: key of ``VERBS``.
 
     Returns:
-        0, or 1 with one line on stderr where a model, file or option cannot be used, or what a check found bad;
-        2 for a wrong command line; 130 if interrupted.
+        The parser of its arguments and the function that runs it.
     """
-    options = make_parser().parse_args(arguments)
+    verb = VERBS[name]
+    module = cast(VerbModule, importlib.import_module(f"clipbert_mmf.cli.{verb.module}"))
+    about = f"{verb.about[0].upper()}{verb.about[1:]}."
+    parser = argparse.ArgumentParser(prog=f"clipbert {name}", description=about)
+    module.add_arguments(parser)
+    return parser, module.run
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb.
+
+    Args:
+        arguments: of the command line; those of the process where it is None.
+
+    Returns:
+        0; 1 with one line on stderr where a model, file or option cannot be used, or where a check found bad media;
+        2 for a wrong command line; 130 if interrupted. Without a verb the help is printed and 0 is returned.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write(format_help())
+        return 0
+    if words[0] == "--version":
+        sys.stdout.write(f"clipbert_mmf {__version__}\n")
+        return 0
+    name = words[0]
+    if name not in VERBS:
+        allowed = ", ".join(VERBS)
+        sys.stderr.write(f"clipbert: no verb '{name}'{suggest(name, VERBS)}; allowed are {allowed}\n")
+        return 2
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        return COMMANDS[options.command].run(options)
-    except (MediaError, ValueError, OSError, RuntimeError, TypeError, ImportError) as error:
-        sys.stderr.write(f"clipbert {options.command}: {error}\n")
+        parser, run = load_verb(name)
+        options = parser.parse_intermixed_args(words[1:])
+        user_dir = getattr(options, "user_dir", None) or os.environ.get("MMF_USER_DIR")
+        if user_dir and hasattr(options, "user_dir"):
+            from clipbert_mmf.inference.user_packages import import_user_package
+
+            import_user_package(user_dir)
+        return run(options)
+    except EXPECTED_ERRORS as error:
+        sys.stderr.write(f"clipbert {name}: {error}\n")
         return 1
     except KeyboardInterrupt:
         return 130

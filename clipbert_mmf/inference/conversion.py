@@ -1,6 +1,6 @@
 """From a run's checkpoint to files for others: the released ClipBERT's state dict, or a Hugging Face style folder.
 
-The last step after training; ``tools/convert_weights.py`` calls it.
+The last step after training; ``clipbert convert`` calls it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One file of weights of any kind against the model it is meant for; ``tools/inspect_weights.py`` calls it.
+"""One file of weights of any kind against the model it is meant for; ``clipbert inspect`` calls it.
 
 Joins ``weights.inspection``, which compares, with the configuration of the model to compare with.
 """

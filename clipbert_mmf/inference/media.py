@@ -100,6 +100,19 @@ def find_media(folder: str | Path, media: str) -> list[Path]:
     )
 
 
+def require_media(folder: str | Path, media: str) -> list[Path]:
+    """Return the media files below a folder, as ``find_media``, where there is at least one.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or it holds no medium of this kind.
+    """
+    files = find_media(folder, media)
+    if not files:
+        endings = ", ".join(sorted(MEDIA_ENDINGS[media]))
+        raise FileNotFoundError(f"'{folder}' holds no {media}s; looked for {endings}")
+    return files
+
+
 def _download(url: str) -> bytes:
     from iopath.common.file_io import g_pathmgr
 

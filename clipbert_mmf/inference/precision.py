@@ -1,6 +1,6 @@
 """Half precision against full: whether the decisions are the same, and how far the scores are apart.
 
-Uses a loaded model on real media; ``tools/compare_precision.py`` prints the result.
+Uses a loaded model on real media; ``clipbert compare-precision`` prints the result.
 """
 
 from __future__ import annotations

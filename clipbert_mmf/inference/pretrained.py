@@ -85,7 +85,7 @@ class ClipBert:
         """Load a model with the very numbers that were saved.
 
         Args:
-            location: a folder of ``save_pretrained`` or ``tools/convert_weights.py``, the folder of a run or one of its
+            location: a folder of ``save_pretrained`` or ``clipbert convert``, the folder of a run or one of its
                 checkpoints, or a name on the Hugging Face hub.
             device: where the network goes.
             config: a run's ``config.yaml``, for a checkpoint that lies alone.

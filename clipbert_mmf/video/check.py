@@ -6,12 +6,10 @@ journal, so that a check that was ended goes on where it stopped.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import json
 import logging
-import os
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -210,59 +208,3 @@ def _encode_strip(thumbnails: Tensor) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pictures.contiguous().numpy()).save(buffer, "JPEG", quality=70)
     return base64.b64encode(buffer.getvalue()).decode()
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the check's arguments to a command line."""
-    parser.add_argument("store", help="folder, LMDB, tar shards or scheme://...")
-    parser.add_argument(
-        "--output", type=Path, default=Path("save/check"), help="folder of journal and report"
-    )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="media at the same time")
-    parser.add_argument("--random", type=int, default=2, help="frames beside the first and the last")
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one medium")
-    parser.add_argument("--fresh", action="store_true", help="forget the journal of an earlier check")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and run."""
-    parser = argparse.ArgumentParser(
-        prog="check_videos", description="Reads every medium of a store and reports."
-    )
-    add_arguments(parser)
-    return run(parser.parse_args(arguments))
-
-
-def run(options: argparse.Namespace) -> int:
-    """Check a store with a progress bar; return 0 if all media are good, 1 if some are bad."""
-    from tqdm import tqdm
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    # The bar appears once the store is open: an error before that is one line.
-    bars: list[tqdm] = []
-
-    def start(num_media: int, num_known: int) -> None:
-        bars.append(tqdm(total=num_media, initial=num_known, unit="file", desc="checking"))
-
-    def show(finding: Finding) -> None:
-        bars[0].update()
-        if finding.reason:
-            bars[0].write(f"{finding.key}: {finding.reason}")
-
-    totals = check_into_folder(
-        options.store,
-        options.output,
-        num_workers=options.workers,
-        num_random=options.random,
-        timeout_sec=options.timeout,
-        is_fresh=options.fresh,
-        on_start=start,
-        on_finding=show,
-    )
-    bars[0].close()
-    logger.info("%d of %d media are bad; see %s", totals.num_bad, totals.num_media, options.output)
-    return 1 if totals.num_bad else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -93,7 +93,7 @@ class FailureLog:
         if self.num_broken > self.max_share * total:
             raise TooManyFailuresError(
                 f"{self.name}: {self.num_broken} of {total} media cannot be read, more than "
-                f"max_failure_share={self.max_share:g} allows. Check the media directory (tools/check_videos.py); "
+                f"max_failure_share={self.max_share:g} allows. Check the media directory (clipbert check); "
                 f"broken ones are listed in {self.bad_list or 'the log'}"
             )
 

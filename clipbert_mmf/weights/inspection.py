@@ -1,6 +1,6 @@
 """What a file of weights is, where it comes from, and what it would fill; nothing is loaded into a model.
 
-After ``files``, ``formats`` and the comparing half of ``loading``; used by ``tools/inspect_weights.py``.
+After ``files``, ``formats`` and the comparing half of ``loading``; used by ``clipbert inspect``.
 """
 
 from __future__ import annotations

@@ -206,7 +206,7 @@ def test_a_port_that_is_taken_is_named(server, folder, videos):
 def test_what_is_not_installed_is_named_with_its_command(
     server, folder, videos, tokenizer_dir, tmp_path, monkeypatch, capsys
 ):
-    arguments = ["demo", str(folder / "run"), "--videos", str(videos), "--port", "0", "--index"]
+    arguments = ["demo", "--model", str(folder / "run"), "--videos", str(videos), "--port", "0", "--index"]
     (tmp_path / "file").write_text("no folder")
     assert main([*arguments, str(tmp_path / "file")]) == 1
     assert "a search cannot keep its encodings" in capsys.readouterr().err
@@ -233,7 +233,7 @@ def test_what_is_not_installed_is_named_with_its_command(
     ],
 )
 def test_an_option_out_of_range_is_named(server, folder, videos, option, message, capsys):
-    assert main(["demo", str(folder / "run"), "--videos", str(videos), *option]) == 1
+    assert main(["demo", "--model", str(folder / "run"), "--videos", str(videos), *option]) == 1
     assert message in capsys.readouterr().err
 
 
@@ -245,6 +245,7 @@ def test_the_command_serves_warns_and_clears_up(folder, videos, tokenizer_dir, t
         "-m",
         "clipbert_mmf.cli.main",
         "demo",
+        "--model",
         str(tmp_path / "run"),
         "--videos",
         str(videos),

@@ -22,7 +22,7 @@ def run(corpus, tmp_path_factory):
 @pytest.fixture(scope="module")
 def converted(run):
     out = run / "converted"
-    tool = [sys.executable, str(ROOT / "tools" / "convert_weights.py"), str(run), "--out", str(out)]
+    tool = [sys.executable, "-m", "clipbert_mmf.cli.main", "convert", "--model", str(run), "--out", str(out)]
     done = subprocess.run(tool, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"wrote {out}\n"

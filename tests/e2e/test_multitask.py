@@ -127,7 +127,7 @@ def test_two_processes_train_as_one_though_a_batch_leaves_heads_unused(runs, cor
 def test_predictions_of_each_dataset_give_its_metrics(runs, dataset):
     (file,) = (runs / "predicted").glob(f"{dataset}_run_test_*.json")
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools/evaluate_predictions.py"), str(file), "--json"],
+        [sys.executable, "-m", "clipbert_mmf.cli.main", "evaluate", str(file), "--json"],
         capture_output=True,
         text=True,
         timeout=100,

@@ -116,7 +116,7 @@ def test_predictions_give_the_metrics_of_the_test(runs, name):
     assert codes[f"{name}.predict"] == 0, (folder / f"plan.json.{name}.predict.log").read_text()[-3000:]
     file = find_predictions(folder / f"{name}.predict", name)
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools/evaluate_predictions.py"), str(file), "--json"],
+        [sys.executable, "-m", "clipbert_mmf.cli.main", "evaluate", str(file), "--json"],
         capture_output=True,
         text=True,
         timeout=100,

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from clipbert_mmf.cli.main import COMMANDS, main
 from clipbert_mmf.inference.asking import WrongHeadError
 from clipbert_mmf.inference.media import DecodedVideo
 from clipbert_mmf.inference.pretrained import ClipBert
@@ -197,59 +196,3 @@ def test_a_search_re_ranks_what_embeddings_choose(tmp_path, tokenizer_dir, video
         contrastive.search(TEXTS, files, top_k=2, rerank_top_k=1)
     with pytest.raises(ValueError, match="this model has no contrastive head"):
         model.search(TEXTS, files, top_k=1, rerank_top_k=2)
-
-
-def test_the_command_line_scores_answers_and_searches(tmp_path, tokenizer_dir, videos, capsys):
-    make_model(tmp_path / "run", tokenizer_dir)
-    model = ["--model", str(tmp_path / "run")]
-    assert main(["score", *model, str(videos / "a.mp4"), *TEXTS]) == 0
-    assert "%" in capsys.readouterr().out
-    assert (
-        main(["answer", *model, "--json", str(videos / "a.mp4"), "what is it", "--options", "jumps", "turns"])
-        == 0
-    )
-    assert json.loads(capsys.readouterr().out)["answer"] in ("jumps", "turns")
-    assert (
-        main(["search", *model, str(videos), "a red circle", "--top", "2", "--index", str(tmp_path / "i")])
-        == 0
-    )
-    assert len(capsys.readouterr().out.strip().splitlines()) == 2
-    assert main(["search", *model, "--json", "--no-index", str(videos), "a red circle"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["a red circle"]) == 3
-    assert not (videos / ".clipbert_index").exists()
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (
-            ["score", "--model", "nowhere/none.ckpt", "v.mp4", "text"],
-            "clipbert score: model 'nowhere/none.ckpt'",
-        ),
-        (["inspect", "nowhere.pth"], "clipbert inspect: .*nowhere.pth"),
-        (["check", "nowhere"], "clipbert check: .*nowhere"),
-    ],
-)
-def test_an_error_is_one_line_and_status_1(arguments, message, capsys):
-    import re
-
-    assert main(arguments) == 1
-    error = capsys.readouterr().err
-    assert re.match(message, error) and len(error.strip().splitlines()) == 1
-
-
-def test_check_and_inspect_report(tmp_path, tokenizer_dir, videos, capsys):
-    make_run(tmp_path / "run", tokenizer_dir)
-    assert main(["inspect", str(tmp_path / "run" / "best.ckpt")]) == 0
-    assert "our own checkpoint" in capsys.readouterr().out
-    assert main(["check", str(videos), "--output", str(tmp_path / "check"), "--workers", "1"]) == 0
-    assert (tmp_path / "check" / "report.json").is_file()
-
-
-@pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_every_command_has_help(name, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main([name, "--help"])
-    assert (
-        ended.value.code == 0 and COMMANDS[name].about.split()[0].lower() in capsys.readouterr().out.lower()
-    )

@@ -8,7 +8,7 @@ from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.weights.loading import load_weights
 from tests.inference.small_run import make_run
 from tests.parity import released_format as released
-from tools.compare_precision import main
+from clipbert_mmf.cli.main import main
 
 TEXTS = [
     "a red circle",
@@ -87,8 +87,8 @@ def test_the_command_on_the_demo_corpus(model, corpus, tmp_path, capsys):
     model.save_pretrained(tmp_path / "saved")
     msrvtt = corpus / "msrvtt"
     texts = msrvtt / "MSRVTT_JSFUSION_test.csv"
-    arguments = [str(tmp_path / "saved"), "--media", str(msrvtt / "videos"), "--texts", str(texts)]
+    arguments = ["compare-precision", "--model", str(tmp_path / "saved"), "--media", str(msrvtt / "videos"), "--texts", str(texts)]
     assert main([*arguments, "--precision", "bf16"]) == 0
     assert "of 49 pairs decided as in fp32" in capsys.readouterr().out
-    assert main([str(tmp_path / "nowhere.ckpt"), *arguments[1:]]) == 1
-    assert "compare_precision: model" in capsys.readouterr().err
+    assert main([*arguments[:2], str(tmp_path / "nowhere.ckpt"), *arguments[3:]]) == 1
+    assert "clipbert compare-precision: model" in capsys.readouterr().err

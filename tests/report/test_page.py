@@ -130,7 +130,9 @@ def test_the_command_writes_the_page(run, tmp_path):
     done = subprocess.run(
         [
             sys.executable,
-            str(ROOT / "tools/report.py"),
+            "-m",
+            "clipbert_mmf.cli.main",
+            "report",
             str(run),
             "--out",
             str(tmp_path / "r.html"),
@@ -145,7 +147,7 @@ def test_the_command_writes_the_page(run, tmp_path):
     )
     assert done.returncode == 0 and (tmp_path / "r.html").stat().st_size > 10_000, done.stderr
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools/report.py"), str(tmp_path / "none")],
+        [sys.executable, "-m", "clipbert_mmf.cli.main", "report", str(tmp_path / "none")],
         capture_output=True,
         text=True,
         timeout=200,

@@ -16,7 +16,7 @@ from clipbert_mmf.weights.files import WeightsFileError
 from tests.inference.small_run import make_run, run_config
 from tests.parity import released_format as released
 from tests.weights.test_loading import to_mmaction2
-from tools.inspect_weights import main
+from clipbert_mmf.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +100,10 @@ def test_a_runs_checkpoint_is_compared_with_its_own_model(tmp_path, tokenizer_di
 
 def test_the_command_prints_a_table_or_json(tmp_path, capsys):
     torch.save(released.make_state(4, 16, 2, 50, 24, "match"), tmp_path / "a.pt")
-    assert main([str(tmp_path / "a.pt")]) == 0
+    assert main(["inspect", str(tmp_path / "a.pt")]) == 0
     printed = capsys.readouterr().out
     assert "the released ClipBERT" in printed and "sha256" in printed and "wrong shape, now random" in printed
-    assert main([str(tmp_path / "a.pt"), "--json"]) == 0
+    assert main(["inspect", str(tmp_path / "a.pt"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["parts"] == ["clipbert", "backbone", "transformer"]
 
 
@@ -123,9 +123,9 @@ class Malicious:
 )
 def test_the_command_ends_with_1_and_the_reason(content, message, tmp_path, capsys):
     (tmp_path / "a.bin").write_bytes(content)
-    assert main([str(tmp_path / "a.bin")]) == 1
+    assert main(["inspect", str(tmp_path / "a.bin")]) == 1
     assert message in capsys.readouterr().err
-    assert main([str(tmp_path / "none.bin")]) == 1
+    assert main(["inspect", str(tmp_path / "none.bin")]) == 1
     assert "no such file" in capsys.readouterr().err
 
 

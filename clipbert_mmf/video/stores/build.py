@@ -5,10 +5,8 @@ Parallel and resumable: what is safely in the target is skipped. Ends with a rep
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -181,53 +179,6 @@ def _check_settings(target: Path, kind: str, encoding: Encoding | None) -> None:
     path.write_text(json.dumps(settings), encoding="utf-8")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the command line of the build."""
-    parser = argparse.ArgumentParser(prog="build_video_store", description=__doc__.split("\n")[0])
-    parser.add_argument("source", help="store to read: folder, LMDB, tar shards or scheme://...")
-    parser.add_argument("target", type=Path, help="folder of the new store; run again to go on after a stop")
-    parser.add_argument("--to", choices=sorted(WRITERS), default="lmdb", help="kind of the new store")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="media at the same time")
-    parser.add_argument("--shard-mib", type=int, default=1024, help="size of a tar shard")
-    parser.add_argument(
-        "--reencode", action="store_true", help="re-encode videos to H.264 with the options below"
-    )
-    parser.add_argument("--short-side", type=int, help="largest shorter side, pixels")
-    parser.add_argument("--fps", type=float, help="largest frame rate")
-    parser.add_argument("--gop", type=int, default=Encoding.gop, help="frames between key frames")
-    parser.add_argument("--crf", type=int, default=Encoding.crf, help="quality, lower is better")
-    parser.add_argument("--report", type=Path, help="JSON to write; beside the target without it")
-    return parser
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Build a store with a progress bar; return 1 if some media failed."""
-    from tqdm import tqdm
-
-    options = make_parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    encoding = None
-    if options.reencode or options.short_side or options.fps:
-        encoding = Encoding(options.short_side, options.fps, options.gop, options.crf)
-    source = open_store(options.source)
-    shards = {"shard_bytes": options.shard_mib * 2**20} if options.to == "tar" else {}
-    with tqdm(total=len(source), unit="file", desc=f"building {options.to}") as progress:
-        report = build_store(
-            source,
-            options.target,
-            options.to,
-            encoding=encoding,
-            num_workers=options.workers,
-            advance=progress.update,
-            **shards,
-        )
-    write_report(report, options.report or report_path(options.target))
-    logger.info("%s", describe_report(report))
-    for key, reason in report.failed.items():
-        logger.info("failed: %s: %s", key, reason)
-    return 1 if report.failed else 0
-
-
 def report_path(target: Path) -> Path:
     """Return where the report of a build into ``target`` is written: beside it."""
     return target.with_name(f"{target.name}.report.json")
@@ -251,7 +202,3 @@ def describe_report(report: BuildReport) -> str:
         f"{report.num_media} media ({report.num_written} new, {report.num_skipped} there before, "
         f"{len(report.failed)} failed){size} in {report.seconds:.1f} s{speed}"
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

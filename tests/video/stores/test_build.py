@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from clipbert_mmf.video.decode import describe_video, read_frames
-from clipbert_mmf.video.stores.build import build_store, main
+from clipbert_mmf.cli.main import main
+from clipbert_mmf.video.stores.build import build_store
 from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.stores.reencode import Encoding, reencode_video
 from tests.encoded_media import is_upright, read_number, write_image
@@ -143,7 +144,7 @@ def test_the_command_line_reports_size_speed_and_failures(folder, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(folder, source)
     (source / "broken.mp4").write_bytes(b"broken")
-    arguments = [str(source), str(tmp_path / "built"), "--to", "lmdb", "--short-side", "32", "--workers", "2"]
+    arguments = ["build-store", str(source), str(tmp_path / "built"), "--to", "lmdb", "--short-side", "32", "--workers", "2"]
     assert main(arguments) == 1
     report = json.loads((tmp_path / "built.report.json").read_text())
     assert report["num_media"] == 6 and list(report["failed"]) == ["broken"]

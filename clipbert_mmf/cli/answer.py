@@ -1,0 +1,32 @@
+"""``clipbert answer``: the answer to a question about a video."""
+
+from __future__ import annotations
+
+import argparse
+
+from clipbert_mmf.cli.model_options import add_model_options, load_model
+from clipbert_mmf.cli.printing import print_result
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    add_model_options(parser)
+    parser.add_argument("video", help="video or image file, or an iopath URL")
+    parser.add_argument("question")
+    parser.add_argument("--options", nargs="+", metavar="option", help="answers to choose from")
+    parser.add_argument("--top", type=int, default=5, help="answers to list (default: 5)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the answer, the next best ones, and the clip that speaks for it most."""
+    answer = load_model(options).answer(options.video, options.question, options.options, options.top)
+    if answer.probability is None:
+        lines = [f"{answer.answer}  (before rounding: {answer.value:.2f})"]
+    else:
+        lines = [f"{chance:7.1%}  {candidate}" for candidate, chance in answer.candidates]
+    times = [clip for clip in answer.clips if clip.start_sec is not None]
+    if len(times) > 1:
+        best = max(times, key=lambda clip: clip.scores[0])
+        lines.append(f"clearest from {best.start_sec:.1f} s to {best.end_sec:.1f} s")
+    print_result(options, answer.to_dict(), lines)
+    return 0

@@ -1,0 +1,59 @@
+"""``clipbert build-store``: a store of videos packed into LMDB or tar shards, or unpacked into a folder."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+from tqdm import tqdm
+
+from clipbert_mmf.video.stores.build import build_store, describe_report, report_path, write_report
+from clipbert_mmf.video.stores.open import open_store
+from clipbert_mmf.video.stores.reencode import Encoding
+from clipbert_mmf.video.stores.writers import WRITERS
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.add_argument("source", help="store to read: folder, LMDB, tar shards or scheme://...")
+    parser.add_argument("target", type=Path, help="folder of the new store; run again to go on after a stop")
+    parser.add_argument("--to", choices=sorted(WRITERS), default="lmdb", help="kind of the new store")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="media at the same time")
+    parser.add_argument("--shard-mib", type=int, default=1024, help="size of a tar shard")
+    parser.add_argument(
+        "--reencode", action="store_true", help="re-encode videos to H.264 with the options below"
+    )
+    parser.add_argument("--short-side", type=int, help="largest shorter side, pixels")
+    parser.add_argument("--fps", type=float, help="largest frame rate")
+    parser.add_argument("--gop", type=int, default=Encoding.gop, help="frames between key frames")
+    parser.add_argument("--crf", type=int, default=Encoding.crf, help="quality, lower is better")
+    parser.add_argument("--report", type=Path, help="JSON to write; beside the target without it")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build a store with a progress bar; return 1 if some media failed."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    encoding = None
+    if options.reencode or options.short_side or options.fps:
+        encoding = Encoding(options.short_side, options.fps, options.gop, options.crf)
+    source = open_store(options.source)
+    shards = {"shard_bytes": options.shard_mib * 2**20} if options.to == "tar" else {}
+    with tqdm(total=len(source), unit="file", desc=f"building {options.to}") as progress:
+        report = build_store(
+            source,
+            options.target,
+            options.to,
+            encoding=encoding,
+            num_workers=options.workers,
+            advance=progress.update,
+            **shards,
+        )
+    write_report(report, options.report or report_path(options.target))
+    logger.info("%s", describe_report(report))
+    for key, reason in report.failed.items():
+        logger.info("failed: %s: %s", key, reason)
+    return 1 if report.failed else 0

@@ -1,0 +1,56 @@
+"""``clipbert check``: every medium of a store is read, and those that are bad are reported."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+from tqdm import tqdm
+
+from clipbert_mmf.video.check import check_into_folder
+from clipbert_mmf.video.findings import Finding
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.add_argument("store", help="folder, LMDB, tar shards or scheme://...")
+    parser.add_argument(
+        "--output", type=Path, default=Path("save/check"), help="folder of journal and report"
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="media at the same time")
+    parser.add_argument("--random", type=int, default=2, help="frames beside the first and the last")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one medium")
+    parser.add_argument("--fresh", action="store_true", help="forget the journal of an earlier check")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check a store with a progress bar; return 0 if all media are good, 1 if some are bad."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    # The bar appears once the store is open: an error before that is one line.
+    bars: list[tqdm] = []
+
+    def start(num_media: int, num_known: int) -> None:
+        bars.append(tqdm(total=num_media, initial=num_known, unit="file", desc="checking"))
+
+    def show(finding: Finding) -> None:
+        bars[0].update()
+        if finding.reason:
+            bars[0].write(f"{finding.key}: {finding.reason}")
+
+    totals = check_into_folder(
+        options.store,
+        options.output,
+        num_workers=options.workers,
+        num_random=options.random,
+        timeout_sec=options.timeout,
+        is_fresh=options.fresh,
+        on_start=start,
+        on_finding=show,
+    )
+    bars[0].close()
+    logger.info("%d of %d media are bad; see %s", totals.num_bad, totals.num_media, options.output)
+    return 1 if totals.num_bad else 0

@@ -1,0 +1,44 @@
+"""``clipbert compare-precision``: half precision beside fp32 on media of your own."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+
+from clipbert_mmf.cli.model_options import add_model_options
+from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.inference.precision import PRECISIONS, compare_on_annotations
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    add_model_options(parser)
+    parser.add_argument("--media", required=True, help="folder or LMDB of videos or images")
+    parser.add_argument(
+        "--texts", required=True, help="annotation file; its texts and the media it names are used"
+    )
+    parser.add_argument("--corpus", default="msrvtt", help="annotation format (default: msrvtt)")
+    known = sorted(PRECISIONS)
+    parser.add_argument("--precision", dest="precisions", nargs="+", default=known, choices=known)
+    parser.add_argument("--tokenizer", help="tokenizer directory, if it has moved")
+    parser.add_argument("--limit", type=int, default=100, help="texts to use (default: 100)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print one line for each precision."""
+    logging.getLogger().setLevel(logging.ERROR)
+    found = compare_on_annotations(
+        options.model,
+        options.media,
+        options.texts,
+        options.corpus,
+        options.precisions,
+        options.limit,
+        device=options.device,
+        config=options.config,
+        dataset=options.dataset,
+        tokenizer=options.tokenizer,
+    )
+    print_result(options, [dataclasses.asdict(one) for one in found], map(str, found))
+    return 0

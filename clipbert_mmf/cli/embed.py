@@ -1,0 +1,63 @@
+"""``clipbert embed``: embeddings of videos and texts from a model with a contrastive head."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from clipbert_mmf.cli.model_options import add_model_options, load_model
+from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.inference.embedding import (
+    embed,
+    require_contrastive_head,
+    require_embedding_ending,
+    write_embeddings,
+)
+from clipbert_mmf.inference.media import require_media
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    add_model_options(parser)
+    parser.add_argument(
+        "media", nargs="*", type=Path, help="video or image files, or folders searched at any depth"
+    )
+    parser.add_argument("--texts", nargs="+", default=[], metavar="TEXT", help="texts to embed")
+    parser.add_argument("--texts-file", type=Path, metavar="FILE", help="UTF-8 file with a text in each line")
+    parser.add_argument("--out", type=Path, required=True, help="file to write: .npz or .safetensors")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the embeddings and print what the file holds."""
+    require_embedding_ending(options.out)
+    texts = list(options.texts)
+    if options.texts_file:
+        lines = options.texts_file.read_text(encoding="utf-8").splitlines()
+        texts += [line.strip() for line in lines if line.strip()]
+    if not options.media and not texts:
+        raise ValueError("nothing to embed; give videos or folders, --texts or --texts-file")
+    model = load_model(options)
+    require_contrastive_head(model)
+    files: list[Path] = []
+    for path in options.media:
+        files += require_media(path, model.preprocessing.media) if path.is_dir() else [path]
+    found = embed(model, tqdm(files, desc="videos", unit="file", disable=not files), texts)
+    if files and not found.video_files:
+        raise ValueError(f"none of {len(files)} videos can be read; the first: {next(iter(found.unreadable.values()))}")
+    write_embeddings(found, options.out)
+    content = {
+        "out": str(options.out),
+        "num_videos": len(found.video_files),
+        "num_texts": len(found.text_strings),
+        "size": found.texts.shape[1],
+        "unreadable": found.unreadable,
+    }
+    left_out = f", {len(found.unreadable)} unreadable" if found.unreadable else ""
+    line = (
+        f"wrote {options.out}: {content['num_videos']} videos and {content['num_texts']} texts of size "
+        f"{content['size']}{left_out}"
+    )
+    print_result(options, content, [line])
+    return 0

@@ -1,0 +1,36 @@
+"""``clipbert evaluate``: metrics from a file of predictions, and the files that benchmarks take."""
+
+from __future__ import annotations
+
+import argparse
+
+from clipbert_mmf.cli.model_options import add_json, add_user_dir
+from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.inference.predictions import (
+    evaluate_predictions,
+    read_predictions,
+    write_ranks,
+    write_vqa_answers,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.add_argument("file", help="JSON of clipbert predict, evaluation.predict=true or mmf_predict")
+    parser.add_argument("--vqa-server", metavar="OUT", help="write answers for the VQA evaluation server")
+    parser.add_argument("--ranks", metavar="OUT", help="write a CSV of text-to-video ranks")
+    parser.add_argument("--depth", type=int, default=10, help="videos for each text in --ranks (default: 10)")
+    add_user_dir(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the metrics and write the files that are asked for."""
+    records = read_predictions(options.file)
+    metrics = evaluate_predictions(records)
+    if options.vqa_server:
+        write_vqa_answers(records, options.vqa_server)
+    if options.ranks:
+        write_ranks(records, options.ranks, options.depth)
+    print_result(options, metrics, [f"{name:38} {value:.6g}" for name, value in metrics.items()])
+    return 0

@@ -1,0 +1,46 @@
+"""Options that every verb with a model shares, and the loading of the model that they name."""
+
+from __future__ import annotations
+
+import argparse
+
+from clipbert_mmf.inference.pretrained import ClipBert
+
+MODEL_HELP = "folder of a converted model or of a run, checkpoint, or hub name"
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``, ``--device``, ``--config``, ``--dataset``, ``--user-dir`` and ``--json``."""
+    parser.add_argument("--model", required=True, help=MODEL_HELP)
+    parser.add_argument("--device", default="cpu", help="such as cpu or cuda:0 (default: cpu)")
+    parser.add_argument("--config", help="config.yaml of the run, for a checkpoint that lies alone")
+    parser.add_argument(
+        "--dataset", help="dataset whose head, answers and preprocessing are used, for a run over several"
+    )
+    add_user_dir(parser)
+    add_json(parser)
+
+
+def add_user_dir(parser: argparse.ArgumentParser) -> None:
+    """Add ``--user-dir``, which ``main`` imports before the verb runs."""
+    parser.add_argument(
+        "--user-dir",
+        metavar="DIR",
+        help="package with heads, folds, decoders or tasks of your own (default: $MMF_USER_DIR)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def load_model(options: argparse.Namespace) -> ClipBert:
+    """Load the model that the options name.
+
+    Args:
+        options: with the attributes of ``add_model_options``.
+    """
+    return ClipBert.from_pretrained(
+        options.model, device=options.device, config=options.config, dataset=options.dataset
+    )

@@ -1,0 +1,85 @@
+"""``clipbert predict``: the predictions of a run's model over its dataset, through ``mmf_run``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from clipbert_mmf.cli.mmf_process import run_mmf
+from clipbert_mmf.cli.model_options import add_json, add_user_dir
+from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.inference.recipe import RecipeError
+from clipbert_mmf.inference.settings import read_yaml
+from clipbert_mmf.inference.sources import read_run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.add_argument("run_dir", type=Path, help="folder of a run, with its config.yaml and a checkpoint")
+    parser.add_argument("--split", choices=("val", "test"), default="test", help="(default: test)")
+    parser.add_argument("--out", type=Path, help="folder to write (default: RUN_DIR/predictions)")
+    parser.add_argument("--data-dir", help="where the dataset is now, if it was moved")
+    parser.add_argument("--dataset", help="dataset to predict, for a run over several (default: all)")
+    add_user_dir(parser)
+    add_json(parser)
+    parser.add_argument(
+        "options", nargs="*", metavar="KEY=VALUE", help="options of mmf_run, e.g. training.batch_size=8"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the prediction and print the paths of its files."""
+    out = (options.out or options.run_dir / "predictions").resolve()
+    before = set(out.glob("*.json"))
+    run_mmf(make_options(options, out), out / "log" / "predict.log")
+    files = sorted(str(path) for path in set(out.glob("*.json")) - before)
+    if not files:
+        raise RuntimeError(f"mmf_run wrote no predictions into {out}; see {out / 'log' / 'predict.log'}")
+    print_result(options, {"predictions": files}, files)
+    return 0
+
+
+def make_options(options: argparse.Namespace, out: Path) -> list[str]:
+    """Return the command line of ``mmf_run``.
+
+    Args:
+        options: of the verb.
+        out: absolute path of the folder for predictions.
+
+    Raises:
+        RecipeError: if the run is of another model than ClipBERT, or has no such dataset.
+    """
+    file = options.run_dir / "config.yaml"
+    if not options.run_dir.is_dir():
+        raise FileNotFoundError(f"run '{options.run_dir}': no such folder")
+    config, checkpoint = read_yaml(file), read_run(options.run_dir).checkpoint.path
+    if config.get("model") != "clipbert":
+        raise RecipeError(
+            f"{file} is of model '{config.get('model')}'; clipbert predict takes runs of model=clipbert, use "
+            f"mmf_predict for others"
+        )
+    datasets = [name.strip() for name in str(config.get("datasets") or "").split(",")]
+    if options.dataset is not None and options.dataset not in datasets:
+        raise RecipeError(f"{file} has no dataset '{options.dataset}'; it has {datasets}")
+    chosen = [options.dataset] if options.dataset else datasets
+    weights = "model_config.clipbert.weights"
+    words = [
+        f"config={file.resolve()}",
+        "model=clipbert",
+        f"dataset={','.join(chosen)}",
+        f"run_type={options.split}",
+        "evaluation.predict=true",
+        f"env.save_dir={out / 'log'}",
+        f"env.report_dir={out}",
+        "checkpoint.resume=false",
+        "checkpoint.resume_file=null",
+        # The run's checkpoint holds everything; files that it started from may be gone.
+        f"{weights}.clipbert={checkpoint.resolve()}",
+        f"{weights}.backbone=null",
+        f"{weights}.transformer=null",
+    ]
+    if options.data_dir:
+        words += [f"dataset_config.{name}.data_dir={Path(options.data_dir).resolve()}" for name in chosen]
+    if options.user_dir:
+        words.append(f"env.user_dir={Path(options.user_dir).resolve()}")
+    return [*words, *options.options]

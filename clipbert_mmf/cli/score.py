@@ -1,0 +1,24 @@
+"""``clipbert score``: how well captions fit a video."""
+
+from __future__ import annotations
+
+import argparse
+
+from clipbert_mmf.cli.model_options import add_model_options, load_model
+from clipbert_mmf.cli.printing import print_result
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    add_model_options(parser)
+    parser.add_argument("video", help="video or image file, or an iopath URL")
+    parser.add_argument("texts", nargs="+", metavar="text", help="captions to compare")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the probability of each text, the best first."""
+    scored = load_model(options).score(options.video, options.texts)
+    order = sorted(range(len(scored.texts)), key=lambda n: -scored.scores[n])
+    lines = [f"{scored.probabilities[n]:7.1%}  {scored.texts[n]}" for n in order]
+    print_result(options, scored.to_dict(), lines)
+    return 0

@@ -1,0 +1,91 @@
+"""The table of verbs: help without PyTorch, errors in one line, a user's own parts."""
+
+import re
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from clipbert_mmf.cli.main import VERBS, load_verb, main
+from clipbert_mmf.version import __version__
+from tests.e2e.running import make_environment
+
+WORDS = ([], ["--help"], ["-h"], ["--version"])
+
+
+def test_every_verb_of_the_package_is_in_the_table():
+    assert set(VERBS) >= {
+        *("score", "answer", "search", "embed", "demo", "check", "inspect", "convert", "report", "evaluate"),
+        *("predict", "build-store", "ablate", "compare", "new-dataset"),
+    }
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_help_and_version_answer_without_torch_in_half_a_second(words):
+    code = (
+        "import sys; from clipbert_mmf.cli.main import main; status = main(); "
+        "sys.exit(9 if {'torch', 'mmf', 'numpy', 'omegaconf'} & set(sys.modules) else status)"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, env=make_environment()
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+    expected = [__version__] if words == ["--version"] else VERBS
+    assert all(word in done.stdout for word in expected)
+
+
+@pytest.mark.parametrize("name", sorted(VERBS))
+def test_every_verb_has_help(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    assert " ".join(VERBS[name].about.split()[1:3]) in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "name", ["score", "answer", "search", "embed", "demo", "convert", "compare-precision"]
+)
+def test_verbs_with_a_model_take_the_same_options(name):
+    parser, _ = load_verb(name)
+    given = {option for action in parser._actions for option in action.option_strings}
+    assert given >= {"--model", "--device", "--config", "--dataset", "--user-dir", "--json"}
+
+
+def test_a_misspelt_verb_gets_the_nearest_name(capsys):
+    assert main(["serach", "x"]) == 2
+    error = capsys.readouterr().err
+    assert "no verb 'serach' (did you mean 'search'?)" in error and len(error.splitlines()) == 1
+
+
+def test_a_wrong_command_line_ends_with_2(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["score", "--model", "m"])
+    assert ended.value.code == 2 and "video" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            ["score", "--model", "nowhere/none.ckpt", "v.mp4", "text"],
+            "clipbert score: model 'nowhere/none.ckpt'",
+        ),
+        (["inspect", "nowhere.pth"], "clipbert inspect: .*nowhere.pth"),
+        (["check", "nowhere"], "clipbert check: .*nowhere"),
+        (["convert", "--model", "nowhere/none.ckpt", "--out", "x"], "clipbert convert: model 'nowhere"),
+        (["evaluate", "nowhere.json"], "clipbert evaluate: .*nowhere.json"),
+        (["report", "nowhere"], "clipbert report: run 'nowhere': no such folder"),
+        (["predict", "nowhere"], "clipbert predict: run 'nowhere': no such folder"),
+        (["build-store", "nowhere", "x"], "clipbert build-store: .*nowhere"),
+        (["inspect", "x.pth", "--user-dir", "nowhere"], "clipbert inspect: user package 'nowhere': expected"),
+    ],
+)
+def test_an_error_is_one_line_and_status_1(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert re.match(message, error) and len(error.strip().splitlines()) == 1
