@@ -45,7 +45,9 @@ def run(options: argparse.Namespace) -> int:
         files += require_media(path, model.preprocessing.media) if path.is_dir() else [path]
     found = embed(model, tqdm(files, desc="videos", unit="file", disable=not files), texts)
     if files and not found.video_files:
-        raise ValueError(f"none of {len(files)} videos can be read; the first: {next(iter(found.unreadable.values()))}")
+        raise ValueError(
+            f"none of {len(files)} videos can be read; the first: {next(iter(found.unreadable.values()))}"
+        )
     write_embeddings(found, options.out)
     content = {
         "out": str(options.out),

@@ -87,7 +87,15 @@ def test_the_command_on_the_demo_corpus(model, corpus, tmp_path, capsys):
     model.save_pretrained(tmp_path / "saved")
     msrvtt = corpus / "msrvtt"
     texts = msrvtt / "MSRVTT_JSFUSION_test.csv"
-    arguments = ["compare-precision", "--model", str(tmp_path / "saved"), "--media", str(msrvtt / "videos"), "--texts", str(texts)]
+    arguments = [
+        "compare-precision",
+        "--model",
+        str(tmp_path / "saved"),
+        "--media",
+        str(msrvtt / "videos"),
+        "--texts",
+        str(texts),
+    ]
     assert main([*arguments, "--precision", "bf16"]) == 0
     assert "of 49 pairs decided as in fp32" in capsys.readouterr().out
     assert main([*arguments[:2], str(tmp_path / "nowhere.ckpt"), *arguments[3:]]) == 1

@@ -144,7 +144,17 @@ def test_the_command_line_reports_size_speed_and_failures(folder, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(folder, source)
     (source / "broken.mp4").write_bytes(b"broken")
-    arguments = ["build-store", str(source), str(tmp_path / "built"), "--to", "lmdb", "--short-side", "32", "--workers", "2"]
+    arguments = [
+        "build-store",
+        str(source),
+        str(tmp_path / "built"),
+        "--to",
+        "lmdb",
+        "--short-side",
+        "32",
+        "--workers",
+        "2",
+    ]
     assert main(arguments) == 1
     report = json.loads((tmp_path / "built.report.json").read_text())
     assert report["num_media"] == 6 and list(report["failed"]) == ["broken"]
