@@ -9,9 +9,10 @@ from clipbert_mmf.modules.heads import HeadKind, register_head
 from clipbert_mmf.plugin.builder import register_dataset
 from clipbert_mmf.scoring.clips import register_fold
 from clipbert_mmf.tasks.datasets import DatasetSpec
-from clipbert_mmf.video.decode import register_backend
+from clipbert_mmf.video.decode import CannotServeError, register_backend
 
 __all__ = [
+    "CannotServeError",
     "DatasetSpec",
     "AnnotationFormat",
     "HeadKind",

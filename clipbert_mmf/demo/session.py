@@ -15,11 +15,11 @@ from clipbert_mmf.demo.video_library import LibraryVideo, VideoLibrary
 from clipbert_mmf.demo.views import AnswerView, Field, FoundVideo, Row
 from clipbert_mmf.inference.asking import EncodedMedia, answer_question, score_texts
 from clipbert_mmf.inference.evidence import describe_evidence
-from clipbert_mmf.inference.preprocessing import Clips
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.library.search_index import SearchIndex
 from clipbert_mmf.modules.heads import Ability
 from clipbert_mmf.transforms.text import join_question_and_option
+from clipbert_mmf.video.clips import Clips
 from clipbert_mmf.video.errors import MediaError
 
 #: Longer input is refused.

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from clipbert_mmf.inference.media import find_media
-from clipbert_mmf.inference.preprocessing import Clips, Preprocessing
+from clipbert_mmf.inference.preprocessing import Preprocessing
+from clipbert_mmf.video.clips import Clips
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.errors import MediaError
-from clipbert_mmf.video.watchdog import GuardedReader
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class VideoLibrary:
         self._temporary = tempfile.TemporaryDirectory(prefix="clipbert_demo_")
         self._listed: dict[str, LibraryVideo] = {}
         self._uploads: OrderedDict[str, LibraryVideo] = OrderedDict()
-        self._reader = GuardedReader(READ_TIMEOUT_SEC)
+        self._reader = preprocessing.make_reader(READ_TIMEOUT_SEC)
         self._lock = threading.Lock()
         self._reading = threading.Lock()
         self.list_folder()
@@ -173,7 +173,7 @@ class VideoLibrary:
         # In a process of its own: a file made to crash or to stop a decoder ends there, not here.
         try:
             with self._reading:
-                self.preprocessing.read_clips(path, key=name, read=self._reader.read_frames)
+                self._reader.read_source(path, key=name)
         except MediaError as error:
             raise UploadError(f"'{name}' cannot be read: {_without(path, error.reason, name)}") from error
 

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from clipbert_mmf.inference.asking import AskedModel
 from clipbert_mmf.inference.media import Media
-from clipbert_mmf.inference.preprocessing import Clips
 from clipbert_mmf.inference.saliency import (
     SALIENCY_METHODS,
     ReportProgress,
@@ -29,6 +28,7 @@ from clipbert_mmf.scoring.clips import fold_clips
 from clipbert_mmf.scoring.ranking import rate_options
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.transforms.text import normalize_whitespace
+from clipbert_mmf.video.clips import Clips
 
 
 class ExplainedModel(AskedModel, Protocol):

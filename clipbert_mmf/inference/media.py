@@ -1,54 +1,20 @@
-"""What a user calls a video: a path, bytes, an iopath URL or decoded frames; all become what ``preprocessing`` reads."""
+"""Opens what a user calls a video: a path, bytes, an iopath URL or decoded frames."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Union
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import numpy as np
 from torch import Tensor
 
+from clipbert_mmf.video.decoded import DecodedVideo
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.errors import MissingMediaError, StoreError
-from clipbert_mmf.video.sampling import FALLBACK_FPS
 
-
-@dataclass(frozen=True)
-class DecodedVideo:
-    """Frames that are decoded already.
-
-    Attributes:
-        frames: ``(frames, H, W, 3)`` uint8 RGB.
-        fps: frames per second.
-    """
-
-    frames: np.ndarray
-    fps: float = FALLBACK_FPS
-
-    def __post_init__(self):
-        frames = self.frames.numpy() if isinstance(self.frames, Tensor) else np.asarray(self.frames)
-        if frames.ndim == 3:
-            frames = frames[None]
-        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
-            raise ValueError(
-                f"an array of shape {frames.shape}, {frames.dtype}; expected (frames, height, width, 3) or (height, "
-                f"width, 3), uint8 RGB"
-            )
-        if not self.fps > 0:
-            raise ValueError(f"fps is {self.fps}; expected a number above 0")
-        object.__setattr__(self, "frames", frames)
-
-    @property
-    def duration_sec(self) -> float:
-        """Length in seconds."""
-        return len(self.frames) / self.fps
-
-
-#: What every method that takes a video takes: a path or URL, an encoded file's bytes, or frames (a bare array has 30 fps).
-Media = Union[str, Path, bytes, np.ndarray, Tensor, DecodedVideo]
+#: A video as a user gives it: a path or URL, an encoded file's bytes, or frames (a bare array has 30 fps).
+Media = str | Path | bytes | np.ndarray | Tensor | DecodedVideo
 
 
 def open_media(media: Media) -> tuple[bytes | Path | DecodedVideo, str]:
@@ -65,7 +31,7 @@ def open_media(media: Media) -> tuple[bytes | Path | DecodedVideo, str]:
     if isinstance(media, DecodedVideo):
         return media, "the given frames"
     if isinstance(media, (np.ndarray, Tensor)):
-        return DecodedVideo(media), "the given frames"
+        return DecodedVideo(np.asarray(media)), "the given frames"
     if not isinstance(media, (str, Path)):
         raise TypeError(f"found {type(media).__name__}; expected a path, a URL, bytes, or an array of frames")
     if str(media).startswith("file://"):

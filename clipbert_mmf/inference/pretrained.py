@@ -28,7 +28,7 @@ from clipbert_mmf.inference.asking import (
 )
 from clipbert_mmf.inference.evidence import Evidence, describe_evidence
 from clipbert_mmf.inference.media import Media, open_media
-from clipbert_mmf.inference.preprocessing import Clips, Preprocessing
+from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.recipe import (
     CONFIG_FILE,
     Recipe,
@@ -48,6 +48,7 @@ from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddin
 from clipbert_mmf.scoring.clips import match_times
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.transforms.tokens import encode_texts, load_tokenizer
+from clipbert_mmf.video.clips import Clips
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.weights.files import WeightsFile, WeightsFileError, read_weights, with_one_head
 from clipbert_mmf.weights.formats import detect_format

@@ -3,21 +3,19 @@
 from clipbert_mmf.plugin import (
     builder,
     losses,
-    media_processors,
     metrics,
     model,
+    processors,
     schedules,
-    text_processor,
     trainer,
 )
 
 __all__ = [
     "builder",
     "losses",
-    "media_processors",
     "metrics",
     "model",
+    "processors",
     "schedules",
-    "text_processor",
     "trainer",
 ]

@@ -241,7 +241,7 @@ class RetrievalEvaluation:
                 "videos": hash_values(
                     [items, processor.stamp(self.dataset.media_location, [key for key, _ in items])]
                 ),
-                "sampling": hash_values([processor.NAME, processor.params, self.dataset.seed]),
+                "sampling": hash_values([processor.describe(), self.dataset.seed]),
                 "arithmetic": f"{self.precision.name} on {self.precision.device_type}, {self.scorer.chunk} texts at once, "
                 f"torch {torch.__version__}",
                 "choice of pairs": "all" if top_k is None else f"top {top_k}",

@@ -1,25 +1,53 @@
-"""Texts to WordPiece ids, ``[CLS] text [SEP]`` padded to one length (paper section 3).
+"""Turns texts into WordPiece ids, ``[CLS] text [SEP]`` padded to one length (paper section 3).
 
-Shared by the processor that feeds training and by ``inference``, so that both read a text alike.
+The processor that feeds training and ``inference`` both encode here, so that they read a text alike.
 """
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from clipbert_mmf.shapes import TokenBatch
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """Settings of encoding texts.
+
+    Attributes:
+        tokenizer: directory, or name of a model of the Hugging Face hub.
+        max_length: tokens of a text, ``[CLS]`` and ``[SEP]`` included.
+
+    Raises:
+        ValueError: without a tokenizer, or for a length below 1.
+    """
+
+    tokenizer: str | None = None
+    max_length: int = 20
+
+    def __post_init__(self) -> None:
+        if not self.tokenizer:
+            raise ValueError("tokenizer is empty; give a tokenizer directory or a hub name")
+        if self.max_length < 1:
+            raise ValueError(f"max_length is {self.max_length}; expected a whole number of at least 1")
+
 
 @functools.lru_cache(maxsize=4)
-def load_tokenizer(name_or_dir: str):
+def load_tokenizer(name_or_dir: str) -> PreTrainedTokenizerBase:
     """Load a fast Hugging Face tokenizer, once per process.
 
     Raises:
         ValueError: if it is neither a directory nor a name the hub or its cache knows, or has no ``[MASK]``.
     """
+    # A second of start-up, which only those who encode texts pay.
     from transformers import AutoTokenizer
 
     try:
@@ -39,12 +67,12 @@ def load_tokenizer(name_or_dir: str):
     return tokenizer
 
 
-def encode_texts(tokenizer, texts: list[str], max_length: int) -> TokenBatch:
+def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int) -> TokenBatch:
     """Encode ``N`` texts; longer ones are cut so that ``[SEP]`` stays last.
 
     Args:
         tokenizer: as ``load_tokenizer`` returns it.
-        texts: N of them.
+        texts: N texts.
         max_length: tokens of each, ``[CLS]`` and ``[SEP]`` included.
     """
     encoded = tokenizer(

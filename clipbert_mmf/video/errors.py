@@ -1,9 +1,12 @@
-"""What can be wrong with a medium, as types that say which one, where, and why.
+"""Defines the errors about media: types that say which medium, in which store, and why.
 
 Everything ``video`` raises about a medium is a ``MediaError``; the dataset decides what a failure does.
 """
 
 from __future__ import annotations
+
+#: Longer side over shorter side beyond which a picture is taken for broken.
+MAX_ASPECT = 100
 
 
 class MediaError(Exception):
@@ -58,3 +61,9 @@ class ReaderTimeoutError(MediaError):
 
 class StoreError(MediaError):
     """The store itself cannot be opened or read."""
+
+
+def refuse_extreme_aspect(width: int, height: int) -> None:
+    """Raise ``ExtremeAspectError`` for a picture of which resizing would leave nothing."""
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ExtremeAspectError(f"the picture is {width}x{height}")

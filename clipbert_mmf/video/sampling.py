@@ -1,4 +1,4 @@
-"""Which moments of a video become frames: pure time arithmetic, apart from decoding (paper section 3.1).
+"""Chooses which moments of a video become frames: pure time arithmetic, apart from decoding (paper section 3.1).
 
 Comes before ``decode``, which shows the frame on screen at each of these times. Randomness arrives as a generator.
 """
@@ -6,7 +6,8 @@ Comes before ``decode``, which shows the frame on screen at each of these times.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -22,35 +23,35 @@ def choose_clip_length(num_frames: int, fps: float | None = None, clip_len_sec: 
 
 
 def _start_random(room: float, num_clips: int, rng: np.random.Generator | None) -> np.ndarray:
-    """Independent, uniform in ``[0, room]``: the paper's sparse random sampling."""
+    """Draw starts independently, uniform in ``[0, room]``: the paper's sparse random sampling."""
     if rng is None:
         raise ValueError("sampling 'random' needs a generator: pass rng=np.random.default_rng(...)")
     return rng.uniform(0.0, 1.0, num_clips) * room
 
 
 def _start_uniform(room: float, num_clips: int, rng: np.random.Generator | None) -> np.ndarray:
-    """Equal distance, the first clip at the start and the last at the end; a single clip in the middle."""
+    """Place clips at equal distance, the first at the start and the last at the end; a single clip in the middle."""
     if num_clips == 1:
         return np.array([room / 2])
     return np.arange(num_clips) / (num_clips - 1) * room
 
 
 def _start_dense(room: float, num_clips: int, rng: np.random.Generator | None) -> np.ndarray:
-    """Equal distance, half a step from both ends: clip i in the middle of the i-th of N equal parts."""
+    """Place clips at equal distance, half a step from both ends: clip i in the middle of the i-th of N equal parts."""
     return (np.arange(num_clips) + 0.5) / num_clips * room
 
 
 def _start_released(room: float, num_clips: int, rng: np.random.Generator | None) -> np.ndarray:
-    """The released code's rule ``i / N * room``: never reaches the end."""
+    """Place clips by the released code's rule ``i / N * room``, which never reaches the end."""
     return np.arange(num_clips) / num_clips * room
 
 
 def _start_middle(room: float, num_clips: int, rng: np.random.Generator | None) -> np.ndarray:
-    """Every clip in the middle; the paper's ablations use one."""
+    """Place every clip in the middle; the paper's ablations use one."""
     return np.full(num_clips, room / 2)
 
 
-#: How clip starts are chosen: ``start(room, K, rng) -> (K,)`` in ``[0, room]``, with room = span minus clip length.
+#: Sampler -> ``start(room, K, rng) -> (K,)`` clip starts in ``[0, room]``, with room = span minus clip length.
 SAMPLERS: dict[str, Callable[[float, int, np.random.Generator | None], np.ndarray]] = {
     "random": _start_random,
     "dense": _start_dense,
@@ -104,7 +105,7 @@ def place_frames(spans_sec: np.ndarray, how: str, num_frames: int, fps: float | 
 
     Args:
         spans_sec: ``(K, 2)`` of ``sample_spans``.
-        how: sampler the spans are of.
+        how: sampler that chose the spans.
         num_frames: T.
         fps: frame rate of the video; ``FALLBACK_FPS`` where None.
 
@@ -138,19 +139,32 @@ def sample_clips(
     return place_frames(spans, how, num_frames, fps)
 
 
+class TimedVideo(Protocol):
+    """A video as a sampler sees it."""
+
+    @property
+    def duration_sec(self) -> float:
+        """Length in seconds."""
+        ...
+
+    @property
+    def fps(self) -> float:
+        """Frames per second."""
+        ...
+
+
 @dataclass
 class ClipChooser:
     """Chooses the times of one reading of one video, and remembers where its clips lie.
 
-    Args:
+    Attributes:
         how: a key of ``SAMPLERS``.
-        num_clips, num_frames: K and T.
+        num_clips: K.
+        num_frames: T.
         clip_len_sec: length of a clip.
         rng: draws the starts.
         window_sec: the part of the video that counts, or None.
-
-    Attributes:
-        spans_sec: ``(K, 2)`` after the call, None before.
+        spans_sec: ``(K, 2)`` float64 after the call; no rows before.
     """
 
     how: str
@@ -159,13 +173,12 @@ class ClipChooser:
     clip_len_sec: float
     rng: np.random.Generator | None = None
     window_sec: tuple[float, float] | None = None
-    spans_sec: np.ndarray | None = None
+    spans_sec: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)), init=False)
 
-    def __call__(self, info) -> np.ndarray:
+    def __call__(self, info: TimedVideo) -> np.ndarray:
         """Return ``(K, T)`` seconds for a video of ``info.duration_sec`` and ``info.fps``."""
-        window = tuple(self.window_sec) if self.window_sec else None
         self.spans_sec = sample_spans(
-            self.how, info.duration_sec, self.num_clips, self.clip_len_sec, self.rng, window
+            self.how, info.duration_sec, self.num_clips, self.clip_len_sec, self.rng, self.window_sec
         )
         return place_frames(self.spans_sec, self.how, self.num_frames, info.fps)
 

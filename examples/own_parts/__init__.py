@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor, nn
 
-from clipbert_mmf.extending import HeadKind, register_backend, register_fold, register_head
+from clipbert_mmf.extending import CannotServeError, HeadKind, register_backend, register_fold, register_head
 
 
 class LinearHead(nn.Module):
@@ -48,15 +48,13 @@ def read_with_pillow(
 
     from PIL import Image, UnidentifiedImageError
 
-    from clipbert_mmf.video.decode.decord_backend import CannotServe
-
     try:
         image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
     except UnidentifiedImageError as error:
-        raise CannotServe("Pillow reads GIFs only") from error
+        raise CannotServeError("Pillow reads GIFs only") from error
     with image:
         if getattr(image, "n_frames", 1) <= wanted.max():
-            raise CannotServe(f"Pillow counts {getattr(image, 'n_frames', 1)} frames")
+            raise CannotServeError(f"Pillow counts {getattr(image, 'n_frames', 1)} frames")
         for index in wanted.tolist():
             image.seek(index)
             yield index, np.array(image.convert("RGB"))

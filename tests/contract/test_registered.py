@@ -1,5 +1,6 @@
 """Everything that is registered: names were free, every YAML loads and names only what exists."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import mmf  # noqa: F401
@@ -105,7 +106,7 @@ def test_every_yaml_loads_and_names_what_exists(path):
             continue
         for processor in section.get("processors", {}).values():
             if "type" in processor:
-                known = set(mapping("processor")[processor["type"]].PARAMS)
+                known = {field.name for field in fields(mapping("processor")[processor["type"]].OPTIONS)}
                 assert set(processor.get("params", {})) <= known
 
 

@@ -16,8 +16,7 @@ ADAPTERS = (
     "clipbert_mmf.plugin.metrics",
     "clipbert_mmf.plugin.model",
     "clipbert_mmf.plugin.schedules",
-    "clipbert_mmf.plugin.media_processors",
-    "clipbert_mmf.plugin.text_processor",
+    "clipbert_mmf.plugin.processors",
     "clipbert_mmf.plugin.trainer",
     "clipbert_mmf.plugin.registration",
 )

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from clipbert_mmf.inference.asking import WrongHeadError
-from clipbert_mmf.inference.media import DecodedVideo
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.library.search_index import SearchIndex
 from clipbert_mmf.scoring.clips import fold_clips
+from clipbert_mmf.video.decoded import DecodedVideo
 from clipbert_mmf.video.errors import MediaError
 from tests.encoded_media import write_video
 from tests.inference.small_run import make_run

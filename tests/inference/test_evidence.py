@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from clipbert_mmf.inference.saliency import SALIENCY_METHODS, choose_saliency_method
-from clipbert_mmf.inference.media import DecodedVideo
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.inference.saliency import SALIENCY_METHODS, choose_saliency_method
 from clipbert_mmf.inference.token_attribution import attribute_tokens
+from clipbert_mmf.video.decoded import DecodedVideo
 from tests.inference.small_run import make_run
 
 pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")

@@ -14,6 +14,7 @@ from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.recipe import read_answers
 from clipbert_mmf.inference.settings import RecipeError, read_model_settings, read_yaml
 from clipbert_mmf.paths import config_dir
+from clipbert_mmf.video.clips import ClipOptions
 from clipbert_mmf.weights.files import WeightsFileError
 from tests.inference.small_run import make_run, run_config, same_state
 
@@ -35,8 +36,8 @@ def test_a_run_and_its_checkpoints(run, name):
     model = ClipBert.from_pretrained(folder / name)
     assert same_state(model.network, network) and not model.network.training
     wanted = model.preprocessing
-    assert (wanted.image_size, wanted.num_clips, wanted.num_frames, wanted.sampling) == (64, 3, 2, "uniform")
-    assert (wanted.media, wanted.clip_len_sec, wanted.max_text_tokens) == ("video", 1.0, 12)
+    assert wanted.clips == ClipOptions(64, num_clips=3, num_frames=2, sampling="uniform", clip_len_sec=1.0)
+    assert (wanted.media, wanted.max_text_tokens) == ("video", 12)
 
 
 @pytest.mark.parametrize("head", sorted(HEADS))
@@ -135,7 +136,7 @@ def test_a_configuration_of_another_network_is_refused_with_the_table(run, token
         (
             "preprocessor_config.json",
             '{"media": "video"}',
-            r"missing keys \['image_size', 'max_text_tokens'\]",
+            "lacks image_size, max_text_tokens",
         ),
         (
             "preprocessor_config.json",
@@ -272,7 +273,7 @@ def test_a_run_that_counted_its_answers_itself(tmp_path, tokenizer_dir):
 def test_the_preprocessing_of_every_dataset_of_ours_is_understood(name):
     section = read_yaml(config_dir() / "datasets" / name / "defaults.yaml")["dataset_config"][name]
     found = Preprocessing.from_dataset(section, name)
-    assert Preprocessing.from_dict(found.to_dict(), "again") == found and found.image_size >= 224
+    assert Preprocessing.from_dict(found.to_dict(), "again") == found and found.clips.image_size >= 224
 
 
 @pytest.mark.parametrize(
@@ -298,8 +299,7 @@ def test_a_model_file_with_includes_is_read_without_mmf():
 
 
 def test_the_texts_and_clips_are_those_of_the_processors(run):
-    from clipbert_mmf.plugin.media_processors import ClipBertVideoProcessor
-    from clipbert_mmf.plugin.text_processor import ClipBertTextProcessor
+    from clipbert_mmf.plugin.processors import ClipBertTextProcessor, ClipBertVideoProcessor
 
     model = ClipBert.from_pretrained(run[0])
     section = yaml.safe_load((run[0] / "config.yaml").read_text())["dataset_config"]["msrvtt_retrieval"][
@@ -309,7 +309,7 @@ def test_the_texts_and_clips_are_those_of_the_processors(run):
     media = ClipBertVideoProcessor(section["eval_media_processor"]["params"])
     texts = ["a red circle and a large blue square on the left right top bottom", "two"]
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(model.encode_texts(texts), text(texts)))
-    assert media.clip_len_sec == model.preprocessing.clip_len_sec
+    assert media.options.clip_duration_sec == model.preprocessing.clips.clip_duration_sec
     assert media.frames_shape == (3, 2, 3, 64, 64)
 
 

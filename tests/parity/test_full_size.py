@@ -7,6 +7,7 @@ from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.recipe import Recipe, clean_model_settings
 from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.video.clips import ClipOptions
 from clipbert_mmf.weights.loading import load_weights
 from tests.inference.small_run import same_state
 from tests.network_settings import read_settings
@@ -80,7 +81,7 @@ def test_a_full_size_released_file_of_every_head(head, trunk, tmp_path):
 def test_the_full_size_model_is_saved_and_comes_back_bit_for_bit(trunk, tokenizer_dir, tmp_path):
     network, _ = load(add_head(trunk[0], "match"), "match", tmp_path / "model_step_1.pt")
     assert sum(parameter.numel() for parameter in network.parameters()) == 148_826_306 - 512 * 768
-    preprocessing = Preprocessing("video", 448, 20, num_clips=16)
+    preprocessing = Preprocessing(ClipOptions(448, num_clips=16, sampling="uniform"), 20)
     recipe = Recipe(clean_model_settings(read_settings()), preprocessing, tokenizer=str(tokenizer_dir))
     ClipBert(network, recipe).save_pretrained(tmp_path)
     again = ClipBert.from_pretrained(tmp_path)

@@ -1,10 +1,18 @@
-"""Encoded video to uint8 RGB frames at given times, the same whatever decodes them.
+"""Decodes encoded video to uint8 RGB frames at given times; the result does not depend on the backend.
 
-Comes after ``store`` and ``sampling``; ``transforms.frames`` resizes what comes out. See ``timeline`` for the rule that
-says which frame is on screen at a time, and ``reading`` for the one function everybody calls.
+``timeline`` has the rule that says which frame is on screen at a time, and ``reading`` the one function everybody calls.
 """
 
+from clipbert_mmf.video.decode.backend import Backend, CannotServeError
 from clipbert_mmf.video.decode.reading import BACKENDS, describe_video, read_frames, register_backend
 from clipbert_mmf.video.decode.timeline import VideoInfo
 
-__all__ = ["BACKENDS", "VideoInfo", "describe_video", "read_frames", "register_backend"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "CannotServeError",
+    "VideoInfo",
+    "describe_video",
+    "read_frames",
+    "register_backend",
+]

@@ -13,14 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from clipbert_mmf.video.decode.backend import CannotServeError
 from clipbert_mmf.video.decode.pyav_backend import PyavReader
 
 #: Times of decord are float32; a frame is never this short.
 _MAX_TIME_ERROR_SEC = 2e-3
-
-
-class CannotServe(Exception):
-    """This backend is absent, or cannot be trusted with this file; another one should be tried."""
 
 
 def read_with_decord(
@@ -29,40 +26,44 @@ def read_with_decord(
     """Decode frames.
 
     Args:
+        source: the encoded bytes, or a file.
         facts: the same file, opened by PyAV: its timeline, packets and picture format.
         wanted: sorted, distinct frame indices.
+        num_threads: threads of the decoder.
 
     Yields:
-        frame index and ``(H, W, 3)`` uint8 RGB.
+        Frame index and ``(H, W, 3)`` uint8 RGB.
 
     Raises:
-        CannotServe: before the first frame, when decord is absent, breaks, or is not to be trusted with this file.
+        CannotServeError: before the first frame, when decord is absent, breaks, or is not to be trusted with this file.
     """
     _refuse_by_facts(facts)
     try:
         import decord
     except (ImportError, OSError) as error:
-        raise CannotServe(f"decord is not installed: {error}") from error
+        raise CannotServeError(f"decord is not installed: {error}") from error
     target = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else str(source)
     try:
         reader = decord.VideoReader(target, num_threads=num_threads)
         times = reader.get_frame_timestamp(range(len(reader)))[:, 0]
     except Exception as error:  # decord raises its own base class, RuntimeError and IndexError alike
-        raise CannotServe(f"decord cannot open it: {error}") from error
+        raise CannotServeError(f"decord cannot open it: {error}") from error
     expected = facts.timeline.times_sec
     if len(times) != len(expected) or np.abs(times - expected).max() > _MAX_TIME_ERROR_SEC:
-        raise CannotServe("decord sees other frames or times than the packets tell")
+        raise CannotServeError("decord sees other frames or times than the packets tell")
     try:
         pictures = reader.get_batch([int(index) for index in wanted]).asnumpy()
     except Exception as error:
-        raise CannotServe(f"decord breaks: {error}") from error
-    yield from zip((int(index) for index in wanted), pictures)
+        raise CannotServeError(f"decord breaks: {error}") from error
+    yield from zip(wanted.tolist(), pictures, strict=True)
 
 
 def _refuse_by_facts(facts: PyavReader) -> None:
     if not facts.table.is_exact:
-        raise CannotServe("its packets do not tell the times of its frames")
+        raise CannotServeError("its packets do not tell the times of its frames")
     if facts.table.has_leading_frames:
-        raise CannotServe("it has open groups of pictures")
+        raise CannotServeError("it has open groups of pictures")
     if facts.pixel_format not in ("yuv420p", "yuvj420p") or facts.info.width % 2 or facts.info.height % 2:
-        raise CannotServe(f"its pictures are {facts.pixel_format} {facts.info.width}x{facts.info.height}")
+        raise CannotServeError(
+            f"its pictures are {facts.pixel_format} {facts.info.width}x{facts.info.height}"
+        )

@@ -225,9 +225,22 @@ def _read_table(container: av.container.InputContainer, stream: av.video.stream.
 
 @contextmanager
 def open_pyav(source: bytes | Path, num_threads: int = 1) -> Iterator[PyavReader]:
-    """Open a video for reading and close it again."""
+    """Open a video for reading and close it again.
+
+    Raises:
+        MediaError: when it is not a readable video, or when FFmpeg fails while it is read.
+    """
     reader = PyavReader(source, num_threads)
     try:
         yield reader
+    except FFmpegError as error:
+        raise DecodeError(f"decoding breaks: {error.strerror}") from error
     finally:
         reader.close()
+
+
+def read_with_pyav(
+    source: bytes | Path, reader: PyavReader, wanted: np.ndarray, num_threads: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Decode frames with the reader that is open already; a ``backend.Backend``."""
+    return reader.frames(wanted)

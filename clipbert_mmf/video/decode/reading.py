@@ -11,37 +11,35 @@ import torch
 from torch import Tensor
 
 from clipbert_mmf.tables import add_to_table
+from clipbert_mmf.video.decode.backend import Backend, CannotServeError
 from clipbert_mmf.video.decode.containers import find_truncation_in
-from clipbert_mmf.video.decode.decord_backend import CannotServe, read_with_decord
-from clipbert_mmf.video.decode.pyav_backend import PyavReader, open_pyav
+from clipbert_mmf.video.decode.decord_backend import read_with_decord
+from clipbert_mmf.video.decode.pyav_backend import PyavReader, open_pyav, read_with_pyav
 from clipbert_mmf.video.decode.timeline import VideoInfo
 from clipbert_mmf.video.errors import (
     DecodeError,
     EmptyMediaError,
-    ExtremeAspectError,
     MediaError,
     MissingMediaError,
     TruncatedMediaError,
+    refuse_extreme_aspect,
 )
 
 logger = logging.getLogger(__name__)
 
 #: ``auto`` is PyAV: it shows the right frame of every file and, measured, is faster (tools/benchmark.py data).
-#: Name -> ``read(source, reader, wanted, num_threads)``: yields (index, (H, W, 3) uint8) of the wanted frame indices, or
-#: raises ``CannotServe`` and PyAV takes over; ``reader`` is the open ``PyavReader`` with ``info`` and ``timeline``. None is PyAV.
-BACKENDS: dict[str, Callable[..., Iterator[tuple[int, np.ndarray]]] | None] = {
-    "auto": None,
-    "pyav": None,
-    "decord": read_with_decord,
-}
-#: Longer side over shorter side beyond which a picture is taken for broken.
-MAX_ASPECT = 100
+BACKENDS: dict[str, Backend] = {"auto": read_with_pyav, "pyav": read_with_pyav, "decord": read_with_decord}
 
 ChooseTimes = Callable[[VideoInfo], np.ndarray]
+Transform = Callable[[Tensor], Tensor]
 
 
-def register_backend(name: str, read: Callable[..., Iterator[tuple[int, np.ndarray]]]) -> None:
-    """Make ``backend: <name>`` of the video processor possible; see ``BACKENDS`` for what ``read`` does.
+def register_backend(name: str, read: Backend) -> None:
+    """Make ``backend: <name>`` of the video processor possible.
+
+    Args:
+        name: new key of ``BACKENDS``.
+        read: decodes frames, or raises ``CannotServeError`` and PyAV takes over.
 
     Raises:
         ValueError: if the name is taken by another backend.
@@ -56,7 +54,7 @@ def read_frames(
     backend: str = "auto",
     key: str = "",
     store: str = "",
-    transform: Callable[[Tensor], Tensor] | None = None,
+    transform: Transform | None = None,
     num_threads: int = 1,
     on_served: Callable[[str], None] | None = None,
 ) -> Tensor:
@@ -67,7 +65,7 @@ def read_frames(
         choose_times: seconds from the first frame, any shape such as ``(K, T)``; or a function that returns them,
             called once, for callers that need to know the duration first. A time outside the video shows its first
             or last frame.
-        backend: a member of ``BACKENDS``. Where the chosen one cannot serve a file, the next one does.
+        backend: a key of ``BACKENDS``. Where the chosen one cannot serve a file, PyAV does.
         key: name for messages.
         store: location for messages.
         transform: from ``(H, W, 3)`` uint8 to one frame of the result, called once per distinct frame; without it
@@ -116,28 +114,34 @@ def describe_video(source: bytes | Path, *, key: str = "", store: str = "") -> V
 
 
 def _read_shown(
-    source: bytes | Path, reader: PyavReader, shown: np.ndarray, backend: str, transform, num_threads: int
+    source: bytes | Path,
+    reader: PyavReader,
+    shown: np.ndarray,
+    backend: str,
+    transform: Transform | None,
+    num_threads: int,
 ) -> tuple[Tensor, str]:
     """Return one row per entry of ``shown`` (frame indices), and which backend decoded them."""
     wanted = np.unique(shown)
     read = BACKENDS[backend]
-    if read is not None:
+    if read is not read_with_pyav:
         try:
             return _collect(read(source, reader, wanted, num_threads), shown, transform), backend
-        except CannotServe as reason:
+        except CannotServeError as reason:
             logger.debug("PyAV takes over: %s", reason)
     return _collect(reader.frames(wanted), shown, transform), "pyav"
 
 
-def _collect(pictures: Iterator[tuple[int, np.ndarray]], shown: np.ndarray, transform) -> Tensor:
+def _collect(
+    pictures: Iterator[tuple[int, np.ndarray]], shown: np.ndarray, transform: Transform | None
+) -> Tensor:
     frames: Tensor | None = None
     rows_of_frame: dict[int, list[int]] = {}
     for row, index in enumerate(shown.tolist()):
         rows_of_frame.setdefault(index, []).append(row)
     for index, picture in pictures:
         height, width = picture.shape[:2]
-        if max(height, width) > MAX_ASPECT * min(height, width):
-            raise ExtremeAspectError(f"the picture is {width}x{height}")
+        refuse_extreme_aspect(width, height)
         frame = torch.from_numpy(picture)
         frame = transform(frame) if transform else frame
         if frames is None:

@@ -1,0 +1,325 @@
+"""Reads a medium as a model sees it: a key of a store, or a source, to the uint8 frames of K clips (paper section 3).
+
+One call opens the file once, decodes every wanted frame once and resizes it; frames stay uint8 until the device.
+Training and inference both read through ``ClipReader``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipbert_mmf.configuration import suggest
+from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
+from clipbert_mmf.video.decode import BACKENDS, read_frames
+from clipbert_mmf.video.decoded import DecodedVideo
+from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.images import read_image
+from clipbert_mmf.video.sampling import SAMPLERS, ClipChooser, choose_clip_length
+from clipbert_mmf.video.stores.base import MediaStore
+from clipbert_mmf.video.stores.open import open_store
+from clipbert_mmf.video.watchdog import GuardedReader
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The input of a model from one medium.
+
+    Attributes:
+        frames: ``(K, T, 3, L, L)`` uint8 RGB.
+        times_sec: start and end of each of the K clips; empty for an image.
+    """
+
+    frames: Tensor
+    times_sec: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """Settings of reading a video as K clips of T frames.
+
+    Attributes:
+        image_size: L, pixels.
+        num_clips: K.
+        num_frames: T.
+        sampling: where the clips lie, a key of ``SAMPLERS``.
+        fps: frames per second inside a clip, which then lasts T / fps seconds; or None.
+        clip_len_sec: length of a clip; None with ``fps`` or for the paper's one second.
+        window_sec: start and end of the part of every video that counts, or None for all of it.
+        backend: decoder, a key of ``BACKENDS``.
+        num_threads: threads of the decoder; one is best where each worker decodes its own videos.
+        reader_timeout_sec: longest time for one video in a reader process, which is ended when a file makes the decoder
+            hang; None reads in this process.
+        cache_dir: local folder that keeps copies of what remote stores gave, or None.
+
+    Raises:
+        ValueError: for a value out of range.
+    """
+
+    media: ClassVar[str] = "video"
+
+    image_size: int = 448
+    num_clips: int = 1
+    num_frames: int = 1
+    sampling: str = "random"
+    fps: float | None = None
+    clip_len_sec: float | None = None
+    window_sec: tuple[float, float] | None = None
+    backend: str = "auto"
+    num_threads: int = 1
+    reader_timeout_sec: float | None = None
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "num_clips", "num_frames"):
+            _require_positive(name, getattr(self, name))
+        for name, table in (("sampling", SAMPLERS), ("backend", BACKENDS)):
+            value = getattr(self, name)
+            if value not in table:
+                raise ValueError(
+                    f"{name} is '{value}'{suggest(value, table)}; allowed are {', '.join(table)}"
+                )
+        if self.fps and self.clip_len_sec:
+            raise ValueError("give fps or clip_len_sec, not both")
+        for name in ("fps", "clip_len_sec"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}; expected a number above 0, or null")
+        if self.window_sec and not self.window_sec[0] <= self.window_sec[1]:
+            raise ValueError(f"window_sec is {list(self.window_sec)}; expected its start before its end")
+
+    @property
+    def clip_duration_sec(self) -> float:
+        """Length of a clip in seconds: as configured, or T / fps, or 1."""
+        return choose_clip_length(self.num_frames, self.fps, self.clip_len_sec)
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """Settings of reading an image as one clip of one frame.
+
+    Attributes:
+        image_size: L, pixels.
+        cache_dir: local folder that keeps copies of what remote stores gave, or None.
+
+    Raises:
+        ValueError: for a size below 1.
+    """
+
+    media: ClassVar[str] = "image"
+    num_clips: ClassVar[int] = 1
+    num_frames: ClassVar[int] = 1
+
+    image_size: int = 768
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        _require_positive("image_size", self.image_size)
+
+
+#: Kind of medium -> its settings.
+MEDIA_OPTIONS: dict[str, type[ClipOptions] | type[ImageOptions]] = {
+    options.media: options for options in (ClipOptions, ImageOptions)
+}
+
+
+class ClipReader:
+    """Reads media of one kind; keeps its stores open, and can be pickled and cross a fork.
+
+    Args:
+        options: settings of the kind of medium.
+        on_served: told the backend that decoded each video; see ``served.ServedTally``.
+    """
+
+    def __init__(
+        self, options: ClipOptions | ImageOptions, on_served: Callable[[str], None] | None = None
+    ) -> None:
+        self.options = options
+        self._source_reader: _SourceReader = (
+            _VideoReader(options, on_served) if isinstance(options, ClipOptions) else _ImageReader(options)
+        )
+        self._stores: dict[str | tuple[str, ...], MediaStore] = {}
+
+    @property
+    def frames_shape(self) -> tuple[int, int, int, int, int]:
+        """``(K, T, 3, L, L)`` of every result."""
+        size = self.options.image_size
+        return (self.options.num_clips, self.options.num_frames, 3, size, size)
+
+    def make_blank(self) -> Clips:
+        """Return the stand-in for an unreadable medium: black frames, clips of no length."""
+        num_times = self.options.num_clips if self.options.media == "video" else 0
+        return Clips(torch.zeros(self.frames_shape, dtype=torch.uint8), ((0.0, 0.0),) * num_times)
+
+    def open_store(self, location: str | tuple[str, ...]) -> MediaStore:
+        """Return the store at ``location``, opened once per reader."""
+        if location not in self._stores:
+            self._stores[location] = open_store(location, cache_dir=self.options.cache_dir)
+        return self._stores[location]
+
+    def read(
+        self,
+        location: str | tuple[str, ...],
+        key: str,
+        rng: np.random.Generator | None = None,
+        window_sec: tuple[float, float] | None = None,
+    ) -> Clips:
+        """Read a medium of a store.
+
+        Args:
+            location: place of the store, as ``open_store`` takes it.
+            key: the medium's key in the store.
+            rng: draws the clips of a video; None draws the same ones each time.
+            window_sec: the part of this video that counts; None for the one of the options.
+
+        Raises:
+            MediaError: if it cannot be read.
+        """
+        source = self.open_store(location).read(key)
+        return self._source_reader.read(source, rng, window_sec, key, str(location))
+
+    def read_source(
+        self,
+        source: bytes | Path | DecodedVideo,
+        rng: np.random.Generator | None = None,
+        window_sec: tuple[float, float] | None = None,
+        key: str = "",
+    ) -> Clips:
+        """Read an encoded file, its bytes, or decoded frames; ``key`` is its name in errors. See ``read`` for the rest."""
+        return self._source_reader.read(source, rng, window_sec, key, "")
+
+    def count_missing(self, location: str | tuple[str, ...], keys: Iterable[str]) -> int:
+        """Return how many of the keys the store lacks.
+
+        Raises:
+            MediaError: if the store itself cannot be opened.
+        """
+        store = self.open_store(location)
+        return sum(key not in store for key in keys)
+
+    def stamp(self, location: str | tuple[str, ...], keys: Iterable[str]) -> list[tuple[str, int, int]]:
+        """Return name, bytes and time of change of each medium that is a file of its own; others are known by location.
+
+        It tells whether a result that follows from the media is stale, without reading them.
+        """
+        store = self.open_store(location)
+        stamps: list[tuple[str, int, int]] = []
+        for key in keys:
+            try:
+                found = store.read(key)
+            except MediaError:
+                continue
+            if not isinstance(found, Path):
+                return [(str(location), 0, 0)]
+            status = found.stat()
+            stamps.append((found.name, status.st_size, status.st_mtime_ns))
+        return stamps
+
+    def close(self) -> None:
+        """End the reader process, where the options ask for one."""
+        self._source_reader.close()
+
+
+class _SourceReader(Protocol):
+    """Reads one kind of medium."""
+
+    def read(
+        self,
+        source: bytes | Path | DecodedVideo,
+        rng: np.random.Generator | None,
+        window_sec: tuple[float, float] | None,
+        key: str,
+        store: str,
+    ) -> Clips: ...
+
+    def close(self) -> None: ...
+
+
+class _VideoReader:
+    """Chooses K clips of T frames and decodes them."""
+
+    def __init__(self, options: ClipOptions, on_served: Callable[[str], None] | None):
+        self._options = options
+        self._on_served = on_served
+        self._transform = partial(pad_channels_last, image_size=options.image_size)
+        timeout_sec = options.reader_timeout_sec
+        self._guard = None if timeout_sec is None else GuardedReader(timeout_sec)
+
+    def read(
+        self,
+        source: bytes | Path | DecodedVideo,
+        rng: np.random.Generator | None,
+        window_sec: tuple[float, float] | None,
+        key: str,
+        store: str,
+    ) -> Clips:
+        options = self._options
+        chooser = ClipChooser(
+            options.sampling,
+            options.num_clips,
+            options.num_frames,
+            options.clip_duration_sec,
+            rng or np.random.default_rng(0),
+            window_sec or options.window_sec,
+        )
+        if isinstance(source, DecodedVideo):
+            frames = self._take_frames(source, chooser(source))
+        else:
+            decode = read_frames if self._guard is None else self._guard.read_frames
+            frames = decode(
+                source,
+                chooser,
+                backend=options.backend,
+                num_threads=options.num_threads,
+                on_served=self._on_served,
+                key=key,
+                store=store,
+                transform=self._transform,
+            )
+        return Clips(frames, tuple((float(start), float(end)) for start, end in chooser.spans_sec))
+
+    def _take_frames(self, video: DecodedVideo, times_sec: np.ndarray) -> Tensor:
+        shown = video.frames_at(times_sec)
+        wanted, rows = np.unique(shown, return_inverse=True)
+        frames = torch.stack([self._transform(torch.from_numpy(video.frames[i])) for i in wanted])
+        return frames[torch.from_numpy(rows.reshape(shown.shape))]
+
+    def close(self) -> None:
+        if self._guard is not None:
+            self._guard.close()
+
+
+class _ImageReader:
+    """Takes an image, or the first of decoded frames, as one clip of one frame."""
+
+    def __init__(self, options: ImageOptions):
+        self._size = options.image_size
+
+    def read(
+        self,
+        source: bytes | Path | DecodedVideo,
+        rng: np.random.Generator | None,
+        window_sec: tuple[float, float] | None,
+        key: str,
+        store: str,
+    ) -> Clips:
+        if isinstance(source, DecodedVideo):
+            image = torch.from_numpy(source.frames[0]).permute(2, 0, 1)
+        else:
+            image = read_image(source, key=key, store=store, longest_side=self._size)
+        return Clips(resize_and_pad(image, self._size)[None, None])
+
+    def close(self) -> None:
+        pass
+
+
+def _require_positive(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1")
