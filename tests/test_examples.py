@@ -98,7 +98,7 @@ def test_the_example_dataset_trains(own, tokenizer_dir, tmp_path):
             *small_options("cooking_steps", own, tokenizer_dir, tmp_path),
         ]
     )
-    assert 0 <= read_metrics(tmp_path, "test")["clipbert_t2v_r1"] <= 1
+    assert 0 <= read_metrics(tmp_path, "test")["clipbert_retrieval/t2v_r1"] <= 1
 
 
 def test_the_example_head_and_fold_are_in_the_network():
@@ -167,7 +167,7 @@ def test_a_new_dataset_passes_its_own_test_and_trains(own, tokenizer_dir, tmp_pa
             *small_options("my_clips", data, tokenizer_dir, tmp_path / "save"),
         ]
     )
-    assert read_metrics(tmp_path / "save", "test")["clipbert_t2v_r1"] == 1.0  # one video, one text
+    assert read_metrics(tmp_path / "save", "test")["clipbert_retrieval/t2v_r1"] == 1.0  # one video, one text
     assert main(["new-dataset", "my_clips", "--out", str(tmp_path)]) == 1
     assert main(["new-dataset", "My-Clips", "--out", str(tmp_path)]) == 1
 

@@ -29,14 +29,17 @@ DEFAULT_RUNS = [
 ]
 #: Task -> (metric that is compared, what it is without looking, from the records of the test split).
 MEASURES = {
-    "retrieval": ("clipbert_t2v_r1", lambda records: chance.guess_rank(len(records))),
-    "open_ended": ("clipbert_accuracy", lambda records: chance.guess_answer([r.answer for r in records])),
+    "retrieval": ("clipbert_retrieval/t2v_r1", lambda records: chance.guess_rank(len(records))),
+    "open_ended": (
+        "clipbert_answers/accuracy",
+        lambda records: chance.guess_answer([r.answer for r in records]),
+    ),
     "multiple_choice": (
-        "clipbert_accuracy",
+        "clipbert_answers/accuracy",
         lambda records: chance.guess_option([len(r.options) for r in records]),
     ),
     "soft_answers": (
-        "clipbert_vqa_accuracy",
+        "clipbert_vqa/accuracy",
         lambda records: chance.guess_soft_answer([r.soft_answers for r in records]),
     ),
 }

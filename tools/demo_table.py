@@ -43,30 +43,60 @@ def _guess_count(records: list[TextRecord]) -> float:
 
 #: Dataset -> (metric, how chance is made, corpus, test file, its answers or split).
 TASKS: dict[str, tuple[str, Callable, str, str, dict]] = {
-    "msrvtt_retrieval": ("t2v_r1", _guess_rank, "msrvtt", "msrvtt/MSRVTT_JSFUSION_test.csv", {}),
-    "msrvtt_mc": ("accuracy", _guess_option, "msrvtt_choice", "msrvtt/MSR_MC_test.csv", {}),
-    "didemo_retrieval": ("t2v_r1", _guess_rank, "didemo", "didemo/test_data.json", {}),
-    "activitynet_retrieval": ("t2v_r1", _guess_rank, "activitynet", "activitynet/val_1.json", {}),
-    "msrvtt_qa": ("accuracy", _guess_answer, "msrvtt_qa", "msrvtt/test_qa.json", {}),
-    "tgif_qa_action": ("accuracy", _guess_option, "tgif_choice", "tgif_qa/Test_action_question.csv", {}),
+    "msrvtt_retrieval": (
+        "clipbert_retrieval/t2v_r1",
+        _guess_rank,
+        "msrvtt",
+        "msrvtt/MSRVTT_JSFUSION_test.csv",
+        {},
+    ),
+    "msrvtt_mc": ("clipbert_answers/accuracy", _guess_option, "msrvtt_choice", "msrvtt/MSR_MC_test.csv", {}),
+    "didemo_retrieval": ("clipbert_retrieval/t2v_r1", _guess_rank, "didemo", "didemo/test_data.json", {}),
+    "activitynet_retrieval": (
+        "clipbert_retrieval/t2v_r1",
+        _guess_rank,
+        "activitynet",
+        "activitynet/val_1.json",
+        {},
+    ),
+    "msrvtt_qa": ("clipbert_answers/accuracy", _guess_answer, "msrvtt_qa", "msrvtt/test_qa.json", {}),
+    "tgif_qa_action": (
+        "clipbert_answers/accuracy",
+        _guess_option,
+        "tgif_choice",
+        "tgif_qa/Test_action_question.csv",
+        {},
+    ),
     "tgif_qa_transition": (
-        "accuracy",
+        "clipbert_answers/accuracy",
         _guess_option,
         "tgif_choice",
         "tgif_qa/Test_transition_question.csv",
         {},
     ),
-    "tgif_qa_frameqa": ("accuracy", _guess_answer, "tgif_frameqa", "tgif_qa/Test_frameqa_question.csv", {}),
-    "tgif_qa_count": ("count_mse", _guess_count, "tgif_count", "tgif_qa/Test_count_question.csv", {}),
+    "tgif_qa_frameqa": (
+        "clipbert_answers/accuracy",
+        _guess_answer,
+        "tgif_frameqa",
+        "tgif_qa/Test_frameqa_question.csv",
+        {},
+    ),
+    "tgif_qa_count": (
+        "clipbert_count/mse",
+        _guess_count,
+        "tgif_count",
+        "tgif_qa/Test_count_question.csv",
+        {},
+    ),
     "coco_captions_retrieval": (
-        "t2v_r1",
+        "clipbert_retrieval/t2v_r1",
         _guess_rank,
         "coco_captions",
         "coco/dataset_coco.json",
         {"splits": ["test"]},
     ),
     "vqa2_pixels": (
-        "vqa_accuracy",
+        "clipbert_vqa/accuracy",
         _guess_soft_answer,
         "vqa2",
         "vqa2/v2_OpenEnded_mscoco_val2014_questions.json",
@@ -111,7 +141,7 @@ def main() -> None:
             for key in ("result", "chance")
         ]
         lines.append(
-            f"| `{row['dataset']}` | {row['metric']} | {shown[0]} | {shown[1]} | {row['times_chance']:.1f}x | "
+            f"| `{row['dataset']}` | {row['metric'].removeprefix('clipbert_')} | {shown[0]} | {shown[1]} | {row['times_chance']:.1f}x | "
             f"{row['seconds']} |"
         )
     table = "\n".join(lines) + "\n"

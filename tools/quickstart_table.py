@@ -18,8 +18,8 @@ ROWS = (
 
 
 def find_final_metrics(run: Path, dataset: str, split: str) -> dict[str, float] | None:
-    """Return the last metrics of a split that the run wrote, without ``clipbert_``, or None where it has none."""
-    path, prefix = run / "metrics.jsonl", f"{split}/{dataset}/clipbert_"
+    """Return the last metrics of a split that the run wrote, as ``<metric>/<name>``, or None where it has none."""
+    path, prefix = run / "metrics.jsonl", f"{split}/{dataset}/"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     for line in reversed(lines):
         entry = json.loads(line)
@@ -56,15 +56,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args()
     metrics = read_final_metrics(arguments.run, arguments.dataset, arguments.split)
-    num_items = int(metrics["num_items"])
+    num_items = int(metrics["clipbert_retrieval/num_items"])
     guess = chance(num_items)
     print(f"{'':<14}{'text to video':>16}{'video to text':>16}{'chance':>10}")
     for title, name, kind in ROWS:
-        values = [metrics[f"t2v_{name}"], metrics[f"v2t_{name}"], guess[name]]
+        values = [*(metrics[f"clipbert_retrieval/{way}_{name}"] for way in ("t2v", "v2t")), guess[name]]
         shown = [f"{100 * value:.1f} %" if kind == "share" else f"{value:.1f}" for value in values]
         print(f"{title:<14}{shown[0]:>16}{shown[1]:>16}{shown[2]:>10}")
     print(
-        f"{num_items} videos, {num_items**2} pairs, {int(metrics['num_unreadable'])} unreadable"
+        f"{num_items} videos, {num_items**2} pairs, {int(metrics['clipbert_retrieval/num_unreadable'])} unreadable"
         + (f", {arguments.seconds:.0f} s of training and testing" if arguments.seconds else "")
     )
     result = {

@@ -26,11 +26,11 @@ ABLATIONS = ROOT / "projects" / "clipbert" / "configs" / "ablations"
 TASKS = {
     "retrieval": (
         "msrvtt_retrieval",
-        {name: name for name in ("t2v_r1", "t2v_r5", "t2v_r10", "t2v_median_rank")},
+        {name: f"clipbert_retrieval/{name}" for name in ("t2v_r1", "t2v_r5", "t2v_r10", "t2v_median_rank")},
     ),
-    "qa": ("msrvtt_qa", {"qa_accuracy": "accuracy"}),
+    "qa": ("msrvtt_qa", {"qa_accuracy": "clipbert_answers/accuracy"}),
     # Beyond the paper: questions about what is seen for a moment.
-    "frameqa": ("tgif_qa_frameqa", {"qa_accuracy": "accuracy"}),
+    "frameqa": ("tgif_qa_frameqa", {"qa_accuracy": "clipbert_answers/accuracy"}),
 }
 #: Corpus -> (recipe, what a frame of 448 pixels is there).
 CORPORA = {"demo": ("demo", 64), "real": ("defaults", 448)}

@@ -63,7 +63,7 @@ training:
   checkpoint_interval: 200
   early_stop:
     enabled: false
-    criteria: val/$name/clipbert_t2v_r1
+    criteria: val/$name/clipbert_retrieval/t2v_r1
     minimize: false
 optimizer:
   type: AdamW
@@ -72,7 +72,7 @@ scheduler:
   type: clipbert_warmup_linear
   params: {warmup_fraction: 0.1}
 evaluation:
-  metrics: [clipbert_t2v_r1, clipbert_t2v_r10, clipbert_t2v_median_rank, clipbert_num_unreadable]
+  metrics: [clipbert_retrieval]
 """,
     "annotations.csv": """video,text,split
 first.mp4,a description of the first video,train

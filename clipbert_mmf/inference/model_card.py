@@ -10,6 +10,7 @@ from typing import Any
 import clipbert_mmf
 from clipbert_mmf.inference.recipe import Recipe
 from clipbert_mmf.inference.settings import read_json_lines
+from clipbert_mmf.scoring.metrics import split_metric_name
 
 _CARD = """\
 ---
@@ -149,7 +150,7 @@ def _describe_metrics(path: Path, update: int | None, dataset: str) -> str:
     parts = []
     for split, record in found.items():
         own = {name: value for name, value in record["metrics"].items() if f"/{dataset}/" in name}
-        rows = {name.rpartition("/")[2]: value for name, value in own.items()}
+        rows = {split_metric_name(name)[2]: value for name, value in own.items()}
         parts.append(
             f"Split `{split}`, after update {record.get('update')}:\n\n{_table('metric', 'value', rows)}"
         )

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from clipbert_mmf.scoring.answers import COUNT_RANGE
-from clipbert_mmf.scoring.ranking import RECALL_DEPTHS, summarize_retrieval
+from clipbert_mmf.scoring.metrics import count_items, name_answer_types, name_ranks
+from clipbert_mmf.scoring.ranking import summarize_retrieval
 from clipbert_mmf.shapes import ANSWER_TYPES
 
 Records = Sequence[dict[str, Any]]
@@ -63,8 +64,9 @@ def read_predictions(path: str | Path) -> list[dict[str, Any]]:
 
 
 def evaluate_predictions(records: Records) -> dict[str, float]:
-    """Return the metrics of a file, named as ``evaluation.metrics`` names them."""
-    return TASK_METRICS[records[0]["task"]](records)
+    """Return the numbers of a file by ``<metric>/<name>``, as an evaluation names them."""
+    metric, judge = TASK_METRICS[records[0]["task"]]
+    return {f"{metric}/{name}": value for name, value in judge(records).items()}
 
 
 def make_score_matrix(records: Records) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[str]]:
@@ -86,38 +88,27 @@ def make_score_matrix(records: Records) -> tuple[torch.Tensor, torch.Tensor, tor
 
 def _judge_retrieval(records: Records) -> dict[str, float]:
     scores, matches, readable, _ = make_score_matrix(records)
-    metrics: dict[str, float] = {}
-    for name, ranks in zip(("t2v", "v2t"), summarize_retrieval(scores, matches, readable)):
-        metrics.update({f"clipbert_{name}_r{depth}": ranks.recall[depth] for depth in RECALL_DEPTHS})
-        for field in ("median_rank", "mean_rank", "num_ties"):
-            metrics[f"clipbert_{name}_{field}"] = float(getattr(ranks, field))
-    return {
-        **metrics,
-        "clipbert_num_items": float(len(records)),
-        "clipbert_num_unreadable": float((~readable).sum()),
-    }
+    to_video, to_text = summarize_retrieval(scores, matches, readable)
+    return {**name_ranks("t2v", to_video), **name_ranks("v2t", to_text), **count_items(readable)}
 
 
 def _count(records: Records) -> dict[str, float]:
     readable = {record["item"]: bool(record["readable"]) for record in records}
     return {
-        "clipbert_pair_num_items": float(len(readable)),
-        "clipbert_pair_num_texts": float(len(records)),
-        "clipbert_pair_num_unreadable": float(sum(not value for value in readable.values())),
+        "num_texts": float(len(records)),
+        **count_items(torch.tensor(list(readable.values()), dtype=torch.bool)),
     }
 
 
-def _judge_answers(prefix: str) -> Callable[[Records], dict[str, float]]:
-    def judge(records: Records) -> dict[str, float]:
-        metrics = {f"{prefix}_accuracy": _mean([record["right"] for record in records]), **_count(records)}
-        for name in ANSWER_TYPES:
-            of_type = [record["right"] for record in records if record.get("answer_type") == name]
-            key = name.replace("/", "_")
-            metrics[f"{prefix}_accuracy_{key}"] = _mean(of_type)
-            metrics[f"{prefix}_num_texts_{key}"] = float(len(of_type))
-        return metrics
-
-    return judge
+def _judge_answers(records: Records) -> dict[str, float]:
+    right = torch.tensor([record["right"] for record in records], dtype=torch.float64)
+    types = [record.get("answer_type") for record in records]
+    indices = [ANSWER_TYPES.index(name) if name in ANSWER_TYPES else -1 for name in types]
+    return {
+        "accuracy": float(right.mean()),
+        **_count(records),
+        **name_answer_types(right, torch.tensor(indices)),
+    }
 
 
 def _judge_counts(records: Records) -> dict[str, float]:
@@ -129,28 +120,28 @@ def _judge_counts(records: Records) -> dict[str, float]:
             record["answers"][0]["answer"] - target if record["answers"] else max(target - low, high - target)
         )
     return {
-        "clipbert_count_accuracy": _mean([record["right"] for record in records]),
-        "clipbert_count_mse": _mean([error**2 for error in errors]),
+        "accuracy": _mean([record["right"] for record in records]),
+        "mse": _mean([error**2 for error in errors]),
         **_count(records),
     }
 
 
 def _judge_matches(records: Records) -> dict[str, float]:
-    return {"clipbert_itm_accuracy": _mean([record["right"] for record in records]), **_count(records)}
+    return {"itm_accuracy": _mean([record["right"] for record in records]), **_count(records)}
 
 
 def _mean(values: Sequence[float]) -> float:
     return float(torch.tensor(values, dtype=torch.float64).mean()) if len(values) else 0.0
 
 
-#: Task of a file -> its metrics.
-TASK_METRICS: dict[str, Callable[[Records], dict[str, float]]] = {
-    "retrieval": _judge_retrieval,
-    "open_ended": _judge_answers("clipbert"),
-    "multiple_choice": _judge_answers("clipbert"),
-    "soft_answers": _judge_answers("clipbert_vqa"),
-    "count": _judge_counts,
-    "pretraining": _judge_matches,
+#: Task of a file -> registered metric, and its numbers computed from records.
+TASK_METRICS: dict[str, tuple[str, Callable[[Records], dict[str, float]]]] = {
+    "retrieval": ("clipbert_retrieval", _judge_retrieval),
+    "open_ended": ("clipbert_answers", _judge_answers),
+    "multiple_choice": ("clipbert_answers", _judge_answers),
+    "soft_answers": ("clipbert_vqa", _judge_answers),
+    "count": ("clipbert_count", _judge_counts),
+    "pretraining": ("clipbert_pretraining", _judge_matches),
 }
 
 

@@ -27,6 +27,7 @@ from clipbert_mmf.paths import config_dir
 
 # As a module: a worker that unpickles a dataset imports that file first, and through MMF this one in the middle of it.
 from clipbert_mmf.plugin import dataset as dataset_file
+from clipbert_mmf.plugin.old_names import refuse_old_names
 from clipbert_mmf.settings import read_setting
 from clipbert_mmf.tasks.datasets import SPECS, DatasetSpec
 from clipbert_mmf.tasks.makers import TASKS
@@ -86,6 +87,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
             FileNotFoundError: if ``data_dir``, an annotation file or the media are not there.
             ValueError: for an unknown key, or one that is out of range.
         """
+        refuse_old_names(registry.get("config"))
         task = self._task(config)
         self._check_keys(config, task)
         root = self._data_dir(config)

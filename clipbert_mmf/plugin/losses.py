@@ -38,4 +38,4 @@ _register("clipbert_mlm", objectives.masked_word_loss, scores="mlm_scores", targ
 _register("clipbert_answer_ce", objectives.answer_loss)
 _register("clipbert_choice_ce", objectives.choice_loss)
 _register("clipbert_soft_bce", objectives.soft_answer_loss)
-_register("clipbert_count_mse", objectives.count_loss)
+_register("clipbert_count_loss", objectives.count_loss)

@@ -16,6 +16,7 @@ import clipbert_mmf
 from clipbert_mmf.report.examples import MediaOfRun, choose_examples, illustrate
 from clipbert_mmf.report.pictures import draw_curves
 from clipbert_mmf.report.run_files import MAIN_METRICS, RunFiles, read_run_files
+from clipbert_mmf.scoring.metrics import split_metric_name
 from clipbert_mmf.video.errors import MediaError
 
 #: Answers that the table of confusions names.
@@ -102,7 +103,7 @@ def _draw_all(run: RunFiles) -> list[dict[str, str]]:
                 continue
             for name, value in (record.get(section) or {}).items():
                 if wanted(name) and isinstance(value, (int, float)) and math.isfinite(value):
-                    _, of, metric = name.split("/") if name.count("/") == 2 else ("", "", name)
+                    _, of, metric = split_metric_name(name)
                     title = metric.replace("clipbert_", "")
                     points = found.setdefault(f"{of} {title}" if several else title, ([], []))
                     points[0].append(record.get("update", 0))
@@ -110,8 +111,11 @@ def _draw_all(run: RunFiles) -> list[dict[str, str]]:
         return found
 
     losses = collect("train", "losses", lambda name: not name.endswith("total_loss"))
-    names = {metric for metric, _, _ in MAIN_METRICS.values()} | {"clipbert_v2t_r1", "clipbert_mlm_accuracy"}
-    metrics = collect("val", "metrics", lambda name: name.rpartition("/")[2] in names)
+    names = {metric for metric, _, _ in MAIN_METRICS.values()} | {
+        "clipbert_retrieval/v2t_r1",
+        "clipbert_pretraining/mlm_accuracy",
+    }
+    metrics = collect("val", "metrics", lambda name: split_metric_name(name)[2] in names)
     pictures = []
     for title, curves, label, log_y in (
         ("Training loss", losses, "loss", True),
@@ -137,18 +141,7 @@ def _summarize(run: RunFiles) -> dict[str, Any] | None:
 
 def _compare(run: RunFiles, others: list[RunFiles]) -> list[tuple[str, list[float | None]]]:
     columns = [one.final_metrics() for one in (run, *others)]
-    # Types of answers that the data have none of say nothing.
-    absent = {
-        name.replace("_num_texts_", "_accuracy_")
-        for name, value in columns[0].items()
-        if "_num_texts_" in name and not value
-    }
-    names = [
-        name
-        for name in columns[0]
-        if name not in absent and name.replace("_num_texts_", "_accuracy_") not in absent
-    ]
-    return [(name.replace("clipbert_", ""), [column.get(name) for column in columns]) for name in names]
+    return [(name.replace("clipbert_", ""), [column.get(name) for column in columns]) for name in columns[0]]
 
 
 def _count_types(run: RunFiles) -> list[tuple[str, int, float]]:

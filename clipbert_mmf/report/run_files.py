@@ -10,6 +10,7 @@ from typing import Any
 from clipbert_mmf.inference.predictions import PredictionsError, evaluate_predictions, read_predictions
 from clipbert_mmf.inference.settings import read_json_lines, read_yaml
 from clipbert_mmf.scoring import chance
+from clipbert_mmf.scoring.metrics import split_metric_name
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class RunFiles:
             if found:
                 every = found[-1]["metrics"]
                 own = {name: value for name, value in every.items() if f"/{self.dataset}/" in name} or every
-                return {name.rpartition("/")[2]: value for name, value in own.items()}
+                return {split_metric_name(name)[2]: value for name, value in own.items()}
         return evaluate_predictions(self.predictions) if self.predictions else {}
 
 
@@ -114,18 +115,26 @@ def _targets(records: list[dict[str, Any]]) -> list[Any]:
 #: Task -> (its main metric, whether smaller is better, what chance gives: a random rank or option, or the one answer that
 #: does best whatever is asked).
 MAIN_METRICS: dict[str, tuple[str, bool, Callable[[list[dict[str, Any]]], float]]] = {
-    "retrieval": ("clipbert_t2v_r1", False, lambda records: chance.guess_rank(len(records))),
-    "open_ended": ("clipbert_accuracy", False, lambda records: chance.guess_answer(_targets(records))),
+    "retrieval": ("clipbert_retrieval/t2v_r1", False, lambda records: chance.guess_rank(len(records))),
+    "open_ended": (
+        "clipbert_answers/accuracy",
+        False,
+        lambda records: chance.guess_answer(_targets(records)),
+    ),
     "multiple_choice": (
-        "clipbert_accuracy",
+        "clipbert_answers/accuracy",
         False,
         lambda records: chance.guess_option([len(record["options"]) for record in records]),
     ),
     "soft_answers": (
-        "clipbert_vqa_accuracy",
+        "clipbert_vqa/accuracy",
         False,
         lambda records: chance.guess_soft_answer(_targets(records)),
     ),
-    "count": ("clipbert_count_mse", True, lambda records: chance.guess_count(_targets(records))),
-    "pretraining": ("clipbert_itm_accuracy", False, lambda records: chance.guess_answer(_targets(records))),
+    "count": ("clipbert_count/mse", True, lambda records: chance.guess_count(_targets(records))),
+    "pretraining": (
+        "clipbert_pretraining/itm_accuracy",
+        False,
+        lambda records: chance.guess_answer(_targets(records)),
+    ),
 }

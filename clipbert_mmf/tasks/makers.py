@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from clipbert_mmf.annotations.grouping import MediaGroups, PackedRecords, group_by_media
+from clipbert_mmf.annotations.records import TextRecord
 from clipbert_mmf.shapes import ANSWER_TYPES, PADDING_TEXT, UNKNOWN_ANSWER, TokenBatch
 from clipbert_mmf.transforms.text import join_question_and_option, mask_tokens
 
@@ -133,6 +134,11 @@ def _as_fields(tokens: TokenBatch) -> dict[str, Tensor]:
     return dict(tokens._asdict())
 
 
+def _index_answer_type(record: TextRecord) -> int:
+    """Return the index into ``ANSWER_TYPES``; -1 for a question without a type."""
+    return ANSWER_TYPES.index(record.answer_type) if record.answer_type in ANSWER_TYPES else -1
+
+
 class MatchTraining(SampleMaker):
     """One caption of a video and ``negatives_per_positive`` captions of other videos; target 1 is the match."""
 
@@ -222,7 +228,7 @@ class OpenEnded(SampleMaker):
     def _make(self, rows: Sequence[int]) -> dict[str, Tensor]:
         records = [self.records[int(row)] for row in rows]
         tokens = self.text_processor([record.text for record in records])
-        types = [ANSWER_TYPES.index(r.answer_type) if r.answer_type in ANSWER_TYPES else -1 for r in records]
+        types = [_index_answer_type(record) for record in records]
         return {
             **_as_fields(tokens),
             "targets": torch.stack([self._target(record) for record in records]),
@@ -295,8 +301,12 @@ class MultipleChoice(SampleMaker):
         tokens = self.text_processor(
             [join_question_and_option(record.text, option) for option in record.options]
         )
-        row = torch.tensor(int(self.rows(item)[0]))
-        return {**_as_fields(tokens), "targets": torch.tensor(int(record.answer)), "text_index": row}
+        return {
+            **_as_fields(tokens),
+            "targets": torch.tensor(int(record.answer)),
+            "text_index": torch.tensor(int(self.rows(item)[0])),
+            "answer_type": torch.tensor(_index_answer_type(record)),
+        }
 
 
 #: Task -> (maker for training, maker for evaluation).

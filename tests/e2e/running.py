@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from clipbert_mmf.scoring.metrics import split_metric_name
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
     "training.max_updates=3",
@@ -102,7 +104,7 @@ def run_mmf(options: list[str], world_size: int = 1, fails: bool = False) -> str
 
 
 def read_metrics(save_dir: Path, split: str) -> dict[str, float]:
-    """Return the last metrics of a split, by short name."""
+    """Return the last metrics of a split, by ``<metric>/<name>``."""
     records = [json.loads(line) for line in (save_dir / "metrics.jsonl").read_text().splitlines()]
     last = [record for record in records if record["split"] == split][-1]
-    return {name.rpartition("/")[2]: value for name, value in last["metrics"].items()}
+    return {split_metric_name(name)[2]: value for name, value in last["metrics"].items()}

@@ -48,13 +48,20 @@ def test_its_ranks_on_the_test_videos_are_those_of_mmfs_evaluation(run, converte
     own = match.diagonal()
     ranks = 1 + (match > own[None]).sum(0) + ((match == own[None]).sum(0) - 1)
     metrics = read_metrics(run, "test")
-    assert ranks.double().mean().item() == pytest.approx(metrics["clipbert_t2v_mean_rank"], abs=1e-5)
-    assert (ranks == 1).double().mean().item() == pytest.approx(metrics["clipbert_t2v_r1"], abs=1e-5)
+    assert ranks.double().mean().item() == pytest.approx(
+        metrics["clipbert_retrieval/t2v_mean_rank"], abs=1e-5
+    )
+    assert (ranks == 1).double().mean().item() == pytest.approx(
+        metrics["clipbert_retrieval/t2v_r1"], abs=1e-5
+    )
 
 
 def test_the_card_names_the_runs_metrics(run, converted):
     card = (converted / "README.md").read_text()
-    assert f"| clipbert_t2v_mean_rank | {read_metrics(run, 'test')['clipbert_t2v_mean_rank']:.4g} |" in card
+    assert (
+        f"| clipbert_retrieval/t2v_mean_rank | {read_metrics(run, 'test')['clipbert_retrieval/t2v_mean_rank']:.4g} |"
+        in card
+    )
     assert str(run) not in card
 
 

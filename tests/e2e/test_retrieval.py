@@ -29,7 +29,10 @@ def pretrained(corpus, tmp_path_factory):
     save_dir = tmp_path_factory.mktemp("pretrain")
     run_mmf(demo_options(corpus, "coco_captions_pretraining", save_dir, "run_type=train_val"))
     metrics = read_metrics(save_dir, "val")
-    assert 0 <= metrics["clipbert_mlm_accuracy"] <= 1 and 0 <= metrics["clipbert_itm_accuracy"] <= 1
+    assert (
+        0 <= metrics["clipbert_pretraining/mlm_accuracy"] <= 1
+        and 0 <= metrics["clipbert_pretraining/itm_accuracy"] <= 1
+    )
     return save_dir / "clipbert_final.pth"
 
 
@@ -57,9 +60,12 @@ def test_fine_tuning_starts_from_the_pretrained_checkpoint_and_says_what_was_new
 
 def test_unreadable_test_videos_are_counted_as_misses_and_no_video_is_lost(finetuned):
     metrics = read_metrics(finetuned[0], "test")
-    assert metrics["clipbert_num_items"] == 7 and metrics["clipbert_num_unreadable"] == 2
+    assert metrics["clipbert_retrieval/num_items"] == 7 and metrics["clipbert_retrieval/num_unreadable"] == 2
     # Two of seven texts rank last whatever the model says.
-    assert metrics["clipbert_t2v_r5"] < 5 / 7 + 1e-6 and metrics["clipbert_v2t_r5"] < 5 / 7 + 1e-6
+    assert (
+        metrics["clipbert_retrieval/t2v_r5"] < 5 / 7 + 1e-6
+        and metrics["clipbert_retrieval/v2t_r5"] < 5 / 7 + 1e-6
+    )
 
 
 def test_broken_training_videos_are_listed_with_their_reason(finetuned):
@@ -128,7 +134,7 @@ def test_re_ranking_all_candidates_is_the_exact_result_and_two_processes_re_rank
     metrics, _ = evaluate(damaged, finetuned, tmp_path / "all", "evaluation.rerank_top_k=7")
     assert metrics == alone[0]
     few, output = evaluate(damaged, finetuned, tmp_path / "few", "evaluation.rerank_top_k=2", world_size=2)
-    assert few["clipbert_num_unreadable"] == 2 and few["clipbert_t2v_r5"] <= 5 / 7 + 1e-6
+    assert few["clipbert_retrieval/num_unreadable"] == 2 and few["clipbert_retrieval/t2v_r5"] <= 5 / 7 + 1e-6
     assert "pairs, the 2 most similar of each query" in output
 
 

@@ -10,29 +10,50 @@ from tests.e2e.running import ROOT, SMALL, read_metrics, run_mmf, run_plan
 
 #: Dataset -> (folder of its corpus, metrics that must be there, with their range).
 TASKS = {
-    "didemo_retrieval": ("didemo", {"clipbert_t2v_r1": (0, 1), "clipbert_num_items": (4, 4)}),
-    "activitynet_retrieval": ("activitynet", {"clipbert_t2v_r1": (0, 1), "clipbert_num_items": (4, 4)}),
-    "coco_captions_retrieval": ("coco", {"clipbert_t2v_r1": (0, 1), "clipbert_num_unreadable": (0, 0)}),
+    "didemo_retrieval": (
+        "didemo",
+        {"clipbert_retrieval/t2v_r1": (0, 1), "clipbert_retrieval/num_items": (4, 4)},
+    ),
+    "activitynet_retrieval": (
+        "activitynet",
+        {"clipbert_retrieval/t2v_r1": (0, 1), "clipbert_retrieval/num_items": (4, 4)},
+    ),
+    "coco_captions_retrieval": (
+        "coco",
+        {"clipbert_retrieval/t2v_r1": (0, 1), "clipbert_retrieval/num_unreadable": (0, 0)},
+    ),
     "msrvtt_qa": (
         "msrvtt",
         {
-            "clipbert_accuracy": (0, 1),
-            "clipbert_num_texts_what": (1, 99),
-            "clipbert_num_unknown_answers": (0, 99),
-            "clipbert_pair_num_items": (8, 24),
+            "clipbert_answers/accuracy": (0, 1),
+            "clipbert_answers/num_texts_what": (1, 99),
+            "clipbert_answers/num_unknown": (0, 99),
+            "clipbert_answers/num_items": (8, 24),
         },
     ),
-    "msrvtt_mc": ("msrvtt", {"clipbert_accuracy": (0, 1), "clipbert_pair_num_items": (4, 4)}),
-    "tgif_qa_action": ("tgif_qa", {"clipbert_accuracy": (0, 1), "clipbert_pair_num_texts": (6, 6)}),
-    "tgif_qa_transition": ("tgif_qa", {"clipbert_accuracy": (0, 1), "clipbert_pair_num_texts": (12, 12)}),
-    "tgif_qa_frameqa": ("tgif_qa", {"clipbert_accuracy": (0, 1), "clipbert_accuracy_color": (0, 1)}),
-    "tgif_qa_count": ("tgif_qa", {"clipbert_count_mse": (0, 81), "clipbert_count_accuracy": (0, 1)}),
-    "vqa2_pixels": ("vqa2", {"clipbert_vqa_accuracy": (0, 1), "clipbert_vqa_num_texts_yes_no": (3, 3)}),
+    "msrvtt_mc": ("msrvtt", {"clipbert_answers/accuracy": (0, 1), "clipbert_answers/num_items": (4, 4)}),
+    "tgif_qa_action": (
+        "tgif_qa",
+        {"clipbert_answers/accuracy": (0, 1), "clipbert_answers/num_texts": (6, 6)},
+    ),
+    "tgif_qa_transition": (
+        "tgif_qa",
+        {"clipbert_answers/accuracy": (0, 1), "clipbert_answers/num_texts": (12, 12)},
+    ),
+    "tgif_qa_frameqa": (
+        "tgif_qa",
+        {"clipbert_answers/accuracy": (0, 1), "clipbert_answers/accuracy_color": (0, 1)},
+    ),
+    "tgif_qa_count": ("tgif_qa", {"clipbert_count/mse": (0, 81), "clipbert_count/accuracy": (0, 1)}),
+    "vqa2_pixels": ("vqa2", {"clipbert_vqa/accuracy": (0, 1), "clipbert_vqa/num_texts_yes_no": (3, 3)}),
     "visual_genome_pretraining": (
         "visual_genome",
-        {"clipbert_mlm_accuracy": (0, 1), "clipbert_itm_accuracy": (0, 1)},
+        {"clipbert_pretraining/mlm_accuracy": (0, 1), "clipbert_pretraining/itm_accuracy": (0, 1)},
     ),
-    "coco_vg_pretraining": (".", {"clipbert_mlm_accuracy": (0, 1), "clipbert_itm_accuracy": (0, 1)}),
+    "coco_vg_pretraining": (
+        ".",
+        {"clipbert_pretraining/mlm_accuracy": (0, 1), "clipbert_pretraining/itm_accuracy": (0, 1)},
+    ),
 }
 #: One of each kind is also predicted.
 PREDICTED = (
@@ -174,12 +195,12 @@ def test_two_processes_and_other_batches_give_the_same_accuracy_with_an_unreadab
             predictions.append(json.loads(find_predictions(save_dir, "msrvtt_qa").read_text()))
     finally:
         video.write_bytes(content)
-    assert results[0] == results[1] and results[0]["clipbert_pair_num_unreadable"] in (1, 2)
+    assert results[0] == results[1] and results[0]["clipbert_answers/num_unreadable"] in (1, 2)
     # The same records in the same order; numbers differ by how texts were batched.
     assert [(r["item"], r["text_id"], r["readable"]) for r in predictions[0]] == [
         (r["item"], r["text_id"], r["readable"]) for r in predictions[1]
     ]
     assert (
-        results[0]["clipbert_pair_num_items"]
-        == read_metrics(folder / "msrvtt_qa", "test")["clipbert_pair_num_items"]
+        results[0]["clipbert_answers/num_items"]
+        == read_metrics(folder / "msrvtt_qa", "test")["clipbert_answers/num_items"]
     )

@@ -34,7 +34,7 @@ def import_first(module: str) -> str | None:
                 ("model", "clipbert"),
                 ("builder", "msrvtt_retrieval"),
                 ("loss", "clipbert_match"),
-                ("metric", "clipbert_t2v_r1"),
+                ("metric", "clipbert_retrieval"),
                 ("processor", "clipbert_video"),
                 ("trainer", "clipbert"),
                 ("processor", "clipbert_text"),

@@ -196,6 +196,44 @@ def check_keep_metric_params():
         assert {key: float(value) for key, value in whole(batch, batch).items()} == expected
 
 
+def check_accept_mappings_of_metrics():
+    import mmf  # noqa: F401
+    import torch
+    from mmf.common.registry import registry
+    from mmf.common.sample import SampleList
+    from mmf.modules.metrics import BaseMetric, Metrics
+
+    @registry.register_metric("shim_mapping")
+    class ShimCheck(BaseMetric):
+        def __init__(self):
+            super().__init__("shim_mapping")
+
+        def calculate(self, sample_list, model_output):
+            return {"first": 1, "second": torch.tensor([2.0])}
+
+    batch = SampleList()
+    batch.dataset_type, batch.dataset_name = "val", "toy"
+    batch.scores, batch.targets = torch.ones(1), torch.ones(1)
+    values = Metrics(["shim_mapping"])(batch, batch)
+    assert {key: value.tolist() for key, value in values.items()} == {
+        "val/toy/shim_mapping/first": [1.0],
+        "val/toy/shim_mapping/second": [2.0],
+    }
+    assert registry.get("metrics.toy.val") == values
+
+
+def check_accumulate_present_fields():
+    import mmf  # noqa: F401
+    import torch
+    from mmf.common.report import Report
+
+    reports = [Report([("scores", torch.ones(size)), ("losses", {})]) for size in (1, 2)]
+    # Main has one function for fields and losses.
+    accumulate = getattr(reports[0], "accumulate_tensor_fields", None)
+    (accumulate or reports[0].accumulate_tensor_fields_and_loss)(reports[1], ["scores", "absent"])
+    assert len(reports[0].scores) == 3
+
+
 def check_offer_smaller_resnets():
     import mmf  # noqa: F401
     import torch
@@ -393,6 +431,8 @@ CHECKS = {
     "restart_dataset_iterators": RELEASE,
     "let_builders_skip_the_registry": RELEASE,
     "keep_metric_params": RELEASE,
+    "accept_mappings_of_metrics": RELEASE,
+    "accumulate_present_fields": RELEASE,
     "keep_losses_to_their_datasets": RELEASE,
     "offer_smaller_resnets": RELEASE,
     "count_processes_without_nccl": BOTH,

@@ -14,12 +14,17 @@ from tests.network_settings import small_settings
 
 METRICS = [
     {"split": "train", "update": 10, "losses": {"train/total_loss": 0.5}},
-    {"split": "val", "update": 10, "metrics": {"val/msrvtt_retrieval/clipbert_t2v_r1": 0.25}},
-    {"split": "val", "update": 20, "metrics": {"val/msrvtt_retrieval/clipbert_t2v_r1": 0.5}, "final": True},
+    {"split": "val", "update": 10, "metrics": {"val/msrvtt_retrieval/clipbert_retrieval/t2v_r1": 0.25}},
+    {
+        "split": "val",
+        "update": 20,
+        "metrics": {"val/msrvtt_retrieval/clipbert_retrieval/t2v_r1": 0.5},
+        "final": True,
+    },
     {
         "split": "test",
         "update": 20,
-        "metrics": {"test/msrvtt_retrieval/clipbert_t2v_r1": 0.125},
+        "metrics": {"test/msrvtt_retrieval/clipbert_retrieval/t2v_r1": 0.125},
         "final": True,
     },
 ]

@@ -29,7 +29,7 @@ def test_a_folder_with_card(tmp_path, tokenizer_dir):
         "| started from | clipbert: pretrained.pth |",
         "| annotation files | MSRVTT_data.json |",
         "Split `val`, after update 10",
-        "| clipbert_t2v_r1 | 0.25 |",
+        "| clipbert_retrieval/t2v_r1 | 0.25 |",
     ):
         assert line in card, line
     assert "/secret" not in card and "0.125" not in card, "the test was of another checkpoint"
@@ -40,7 +40,7 @@ def test_the_card_of_the_final_weights_has_the_final_numbers(tmp_path, tokenizer
     card = (
         convert_weights(tmp_path / "run" / "clipbert_final.pth", tmp_path / "model") / "README.md"
     ).read_text()
-    assert "| clipbert_t2v_r1 | 0.5 |" in card and "| clipbert_t2v_r1 | 0.125 |" in card
+    assert "| clipbert_retrieval/t2v_r1 | 0.5 |" in card and "| clipbert_retrieval/t2v_r1 | 0.125 |" in card
     again = convert_weights(tmp_path / "model", tmp_path / "copy")
     assert (again / "README.md").read_text() == card
     assert read_metrics(tmp_path / "none.jsonl", 3) == {}

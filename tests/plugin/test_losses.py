@@ -21,7 +21,7 @@ CASES = {
     "clipbert_answer_ce": ((4, 3), torch.tensor([[2, -1], [0, 1]])),
     "clipbert_choice_ce": ((2, 5), torch.tensor([4, 0])),
     "clipbert_soft_bce": ((4, 3), torch.full((2, 2, 3), 0.3)),
-    "clipbert_count_mse": ((2, 1), torch.tensor([[3.0], [5.0]])),
+    "clipbert_count_loss": ((2, 1), torch.tensor([[3.0], [5.0]])),
 }
 
 

@@ -127,7 +127,7 @@ def test_numbers_start_around_the_mean_of_the_answers_with_their_spread():
     for name, head in {"plain": {}, "counts": {"mean": 4.0, "std": 2.0}}.items():
         torch.manual_seed(0)
         model = build(
-            head={"type": "regress", **head}, losses=[{"type": "clipbert_count_mse"}], fold="mean"
+            head={"type": "regress", **head}, losses=[{"type": "clipbert_count_loss"}], fold="mean"
         ).eval()
         scores[name] = model(batch)["scores"]
     torch.testing.assert_close(scores["counts"], 4.0 + 2.0 * scores["plain"])

@@ -80,7 +80,7 @@ def test_a_run_over_several_datasets_is_told_apart(tmp_path, tokenizer_dir):
     config = run_config(tokenizer_dir)
     config["datasets"] = "msrvtt_retrieval,quiz"
     make_run(tmp_path / "run", tokenizer_dir, config)
-    metrics = {"msrvtt_retrieval/clipbert_accuracy": 0.25, "quiz/clipbert_accuracy": 0.75}
+    metrics = {"msrvtt_retrieval/clipbert_answers/accuracy": 0.25, "quiz/clipbert_answers/accuracy": 0.75}
     with (tmp_path / "run" / "metrics.jsonl").open("w") as file:
         for split in ("val", "test"):
             numbers = {f"{split}/{name}": value for name, value in metrics.items()}
@@ -100,9 +100,11 @@ def test_a_run_over_several_datasets_is_told_apart(tmp_path, tokenizer_dir):
         (tmp_path / "run" / f"{dataset}_run_test_{number}.json").write_text(json.dumps([record]))
         run = read_run_files(tmp_path / "run", dataset)
         assert run.predictions[0]["dataset"] == dataset
-        assert run.final_metrics() == {"clipbert_accuracy": metrics[f"{dataset}/clipbert_accuracy"]}
+        assert run.final_metrics() == {
+            "clipbert_answers/accuracy": metrics[f"{dataset}/clipbert_answers/accuracy"]
+        }
     page = make_report(tmp_path / "run", num_examples=0)
-    assert "msrvtt_retrieval accuracy ends at 0.25; quiz accuracy ends at 0.75" in page
+    assert "msrvtt_retrieval answers/accuracy ends at 0.25; quiz answers/accuracy ends at 0.75" in page
 
 
 def test_moved_media_are_named(run, tmp_path):

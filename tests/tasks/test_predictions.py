@@ -77,8 +77,9 @@ def test_questions_list_their_best_answers_and_no_filling_text(tmp_path):
         {"start_sec": 2.5, "end_sec": 3.5, "scores": [1.0, 0.0, 0.0]},
     ]
     metrics = evaluate_predictions(found)
-    assert metrics["clipbert_accuracy"] == pytest.approx(1 / 3) and metrics["clipbert_accuracy_what"] == 0.5
-    assert metrics["clipbert_pair_num_items"] == 2 and metrics["clipbert_pair_num_texts"] == 3
+    assert metrics["clipbert_answers/accuracy"] == pytest.approx(1 / 3)
+    assert metrics["clipbert_answers/accuracy_what"] == 0.5 and "clipbert_answers/accuracy_how" not in metrics
+    assert metrics["clipbert_answers/num_items"] == 2 and metrics["clipbert_answers/num_texts"] == 3
     write_vqa_answers(found, tmp_path / "server.json")
     assert json.loads((tmp_path / "server.json").read_text())[0] == {"question_id": 7, "answer": "dog"}
 
@@ -95,7 +96,7 @@ def test_soft_answers_score_what_people_gave():
     found = writer.write(make_report(writer, torch.tensor([[[0.0, 4.0]]]), with_times=False))
     assert found[0]["right"] == pytest.approx(0.3) and found[0]["clips"][0]["start_sec"] is None
     assert found[0]["answers"][0]["probability"] == pytest.approx(0.982, abs=1e-3)
-    assert evaluate_predictions(found)["clipbert_vqa_accuracy_yes_no"] == pytest.approx(0.3)
+    assert evaluate_predictions(found)["clipbert_vqa/accuracy_yes_no"] == pytest.approx(0.3)
 
 
 def test_choices_name_option_and_index_and_unreadable_ones_are_wrong():
@@ -116,7 +117,7 @@ def test_choices_name_option_and_index_and_unreadable_ones_are_wrong():
     }
     assert [record["right"] for record in found] == [1.0, 0.0] and found[1]["answers"] == []
     metrics = evaluate_predictions(found)
-    assert metrics["clipbert_accuracy"] == 0.5 and metrics["clipbert_pair_num_unreadable"] == 1
+    assert metrics["clipbert_answers/accuracy"] == 0.5 and metrics["clipbert_answers/num_unreadable"] == 1
 
 
 def test_counts_are_rounded_and_an_unreadable_one_errs_as_far_as_it_can():
@@ -130,7 +131,7 @@ def test_counts_are_rounded_and_an_unreadable_one_errs_as_far_as_it_can():
     )
     found = writer.write(make_report(writer, torch.tensor([[[2.0], [4.4]], [[2.0], [2.0]]]), readable=[1, 0]))
     assert found[0]["answers"] == [{"answer": 3, "value": pytest.approx(3.2)}]
-    assert evaluate_predictions(found)["clipbert_count_mse"] == (0 + 64) / 2
+    assert evaluate_predictions(found)["clipbert_count/mse"] == (0 + 64) / 2
 
 
 def test_retrieval_keeps_every_score_and_ranks_come_back(tmp_path):
@@ -147,7 +148,8 @@ def test_retrieval_keeps_every_score_and_ranks_come_back(tmp_path):
     ]
     metrics = evaluate_predictions(found)
     # t0 finds v1 first, t1 finds v1, the only right video of t2 is unreadable.
-    assert metrics["clipbert_t2v_r1"] == pytest.approx(1 / 3) and metrics["clipbert_num_unreadable"] == 1
+    assert metrics["clipbert_retrieval/t2v_r1"] == pytest.approx(1 / 3)
+    assert metrics["clipbert_retrieval/num_unreadable"] == 1
     write_ranks(found, tmp_path / "ranks.csv", depth=1)
     rows = list(csv.DictReader((tmp_path / "ranks.csv").open()))
     assert [(row["text_id"], row["media_id"], row["right"]) for row in rows] == [

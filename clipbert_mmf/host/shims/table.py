@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clipbert_mmf.host.flavour import MmfVersion, mmf_version
-from clipbert_mmf.host.scoring_shims import keep_losses_to_their_datasets, keep_metric_params
-from clipbert_mmf.host.shims import config, data, distributed, encoders, messages, models, startup
+from clipbert_mmf.host.shims import config, data, distributed, encoders, messages, models, scoring, startup
 
 RELEASE: tuple[MmfVersion, ...] = ("release",)
 MAIN: tuple[MmfVersion, ...] = ("main",)
@@ -67,8 +66,10 @@ SHIMS = (
     Shim(RELEASE, ("mmf.datasets.multi_dataset_loader",), data.restart_dataset_iterators),
     Shim(RELEASE, ("mmf.datasets.base_dataset_builder",), data.let_builders_skip_the_registry),
     Shim(RELEASE, ("mmf.modules.encoders",), encoders.offer_smaller_resnets),
-    Shim(RELEASE, ("mmf.modules.metrics",), keep_metric_params),
-    Shim(RELEASE, ("mmf.modules.losses",), keep_losses_to_their_datasets),
+    Shim(RELEASE, ("mmf.modules.metrics",), scoring.keep_metric_params),
+    Shim(RELEASE, ("mmf.modules.metrics",), scoring.accept_mappings_of_metrics),
+    Shim(RELEASE, ("mmf.common.report",), scoring.accumulate_present_fields),
+    Shim(RELEASE, ("mmf.modules.losses",), scoring.keep_losses_to_their_datasets),
     Shim(MAIN, ("mmf.modules.hf_layers",), models.leave_transformers_alone),
     Shim(MAIN, ("mmf.models.unimodal", "mmf.models.fusions"), models.return_tuples_from_text_encoders),
     Shim(BOTH, ("mmf.models.visual_bert", "mmf.models.vilbert"), models.load_without_post_init),
