@@ -1,4 +1,4 @@
-"""Packaging: the package, its configuration files inside the wheel, and the one-line .pth that lets MMF find us."""
+"""Adds to the wheel what pyproject.toml cannot: the configuration files, and the one-line .pth that lets MMF find us."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).parent
 PTH_NAME = "clipbert_mmf.pth"
-# Runs at interpreter start, so: nothing heavy, nothing at all when switched off, no message when the package is gone.
+# It runs whenever Python starts: it imports little, nothing when switched off, and is silent when the package is gone.
 PTH_LINE = (
     "import os; os.environ.get('CLIPBERT_MMF_HOST') == '0' or "
     "exec('try:\\n from clipbert_mmf.host import hook\\n hook.install()\\nexcept ImportError: pass')\n"
@@ -23,9 +23,10 @@ BUNDLED = ("configs", "projects")
 
 
 class BuildWithPth(build_py):
-    """Puts the .pth beside the package and the configuration files inside it."""
+    """Put the .pth beside the package and the configuration files inside it."""
 
-    def run(self):
+    def run(self) -> None:
+        """Build the package, then add the files."""
         super().run()
         if self.editable_mode:
             return
@@ -34,18 +35,20 @@ class BuildWithPth(build_py):
         for name in BUNDLED:
             shutil.copytree(ROOT / name, build / "clipbert_mmf" / "_bundled" / name, dirs_exist_ok=True)
 
-    def get_outputs(self, include_bytecode=1):
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """Return the paths of all files that are built, ours included."""
         build = Path(self.build_lib)
         bundled = [
             path for name in BUNDLED for path in (build / "clipbert_mmf" / "_bundled" / name).rglob("*")
         ]
-        return super().get_outputs(include_bytecode) + [str(build / PTH_NAME), *map(str, bundled)]
+        return [*super().get_outputs(include_bytecode), str(build / PTH_NAME), *map(str, bundled)]
 
 
 class EditableWithPth(editable_wheel):
-    """Adds the .pth to the editable wheel, recorded, so that pip removes it again."""
+    """Add the .pth to the editable wheel and to its record, so that pip removes it again."""
 
-    def run(self):
+    def run(self) -> None:
+        """Build the editable wheel, then write it again with the .pth."""
         super().run()
         wheel = max(Path(self.dist_dir).glob("clipbert_mmf-*.whl"), key=lambda path: path.stat().st_mtime)
         digest = base64.urlsafe_b64encode(hashlib.sha256(PTH_LINE.encode()).digest()).rstrip(b"=").decode()

@@ -1,3 +1,3 @@
-"""The version of this package, read by the build without importing anything else."""
+"""The version of this package; the build reads it without importing anything else."""
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"

@@ -1,4 +1,4 @@
-# Sourced by quickstart.sh and test.sh: makes .venv once and brings it up to date when what it depends on changed.
+# Makes .venv once, and brings it up to date when a file it depends on changed. quickstart.sh and test.sh source it.
 # PYTHON chooses the interpreter (3.10 to 3.12), VENV the directory.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -18,13 +18,15 @@ find_python() {
   return 1
 }
 
-# The second argument of a step is what it runs; both its end and its time are printed.
+# Runs a command (second argument and on) under a title (first), prints the time it took, returns its status.
 step() {
   local title=$1 begin=$SECONDS
   shift
   echo "==> $title"
-  "$@"
+  local status=0
+  "$@" || status=$?
   echo "    ($((SECONDS - begin)) s)"
+  return $status
 }
 
 make_environment() {
@@ -34,7 +36,7 @@ make_environment() {
     step "Making $venv with $python" "$python" -m venv "$venv"
   fi
   stamp=$venv/.clipbert_mmf
-  fingerprint=$(cat requirements/pinned.txt setup.py tools/install_mmf.py tools/environment.sh | cksum)
+  fingerprint=$(cat requirements/pinned.txt pyproject.toml setup.py tools/install_mmf.py tools/environment.sh | cksum)
   if [ "$(cat "$stamp" 2>/dev/null)" != "$fingerprint" ]; then
     rm -f "$stamp"
     step "Installing the pinned libraries (about 3 GB, mostly torch)" \

@@ -1,5 +1,6 @@
-"""The package as users install it: what the wheels hold, and that pip removes all of it again."""
+"""The package as users install it: the wheels are complete, and pip removes all of it again."""
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -7,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from clipbert_mmf.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,11 +24,9 @@ def run(*command: str, **options) -> str:
 def source(tmp_path_factory):
     """A copy of what is packaged, so that building leaves nothing in the checkout."""
     copy = tmp_path_factory.mktemp("source")
-    import shutil
-
     for name in ("clipbert_mmf", "configs", "projects"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "_bundled"))
-    for name in ("setup.py", "pyproject.toml", "README.md"):
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, copy)
     return copy
 
@@ -56,6 +57,18 @@ def test_the_wheel_holds_the_pth_and_every_configuration_file(wheel):
     templates = [path for ending in ("*.html", "*.j2") for path in (ROOT / "clipbert_mmf").rglob(ending)]
     assert len(templates) > 3 and {f"{path.relative_to(ROOT)}" for path in templates} <= names
     assert not [name for name in names if name.startswith(("tests/", "tools/"))]
+
+
+def test_the_wheel_names_its_version_licence_and_command(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (folder,) = {name.partition("/")[0] for name in archive.namelist() if ".dist-info/" in name}
+    assert folder == f"clipbert_mmf-{__version__}.dist-info"
+    metadata = archive.read(f"{folder}/METADATA").decode()
+    assert "License :: OSI Approved :: BSD License" in metadata
+    assert "Requires-Python: <3.13,>=3.10" in metadata
+    assert any(name.startswith(folder) and name.endswith("LICENSE") for name in archive.namelist())
+    assert "clipbert = clipbert_mmf.cli.main:main" in archive.read(f"{folder}/entry_points.txt").decode()
+    assert "clipbert_mmf/py.typed" in archive.namelist()
 
 
 @pytest.mark.parametrize("editable", [False, True])
