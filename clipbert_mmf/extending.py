@@ -1,25 +1,32 @@
-"""What a user's package calls to add its own parts; ``docs/extending.md`` has a tested example of each.
+"""The functions that a user's package calls to add its own parts; ``docs/extending.md`` has a tested example of each.
 
 Registering a name twice with the same thing is allowed, since MMF may import a package again; with another thing it is an
-error.
+error. Nothing here needs MMF, so that a package is known to the command line and to Python without it.
 """
 
 from clipbert_mmf.annotations import AnnotationFormat, TextRecord, register_format
 from clipbert_mmf.modules.heads import HeadKind, register_head
-from clipbert_mmf.plugin.builder import register_dataset
 from clipbert_mmf.scoring.clips import register_fold
-from clipbert_mmf.tasks.datasets import DatasetSpec
+from clipbert_mmf.tasks import Chance, Task, register_task
+from clipbert_mmf.tasks.datasets import DatasetSpec, register_dataset
+from clipbert_mmf.tasks.items import ItemConfig, ItemMaker, QuestionItems
 from clipbert_mmf.video.decode import CannotServeError, register_backend
 
 __all__ = [
-    "CannotServeError",
-    "DatasetSpec",
     "AnnotationFormat",
+    "CannotServeError",
+    "Chance",
+    "DatasetSpec",
     "HeadKind",
+    "ItemConfig",
+    "ItemMaker",
+    "QuestionItems",
+    "Task",
     "TextRecord",
     "register_backend",
     "register_dataset",
     "register_fold",
     "register_format",
     "register_head",
+    "register_task",
 ]

@@ -18,31 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmf_runs import ROOT, count_parameters, read_step_seconds, read_training_lines, run_mmf
 
-from clipbert_mmf.annotations.sources import load_sources
 from clipbert_mmf.inference.settings import read_yaml
-from clipbert_mmf.scoring import chance
+from clipbert_mmf.report.run_record import read_run_record
 from clipbert_mmf.tasks.datasets import SPECS
+from clipbert_mmf.tasks.task import TASKS
 
 CONFIGS = ROOT / "projects" / "clipbert" / "configs"
 DEFAULT_RUNS = [
     f"{model}:msrvtt_qa" for model in ("clipbert", "mmbt", "concat_bert", "unimodal_text", "unimodal_image")
 ]
-#: Task -> (metric that is compared, what it is without looking, from the records of the test split).
-MEASURES = {
-    "retrieval": ("clipbert_retrieval/t2v_r1", lambda records: chance.guess_rank(len(records))),
-    "open_ended": (
-        "clipbert_answers/accuracy",
-        lambda records: chance.guess_answer([r.answer for r in records]),
-    ),
-    "multiple_choice": (
-        "clipbert_answers/accuracy",
-        lambda records: chance.guess_option([len(r.options) for r in records]),
-    ),
-    "soft_answers": (
-        "clipbert_vqa/accuracy",
-        lambda records: chance.guess_soft_answer([r.soft_answers for r in records]),
-    ),
-}
 NUM_PROBE_UPDATES = 20
 #: Field of a result -> (title of its column, format).
 COLUMNS = {
@@ -64,10 +48,16 @@ def parse_run(text: str) -> tuple[str, str]:
         ValueError: if it is none, or the dataset has no task that is compared.
     """
     model, _, dataset = text.partition(":")
-    known = sorted(name for name, spec in SPECS.items() if spec.task in MEASURES)
+    known = sorted(name for name, spec in SPECS.items() if _is_compared(spec.task))
     if not model or dataset not in known:
         raise ValueError(f"'{text}': expected MODEL:DATASET with a dataset of {known}")
     return model, dataset
+
+
+def _is_compared(task_name: str) -> bool:
+    """Return whether the main number is a share whose chance level the annotations tell."""
+    task = TASKS.get(task_name)
+    return task is not None and task.chance.read_annotation is not None and not task.smaller_is_better
 
 
 def find_recipe(model: str, dataset: str, corpus: str) -> Path:
@@ -198,21 +188,13 @@ class Comparison:
 
 def measure(folder: Path, model: str, dataset: str) -> dict:
     """Return accuracy on the test split beside chance, and what the run took."""
-    metric, guess = MEASURES[SPECS[dataset].task]
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    tested = [line for line in lines if line["split"] == "test"][-1]["metrics"]
-    section = read_yaml(folder / "config.yaml")["dataset_config"][dataset]
-    records = load_sources(
-        section["annotations"]["test"],
-        Path(section["data_dir"]).resolve(),
-        SPECS[dataset],
-        where=f"dataset_config.{dataset}.annotations.test",
-    )
+    spec = SPECS[dataset]
+    task, run = TASKS[spec.task], read_run_record(folder)
     on_device = [line["max_memory_mib"] for line in read_training_lines(folder) if "max_memory_mib" in line]
     return {
-        "metric": metric,
-        "accuracy": tested[f"test/{dataset}/{metric}"],
-        "chance": guess([records[row] for row in range(len(records))]),
+        "metric": task.main_metric,
+        "accuracy": run.read_metrics("test")[task.main_metric],
+        "chance": run.guess_from_annotations(spec),
         "step_seconds": read_step_seconds(folder),
         "parameters": count_parameters(folder / f"{model}_final.pth"),
         **({"max_memory_mib": max(on_device)} if on_device else {}),
@@ -261,7 +243,7 @@ def draw(rows: list[dict], path: Path) -> None:
     names = [row["model"] if len(datasets) == 1 else f"{row['model']}\n{row['dataset']}" for row in rows]
     panels = ("accuracy", "parameters", "step_seconds", "max_memory_mib")
     figure, axes = plt.subplots(1, len(panels), figsize=(13, 1.2 + 0.5 * len(rows)), sharey=True)
-    for name, axis in zip(panels, axes):
+    for name, axis in zip(panels, axes, strict=True):
         values = [row[name] * _SCALES.get(name, 1) for row in rows]
         bars = axis.barh(
             range(len(rows)),

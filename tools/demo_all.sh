@@ -42,4 +42,4 @@ for task in $tasks; do
     run_task "$task" "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
   fi
 done
-python tools/demo_table.py --save "$save" --data $data
+python tools/demo_table.py --save "$save"

@@ -6,145 +6,69 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from quickstart_table import find_final_metrics
-
-from clipbert_mmf.annotations import TextRecord, read_annotations
-from clipbert_mmf.scoring import chance
-
-
-def _answers(records: list[TextRecord]) -> list:
-    return [record.answer for record in records]
+from clipbert_mmf.report.run_record import read_run_record
+from clipbert_mmf.tasks.datasets import SPECS, DatasetSpec
+from clipbert_mmf.tasks.task import TASKS
 
 
-def _guess_rank(records: list[TextRecord]) -> float:
-    return chance.guess_rank(len(records))
+def compare(spec: DatasetSpec, save: Path) -> dict[str, Any] | None:
+    """Return the result of a dataset's run beside chance, or None where it has not run.
 
-
-def _guess_option(records: list[TextRecord]) -> float:
-    return chance.guess_option([len(record.options) for record in records])
-
-
-def _guess_answer(records: list[TextRecord]) -> float:
-    return chance.guess_answer(_answers(records))
-
-
-def _guess_soft_answer(records: list[TextRecord]) -> float:
-    return chance.guess_soft_answer([record.soft_answers for record in records])
-
-
-def _guess_count(records: list[TextRecord]) -> float:
-    return chance.guess_count(_answers(records))
-
-
-#: Dataset -> (metric, how chance is made, corpus, test file, its answers or split).
-TASKS: dict[str, tuple[str, Callable, str, str, dict]] = {
-    "msrvtt_retrieval": (
-        "clipbert_retrieval/t2v_r1",
-        _guess_rank,
-        "msrvtt",
-        "msrvtt/MSRVTT_JSFUSION_test.csv",
-        {},
-    ),
-    "msrvtt_mc": ("clipbert_answers/accuracy", _guess_option, "msrvtt_choice", "msrvtt/MSR_MC_test.csv", {}),
-    "didemo_retrieval": ("clipbert_retrieval/t2v_r1", _guess_rank, "didemo", "didemo/test_data.json", {}),
-    "activitynet_retrieval": (
-        "clipbert_retrieval/t2v_r1",
-        _guess_rank,
-        "activitynet",
-        "activitynet/val_1.json",
-        {},
-    ),
-    "msrvtt_qa": ("clipbert_answers/accuracy", _guess_answer, "msrvtt_qa", "msrvtt/test_qa.json", {}),
-    "tgif_qa_action": (
-        "clipbert_answers/accuracy",
-        _guess_option,
-        "tgif_choice",
-        "tgif_qa/Test_action_question.csv",
-        {},
-    ),
-    "tgif_qa_transition": (
-        "clipbert_answers/accuracy",
-        _guess_option,
-        "tgif_choice",
-        "tgif_qa/Test_transition_question.csv",
-        {},
-    ),
-    "tgif_qa_frameqa": (
-        "clipbert_answers/accuracy",
-        _guess_answer,
-        "tgif_frameqa",
-        "tgif_qa/Test_frameqa_question.csv",
-        {},
-    ),
-    "tgif_qa_count": (
-        "clipbert_count/mse",
-        _guess_count,
-        "tgif_count",
-        "tgif_qa/Test_count_question.csv",
-        {},
-    ),
-    "coco_captions_retrieval": (
-        "clipbert_retrieval/t2v_r1",
-        _guess_rank,
-        "coco_captions",
-        "coco/dataset_coco.json",
-        {"splits": ["test"]},
-    ),
-    "vqa2_pixels": (
-        "clipbert_vqa/accuracy",
-        _guess_soft_answer,
-        "vqa2",
-        "vqa2/v2_OpenEnded_mscoco_val2014_questions.json",
-        {"companion": "vqa2/v2_mscoco_val2014_annotations.json"},
-    ),
-}
-
-
-def compare(name: str, save: Path, data: Path) -> dict | None:
-    """Return a task's result beside chance, or None where it has not run."""
-    metric, guess, corpus, file, options = TASKS[name]
-    value = (find_final_metrics(save / name, name, "test") or {}).get(metric)
+    Args:
+        spec: the dataset; its run is the folder of its name.
+        save: directory of the runs.
+    """
+    task = TASKS.get(spec.task)
+    folder = save / spec.name
+    if task is None or task.chance.read_annotation is None or not (folder / "metrics.jsonl").is_file():
+        return None
+    run = read_run_record(folder)
+    value = run.read_metrics("test").get(task.main_metric)
     if value is None:
         return None
-    options = {key: data / value if key == "companion" else value for key, value in options.items()}
-    guessed = guess(list(read_annotations(data / file, corpus, **options)))
-    seconds = save / name / "seconds"
+    chance = run.guess_from_annotations(spec)
+    seconds = folder / "seconds"
     return {
-        "dataset": name,
-        "metric": metric,
+        "dataset": spec.name,
+        "metric": task.main_number,
+        "is_share": not task.smaller_is_better,
         "result": value,
-        "chance": guessed,
-        "times_chance": guessed / value if metric.endswith("mse") and value else value / guessed,
+        "chance": chance,
+        "times_chance": task.compare_with_chance(value, chance),
         "seconds": int(seconds.read_text()) if seconds.exists() else None,
     }
 
 
-def main() -> None:
-    """Parse the arguments, print and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--save", type=Path, required=True, help="directory of the runs, one folder each")
-    parser.add_argument("--data", type=Path, required=True, help="directory of the demo corpora")
-    arguments = parser.parse_args()
-    rows = [row for row in (compare(name, arguments.save, arguments.data) for name in TASKS) if row]
+def make_table(rows: list[dict[str, Any]]) -> str:
+    """Return a Markdown table."""
     lines = [
         "| task | metric | result | chance | better by | seconds |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         shown = [
-            f"{row[key]:.2f}" if row["metric"].endswith("mse") else f"{100 * row[key]:.1f} %"
+            f"{100 * row[key]:.1f} %" if row["is_share"] else f"{row[key]:.2f}"
             for key in ("result", "chance")
         ]
+        times = "" if row["times_chance"] is None else f"{row['times_chance']:.1f}x"
         lines.append(
-            f"| `{row['dataset']}` | {row['metric'].removeprefix('clipbert_')} | {shown[0]} | {shown[1]} | {row['times_chance']:.1f}x | "
-            f"{row['seconds']} |"
+            f"| `{row['dataset']}` | {row['metric']} | {shown[0]} | {shown[1]} | {times} | {row['seconds']} |"
         )
-    table = "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Parse the arguments, print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--save", type=Path, required=True, help="directory of the runs, one folder each")
+    arguments = parser.parse_args()
+    rows = [row for row in (compare(spec, arguments.save) for spec in SPECS.values()) if row]
+    table = make_table(rows)
     print(table)
     (arguments.save / "table.md").write_text(table, encoding="utf-8")
     (arguments.save / "results.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")

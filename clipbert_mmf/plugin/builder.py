@@ -1,6 +1,6 @@
 """The one builder: reads a dataset's configuration, finds its files, and gives MMF the dataset of each split.
 
-Comes before ``dataset``; a class per row of ``specs.SPECS`` is registered, all of them this one.
+A class per row of ``SPECS`` is registered, all of them this one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from mmf.common.registry import registry
 from mmf.datasets.base_dataset_builder import BaseDatasetBuilder
 from mmf.utils.configuration import get_mmf_env
 
-from clipbert_mmf.annotations import FORMATS
 from clipbert_mmf.annotations.grouping import PackedRecords
 from clipbert_mmf.annotations.sources import find_file, load_sources
 from clipbert_mmf.annotations.vocabulary import (
@@ -23,19 +22,20 @@ from clipbert_mmf.annotations.vocabulary import (
     read_vocabulary,
     write_vocabulary,
 )
+from clipbert_mmf.configuration import choose, refuse_unknown_keys, to_plain
 from clipbert_mmf.paths import config_dir
 
 # As a module: a worker that unpickles a dataset imports that file first, and through MMF this one in the middle of it.
 from clipbert_mmf.plugin import dataset as dataset_file
 from clipbert_mmf.plugin.old_names import refuse_old_names
 from clipbert_mmf.settings import read_setting
-from clipbert_mmf.tasks.datasets import SPECS, DatasetSpec
-from clipbert_mmf.tasks.makers import TASKS
+from clipbert_mmf.tasks.datasets import REGISTRATION_LISTENERS, SPECS, DatasetSpec
+from clipbert_mmf.tasks.task import TASKS, Task
 from clipbert_mmf.video.failures import FailureLog
 
 logger = logging.getLogger(__name__)
 
-#: Keys of a dataset's section beside the settings of its sample makers.
+#: Keys of a dataset's section beside the settings of its items.
 _KEYS = {
     "data_dir",
     "annotations",
@@ -91,7 +91,6 @@ class ClipBertBuilder(BaseDatasetBuilder):
         task = self._task(config)
         self._check_keys(config, task)
         root = self._data_dir(config)
-        maker_class = TASKS[task][0 if dataset_type == "train" else 1]
         seed = int(registry.get("config").training.seed or 0)
         location = self._media_location(config, root, dataset_type)
         dataset = dataset_file.ClipBertDataset(self.spec.name, config, dataset_type, location, seed)
@@ -102,30 +101,24 @@ class ClipBertBuilder(BaseDatasetBuilder):
             self.spec,
             where=f"dataset_config.{self.spec.name}.annotations.{dataset_type}",
         )
-        maker = maker_class(
+        maker = task.make_items(
             records,
             dataset.text_processor,
-            self._settings(config, maker_class, dataset_type),
-            self._answers(config, root, dataset_type, records) if maker_class.NEEDS_ANSWERS else None,
+            self._item_section(config),
+            f"dataset_config.{self.spec.name}",
+            is_training=dataset_type == "train",
+            answers=self._answers(config, root, dataset_type, records) if task.needs_answers else None,
         )
         dataset.attach(maker, self._failure_log(config, dataset_type, maker), task)
         self._report_missing(dataset)
         return dataset
 
-    def _task(self, config) -> str:
-        task = read_setting(config, "task") or self.spec.task
-        if task not in TASKS or self.spec.task not in ("", task):
-            allowed = [self.spec.task] if self.spec.task else sorted(TASKS)
-            raise ValueError(f"dataset_config.{self.spec.name}.task is '{task}'; allowed are {allowed}")
-        return task
+    def _task(self, config) -> Task:
+        name, own = read_setting(config, "task") or self.spec.task, self.spec.task
+        return choose(f"dataset_config.{self.spec.name}.task", name, {own: TASKS[own]} if own else TASKS)
 
-    def _check_keys(self, config, task: str) -> None:
-        settings = set().union(*(maker.SETTINGS for maker in TASKS[task]))
-        unknown = sorted(set(config) - _KEYS - settings)
-        if unknown:
-            raise ValueError(
-                f"dataset_config.{self.spec.name}: unknown keys {unknown}; allowed are {sorted(_KEYS | settings)}"
-            )
+    def _check_keys(self, config, task: Task) -> None:
+        refuse_unknown_keys(f"dataset_config.{self.spec.name}", config, _KEYS | task.item_keys)
 
     def _data_dir(self, config) -> Path:
         root = Path(os.path.expanduser(str(config.data_dir)))
@@ -161,16 +154,11 @@ class ClipBertBuilder(BaseDatasetBuilder):
             )
         return str(location)
 
-    def _settings(self, config, maker_class, dataset_type: str) -> dict[str, Any]:
-        settings = {
-            key: config[key] for key in maker_class.SETTINGS if key in config and key != "texts_per_item"
-        }
-        texts = read_setting(config, "texts_per_item")
-        if texts is not None:
-            settings["texts_per_item"] = texts["train" if dataset_type == "train" else "eval"]
-        if read_setting(config, "layout") == "mmf":  # MMF's own models read one text at a time
-            settings["texts_per_item"] = 1
-        return settings
+    def _item_section(self, config) -> dict[str, Any]:
+        section = to_plain(config)
+        if section.get("layout") == "mmf":  # MMF's own models read one text at a time
+            section["texts_per_item"] = {"train": 1, "eval": 1}
+        return section
 
     def _answers(self, config, root: Path, dataset_type: str, records: PackedRecords) -> dict[str, int]:
         """Return the answer vocabulary, a file's or the training split's; it is saved with the run."""
@@ -240,27 +228,18 @@ def make_builder(spec: DatasetSpec) -> type[ClipBertBuilder]:
     return type(f"{spec.name.title().replace('_', '')}Builder", (ClipBertBuilder,), {"spec": spec})
 
 
-def register_dataset(spec: DatasetSpec) -> type[ClipBertBuilder]:
-    """Make a dataset known to MMF as ``dataset=<spec.name>``; a user's package calls this when it is imported.
+def register_builder(spec: DatasetSpec) -> None:
+    """Make a dataset known to MMF.
 
     Raises:
-        ValueError: if the name is taken by another dataset, or corpus, task or medium are unknown.
+        ValueError: if MMF knows another dataset of this name.
     """
     taken = registry.get_builder_class(spec.name)
     if taken is not None and getattr(taken, "spec", None) != spec:
         raise ValueError(f"a dataset '{spec.name}' is registered already, by {taken.__module__}")
-    for key, value, allowed in (
-        ("corpus", spec.corpus, FORMATS),
-        ("task", spec.task, {"", *TASKS}),
-        ("media", spec.media, {"video", "image"}),
-    ):
-        if value not in allowed:
-            raise ValueError(f"dataset '{spec.name}': {key} is '{value}'; allowed are {sorted(allowed)}")
-    SPECS[spec.name] = spec
-    builder = taken or make_builder(spec)
-    registry.register_builder(spec.name)(builder)
-    return builder
+    registry.register_builder(spec.name)(taken or make_builder(spec))
 
 
-for _spec in list(SPECS.values()):
-    register_dataset(_spec)
+for _spec in SPECS.values():
+    register_builder(_spec)
+REGISTRATION_LISTENERS.append(register_builder)

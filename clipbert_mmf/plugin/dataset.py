@@ -1,6 +1,6 @@
-"""The one dataset: texts and targets from a sample maker, frames from a media processor, one batch shape out.
+"""The one dataset: texts and targets from an item maker, frames from a media processor, one batch shape.
 
-Comes after ``annotations`` and ``tasks``; MMF collates its samples into the ``SampleList`` the model reads.
+MMF collates its samples into the ``SampleList`` that the model reads.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from mmf.common.registry import registry
 from mmf.common.sample import Sample
 from mmf.datasets.base_dataset import BaseDataset
 
+from clipbert_mmf.configuration import choose
 from clipbert_mmf.plugin.layouts import LAYOUTS
-from clipbert_mmf.settings import read_setting
-from clipbert_mmf.tasks.makers import SampleMaker
-from clipbert_mmf.tasks.predictions import RecordWriter
+from clipbert_mmf.tasks.items import ItemMaker
+from clipbert_mmf.tasks.predictions import SplitAnnotations
+from clipbert_mmf.tasks.task import TASKS, Task
 from clipbert_mmf.video.failures import FailureLog
 
 logger = logging.getLogger(__name__)
@@ -49,14 +50,11 @@ class ClipBertDataset(BaseDataset):
         super().__init__(dataset_name, config, dataset_type)
         self.media_location = media_location
         self.seed = seed
-        self.strict = bool(read_setting(config, "strict", False))
-        layout = read_setting(config, "layout") or "clipbert"
-        if layout not in LAYOUTS:
-            raise ValueError(
-                f"dataset_config.{dataset_name}.layout is '{layout}'; allowed are {sorted(LAYOUTS)}"
-            )
-        self.arrange = LAYOUTS[layout]
-        self.maker: SampleMaker | None = None
+        self.strict = bool(config.get("strict") or False)
+        self.arrange = choose(
+            f"dataset_config.{dataset_name}.layout", config.get("layout") or "clipbert", LAYOUTS
+        )
+        self.maker: ItemMaker | None = None
         self.failures: FailureLog | None = None
         # Shared memory, so that workers that live on between epochs see a new epoch too.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -72,11 +70,12 @@ class ClipBertDataset(BaseDataset):
         """The processor of this split."""
         return self.train_media_processor if self.is_training else self.eval_media_processor
 
-    def attach(self, maker: SampleMaker, failures: FailureLog, task: str) -> None:
-        """Give the dataset its items, the log of what could not be read, and the task, a key of ``TASKS``."""
+    def attach(self, maker: ItemMaker, failures: FailureLog, task: Task) -> None:
+        """Give the dataset its items, the log of unreadable media, and its task."""
         self.maker = maker
         self.failures = failures
-        self.record_writer = RecordWriter(self.dataset_name, task, maker)
+        self.task_name = task.name  # workers get a pickled copy, and a task has functions without names
+        self.annotations = SplitAnnotations(maker)
 
     def __len__(self) -> int:
         return len(self.maker)
@@ -187,5 +186,5 @@ class ClipBertDataset(BaseDataset):
         return super().prepare_batch(batch)
 
     def format_for_prediction(self, report) -> list[dict[str, Any]]:
-        """Return the records of a batch: one per question, or per medium in retrieval; see ``predictions``."""
-        return self.record_writer.write(report)
+        """Return the prediction records of a batch: one per question, or per medium in retrieval."""
+        return TASKS[self.task_name].record_predictions(self.dataset_name, self.annotations, report)

@@ -1,4 +1,4 @@
-"""A run's folder to one HTML page that opens anywhere: no script, no network, everything inside."""
+"""Make one HTML page of a run's folder that opens anywhere: no script, no network, everything inside."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from typing import Any
 import yaml
 
 import clipbert_mmf
-from clipbert_mmf.report.examples import MediaOfRun, choose_examples, illustrate
+from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.report.examples import RunMedia, choose_examples, illustrate
 from clipbert_mmf.report.pictures import draw_curves
-from clipbert_mmf.report.run_files import MAIN_METRICS, RunFiles, read_run_files
+from clipbert_mmf.report.run_record import RunRecord, read_run_record
 from clipbert_mmf.scoring.metrics import split_metric_name
+from clipbert_mmf.tasks.examples import Example
+from clipbert_mmf.tasks.task import TASKS
 from clipbert_mmf.video.errors import MediaError
 
 #: Answers that the table of confusions names.
@@ -31,25 +34,25 @@ def make_report(
     num_examples: int = 3,
     dataset: str | None = None,
     saliency: str | None = None,
-    progress: Callable[[Iterable], Iterable] = lambda examples: examples,
+    progress: Callable[[Iterable[Example]], Iterable[Example]] = lambda examples: examples,
 ) -> str:
     """Return the page of a run.
 
     Args:
         run_dir: folder of the run.
         baselines: folders of earlier runs, for the table of metrics.
-        data_dir: where the dataset is now, if not at its configured place.
-        num_examples: best and worst predictions to show, of each.
-        dataset: whose predictions to show, for a run over several; None shows the newest.
-        saliency: how saliency maps are made, a key of ``SALIENCY_METHODS``; None: by the model's grid.
+        data_dir: directory of the dataset, if it was moved.
+        num_examples: number of best predictions to show, and of worst.
+        dataset: dataset whose predictions to show, for a run over several; None shows the newest.
+        saliency: how saliency is measured, a key of ``SALIENCY_METHODS``; None chooses by the model's grid.
         progress: wraps the examples while they are drawn, such as ``tqdm``.
 
     Raises:
-        FileNotFoundError: if a folder is none of a run.
+        FileNotFoundError: if a folder is not that of a run.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    run, others = read_run_files(run_dir, dataset), [read_run_files(path, dataset) for path in baselines]
+    run, others = read_run_record(run_dir, dataset), [read_run_record(path, dataset) for path in baselines]
     environment = Environment(
         loader=PackageLoader("clipbert_mmf.report", "."),
         autoescape=True,
@@ -92,7 +95,7 @@ def _show_number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _draw_all(run: RunFiles) -> list[dict[str, str]]:
+def _draw_all(run: RunRecord) -> list[dict[str, str]]:
     """Return title, description and picture of each curve that the run has points for."""
     several = "," in run.datasets
 
@@ -103,18 +106,15 @@ def _draw_all(run: RunFiles) -> list[dict[str, str]]:
                 continue
             for name, value in (record.get(section) or {}).items():
                 if wanted(name) and isinstance(value, (int, float)) and math.isfinite(value):
-                    _, of, metric = split_metric_name(name)
-                    title = metric.replace("clipbert_", "")
-                    points = found.setdefault(f"{of} {title}" if several else title, ([], []))
+                    _, dataset, metric = split_metric_name(name)
+                    title = _shorten(metric)
+                    points = found.setdefault(f"{dataset} {title}" if several else title, ([], []))
                     points[0].append(record.get("update", 0))
                     points[1].append(value)
         return found
 
     losses = collect("train", "losses", lambda name: not name.endswith("total_loss"))
-    names = {metric for metric, _, _ in MAIN_METRICS.values()} | {
-        "clipbert_retrieval/v2t_r1",
-        "clipbert_pretraining/mlm_accuracy",
-    }
+    names = {f"{task.metric}/{number}" for task in TASKS.values() for number in task.curves}
     metrics = collect("val", "metrics", lambda name: split_metric_name(name)[2] in names)
     pictures = []
     for title, curves, label, log_y in (
@@ -127,24 +127,28 @@ def _draw_all(run: RunFiles) -> list[dict[str, str]]:
     return pictures
 
 
-def _summarize(run: RunFiles) -> dict[str, Any] | None:
-    if not run.predictions or run.predictions[0]["task"] not in MAIN_METRICS:
+def _summarize(run: RunRecord) -> dict[str, Any] | None:
+    """Return the main number beside chance, or None where there are no predictions."""
+    if run.task is None:
         return None
-    metric, smaller, guess = MAIN_METRICS[run.predictions[0]["task"]]
-    value = run.final_metrics().get(metric)
+    value = run.final_metrics().get(run.task.main_metric)
     if value is None:
         return None
-    chance = guess(run.predictions)
-    times = (chance / value if smaller else value / chance) if value and chance else None
-    return {"metric": metric.replace("clipbert_", ""), "value": value, "chance": chance, "times": times}
+    chance = run.task.guess_from_predictions(run.predictions)
+    times = run.task.compare_with_chance(value, chance)
+    return {"metric": _shorten(run.task.main_metric), "value": value, "chance": chance, "times": times}
 
 
-def _compare(run: RunFiles, others: list[RunFiles]) -> list[tuple[str, list[float | None]]]:
+def _shorten(metric: str) -> str:
+    return metric.removeprefix("clipbert_")
+
+
+def _compare(run: RunRecord, others: list[RunRecord]) -> list[tuple[str, list[float | None]]]:
     columns = [one.final_metrics() for one in (run, *others)]
-    return [(name.replace("clipbert_", ""), [column.get(name) for column in columns]) for name in columns[0]]
+    return [(_shorten(name), [column.get(name) for column in columns]) for name in columns[0]]
 
 
-def _count_types(run: RunFiles) -> list[tuple[str, int, float]]:
+def _count_types(run: RunRecord) -> list[tuple[str, int, float]]:
     rows: dict[str, list[float]] = {}
     for record in run.predictions:
         if record.get("answer_type"):
@@ -155,8 +159,8 @@ def _count_types(run: RunFiles) -> list[tuple[str, int, float]]:
     ]
 
 
-def _confuse(run: RunFiles) -> dict[str, Any] | None:
-    """Return which answer was given for which, for the most frequent right ones."""
+def _confuse(run: RunRecord) -> dict[str, Any] | None:
+    """Return how often each answer was given for each of the most frequent correct ones."""
     pairs = Counter(
         (str(record["target"]), str(record["answers"][0]["answer"]))
         for record in run.predictions
@@ -176,17 +180,19 @@ def _confuse(run: RunFiles) -> dict[str, Any] | None:
 
 
 def _illustrate_all(
-    run: RunFiles, data_dir, count: int, saliency, progress
+    run: RunRecord,
+    data_dir: str | Path | None,
+    count: int,
+    saliency: str | None,
+    progress: Callable[[Iterable[Example]], Iterable[Example]],
 ) -> tuple[list[dict[str, Any]], str]:
-    """Return the examples with their evidence, and why there are none."""
-    from clipbert_mmf.inference.pretrained import ClipBert
-
-    examples = choose_examples(run.predictions, count)
+    """Return the examples with their evidence, and the reason where there are none."""
+    examples = choose_examples(run, count)
     if not examples:
         return [], "There are no predictions to choose examples from."
     try:
-        media = MediaOfRun(run, data_dir)
-        model = ClipBert.from_pretrained(run.folder, dataset=run.predictions[0]["dataset"])
+        media = RunMedia(run, data_dir)
+        model = ClipBert.from_pretrained(run.folder, dataset=run.dataset)
         media.store.handle  # noqa: B018  opens it: an error belongs here, not at the first picture
     except (MediaError, OSError, ValueError, KeyError) as error:
         return [], f"The model or its media could not be opened: {error}. Give --data-dir if they were moved."
@@ -196,7 +202,7 @@ def _illustrate_all(
         return [], str(error)
 
 
-def _describe_health(run: RunFiles) -> dict[str, Any]:
+def _describe_health(run: RunRecord) -> dict[str, Any]:
     unreadable = {record["media_id"] for record in run.predictions if not record["readable"]}
     durations = [record["clips"][-1]["end_sec"] for record in run.predictions if record.get("clips")]
     durations = [value for value in durations if value is not None]

@@ -1,11 +1,14 @@
-"""The table of datasets: one row each. A new dataset is a row here (or in a user's package) and a YAML file.
-
-``corpus`` chooses the parsers in ``annotations``; ``task`` the sample makers in ``tasks``; ``media`` the processor.
-"""
+"""The table of datasets: one row each. A new dataset is a row here (or in a user's package) and a YAML file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from clipbert_mmf.annotations import FORMATS
+from clipbert_mmf.configuration import suggest
+from clipbert_mmf.tasks import TASKS
+from clipbert_mmf.video.endings import MEDIA_ENDINGS
 
 
 @dataclass(frozen=True)
@@ -14,8 +17,8 @@ class DatasetSpec:
 
     Attributes:
         name: key in MMF's registry and under ``dataset_config``.
-        corpus: whose annotation formats it reads.
-        task: a key of ``tasks.TASKS``; empty where the configuration's ``task`` says it.
+        corpus: annotation formats that it reads, a key of ``FORMATS``.
+        task: a key of ``TASKS``; empty where the configuration's ``task`` says it.
         media: ``video`` or ``image``.
         config: path of its default configuration; empty for ``configs/datasets/<name>/defaults.yaml`` of this package.
     """
@@ -44,6 +47,32 @@ SPECS: dict[str, DatasetSpec] = {
         DatasetSpec("coco_vg_pretraining", corpus="image_text", task="pretraining", media="image"),
         DatasetSpec("coco_captions_retrieval", corpus="coco_captions", task="retrieval", media="image"),
         DatasetSpec("video_text_csv", corpus="video_text", task="", media="video"),
-        DatasetSpec("vqa2_pixels", corpus="vqa2", task="soft_answers", media="image"),
+        DatasetSpec("vqa2_pixels", corpus="vqa2", task="vqa", media="image"),
     )
 }
+
+#: Called with every dataset that is registered later. The plugin adds one that makes it known to MMF, so that a user's
+#: package can be imported where MMF is not installed.
+REGISTRATION_LISTENERS: list[Callable[[DatasetSpec], None]] = []
+
+
+def register_dataset(spec: DatasetSpec) -> None:
+    """Make a dataset known, to MMF as ``dataset=<spec.name>``; a user's package calls this when it is imported.
+
+    Raises:
+        ValueError: if the name is taken by another dataset, or corpus, task or medium are unknown.
+    """
+    if SPECS.get(spec.name, spec) != spec:
+        raise ValueError(f"a dataset '{spec.name}' is registered already")
+    for key, value, allowed in (
+        ("corpus", spec.corpus, set(FORMATS)),
+        ("task", spec.task, {"", *TASKS}),
+        ("media", spec.media, set(MEDIA_ENDINGS)),
+    ):
+        if value not in allowed:
+            raise ValueError(
+                f"dataset '{spec.name}': {key} is '{value}'{suggest(value, allowed)}; allowed are {sorted(allowed)}"
+            )
+    for listener in REGISTRATION_LISTENERS:
+        listener(spec)
+    SPECS[spec.name] = spec

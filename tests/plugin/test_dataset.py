@@ -152,7 +152,7 @@ def test_local_validation_pairs_are_of_videos_the_test_leaves_unused(corpus, tmp
             FileNotFoundError,
             "msrvtt_retrieval.data_dir is '/nowhere': no such directory",
         ),
-        ({"negatives": 3}, ValueError, r"unknown keys \['negatives'\]; allowed are"),
+        ({"negatives": 3}, ValueError, "msrvtt_retrieval.negatives is unknown; allowed are"),
         ({"media": {"train": "../coco/images"}}, FileNotFoundError, "none of the annotated videos is there"),
         (
             {"annotations": {"train": [{"file": "x.json"}]}},

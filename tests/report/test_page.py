@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clipbert_mmf.report.page import make_report, write_report
-from clipbert_mmf.report.run_files import MAIN_METRICS, read_run_files
+from clipbert_mmf.report.run_record import read_run_record
 from tests.browsing import set_width
 from tests.encoded_media import write_video
 from tests.inference.small_run import make_run, run_config
@@ -73,7 +73,7 @@ def test_missing_parts_are_said_in_a_sentence(tmp_path, tokenizer_dir):
     assert "There are no predictions" in page and "evaluation.predict=true" in page
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="neither config.yaml nor metrics.jsonl"):
-        read_run_files(tmp_path / "empty")
+        read_run_record(tmp_path / "empty")
 
 
 def test_a_run_over_several_datasets_is_told_apart(tmp_path, tokenizer_dir):
@@ -98,7 +98,7 @@ def test_a_run_over_several_datasets_is_told_apart(tmp_path, tokenizer_dir):
             "right": 1.0,
         }
         (tmp_path / "run" / f"{dataset}_run_test_{number}.json").write_text(json.dumps([record]))
-        run = read_run_files(tmp_path / "run", dataset)
+        run = read_run_record(tmp_path / "run", dataset)
         assert run.predictions[0]["dataset"] == dataset
         assert run.final_metrics() == {
             "clipbert_answers/accuracy": metrics[f"{dataset}/clipbert_answers/accuracy"]
@@ -112,20 +112,6 @@ def test_moved_media_are_named(run, tmp_path):
     shutil.copytree(run, copy)
     page = make_report(copy, data_dir=tmp_path / "nowhere")
     assert "could not be opened" in page and "Give --data-dir" in page
-
-
-@pytest.mark.parametrize(
-    "task, records, chance",
-    [
-        ("open_ended", [{"target": "a"}, {"target": "a"}, {"target": "b"}, {"target": "c"}], 0.5),
-        ("multiple_choice", [{"options": ["a", "b"]}, {"options": ["a", "b", "c", "d"]}], 0.375),
-        ("soft_answers", [{"target": {"a": 1.0, "b": 0.3}}, {"target": {"b": 0.9}}], 0.6),
-        ("count", [{"target": 1}, {"target": 3}], 1.0),
-        ("retrieval", [{}] * 4, 0.25),
-    ],
-)
-def test_chance_is_what_needs_no_video(task, records, chance):
-    assert MAIN_METRICS[task][2](records) == pytest.approx(chance)
 
 
 def test_the_command_writes_the_page(run, tmp_path):

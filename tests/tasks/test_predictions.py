@@ -16,8 +16,8 @@ from clipbert_mmf.inference.predictions import (
     write_vqa_answers,
 )
 from clipbert_mmf.shapes import TokenBatch
-from clipbert_mmf.tasks.makers import TASKS
-from clipbert_mmf.tasks.predictions import RecordWriter
+from clipbert_mmf.tasks import TASKS
+from clipbert_mmf.tasks.predictions import SplitAnnotations
 
 NUM_CLIPS = 2
 
@@ -33,10 +33,20 @@ def encode(texts):
 
 
 def make_writer(task, records, answers=None, texts_per_item=2):
-    maker = TASKS[task][1](
-        PackedRecords.from_records(records), encode, {"texts_per_item": texts_per_item}, answers
-    )
-    return RecordWriter("some_dataset", task, maker)
+    section = {"texts_per_item": {"eval": texts_per_item}}
+    packed = PackedRecords.from_records(records)
+    maker = TASKS[task].make_items(packed, encode, section, "d", is_training=False, answers=answers)
+    return Writer(TASKS[task], SplitAnnotations(maker))
+
+
+class Writer:
+    """A task with the annotations of a split, as the dataset holds them."""
+
+    def __init__(self, task, split):
+        self.task, self.split, self.maker = task, split, split.maker
+
+    def write(self, report):
+        return self.task.record_predictions("some_dataset", self.split, report)
 
 
 def make_report(writer, clip_scores, fold=lambda x: x.mean(1), readable=None, with_times=True):
@@ -78,7 +88,9 @@ def test_questions_list_their_best_answers_and_no_filling_text(tmp_path):
     ]
     metrics = evaluate_predictions(found)
     assert metrics["clipbert_answers/accuracy"] == pytest.approx(1 / 3)
-    assert metrics["clipbert_answers/accuracy_what"] == 0.5 and "clipbert_answers/accuracy_how" not in metrics
+    assert (
+        metrics["clipbert_answers/accuracy_what"] == 0.5 and "clipbert_answers/accuracy_when" not in metrics
+    )
     assert metrics["clipbert_answers/num_items"] == 2 and metrics["clipbert_answers/num_texts"] == 3
     write_vqa_answers(found, tmp_path / "server.json")
     assert json.loads((tmp_path / "server.json").read_text())[0] == {"question_id": 7, "answer": "dog"}
@@ -86,7 +98,7 @@ def test_questions_list_their_best_answers_and_no_filling_text(tmp_path):
 
 def test_soft_answers_score_what_people_gave():
     writer = make_writer(
-        "soft_answers",
+        "vqa",
         [
             TextRecord("i1", "is it ?", "1", soft_answers=(("yes", 1.0), ("no", 0.3)), answer_type="yes/no"),
         ],

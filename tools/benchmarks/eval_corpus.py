@@ -19,7 +19,7 @@ from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.tasks.datasets import SPECS
-from clipbert_mmf.tasks.makers import MatchEvaluation
+from clipbert_mmf.tasks.retrieval import RetrievalEvaluation
 from clipbert_mmf.transforms.frames import pad_channels_last
 from clipbert_mmf.video.decode import read_frames
 from clipbert_mmf.video.sampling import sample_clips
@@ -55,7 +55,7 @@ def load_corpus(run: Path) -> Corpus:
     records = load_sources(
         section["annotations"]["test"], root, SPECS[name], where=f"{run}: annotations.test"
     )
-    maker = MatchEvaluation(records, model.encode_texts, {})
+    maker = RetrievalEvaluation(records, model.encode_texts)
     store = open_store(str(root / section["media"]["test"]))
     frames = [model.preprocessing.read(store.read(maker.media_key(item)))[None] for item in range(len(maker))]
     visual = [model.network.encode_clips(one) for one in frames]

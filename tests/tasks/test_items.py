@@ -7,7 +7,8 @@ import torch
 from clipbert_mmf.annotations.grouping import PackedRecords, group_by_media
 from clipbert_mmf.annotations.records import TextRecord
 from clipbert_mmf.shapes import IGNORED_TOKEN, TokenBatch
-from clipbert_mmf.tasks.makers import TASKS
+from clipbert_mmf.configuration import ConfigurationError
+from clipbert_mmf.tasks import TASKS
 
 
 class Encoder:
@@ -49,7 +50,12 @@ RECORDS = [
 
 
 def make(task, evaluation, encoder, records=RECORDS, answers=None, **settings):
-    return TASKS[task][int(evaluation)](PackedRecords.from_records(records), encoder, settings, answers)
+    if "texts_per_item" in settings:
+        settings["texts_per_item"] = dict.fromkeys(("train", "eval"), settings["texts_per_item"])
+    packed = PackedRecords.from_records(records)
+    return TASKS[task].make_items(
+        packed, encoder, settings, "dataset_config.d", is_training=not evaluation, answers=answers
+    )
 
 
 def rng(seed=0):
@@ -140,9 +146,9 @@ def test_options_are_read_with_their_question(encoder):
 
 def test_soft_answers_and_counts_become_floats(encoder):
     soft = TextRecord("a", "what color", "0", soft_answers=(("red", 0.9), ("pink", 0.3)))
-    targets = make("soft_answers", False, encoder, [soft], {"blue": 0, "red": 1}, texts_per_item=1).make(
-        0, rng()
-    )["targets"]
+    targets = make("vqa", False, encoder, [soft], {"blue": 0, "red": 1}, texts_per_item=1).make(0, rng())[
+        "targets"
+    ]
     torch.testing.assert_close(targets, torch.tensor([[0.0, 0.9]]))
     assert (
         make("count", False, encoder, [TextRecord("a", "how many", "0", answer=3)]).make(0, rng())["targets"]
@@ -153,3 +159,39 @@ def test_soft_answers_and_counts_become_floats(encoder):
 def test_classification_without_answers_is_an_error(encoder):
     with pytest.raises(ValueError, match="needs an answer vocabulary"):
         make("open_ended", False, encoder)
+
+
+@pytest.mark.parametrize(
+    "task, settings, message",
+    [
+        (
+            "retrieval",
+            {"negatives_per_positive": -1},
+            "dataset_config.d: negatives_per_positive is -1; expected at least 0",
+        ),
+        ("pretraining", {"swap_probability": 2}, "dataset_config.d: swap_probability is 2; expected 0 to 1"),
+        (
+            "pretraining",
+            {"mlm_probability": "often"},
+            "dataset_config.d.mlm_probability is 'often'; expected a number",
+        ),
+        ("vqa", {"texts_per_item": 0}, "dataset_config.d: texts_per_item is 0; expected at least 1"),
+    ],
+)
+def test_a_setting_out_of_range_is_named_with_its_key(encoder, task, settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        make(task, False, encoder, answers={"red": 0}, **settings)
+
+
+def test_texts_per_item_has_a_number_for_training_and_one_for_evaluation(encoder):
+    packed = PackedRecords.from_records(RECORDS)
+    section = {"texts_per_item": {"train": 2, "eval": 3}}
+    for is_training, expected in ((True, 2), (False, 3)):
+        maker = TASKS["open_ended"].make_items(
+            packed, encoder, section, "d", is_training=is_training, answers={"red": 0}
+        )
+        assert maker.texts_per_item == expected
+    with pytest.raises(ConfigurationError, match="d.texts_per_item is 4; expected a section with keys"):
+        TASKS["open_ended"].make_items(
+            packed, encoder, {"texts_per_item": 4}, "d", is_training=True, answers={"a": 0}
+        )

@@ -1,0 +1,136 @@
+"""Read the folder of a run: configuration, curves, metrics, predictions, unreadable media; missing parts stay empty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clipbert_mmf.annotations.sources import load_sources
+from clipbert_mmf.inference.predictions import PredictionsError, evaluate_predictions, read_predictions
+from clipbert_mmf.inference.settings import read_json_lines, read_yaml
+from clipbert_mmf.scoring.metrics import split_metric_name
+from clipbert_mmf.tasks.datasets import DatasetSpec
+from clipbert_mmf.tasks.task import TASKS, Task
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as it can be read from its folder.
+
+    Attributes:
+        folder: folder of the run.
+        config: configuration as MMF saved it, resolved; empty where there is none.
+        records: lines of ``metrics.jsonl``.
+        unreadable: media that training could not read: key and reason.
+        predictions: records of the newest file, empty where there is none.
+        predictions_file: path of that file.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    records: list[dict[str, Any]]
+    unreadable: list[dict[str, str]]
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    predictions_file: Path | None = None
+
+    @property
+    def datasets(self) -> str:
+        """Names of the datasets it was trained on, comma separated."""
+        return str(self.config.get("datasets") or "unknown data")
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset that a report is about: that of the predictions, or the first."""
+        return (
+            str(self.predictions[0]["dataset"]) if self.predictions else self.datasets.split(",")[0].strip()
+        )
+
+    @property
+    def task(self) -> Task | None:
+        """Task of the predictions, or None where there are none."""
+        return TASKS[self.predictions[0]["task"]] if self.predictions else None
+
+    def read_metrics(self, split: str) -> dict[str, float]:
+        """Return the last metrics of a split by short name, those of ``dataset`` where there are several datasets."""
+        found = [r["metrics"] for r in self.records if r.get("split") == split and r.get("metrics")]
+        every = {split_metric_name(name): value for name, value in (found[-1] if found else {}).items()}
+        own = {name: value for name, value in every.items() if name[1] == self.dataset} or every
+        return {short: value for (_, _, short), value in own.items()}
+
+    def final_metrics(self) -> dict[str, float]:
+        """Return the last metrics of the test split, else of the validation split, else of the predictions."""
+        return (
+            self.read_metrics("test")
+            or self.read_metrics("val")
+            or (evaluate_predictions(self.predictions) if self.predictions else {})
+        )
+
+    def guess_from_annotations(self, spec: DatasetSpec) -> float:
+        """Return the main number that chance gives on the test split, from the configured annotations.
+
+        Args:
+            spec: a dataset of the run.
+
+        Raises:
+            FileNotFoundError: if the annotations are not there.
+            ValueError: if the truth is not in the annotations.
+        """
+        section = self.config["dataset_config"][spec.name]
+        where = f"dataset_config.{spec.name}.annotations.test"
+        root = Path(section["data_dir"]).expanduser().resolve()
+        records = load_sources(section["annotations"]["test"], root, spec, where=where)
+        task = TASKS[section.get("task") or spec.task]
+        return task.guess_from_annotations([records[row] for row in range(len(records))])
+
+
+def read_run_record(folder: str | Path, dataset: str | None = None) -> RunRecord:
+    """Read the folder of a run.
+
+    Args:
+        folder: folder of the run.
+        dataset: dataset whose predictions to read, where there are several; None reads the newest.
+
+    Raises:
+        FileNotFoundError: if it is no folder, or holds neither a configuration nor metrics.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"run '{folder}': no such folder")
+    config_file, metrics_file = folder / "config.yaml", folder / "metrics.jsonl"
+    if not config_file.is_file() and not metrics_file.is_file():
+        raise FileNotFoundError(
+            f"run '{folder}' has neither config.yaml nor metrics.jsonl; is it the folder of a run?"
+        )
+    predictions, file = _find_predictions(folder, dataset)
+    unreadable = [
+        entry for path in sorted(folder.glob("unreadable_*.jsonl")) for entry in read_json_lines(path)
+    ]
+    return RunRecord(
+        folder,
+        read_yaml(config_file) if config_file.is_file() else {},
+        read_json_lines(metrics_file),
+        unreadable,
+        predictions,
+        file,
+    )
+
+
+def _find_predictions(folder: Path, dataset: str | None) -> tuple[list[dict[str, Any]], Path | None]:
+    found = sorted(
+        (
+            path
+            for path in folder.rglob("*_*.json")
+            if path.parent.name == "reports" or path.parent == folder or path.parent.name == "predictions"
+        ),
+        key=lambda path: path.stat().st_mtime,
+        reverse=True,
+    )
+    for path in found:
+        try:
+            records = read_predictions(path)
+        except (PredictionsError, OSError):  # another JSON file of the run
+            continue
+        if dataset in (None, records[0]["dataset"]):
+            return records, path
+    return [], None

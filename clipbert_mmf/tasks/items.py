@@ -1,0 +1,225 @@
+"""Make the items of a split: which texts go with the frames of a medium (paper sections 3 and 4.1).
+
+Every maker returns the batch shape of ``shapes``: N texts per item, N equal for all items of a split. The dataset adds the
+frames. Each task has its own makers in its own file; ``QuestionItems`` is shared by the tasks that answer questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipbert_mmf.annotations.grouping import MediaGroups, PackedRecords, group_by_media
+from clipbert_mmf.annotations.records import TextRecord
+from clipbert_mmf.configuration import parse_config
+from clipbert_mmf.shapes import ANSWER_TYPES, PADDING_TEXT, TokenBatch
+
+#: Encodes a list of N texts. The pre-training items also use its ``is_maskable``, ``mask_id`` and ``vocab_size``.
+TextProcessor = Callable[[list[str]], TokenBatch]
+#: Draws before a negative text is looked for by going through all texts instead.
+_MAX_DRAWS = 64
+
+
+@dataclass(frozen=True)
+class ItemConfig:
+    """Settings of items: keys of ``dataset_config.<dataset>``.
+
+    Attributes:
+        texts_per_item: N, texts of a medium that are read with one decoding of it.
+    """
+
+    texts_per_item: int = 1
+
+    def __post_init__(self) -> None:
+        if self.texts_per_item < 1:
+            raise ValueError(f"texts_per_item is {self.texts_per_item}; expected at least 1")
+
+
+@dataclass(frozen=True)
+class TextsPerItem:
+    """The key ``texts_per_item``.
+
+    Attributes:
+        train: N of training items.
+        eval: N of evaluation items.
+    """
+
+    train: int = 1
+    eval: int = 1
+
+
+def require_share(name: str, value: float) -> None:
+    """Raise ``ValueError`` for a probability that is not in 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value:g}; expected 0 to 1")
+
+
+def index_answer_type(record: TextRecord) -> int:
+    """Return the index of a question's type in ``ANSWER_TYPES``; -1 for a question without one."""
+    return ANSWER_TYPES.index(record.answer_type) if record.answer_type in ANSWER_TYPES else -1
+
+
+class ItemMaker:
+    """Makes the items of one split: ``len``, the medium of each, and its text and target tensors.
+
+    Args:
+        records: all records of the split.
+        text_processor: encodes texts.
+        config: settings; None for the defaults of ``Config``.
+        answers: answer to index, for tasks with an answer vocabulary.
+        is_training: whether a medium with too few texts repeats them; in evaluation padding fills the item, so that no
+            text counts twice.
+
+    Raises:
+        ValueError: for an empty split, or a missing answer vocabulary.
+    """
+
+    Config: ClassVar[type[ItemConfig]] = ItemConfig
+    needs_answers: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        records: PackedRecords,
+        text_processor: TextProcessor,
+        config: ItemConfig | None = None,
+        answers: Mapping[str, int] | None = None,
+        is_training: bool = False,
+    ):
+        if not len(records):
+            raise ValueError("this split has no records")
+        if self.needs_answers and not answers:
+            raise ValueError("this task needs an answer vocabulary; set dataset_config.<dataset>.answers")
+        self.records = records
+        self.text_processor = text_processor
+        self.answers: Mapping[str, int] = answers or {}
+        self.is_training = is_training
+        self.groups: MediaGroups = group_by_media(records)
+        self.texts_per_item = (config or self.Config()).texts_per_item
+        # An item is a chunk of at most N consecutive texts of one medium: chunk c of group g.
+        chunks = -(-self.groups.counts // self.texts_per_item)
+        self._group_of_item = np.repeat(np.arange(len(self.groups)), chunks)
+        self._chunk_of_item = np.arange(chunks.sum()) - np.repeat(np.cumsum(chunks) - chunks, chunks)
+
+    def __len__(self) -> int:
+        return len(self._group_of_item)
+
+    @property
+    def num_media(self) -> int:
+        """Number of distinct videos or images."""
+        return len(self.groups)
+
+    def media_index(self, item: int) -> int:
+        """Return the index of the item's medium among ``num_media``."""
+        return int(self._group_of_item[item])
+
+    def media_key(self, item: int) -> str:
+        """Return the key of the item's medium in the store."""
+        return self.groups.key(self.media_index(item))
+
+    def window_sec(self, item: int) -> tuple[float, float] | None:
+        """Return the part of the video that the item's annotation is about, or None for all of it."""
+        return self.records[int(self.groups.rows(self.media_index(item))[0])].window_sec
+
+    def rows(self, item: int) -> np.ndarray:
+        """Return the rows of the item's records, at most ``texts_per_item`` of them."""
+        rows = self.groups.rows(self.media_index(item))
+        start = int(self._chunk_of_item[item]) * self.texts_per_item
+        return rows[start : start + self.texts_per_item]
+
+    def make(self, item: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Return the item's tensors: ``input_ids``, ``input_mask``, ``segment_ids``, ``targets`` and the task's own.
+
+        Args:
+            item: index of the item.
+            rng: generator that every random choice draws from.
+        """
+        raise NotImplementedError
+
+    def fill(self, item: int) -> tuple[np.ndarray, dict[str, Tensor]]:
+        """Return N rows of records for an item, and in evaluation the ``text_index`` that marks padding.
+
+        ``text_index`` is ``(N,)`` int64: the row of each text, ``PADDING_TEXT`` where it only fills.
+        """
+        rows = self.rows(item)
+        if not self.is_training:
+            index = torch.full((self.texts_per_item,), PADDING_TEXT, dtype=torch.int64)
+            index[: len(rows)] = torch.from_numpy(rows.astype(np.int64))
+            return np.resize(rows, self.texts_per_item), {"text_index": index}
+        if len(rows) < self.texts_per_item:
+            others = self.groups.rows(self.media_index(item))
+            rows = np.resize(np.concatenate([rows, others]), self.texts_per_item)
+        return rows, {}
+
+    def encode(self, texts: list[str]) -> dict[str, Tensor]:
+        """Return ``input_ids``, ``input_mask`` and ``segment_ids`` ``(N, L)`` of texts."""
+        return dict(self.text_processor(texts)._asdict())
+
+    def draw_other_text(self, media: int, rng: np.random.Generator) -> str:
+        """Draw a text of another medium that is not, word for word, a text of this one.
+
+        Raises:
+            ValueError: if every text of the split is one of this medium's.
+        """
+        own = {self.records.text(int(row)) for row in self.groups.rows(media)}
+        total = len(self.records)
+        start = 0
+        for _ in range(_MAX_DRAWS):
+            start = int(rng.integers(total))
+            if self._is_other(start, media, own):
+                return self.records.text(start)
+        for step in range(1, total):
+            if self._is_other((start + step) % total, media, own):
+                return self.records.text((start + step) % total)
+        raise ValueError(
+            f"no negative text for '{self.groups.key(media)}': every text of the split is one of its own; "
+            f"matching needs at least two media with different texts"
+        )
+
+    def _is_other(self, row: int, media: int, own: set[str]) -> bool:
+        return int(self.groups.media_of_row[row]) != media and self.records.text(row) not in own
+
+
+class QuestionItems(ItemMaker):
+    """Questions about a medium, each with the target that ``make_target`` gives it."""
+
+    def make(self, item: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Return the questions of an item, their targets, and ``answer_type`` ``(N,)``, -1 where it has no name."""
+        rows, padding = self.fill(item)
+        records = [self.records[int(row)] for row in rows]
+        return {
+            **self.encode([record.text for record in records]),
+            "targets": torch.stack([self.make_target(record) for record in records]),
+            "answer_type": torch.tensor([index_answer_type(record) for record in records]),
+            **padding,
+        }
+
+    def make_target(self, record: TextRecord) -> Tensor:
+        """Return the target of a question."""
+        raise NotImplementedError
+
+
+def read_item_values(
+    kind: type[ItemMaker], section: Mapping[str, Any], where: str, is_training: bool
+) -> dict[str, Any]:
+    """Return the values for ``kind.Config`` that a dataset's section has, ready for ``parse_config``.
+
+    Args:
+        kind: the item maker.
+        section: ``dataset_config.<dataset>``; its ``texts_per_item`` has one number for training and one for evaluation.
+        where: dotted key of the section, for messages.
+        is_training: which of them to take.
+
+    Raises:
+        ConfigurationError: if ``texts_per_item`` is no section of ``train`` and ``eval``.
+    """
+    values = {key: section[key] for key in kind.Config.__dataclass_fields__ if key in section}
+    texts = values.pop("texts_per_item", None)
+    if texts is not None:
+        both = parse_config(TextsPerItem, texts, f"{where}.texts_per_item")
+        values["texts_per_item"] = both.train if is_training else both.eval
+    return values

@@ -1,0 +1,221 @@
+"""Retrieval: find the videos of a text and the texts of a video by how well they match (paper section 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipbert_mmf.annotations.grouping import PackedRecords
+from clipbert_mmf.scoring.chance import guess_rank
+from clipbert_mmf.scoring.metrics import count_items, name_ranks
+from clipbert_mmf.scoring.ranking import match_margin, summarize_retrieval
+from clipbert_mmf.shapes import TokenBatch
+from clipbert_mmf.tasks.examples import Example
+from clipbert_mmf.tasks.items import ItemConfig, ItemMaker, TextProcessor
+from clipbert_mmf.tasks.judging import Records
+from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations, rank_scores
+from clipbert_mmf.tasks.task import Chance, Task, register_task
+
+#: Texts that a record lists in full.
+NUM_TEXTS = 10
+
+
+@dataclass(frozen=True)
+class RetrievalConfig(ItemConfig):
+    """Settings of training items.
+
+    Attributes:
+        texts_per_item: captions of the video that are read with one decoding of it.
+        negatives_per_positive: captions of other videos beside each of them.
+    """
+
+    negatives_per_positive: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.negatives_per_positive < 0:
+            raise ValueError(f"negatives_per_positive is {self.negatives_per_positive}; expected at least 0")
+
+
+class RetrievalTraining(ItemMaker):
+    """Captions of a video, each with captions of other videos; target 1 is the match, 0 is none."""
+
+    Config: ClassVar[type[ItemConfig]] = RetrievalConfig
+
+    def __init__(
+        self,
+        records: PackedRecords,
+        text_processor: TextProcessor,
+        config: RetrievalConfig | None = None,
+        answers: Mapping[str, int] | None = None,
+        is_training: bool = True,
+    ):
+        config = config or RetrievalConfig()
+        super().__init__(records, text_processor, config, answers, is_training)
+        self.negatives_per_positive = config.negatives_per_positive
+
+    def make(self, item: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Return ``N * (1 + negatives_per_positive)`` texts with their targets."""
+        texts, targets = [], []
+        for row in self.fill(item)[0]:
+            texts.append(self.records.text(int(row)))
+            targets.append(1)
+            for _ in range(self.negatives_per_positive):
+                texts.append(self.draw_other_text(self.media_index(item), rng))
+                targets.append(0)
+        return {**self.encode(texts), "targets": torch.tensor(targets)}
+
+
+class RetrievalEvaluation(ItemMaker):
+    """One video against every text of the split, so that a video is decoded and encoded once."""
+
+    def __init__(
+        self,
+        records: PackedRecords,
+        text_processor: TextProcessor,
+        config: ItemConfig | None = None,
+        answers: Mapping[str, int] | None = None,
+        is_training: bool = False,
+    ):
+        config = replace(config or ItemConfig(), texts_per_item=max(1, len(records)))
+        super().__init__(records, text_processor, config, answers, is_training)
+        # Encoded once, before workers start: they share these pages.
+        self._tokens = text_processor([records.text(row) for row in range(len(records))])
+        self._media_of_text = torch.from_numpy(self.groups.media_of_row.astype(np.int64))
+
+    @property
+    def tokens(self) -> TokenBatch:
+        """All texts of the split, ``(N, L)``."""
+        return self._tokens
+
+    def match_matrix(self) -> Tensor:
+        """Return the targets of all items, ``(items, N)`` int64."""
+        return (torch.arange(len(self))[:, None] == self._media_of_text).to(torch.int64)
+
+    def make(self, item: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Return all texts of the split; target 1 is a match."""
+        targets = (self._media_of_text == self.media_index(item)).to(torch.int64)
+        return {**self._tokens._asdict(), "targets": targets}
+
+
+def write_matches(split: SplitAnnotations, prediction: ItemPrediction) -> Iterator[dict[str, Any]]:
+    """Yield one record per medium: the score of every text, and the best and the correct texts in full."""
+    ids = split.text_ids
+    correct = prediction.targets.nonzero().flatten().tolist()
+    record: dict[str, Any] = {
+        "right_text_ids": [ids[row] for row in correct],
+        "texts": [],
+        "scores": {},
+        "clips": [],
+    }
+    if prediction.readable:
+        scores = match_margin(prediction.scores)  # retrieval ranks by it
+        order = rank_scores(scores).tolist()
+        shown = order[:NUM_TEXTS] + [row for row in correct if row not in order[:NUM_TEXTS]]
+        ranks = {row: rank for rank, row in enumerate(order, start=1)}
+        chances = scores.double().sigmoid()
+        record["texts"] = [
+            {
+                "text_id": ids[row],
+                "text": split.maker.records.text(row),
+                "probability": float(chances[row]),
+                "rank": ranks[row],
+                "right": row in correct,
+            }
+            for row in shown
+        ]
+        record["scores"] = dict(zip(ids, scores.tolist(), strict=True))
+        record["clips"] = prediction.describe_clips(match_margin(prediction.clip_scores)[:, shown])
+    yield record
+
+
+@dataclass(frozen=True)
+class ScoreMatrix:
+    """The scores of a file of retrieval predictions.
+
+    Attributes:
+        scores: ``(media, texts)`` float64; minus infinity where a medium was unreadable.
+        matches: ``(media, texts)`` bool.
+        readable: ``(media,)`` bool.
+        text_ids: ids of the texts, by column.
+    """
+
+    scores: Tensor
+    matches: Tensor
+    readable: Tensor
+    text_ids: list[str]
+
+
+def make_score_matrix(records: Records) -> ScoreMatrix:
+    """Return the scores of a file of retrieval predictions as a matrix."""
+    ids = list(
+        dict.fromkeys(
+            text_id for record in records for text_id in (*record["scores"], *record["right_text_ids"])
+        )
+    )
+    column = {text_id: index for index, text_id in enumerate(ids)}
+    scores = torch.full((len(records), len(ids)), -torch.inf, dtype=torch.float64)
+    matches = torch.zeros(len(records), len(ids), dtype=torch.bool)
+    for row, record in enumerate(records):
+        for text_id, score in record["scores"].items():
+            scores[row, column[text_id]] = score
+        matches[row, [column[text_id] for text_id in record["right_text_ids"]]] = True
+    readable = torch.tensor([bool(record["readable"]) for record in records])
+    return ScoreMatrix(scores, matches, readable, ids)
+
+
+def judge_matches(records: Records) -> dict[str, float]:
+    """Return recall, ranks and ties in both directions."""
+    matrix = make_score_matrix(records)
+    to_video, to_text = summarize_retrieval(matrix.scores, matrix.matches, matrix.readable)
+    return {**name_ranks("t2v", to_video), **name_ranks("v2t", to_text), **count_items(matrix.readable)}
+
+
+def choose_examples(records: Records, count: int) -> list[Example]:
+    """Return texts whose video came first, surest first, and texts whose video came last."""
+    matrix = make_score_matrix(records)
+    texts = {text["text_id"]: text["text"] for record in records for text in record["texts"]}
+    found: list[tuple[int, float, Example]] = []
+    for column, text_id in enumerate(matrix.text_ids):
+        if not matrix.matches[:, column].any() or text_id not in texts:
+            continue
+        order = rank_scores(matrix.scores[:, column]).tolist()
+        rank = next(n for n, row in enumerate(order, start=1) if matrix.matches[row, column])
+        own, first = records[order[rank - 1]], records[order[0]]
+        if not own["readable"]:
+            continue
+        verdict, other = "found first", ""
+        if rank > 1:
+            other = first["media_id"]
+            verdict = f"found at rank {rank} of {len(records)}; '{other}' came first"
+        example = Example(own["media_id"], texts[text_id], None, texts[text_id], verdict, rank == 1, other)
+        found.append((rank, -float(matrix.scores[order[0], column]), example))
+    found.sort(key=lambda entry: entry[:2])
+    best = [entry[2] for entry in found if entry[2].is_correct][:count]
+    return best + [entry[2] for entry in reversed(found) if not entry[2].is_correct][:count]
+
+
+RETRIEVAL = Task(
+    "retrieval",
+    training_items=RetrievalTraining,
+    evaluation_items=RetrievalEvaluation,
+    heads=("match",),
+    asks="score",
+    metric="clipbert_retrieval",
+    main_number="t2v_r1",
+    further_curves=("v2t_r1",),
+    chance=Chance(
+        lambda media: guess_rank(len(set(media))),
+        lambda prediction: prediction["media_id"],
+        lambda record: record.media_key,
+    ),
+    write_records=write_matches,
+    judge_records=judge_matches,
+    choose_examples=choose_examples,
+)
+register_task(RETRIEVAL)
