@@ -1,6 +1,6 @@
 """Finds ``configs/`` and ``projects/``: in a checkout beside the package, in a wheel inside it.
 
-MMF wants absolute paths from ``config_path()``, because its own search order differs between its flavours.
+MMF wants absolute paths from ``config_path()``, because its search order differs between its versions.
 """
 
 from __future__ import annotations

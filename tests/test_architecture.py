@@ -22,7 +22,6 @@ EXCEPTIONS |= {
     "annotations.sources imports tasks.datasets",
     "inference.pretrained imports library.search_index",
     "training.run_setup imports plugin.schedules",
-    "host.scoring_shims imports settings",
     "training.evaluation imports mmf",
     "training.loop imports mmf",
     "training.early_stopping imports mmf",

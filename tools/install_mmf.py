@@ -135,8 +135,8 @@ def check() -> str:
     program = (
         "import clipbert_mmf.host.hook as hook; hook.install(); import mmf, pathlib;"
         "from mmf.utils.env import setup_imports; setup_imports();"
-        "root = pathlib.Path(mmf.__file__).parent; from clipbert_mmf.host.flavour import mmf_flavour;"
-        "print(f'mmf {mmf.__version__} ({mmf_flavour()}) in {root}, {len(list(root.rglob(\"*.yaml\")))} YAML files')"
+        "root = pathlib.Path(mmf.__file__).parent; from clipbert_mmf.host.mmf_version import mmf_version;"
+        "print(f'mmf {mmf.__version__} ({mmf_version()}) in {root}, {len(list(root.rglob(\"*.yaml\")))} YAML files')"
     )
     root = str(Path(__file__).resolve().parent.parent)
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root)

@@ -17,14 +17,14 @@ declare -A libraries=(
 tests="tests/e2e tests/host tests/contract/test_registered.py tests/video tests/models tests/weights"
 
 run_set() {
-  local name=$1 flavour=$2 venv=$work/$1-$2 log=$work/$1-$2.log
+  local name=$1 version=$2 venv=$work/$1-$2 log=$work/$1-$2.log
   # MMF's main needs OmegaConf 2.1.
-  [ "$flavour" = main ] && libraries[$name]=${libraries[$name]/omegaconf==2.0.6/omegaconf==2.1.2}
+  [ "$version" = main ] && libraries[$name]=${libraries[$name]/omegaconf==2.0.6/omegaconf==2.1.2}
   {
     [ -x "$venv/bin/python" ] || "${python[$name]}" -m venv "$venv"
     "$venv/bin/python" -m pip install --disable-pip-version-check ${libraries[$name]} -r requirements/test.txt &&
       "$venv/bin/python" -m pip install --disable-pip-version-check -e . &&
-      if [ "$flavour" = main ]; then
+      if [ "$version" = main ]; then
         "$venv/bin/python" tools/install_mmf.py --source "$MMF_SOURCE"
       else
         "$venv/bin/python" tools/install_mmf.py
@@ -41,7 +41,7 @@ names = ("torch", "torchvision", "transformers", "omegaconf", "numpy", "av")
 print(" | ".join([platform.python_version(), *(version(name).split("+")[0] for name in names)]))
 PYTHON
   )
-  echo "| $name | $flavour | $versions | ${outcome:-failed to install, see $log} |" | tee -a "$work/table.md"
+  echo "| $name | $version | $versions | ${outcome:-failed to install, see $log} |" | tee -a "$work/table.md"
 }
 
 : >"$work/table.md"

@@ -1,8 +1,8 @@
 """Registers the trainer ``clipbert`` (``training.trainer: clipbert``) for the MMF that is there."""
 
-from clipbert_mmf.host.flavour import mmf_flavour
+from clipbert_mmf.host.mmf_version import mmf_version
 
-if mmf_flavour() == "main":
+if mmf_version() == "main":
     from clipbert_mmf.plugin.trainer_main import ClipBertTrainer
 else:
     from clipbert_mmf.plugin.trainer_release import ClipBertTrainer

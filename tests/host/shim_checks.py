@@ -468,7 +468,7 @@ def main() -> None:
     import transformers.models.bert.modeling_bert  # noqa: F401
 
     import clipbert_mmf  # noqa: F401
-    from clipbert_mmf.host.flavour import mmf_version
+    from clipbert_mmf.host.mmf_version import mmf_version
 
     results = {
         name: {"on": run_in_fork(name, ""), "off": run_in_fork(name, name)}

@@ -333,9 +333,9 @@ def test_only_so_many_checkpoints_are_kept(tmp_path):
 def test_mmfs_own_trainer_runs_the_same_configuration(tmp_path):
     from mmf_cli.run import run
 
-    from clipbert_mmf.host.flavour import mmf_flavour
+    from clipbert_mmf.host.mmf_version import mmf_version
 
-    own = "mmf" if mmf_flavour() == "main" else "base_trainer"
+    own = "mmf" if mmf_version() == "main" else "base_trainer"
     run(
         toy_options(
             tmp_path, f"training.trainer={own}", "training.max_updates=4", "training.evaluation_interval=2"
@@ -347,9 +347,9 @@ def test_mmfs_own_trainer_runs_the_same_configuration(tmp_path):
 def test_a_checkpoint_of_mmfs_own_trainer_is_continued(tmp_path):
     from mmf_cli.run import run
 
-    from clipbert_mmf.host.flavour import mmf_flavour
+    from clipbert_mmf.host.mmf_version import mmf_version
 
-    own = "mmf" if mmf_flavour() == "main" else "base_trainer"
+    own = "mmf" if mmf_version() == "main" else "base_trainer"
     run(
         toy_options(
             tmp_path,

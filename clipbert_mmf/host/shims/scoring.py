@@ -17,8 +17,10 @@ def keep_metric_params(module: Any) -> None:
         for entry in metric_list:
             if not isinstance(entry, Mapping):
                 continue
-            name, params = entry["type"], entry.get("params")
-            key, datasets = entry.get("key"), entry.get("datasets")
+            # OmegaConf 2.0 raises in "get" where a section is closed to new keys, as MMF's are.
+            given = dict(entry)
+            name, params = given["type"], given.get("params")
+            key, datasets = given.get("key"), given.get("datasets")
             if params or key or datasets:
                 metric = module.registry.get_metric_class(name)(**(params or {}))
                 metric.applicable_datasets = list(datasets or ())

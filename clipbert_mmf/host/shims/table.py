@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from clipbert_mmf.host.flavour import MmfVersion, mmf_version
+from clipbert_mmf.host.mmf_version import MmfVersion, mmf_version
 from clipbert_mmf.host.shims import config, data, distributed, encoders, messages, models, scoring, startup
 
 RELEASE: tuple[MmfVersion, ...] = ("release",)

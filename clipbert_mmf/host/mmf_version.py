@@ -24,6 +24,3 @@ def mmf_version() -> MmfVersion:
         raise ModuleNotFoundError("MMF is not installed; run: python tools/install_mmf.py")
     root = Path(next(iter(spec.submodule_search_locations)))
     return "main" if (root / "trainers" / "core").is_dir() else "release"
-
-
-mmf_flavour = mmf_version
