@@ -12,13 +12,59 @@ import difflib
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 T = TypeVar("T")
 
 
 class ConfigurationError(ValueError):
     """A key or a value of a configuration that cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OneOf:
+    """Allow the keys of a table: ``fold: Annotated[str, OneOf(FOLDS)]``.
+
+    The table is looked up when a value is parsed, so names that a user registers are allowed too.
+
+    Attributes:
+        table: its keys are allowed.
+        hint: what to type where the name is meant to be there; ends the message.
+    """
+
+    table: Mapping[str, Any]
+    hint: str = ""
+
+    def check(self, where: str, value: Any) -> None:
+        """Raise ``ConfigurationError`` if the table has no such key."""
+        choose(where, value, self.table, self.hint)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class InRange:
+    """Allow numbers in a range: ``size: Annotated[int, InRange(at_least=1)]``.
+
+    Attributes:
+        at_least: smallest number allowed; None for no limit.
+        at_most: largest number allowed; None for no limit.
+        above: a number that is too small; None for no limit.
+    """
+
+    at_least: float | None = None
+    at_most: float | None = None
+    above: float | None = None
+
+    def check(self, where: str, value: Any) -> None:
+        """Raise ``ConfigurationError`` if the number is out of range."""
+        limits = [
+            (self.at_least, f"at least {self.at_least}", lambda limit: value >= limit),
+            (self.above, f"more than {self.above}", lambda limit: value > limit),
+            (self.at_most, f"at most {self.at_most}", lambda limit: value <= limit),
+        ]
+        given = [(limit, words, fits) for limit, words, fits in limits if limit is not None]
+        if not all(fits(limit) for limit, _, fits in given):
+            expected = " and ".join(words for _, words, _ in given)
+            raise ConfigurationError(f"{where} is {value!r}; expected {expected}")
 
 
 def to_plain(value: Any) -> Any:
@@ -55,15 +101,25 @@ def refuse_unknown_keys(where: str, given: Iterable[str], allowed: Iterable[str]
             )
 
 
-def choose(where: str, value: Any, table: Mapping[str, T]) -> T:
+#: Hint for names that a user's package registers.
+REGISTERED = ". If a package of yours registers it, name its folder with --user-dir, env.user_dir or MMF_USER_DIR, or import it first"
+
+
+def choose(where: str, value: Any, table: Mapping[str, T], hint: str = "") -> T:
     """Return ``table[value]``.
+
+    Args:
+        where: dotted key, for messages.
+        value: a key of the table.
+        table: keys that are allowed, and their values.
+        hint: ends the message.
 
     Raises:
         ConfigurationError: if there is no such entry; names the key, the value, the nearest name and what is allowed.
     """
     if value not in table:
         raise ConfigurationError(
-            f"{where} is {value!r}{suggest(value, table)}; allowed are {', '.join(sorted(table))}"
+            f"{where} is {value!r}{suggest(value, table)}; allowed are {', '.join(sorted(table))}{hint}"
         )
     return table[value]
 
@@ -72,9 +128,11 @@ def parse_config(cls: type[T], values: Mapping[str, Any] | None, where: str) -> 
     """Build a frozen dataclass from a section of configuration.
 
     A field's annotation decides what is accepted: numbers, ``str``, ``bool``, ``Literal``, unions with ``None``,
-    ``tuple[X, ...]``, ``tuple[X, X]``, ``list[X]``, ``dict[str, X]``, ``Any`` and nested dataclasses. A whole number is
-    accepted for a ``float``, and so is a text that spells a number (YAML reads ``5e-5`` as text). A ``ValueError`` of the
-    dataclass's ``__post_init__`` is raised with ``where`` before it.
+    ``tuple[X, ...]``, ``tuple[X, X]``, ``list[X]``, ``dict[str, X]``, ``Any``, nested dataclasses, and any of them as
+    ``Annotated[X, OneOf(...)]`` or ``Annotated[X, InRange(...)]``. A whole number is accepted for a ``float``, and so is a
+    text that spells a number (YAML reads ``5e-5`` as text). A nested dataclass whose keys depend on a value has a class
+    method ``from_section(values, where)`` that parses it. A ``ValueError`` of the dataclass's ``__post_init__`` is raised
+    with ``where`` before it.
 
     Args:
         cls: a dataclass.
@@ -92,7 +150,7 @@ def parse_config(cls: type[T], values: Mapping[str, Any] | None, where: str) -> 
     given = {} if values is None else {key: values[key] for key in values}
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls)) if field.init}
     refuse_unknown_keys(where, given, fields)
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls, include_extras=True)
     missing = [
         name
         for name, field in fields.items()
@@ -120,6 +178,12 @@ def parse_value(kind: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return to_plain(value)
+    if origin is Annotated:
+        parsed = parse_value(arguments[0], value, where)
+        for check in arguments[1:]:
+            if isinstance(check, (OneOf, InRange)):
+                check.check(where, parsed)
+        return parsed
     if origin in (Union, types.UnionType):
         return _parse_union(arguments, value, where)
     if origin is Literal:
@@ -129,6 +193,8 @@ def parse_value(kind: Any, value: Any, where: str) -> Any:
         raise ConfigurationError(
             f"{where} is {value!r}{suggest(value, map(str, arguments))}; allowed are {names}"
         )
+    if hasattr(kind, "from_section"):
+        return kind.from_section(value, where)
     if dataclasses.is_dataclass(kind):
         return parse_config(typing.cast(Any, kind), value, where)
     if origin in (dict, Mapping) or kind is dict:

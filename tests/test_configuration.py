@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
-from clipbert_mmf.configuration import ConfigurationError, choose, parse_config, to_plain
+from clipbert_mmf.configuration import ConfigurationError, InRange, OneOf, choose, parse_config, to_plain
 
 
 @dataclass(frozen=True)
@@ -109,3 +109,50 @@ def test_containers_of_omegaconf_are_read_as_plain_values():
     config = OmegaConf.create({"name": "x", "sizes": [1, 2], "inner": {"rate": 1}})
     assert parse_config(Outer, config, "x") == Outer("x", Inner(rate=1.0), sizes=(1, 2))
     assert to_plain(config) == {"name": "x", "sizes": [1, 2], "inner": {"rate": 1}}
+
+
+TABLE = {"lse": 1}
+
+
+@dataclass(frozen=True)
+class Checked:
+    fold: Annotated[str, OneOf(TABLE)] = "lse"
+    size: Annotated[int, InRange(at_least=1, at_most=5)] = 1
+    rate: Annotated[float, InRange(above=0)] | None = None
+
+
+@dataclass(frozen=True)
+class Keyed:
+    kind: str = ""
+
+    @classmethod
+    def from_section(cls, values: Any, where: str) -> Keyed:
+        return cls(f"{where}={values['kind']}")
+
+
+@dataclass(frozen=True)
+class Holder:
+    keyed: Keyed = field(default_factory=Keyed)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"fold": "sum"}, r"^x\.fold is 'sum'; allowed are lse$"),
+        ({"size": 0}, r"^x\.size is 0; expected at least 1 and at most 5$"),
+        ({"size": "one"}, r"^x\.size is 'one'; expected a whole number$"),
+        ({"rate": 0}, r"^x\.rate is 0\.0; expected more than 0$"),
+    ],
+)
+def test_a_field_says_which_of_its_values_are_allowed(values, message):
+    with pytest.raises(ConfigurationError, match=message):
+        parse_config(Checked, values, "x")
+
+
+def test_a_name_that_is_registered_later_is_allowed(monkeypatch):
+    monkeypatch.setitem(TABLE, "median", 2)
+    assert parse_config(Checked, {"fold": "median", "size": 5, "rate": None}, "x").fold == "median"
+
+
+def test_a_section_may_parse_itself():
+    assert parse_config(Holder, {"keyed": {"kind": "a"}}, "x") == Holder(Keyed("x.keyed=a"))

@@ -13,11 +13,11 @@ import torch
 
 from clipbert_mmf.annotations import AnnotationError, read_annotations
 from clipbert_mmf.cli.main import main
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.models.build import build_network
 from clipbert_mmf.video.decode import read_frames
 from tests.e2e.running import ROOT, SMALL, read_metrics, run_mmf
 from tests.encoded_media import write_video
-from tests.network_settings import small_settings
+from tests.network_settings import small_config
 
 NAMES = [f"clip_{number:02}" for number in range(12)]
 COLOURS = ("red", "green", "blue")
@@ -103,7 +103,7 @@ def test_the_example_dataset_trains(own, tokenizer_dir, tmp_path):
 
 def test_the_example_head_and_fold_are_in_the_network():
     module = import_example("own_parts")
-    network = assemble_network(small_settings(head={"type": "linear_match"}, fold="mean_of_two_best")).eval()
+    network = build_network(small_config(head={"type": "linear_match"}, fold="mean_of_two_best")).eval()
     assert isinstance(network.head, module.LinearHead)
     tokens = torch.ones(1, 2, 5, dtype=torch.int64)
     output = network(torch.zeros(1, 3, 1, 3, 64, 64, dtype=torch.uint8), tokens, tokens, tokens * 0)

@@ -5,16 +5,16 @@ Joins ``weights.inspection``, which compares, with the configuration of the mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from clipbert_mmf.inference.recipe import read_recipe
-from clipbert_mmf.inference.settings import merge, read_model_settings, read_yaml
+from clipbert_mmf.inference.settings import load_model_config, read_yaml
 from clipbert_mmf.inference.sources import is_saved_folder
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.models.build import build_network
+from clipbert_mmf.models.config import SECTION, HeadConfig, ModelConfig, parse_model_config
 from clipbert_mmf.weights.files import WeightsFile, read_weights
 from clipbert_mmf.weights.inspection import Inspection, inspect_file
 from clipbert_mmf.weights.loading import find_weights
@@ -34,13 +34,13 @@ def inspect_weights(location: str | Path, config: str | Path | None = None) -> I
     """
     file = read_weights(find_weights(location, "transformer"))
     with torch.device("meta"):
-        network = assemble_network(_choose_settings(file, config))
+        network = build_network(_choose_config(file, config))
     return inspect_file(file, network)
 
 
-def _choose_settings(file: WeightsFile, config: str | Path | None) -> Mapping[str, Any]:
+def _choose_config(file: WeightsFile, config: str | Path | None) -> ModelConfig:
     if config is not None:
-        return read_model_settings(config)
+        return load_model_config(config)
     if is_saved_folder(file.path) and '"clipbert"' in (file.path / "config.json").read_text(encoding="utf-8"):
         return read_recipe(file.path).model
     head = _find_head(file)
@@ -48,19 +48,19 @@ def _choose_settings(file: WeightsFile, config: str | Path | None) -> Mapping[st
     run = file.config or (read_yaml(beside) if beside.is_file() else {})
     described = (run.get("model_config") or {}).get("clipbert")
     if not described:
-        return merge(read_model_settings(), {"head": head})
-    settings = merge(read_model_settings(), described)
-    if not settings["head"].get("num_answers"):  # the run counted them
-        settings["head"] = {**settings["head"], "num_answers": head.get("num_answers")}
-    return settings
+        return ModelConfig(head=head)
+    model = parse_model_config(described, f"the configuration of {file.path}: {SECTION}")
+    if not model.head.num_answers:  # the run counted them
+        model = replace(model, head=replace(model.head, num_answers=head.num_answers))
+    return model
 
 
-def _find_head(file: WeightsFile) -> dict[str, Any]:
+def _find_head(file: WeightsFile) -> HeadConfig:
     """Return the head whose weights a file of the released model's, or of ours, has."""
     for name, value in file.tensors.items():
         if name.endswith(("cls.seq_relationship.weight", "head.match.weight")):
-            return {"type": "pretrain"}
+            return HeadConfig("pretrain")
         if name.endswith(("transformer.classifier.2.weight", "head.output.weight")):
             answers = len(value)
-            return {"type": {1: "choose", 2: "match"}.get(answers, "classify"), "num_answers": answers}
-    return {}
+            return HeadConfig({1: "choose", 2: "match"}.get(answers, "classify"), answers)
+    return HeadConfig()

@@ -1,4 +1,4 @@
-"""A model card from a run's own files: configuration, ``metrics.jsonl``, weights report; nothing is filled by hand."""
+"""Writes a model card from a run's own files: configuration, ``metrics.jsonl``, weights report."""
 
 from __future__ import annotations
 
@@ -63,17 +63,17 @@ def write_model_card(recipe: Recipe, config: Mapping[str, Any], run: Path, updat
     """Fill the card.
 
     Args:
-        recipe: of the model.
-        config: of the run.
-        run: its folder, where ``metrics.jsonl`` and ``weights_report.json`` are looked for.
-        update: after which the checkpoint was written, None where it does not say.
+        recipe: description of the model.
+        config: configuration of the run.
+        run: folder of the run, which holds ``metrics.jsonl`` and ``weights_report.json``.
+        update: update after which the checkpoint was written; None where it does not say.
     """
     return _CARD.format(
         dataset=recipe.dataset,
         version=clipbert_mmf.__version__,
         media=recipe.preprocessing.media,
-        fold=recipe.model["fold"],
-        head=recipe.model["head"]["type"],
+        fold=recipe.model.fold,
+        head=recipe.model.head.type,
         media_file={"video": "video.mp4", "image": "image.jpg"}[recipe.preprocessing.media],
         preprocessing=_table("setting", "value", recipe.preprocessing.to_dict()),
         training=_table("setting", "value", _describe_training(recipe, config, run, update)),
@@ -109,7 +109,7 @@ def _describe_training(
         "clips x frames in training": f"{media.get('num_clips', 1)} x {media.get('num_frames', 1)}"
         if media
         else None,
-        "loss": ", ".join(str(loss.get("type")) for loss in recipe.model.get("losses") or []) or None,
+        "loss": ", ".join(recipe.model.list_losses()) or None,
         "optimizer": optimizer.get("type"),
         **{key: params.get(key) for key in ("lr", "betas", "weight_decay")},
         "scheduler": (config.get("scheduler") or {}).get("type"),
@@ -161,8 +161,11 @@ def read_metrics(path: Path, update: int | None) -> dict[str, dict[str, Any]]:
     """Return the last evaluation of each split that belongs to a checkpoint, from ``metrics.jsonl``.
 
     Args:
-        path: of the file; nothing is returned where it is not there.
-        update: of the checkpoint; None takes a run's final evaluation, which is that of its final weights.
+        path: the file; without it nothing is returned.
+        update: update of the checkpoint; None takes the run's final evaluation, which is of its final weights.
+
+    Returns:
+        Split to the record of its evaluation.
     """
     found: dict[str, dict[str, Any]] = {}
     for record in read_json_lines(path):

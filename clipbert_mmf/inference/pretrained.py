@@ -1,6 +1,6 @@
-"""``ClipBert.from_pretrained``: a trained model by folder, checkpoint or hub name, with what it needs for its input.
+"""Loads a trained model by folder, checkpoint or hub name, and asks it: ``ClipBert.from_pretrained``.
 
-After ``sources`` and ``recipe``. Nothing here knows MMF: a model trained there runs where it is not installed.
+Nothing here imports MMF: a model that was trained with MMF runs where MMF is not installed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import save_file
@@ -28,20 +29,20 @@ from clipbert_mmf.inference.asking import (
 )
 from clipbert_mmf.inference.evidence import Evidence, describe_evidence
 from clipbert_mmf.inference.media import Media, open_media
+from clipbert_mmf.inference.network_files import count_outputs, distinct_tensors, load_network
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.recipe import (
     CONFIG_FILE,
     Recipe,
     choose_dataset,
     keep_one_head,
+    parse_run_model,
     read_recipe,
     recipe_of_run,
     write_recipe,
 )
-from clipbert_mmf.inference.settings import RecipeError, select
+from clipbert_mmf.inference.settings import RecipeError
 from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
-from clipbert_mmf.library.search_index import SearchIndex
-from clipbert_mmf.models.build import assemble_network
 from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.modules.heads import Ability, find_head
 from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
@@ -50,21 +51,27 @@ from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.transforms.tokens import encode_texts, load_tokenizer
 from clipbert_mmf.video.clips import Clips
 from clipbert_mmf.video.errors import MediaError
-from clipbert_mmf.weights.files import WeightsFile, WeightsFileError, read_weights, with_one_head
-from clipbert_mmf.weights.formats import detect_format
-from clipbert_mmf.weights.loading import load_file, match_tensors, name_ours
+from clipbert_mmf.weights.files import read_weights, with_one_head
 
 logger = logging.getLogger(__name__)
 
 WEIGHTS_FILE = "model.safetensors"
 
 
+class MediaIndex(Protocol):
+    """Keeps encoded videos between searches; ``library.search_index`` has one."""
+
+    def encode_all(self, paths: Iterable[Path]) -> Iterator[tuple[Path, EncodedMedia | None, str]]:
+        """Yield each path with its encoding, or with None and the reason why it cannot be read."""
+        ...
+
+
 class ClipBert:
     """A trained model: network, preprocessing, tokenizer, answers.
 
     Args:
-        network: in evaluation mode from here on.
-        recipe: what it needs beside its weights.
+        network: is put into evaluation mode.
+        recipe: everything that the network needs beside its weights.
     """
 
     def __init__(self, network: ClipBertNetwork, recipe: Recipe):
@@ -88,10 +95,11 @@ class ClipBert:
         Args:
             location: a folder of ``save_pretrained`` or ``clipbert convert``, the folder of a run or one of its
                 checkpoints, or a name on the Hugging Face hub.
-            device: where the network goes.
+            device: device of the network.
             config: a run's ``config.yaml``, for a checkpoint that lies alone.
-            dataset: whose head, answers and preprocessing to use, for a run over several.
-            answers, tokenizer: files of the run, where they are not at their configured places any more.
+            dataset: registry key of the dataset whose head, answers and preprocessing are used, for a run over several.
+            answers: the answer vocabulary, where it is not at its configured place any more.
+            tokenizer: the tokenizer, where it is not at its configured place any more.
             revision: branch, tag or commit on the hub.
 
         Raises:
@@ -105,20 +113,20 @@ class ClipBert:
         else:
             run = read_run(path, config)
             name = choose_dataset(run.config, run.config_place, dataset)
-            settings = select(run.config, "model_config.clipbert", run.config_place)
-            _, head = keep_one_head(settings, name)
-            file = run.checkpoint if head is None else with_one_head(run.checkpoint, head, settings["heads"])
+            model = parse_run_model(run.config, run.config_place)
+            _, head = keep_one_head(model, name)
+            file = run.checkpoint if head is None else with_one_head(run.checkpoint, head, model.heads)
             recipe = recipe_of_run(
                 run.config,
                 run.config_place,
                 name,
                 folder=run.folder,
-                num_answers=_count_outputs(file),
+                num_answers=count_outputs(file),
                 answers=answers,
             )
         if tokenizer:
             recipe = replace(recipe, tokenizer=str(tokenizer))
-        return cls(build_network(recipe, file).to(device), recipe)
+        return cls(load_network(recipe.model, file).to(device), recipe)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a folder that ``from_pretrained`` reads back bit for bit; files of the same names are replaced.
@@ -137,19 +145,19 @@ class ClipBert:
         tokenizer.save_pretrained(folder)
         write_recipe(self.recipe, folder)
         weights = folder / WEIGHTS_FILE
-        # One entry of metadata: safetensors writes several in any order, and the same model shall be the same file.
+        # One entry of metadata: safetensors writes several in any order, and the same model must give the same file.
         save_file(distinct_tensors(self.network), weights, {"format": "pt"})
         # safetensors writes for the owner's eyes only; the weights are as public as the folder.
         shutil.copymode(folder / CONFIG_FILE, weights)
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
-        return self.network.text_embedding.words.weight.device
+        """Device of the network."""
+        return self.network.device
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How videos and texts are read."""
+        """Reads videos and texts as the run's evaluation did."""
         return self.recipe.preprocessing
 
     @property
@@ -158,7 +166,7 @@ class ClipBert:
         return self.recipe.answers
 
     @property
-    def tokenizer(self):
+    def tokenizer(self) -> Any:
         """The Hugging Face tokenizer, loaded when first asked for."""
         tokenizer = load_tokenizer(self.recipe.tokenizer)
         rows = self.network.text_embedding.words.num_embeddings
@@ -194,8 +202,8 @@ class ClipBert:
 
     @property
     def head_type(self) -> str:
-        """Name of the head, a key of ``HEADS``."""
-        return self.recipe.model["head"]["type"]
+        """Type of the model's head, a key of ``HEADS``."""
+        return self.recipe.model.head.type
 
     @property
     def asks(self) -> tuple[Ability, ...]:
@@ -209,10 +217,10 @@ class ClipBert:
     @property
     def has_soft_answers(self) -> bool:
         """Whether each answer was trained on its own (VQA), so that several may be likely."""
-        return any(loss.get("type") == "clipbert_soft_bce" for loss in self.recipe.model.get("losses") or ())
+        return "clipbert_soft_bce" in self.recipe.model.list_losses()
 
     def read_clips(self, video: Media | Clips) -> Clips:
-        """Return what the model sees of a video; clips that were read already are returned as they are.
+        """Return the clips that the model reads of a video; clips that were read already are returned unchanged.
 
         Raises:
             MediaError: if it cannot be read.
@@ -273,7 +281,7 @@ class ClipBert:
         texts: Sequence[str],
         videos: Sequence[str | Path],
         top_k: int = 10,
-        index: SearchIndex | None = None,
+        index: MediaIndex | None = None,
         progress: Callable[[Iterable], Iterable] = lambda videos: videos,
         rerank_top_k: int | None = None,
     ) -> dict[str, list[Hit]]:
@@ -283,7 +291,7 @@ class ClipBert:
             texts: what to look for.
             videos: files to look in.
             top_k: hits of each text.
-            index: keeps what was encoded; None encodes every video now.
+            index: keeps encoded videos; None encodes every video now.
             progress: wraps the videos while they are encoded, such as ``tqdm``.
             rerank_top_k: videos of each text that embeddings choose and the cross-encoder ranks, at least ``top_k``; None
                 for all. The encodings of all videos are then held in memory.
@@ -308,7 +316,7 @@ class ClipBert:
             chosen = self._choose_texts(media, cleaned, top_k, rerank_top_k)
         for video, encoded, columns in chosen:
             rows, clips = score_matches(self, encoded, [cleaned[column] for column in columns])
-            for column, row, by_clip in zip(columns, rows, clips):
+            for column, row, by_clip in zip(columns, rows, clips, strict=True):
                 times = match_times(encoded.times_sec, len(by_clip))
                 best = times[int(by_clip.argmax())] if times else None
                 found[texts[column]].append(
@@ -345,15 +353,15 @@ class ClipBert:
         for_texts, _ = choose_candidates(similarity.cpu(), rerank_top_k)
         return [
             (video, encoded, row.nonzero().flatten().tolist())
-            for (video, encoded), row in zip(media, for_texts)
+            for (video, encoded), row in zip(media, for_texts, strict=True)
             if bool(row.any())
         ]
 
     def _encode_many(
-        self, videos: Iterable, index: SearchIndex | None
+        self, videos: Iterable, index: MediaIndex | None
     ) -> Iterator[tuple[object, EncodedMedia]]:
         if index is not None:
-            for path, encoded, reason in index.encode_all(videos):
+            for path, encoded, reason in index.encode_all(map(Path, videos)):
                 if encoded is None:
                     logger.warning("left out: %s", reason)
                 else:
@@ -364,69 +372,3 @@ class ClipBert:
                 yield video, self.encode(video)
             except MediaError as error:
                 logger.warning("left out: %s", error)
-
-
-def _count_outputs(file: WeightsFile) -> int | None:
-    names = ("head.output.bias", "classifier.2.bias")
-    return next((len(value) for name, value in file.tensors.items() if name.endswith(names)), None)
-
-
-def build_network(recipe: Recipe, file: WeightsFile) -> ClipBertNetwork:
-    """Build a described network with a file's weights, all of them and nothing else.
-
-    Raises:
-        WeightsFileError: if the file is not of this network.
-    """
-    # Compared before memory is taken: a description from elsewhere may ask for any size.
-    with torch.device("meta"):
-        sketch = assemble_network(recipe.model)
-    _require_all(sketch, file)
-    with torch.random.fork_rng(devices=[]):
-        network = assemble_network(recipe.model)
-    load_file(network, _with_shared(network, file), strict=True)
-    return network
-
-
-def _require_all(sketch: ClipBertNetwork, file: WeightsFile) -> None:
-    found = detect_format(file.tensors)
-    if found is None or found[0] not in ("clipbert_mmf", "clipbert"):
-        raise WeightsFileError(
-            f"{file.path} is not a ClipBERT; its names are such as {sorted(file.tensors)[:4]}"
-        )
-    row, names = name_ours(sketch, file, "clipbert")
-    report, _ = match_tensors(sketch, _with_shared(sketch, file), row, names, "clipbert")
-    if not report.is_complete:
-        raise WeightsFileError(
-            f"{file.path} is not of the network that its configuration describes\n{report}"
-        )
-
-
-def _with_shared(network: ClipBertNetwork, file: WeightsFile) -> WeightsFile:
-    """Give tensors that were saved once, for two modules share them, their second name again."""
-    missing = {
-        second: first
-        for second, first in shared_names(network).items()
-        if second not in file.tensors and first in file.tensors
-    }
-    if missing:
-        file.tensors = {**file.tensors, **{second: file.tensors[first] for second, first in missing.items()}}
-    return file
-
-
-def shared_names(network: ClipBertNetwork) -> dict[str, str]:
-    """Return the second name of each parameter that two modules share -> its first."""
-    first: dict[int, str] = {}
-    shared = {}
-    for name, parameter in network.named_parameters(remove_duplicate=False):
-        if id(parameter) in first:
-            shared[name] = first[id(parameter)]
-        else:
-            first[id(parameter)] = name
-    return shared
-
-
-def distinct_tensors(network: ClipBertNetwork) -> dict[str, Tensor]:
-    """Return the network's state with each shared tensor once, on the CPU, as safetensors wants it."""
-    shared = shared_names(network)
-    state = network.state_dict()
-    return {name: value.detach().cpu().contiguous() for name, value in state.items() if name not in shared}

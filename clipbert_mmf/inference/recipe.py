@@ -1,7 +1,4 @@
-"""Everything a trained network needs beside its weights, taken from its run or from a saved folder.
-
-After ``settings`` and ``preprocessing``, before ``pretrained``.
-"""
+"""Describes a trained network beside its weights: takes the description from a run or a saved folder, and writes it."""
 
 from __future__ import annotations
 
@@ -15,58 +12,62 @@ import clipbert_mmf
 from clipbert_mmf.annotations.sources import find_file
 from clipbert_mmf.annotations.vocabulary import read_vocabulary
 from clipbert_mmf.inference.preprocessing import Preprocessing
-from clipbert_mmf.inference.settings import RecipeError, merge, read_model_settings, select
-from clipbert_mmf.modules.backbones.grid_resnet import PIXEL_MEAN, PIXEL_STD
+from clipbert_mmf.inference.settings import RecipeError, select
+from clipbert_mmf.models.config import (
+    SECTION,
+    HeadConfig,
+    ModelConfig,
+    WeightsConfig,
+    dump_model_config,
+    parse_model_config,
+)
 from clipbert_mmf.modules.heads import find_head
 
 MODEL_TYPE = "clipbert_mmf"
-#: Of ``config.json``; a reader refuses a newer one.
-FORMAT_VERSION = 1
+#: Format of ``config.json``; a reader refuses any other.
+FORMAT_VERSION = 2
 CONFIG_FILE, PREPROCESSING_FILE = "config.json", "preprocessor_config.json"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A trained model's description.
+    """Everything that a trained network needs beside its weights.
 
     Attributes:
-        model: ``model_config.clipbert`` with nothing left to defaults and no paths of the machine it was trained on.
+        model: configuration of the network, without paths of the machine it was trained on.
         preprocessing: as in the run's evaluation.
-        dataset: it was trained for; registry key.
+        dataset: registry key of the dataset it was trained for.
         answers: the vocabulary by index, empty where the head has none.
         tokenizer: directory or hub name.
     """
 
-    model: dict[str, Any]
+    model: ModelConfig
     preprocessing: Preprocessing
     dataset: str = ""
     answers: tuple[str, ...] = ()
     tokenizer: str = ""
 
     def require_answers(self) -> None:
-        """Raise ``RecipeError`` where the head classifies and not every output has an answer."""
-        head = self.model["head"]
-        if find_head(head["type"]).num_outputs is None and len(self.answers) != head["num_answers"]:
+        """Raise ``RecipeError`` where the head's outputs are answers and not every output has one."""
+        head = self.model.head
+        if _outputs_are_answers(head) and len(self.answers) != head.num_answers:
             raise RecipeError(
-                f"the model has {head['num_answers']} outputs and {len(self.answers)} answers are known; give the "
+                f"the model has {head.num_answers} outputs and {len(self.answers)} answers are known; give the "
                 f"vocabulary it was trained with (a JSON file of answer -> index)"
             )
 
 
-def clean_model_settings(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return model settings as they are published: complete, and without what the weights were started from."""
-    model = merge(read_model_settings(), model)
-    backbone = {"pixel_mean": list(PIXEL_MEAN), "pixel_std": list(PIXEL_STD), **model["backbone"]}
-    weights = {"clipbert": None, "backbone": None, "transformer": None, "strict": False}
-    return {
-        **{key: value for key, value in model.items() if key != "model"},
-        "backbone": backbone,
-        "weights": weights,
-    }
+def _outputs_are_answers(head: HeadConfig) -> bool:
+    return find_head(head.type).num_outputs is None
 
 
 def choose_dataset(config: Mapping[str, Any], where: str, dataset: str | None = None) -> str:
-    """Return which of a run's datasets a model is described for.
+    """Return the dataset of a run that a model is described for.
+
+    Args:
+        config: configuration of the run.
+        where: place of the configuration, for messages.
+        dataset: registry key; None where the run has one dataset.
 
     Raises:
         RecipeError: if there are several and none is named, or the named one is not among them.
@@ -86,36 +87,46 @@ def choose_dataset(config: Mapping[str, Any], where: str, dataset: str | None = 
     return name
 
 
-def keep_one_head(model: Mapping[str, Any], dataset: str) -> tuple[dict[str, Any], str | None]:
-    """Return the settings of the network that serves one dataset, and the name of its head.
-
-    Args:
-        model: ``model_config.clipbert``; where it has no ``heads`` it comes back as it is, with no name.
-        dataset: whose head to keep.
+def parse_run_model(config: Mapping[str, Any], where: str) -> ModelConfig:
+    """Parse ``model_config.clipbert`` of a run's configuration.
 
     Raises:
-        RecipeError: if the dataset has none.
+        RecipeError: if there is no such section, or version 0.1 wrote it.
+        ConfigurationError: if it has a key or a value that cannot be used.
     """
-    heads = model.get("heads") or {}
-    if not heads:
-        return dict(model), None
-    if dataset not in heads:
-        raise RecipeError(f"the model has no head for dataset '{dataset}'; it has {sorted(heads)}")
-    own, owner = heads[dataset], heads[dataset].get("shares") or dataset
-    given = {key: heads[owner][key] for key in find_head(own["type"]).settings if key in heads[owner]}
-    head = {"type": own["type"], "num_answers": heads[owner].get("num_answers"), **given}
-    losses = [
+    section = select(config, SECTION, where)
+    if "type" not in (section.get("backbone") or {}):  # 0.2 saves it with every run
+        raise RecipeError(
+            f"{where} is of a run of clipbert_mmf 0.1, which this version does not read; train again, or convert the run "
+            f"with version 0.1 to the released format (tools/convert_weights.py --to released)"
+        )
+    return parse_model_config(section, f"{where}: {SECTION}")
+
+
+def keep_one_head(model: ModelConfig, dataset: str) -> tuple[ModelConfig, str | None]:
+    """Return the configuration of the network that serves one dataset, and the name of its head.
+
+    Args:
+        model: configuration; one without ``heads`` comes back as it is, with no name.
+        dataset: registry key of the dataset whose head is kept.
+
+    Raises:
+        RecipeError: if the dataset has no head.
+    """
+    if not model.heads:
+        return model, None
+    if dataset not in model.heads:
+        raise RecipeError(f"the model has no head for dataset '{dataset}'; it has {sorted(model.heads)}")
+    own = model.heads[dataset]
+    owner = own.shares or dataset
+    shared = model.heads[owner]
+    head = HeadConfig(own.type, shared.num_answers, shared.mean, shared.std, shared.options)
+    losses = tuple(
         {"type": loss["type"]}
-        for loss in model.get("losses") or ()
+        for loss in model.losses
         if isinstance(loss, Mapping) and dataset in ((loss.get("params") or {}).get("datasets") or [dataset])
-    ]
-    return {
-        **model,
-        "heads": {},
-        "head": head,
-        "fold": own.get("fold") or model["fold"],
-        "losses": losses,
-    }, owner
+    )
+    return replace(model, heads={}, head=head, fold=own.fold or model.fold, losses=losses), owner
 
 
 def recipe_of_run(
@@ -131,22 +142,23 @@ def recipe_of_run(
 
     Args:
         config: as MMF saved it, resolved.
-        where: it came from, for messages.
-        dataset: which of the run's, see ``choose_dataset``.
-        folder: of the run, which keeps the answer vocabulary it was trained with.
+        where: place of the configuration, for messages.
+        dataset: from ``choose_dataset``.
+        folder: folder of the run, which keeps the answer vocabulary it was trained with.
         num_answers: outputs of the trained head, for a run that counted its answers itself.
         answers: the vocabulary's file, where it is not at the configured place any more.
 
     Raises:
         RecipeError: if something is missing.
+        ConfigurationError: if the model's section has a key or a value that cannot be used.
     """
-    model, _ = keep_one_head(clean_model_settings(select(config, "model_config.clipbert", where)), dataset)
-    if find_head(model["head"]["type"]).num_outputs is None and not model["head"].get("num_answers"):
-        model["head"] = {**model["head"], "num_answers": num_answers}
+    model, _ = keep_one_head(parse_run_model(config, where), dataset)
+    if _outputs_are_answers(model.head) and not model.head.num_answers:
+        model = replace(model, head=replace(model.head, num_answers=num_answers))
     section = select(config, f"dataset_config.{dataset}", where)
     place = f"{where}: dataset_config.{dataset}"
     recipe = Recipe(
-        model,
+        replace(model, weights=WeightsConfig()),
         Preprocessing.from_dataset(section, place),
         dataset,
         tokenizer=str(select(section, "processors.text_processor.params.tokenizer", place)),
@@ -157,7 +169,7 @@ def recipe_of_run(
 def _find_answers(
     section: Mapping[str, Any], name: str, where: str, run: Path | None, given: str | Path | None
 ) -> tuple[str, ...]:
-    """Look where the user says, then in the run's folder, then where the run was told to look."""
+    """Read the vocabulary from the user's file, else from the run's folder, else from the configured file."""
     if given:
         return read_answers(given)
     written = run / f"answers_{name}.json" if run is not None else None
@@ -169,7 +181,9 @@ def _find_answers(
         return ()
     try:
         return read_answers(find_file(root, str(file), f"{where}.answers"))
-    except FileNotFoundError:  # the data lie elsewhere now; whoever needs the answers asks for them
+    except (
+        FileNotFoundError
+    ):  # the data lie elsewhere now; ``require_answers`` raises where answers are needed
         return ()
 
 
@@ -182,7 +196,8 @@ def read_answers(path: str | Path) -> tuple[str, ...]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"answer vocabulary '{path}': no such file")
-    return tuple(sorted(vocabulary := read_vocabulary(Path(path)), key=vocabulary.get))
+    vocabulary = read_vocabulary(Path(path))
+    return tuple(sorted(vocabulary, key=lambda answer: vocabulary[answer]))
 
 
 def write_recipe(recipe: Recipe, folder: Path) -> None:
@@ -192,7 +207,7 @@ def write_recipe(recipe: Recipe, folder: Path) -> None:
         "format_version": FORMAT_VERSION,
         "clipbert_mmf_version": clipbert_mmf.__version__,
         "dataset": recipe.dataset,
-        "clipbert": recipe.model,
+        "clipbert": dump_model_config(recipe.model),
         "id2label": {str(index): answer for index, answer in enumerate(recipe.answers)},
     }
     for name, content in ((CONFIG_FILE, config), (PREPROCESSING_FILE, recipe.preprocessing.to_dict())):
@@ -200,10 +215,11 @@ def write_recipe(recipe: Recipe, folder: Path) -> None:
 
 
 def read_recipe(folder: Path) -> Recipe:
-    """Read what ``write_recipe`` wrote; the folder is also where the tokenizer is.
+    """Read the files of ``write_recipe``. The tokenizer is in the same folder.
 
     Raises:
-        RecipeError: if a file is missing, damaged, of another kind of model, or of a newer version of this package.
+        RecipeError: if a file is missing, damaged, of another kind of model, or of another version of this package.
+        ConfigurationError: if the model's section has a key or a value that cannot be used.
     """
     config = _read_json(folder / CONFIG_FILE)
     if config.get("model_type") != MODEL_TYPE:
@@ -211,10 +227,16 @@ def read_recipe(folder: Path) -> Recipe:
             f"{folder / CONFIG_FILE} is of a '{config.get('model_type')}' model, not of '{MODEL_TYPE}'. A BERT starts "
             f"a training: give it as model_config.clipbert.weights.transformer"
         )
-    if not isinstance(config.get("format_version"), int) or config["format_version"] > FORMAT_VERSION:
+    version = config.get("format_version")
+    if version == 1:
         raise RecipeError(
-            f"{folder / CONFIG_FILE} has format_version {config.get('format_version')!r} and this version of "
-            f"clipbert_mmf reads up to {FORMAT_VERSION}; install a newer one"
+            f"{folder / CONFIG_FILE} was written by clipbert_mmf 0.1, which this version does not read; convert the model "
+            f"with version 0.1 to the released format (tools/convert_weights.py --to released) and load that"
+        )
+    if version != FORMAT_VERSION:
+        raise RecipeError(
+            f"{folder / CONFIG_FILE} has format_version {version!r} and this version of clipbert_mmf reads "
+            f"{FORMAT_VERSION}; install a newer one"
         )
     labels = config.get("id2label") or {}
     try:
@@ -223,7 +245,9 @@ def read_recipe(folder: Path) -> Recipe:
         raise RecipeError(f"{folder / CONFIG_FILE}: id2label lacks the index {error}") from error
     path = folder / PREPROCESSING_FILE
     return Recipe(
-        clean_model_settings(select(config, "clipbert", str(folder / CONFIG_FILE))),
+        parse_model_config(
+            select(config, "clipbert", str(folder / CONFIG_FILE)), f"{folder / CONFIG_FILE}: clipbert"
+        ),
         Preprocessing.from_dict(_read_json(path), str(path)),
         str(config.get("dataset", "")),
         answers,

@@ -1,7 +1,4 @@
-"""Configuration files without MMF: a run's saved ``config.yaml``, and the model files of ``configs/``.
-
-The first room of ``inference``; ``recipe`` takes from these mappings what a trained model needs.
-"""
+"""Reads configuration files without MMF: a run's saved ``config.yaml``, and the model files of ``configs/``."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from clipbert_mmf.paths import config_dir
+from clipbert_mmf.models.config import SECTION, ModelConfig, parse_model_config
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a file of JSON lines; none where it is not there. A line cut off by a kill is passed over."""
-    entries = []
+    """Return the objects of a file of JSON lines; none without the file. A line that a kill cut off is skipped."""
+    entries: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
             entry = json.loads(line)
@@ -29,7 +26,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 class RecipeError(ValueError):
-    """A model whose description is missing, damaged or incomplete; the message says what to give."""
+    """The description of a model is missing, damaged or incomplete; the message says what to give."""
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -65,23 +62,23 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def read_model_settings(path: str | Path | None = None) -> dict[str, Any]:
-    """Return ``model_config.clipbert`` of a configuration file, completed by the paper's; the paper's alone for None.
+def load_model_config(path: str | Path) -> ModelConfig:
+    """Read ``model_config.clipbert`` of a configuration file; absent keys keep the paper's values.
 
     Raises:
-        FileNotFoundError, RecipeError: if the file is not there, or has no such section.
+        FileNotFoundError: if the file is not there.
+        RecipeError: if the file has no such section.
+        ConfigurationError: if the section has a key or a value that cannot be used.
     """
-    paper = read_yaml(config_dir() / "models" / "clipbert" / "defaults.yaml")["model_config"]["clipbert"]
-    if path is None:
-        return paper
-    return merge(paper, select(read_yaml(path), "model_config.clipbert", str(path)))
+    section = select(read_yaml(path), SECTION, str(path))
+    return parse_model_config(section, f"{path}: {SECTION}")
 
 
 def select(config: Mapping[str, Any], key: str, where: str) -> Any:
     """Return the value at a dotted key.
 
     Raises:
-        RecipeError: if it is not there; names ``where`` it should be.
+        RecipeError: if the key is absent or null; names ``where`` it should be.
     """
     value: Any = config
     for part in key.split("."):

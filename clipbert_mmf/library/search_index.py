@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -77,7 +77,7 @@ class SearchIndex:
             self.num_encoded += 1
         return encoded
 
-    def encode_all(self, paths: Sequence[Path]) -> Iterator[tuple[Path, EncodedMedia | None, str]]:
+    def encode_all(self, paths: Iterable[Path]) -> Iterator[tuple[Path, EncodedMedia | None, str]]:
         """Yield each path with its encoding, or None and why it cannot be read."""
         try:
             for path in paths:

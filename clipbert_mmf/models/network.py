@@ -1,28 +1,56 @@
-"""ClipBERT as plain PyTorch: received parts, one data flow, no configuration."""
+"""ClipBERT as plain PyTorch: receives its modules, has one data flow, and reads no configuration."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from clipbert_mmf.modules.backbones.grid_resnet import GridBackbone, GridEncoder
 from clipbert_mmf.modules.clip_fusion import CLIP_FUSIONS
 from clipbert_mmf.modules.contrastive import ContrastiveHead
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
+from clipbert_mmf.modules.grid_encoder import GridEncoder
 from clipbert_mmf.scoring.clips import fold_clips
 from clipbert_mmf.scoring.objectives import count_words
 from clipbert_mmf.scoring.ranking import rate_options
 from clipbert_mmf.shapes import IGNORED_TOKEN
 
 
+@dataclass(frozen=True)
+class HeadUse:
+    """How the pairs of one dataset are scored.
+
+    Attributes:
+        head: name of the head in a network of several, where datasets may share one; None in a network of one.
+        fold: how the scores of clips become one row, a key of ``FOLDS``.
+        group_options: whether the scores of a video's N texts are one row (multiple choice).
+        contrasts: whether the dataset's texts match a video or not, so that the contrastive head learns from them.
+    """
+
+    head: str | None = None
+    fold: str = "lse"
+    group_options: bool = False
+    contrasts: bool = True
+
+
+_DEFAULT_USE = HeadUse()
+
+
 class ClipBertNetwork(nn.Module):
-    """Frames and texts to folded scores.
+    """Score texts against frames. All datasets share everything but the heads.
 
     Args:
-        backbone, grid_encoder, temporal_fusion, visual_embedding, text_embedding, encoder, head: the parts.
-        fold: how clips become one row, a key of ``FOLDS``.
-        group_options: whether the scores of a video's N texts are one row (multiple choice).
+        backbone: ``(F, 3, H, W)`` frames to ``(F, C, h, w)``, see ``BACKBONES``.
+        grid_encoder: brings the grid to D channels.
+        temporal_fusion: ``(clips, T, D, h, w)`` to ``(clips, D, h, w)``.
+        visual_embedding: grids to visual tokens.
+        text_embedding: word pieces to text tokens.
+        encoder: the cross-encoder.
+        head: from pooled vectors to scores; or an ``nn.ModuleDict`` of heads by name, in a run over several datasets.
+        uses: how the pairs of every dataset are scored; or, with several heads, by dataset.
         pairs_per_chunk: (pair, clip) combinations that go through the cross-encoder at once in evaluation.
         clip_fusion: where a video's clips meet, a key of ``CLIP_FUSIONS``.
         contrastive: embeds texts and videos on their own; None without.
@@ -30,15 +58,14 @@ class ClipBertNetwork(nn.Module):
 
     def __init__(
         self,
-        backbone: GridBackbone,
+        backbone: nn.Module,
         grid_encoder: GridEncoder,
         temporal_fusion: nn.Module,
         visual_embedding: VisualEmbedding,
         text_embedding: TextEmbedding,
         encoder: CrossEncoder,
         head: nn.Module,
-        fold: str = "lse",
-        group_options: bool = False,
+        uses: HeadUse | Mapping[str, HeadUse] = _DEFAULT_USE,
         pairs_per_chunk: int = 64,
         clip_fusion: str = "fold",
         contrastive: ContrastiveHead | None = None,
@@ -51,14 +78,58 @@ class ClipBertNetwork(nn.Module):
         self.text_embedding = text_embedding
         self.encoder = encoder
         self.head = head
-        self.fold = fold
-        self.group_options = group_options
+        self.uses = uses if isinstance(uses, HeadUse) else dict(uses)
         self.pairs_per_chunk = pairs_per_chunk
         self.clip_fusion = clip_fusion
         self.contrastive = contrastive
 
+    def find_use(self, dataset: str | None = None) -> HeadUse:
+        """Return how the pairs of a dataset are scored.
+
+        Args:
+            dataset: registry key; a network of one head needs none.
+
+        Raises:
+            ValueError: if the network has several heads and none for this dataset.
+        """
+        if isinstance(self.uses, HeadUse):
+            return self.uses
+        if dataset not in self.uses:
+            raise ValueError(
+                f"a batch is of dataset '{dataset}', for which model_config.clipbert.heads has no head; "
+                f"it has {sorted(self.uses)}"
+            )
+        return self.uses[dataset]
+
+    def select(self, dataset: str | None = None) -> DatasetNetwork:
+        """Return this network for the pairs of one dataset.
+
+        Raises:
+            ValueError: if the network has several heads and none for this dataset.
+        """
+        return DatasetNetwork(self, self.find_use(dataset))
+
+    @property
+    def fold(self) -> str:
+        """How a network of one head folds clips."""
+        return self.find_use().fold
+
+    @property
+    def group_options(self) -> bool:
+        """Whether a network of one head makes one row of the scores of a video's N texts."""
+        return self.find_use().group_options
+
+    def find_head(self, use: HeadUse) -> nn.Module:
+        """Return the head that scores a dataset's pairs."""
+        return self.head[use.head] if isinstance(self.head, nn.ModuleDict) and use.head else self.head
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return self.text_embedding.words.weight.device
+
     def encode_clips(self, frames: Tensor) -> Tensor:
-        """Return ``(B, K, V, D)`` visual embeddings of ``(B, K, T, 3, H, W)`` frames, each frame encoded once."""
+        """Return visual tokens ``(B, K, V, D)`` for frames ``(B, K, T, 3, H, W)``; each frame is encoded once."""
         batch, clips, length = frames.shape[:3]
         grids = self.grid_encoder(self.backbone(frames.flatten(0, 2)))
         clip_grids = self.temporal_fusion(grids.unflatten(0, (batch * clips, length)))
@@ -71,37 +142,46 @@ class ClipBertNetwork(nn.Module):
         input_mask: Tensor,
         segment_ids: Tensor,
         lm_label_ids: Tensor | None = None,
+        dataset: str | None = None,
     ) -> dict[str, Tensor]:
         """Score every text of a video against it.
 
         Args:
             frames: ``(B, K, T, 3, H, W)`` uint8 or float, 0 to 255.
-            input_ids, input_mask, segment_ids: ``(B, N, L)`` int64.
+            input_ids: ``(B, N, L)`` int64.
+            input_mask: ``(B, N, L)`` int64, 1 on tokens.
+            segment_ids: ``(B, N, L)`` int64.
             lm_label_ids: ``(B, N, L)`` for the pre-training head.
+            dataset: registry key of the batch's dataset; a network of one head needs none.
 
         Returns:
-            ``scores`` ``(P, A)``, or ``(B, N)`` for multiple choice; in evaluation also what they are folded from,
-            ``clip_scores`` ``(P, K, A)`` or ``(B, K, N)``; with labels also ``mlm_scores`` ``(M, vocab)``,
-            ``mlm_targets`` ``(M,)``, ``mlm_right`` and ``mlm_total`` ``(P,)``; in training with a contrastive head also
-            ``text_embeddings`` ``(B, N, E)``, ``video_embeddings`` ``(B, E)`` and ``contrastive_scale`` ``(1,)``. With
-            ``clip_fusion: concat`` K of the scores is 1.
+            ``scores`` ``(P, A)``, or ``(B, N)`` for multiple choice. Evaluation adds ``clip_scores`` ``(P, K, A)`` or
+            ``(B, K, N)``, which were folded. Labels add ``mlm_scores`` ``(M, vocab)``, ``mlm_targets`` ``(M,)``,
+            ``mlm_right`` and ``mlm_total`` ``(P,)``. Training with a contrastive head adds ``text_embeddings``
+            ``(B, N, E)``, ``video_embeddings`` ``(B, E)`` and ``contrastive_scale`` ``(1,)``. With ``clip_fusion: concat``
+            K of the scores is 1.
+
+        Raises:
+            ValueError: if the network has several heads and none for this dataset.
         """
+        use = self.find_use(dataset)
         batch, num_texts = input_ids.shape[:2]
         visual = self.encode_clips(frames)
         texts = [x.flatten(0, 1) for x in (input_ids, input_mask, segment_ids)]
         labels = (
             None
-            if lm_label_ids is None or not getattr(self.head, "READS_TEXT", False)
+            if lm_label_ids is None or not getattr(self.find_head(use), "READS_TEXT", False)
             else lm_label_ids.flatten(0, 1)
         )
         videos = torch.arange(batch, device=frames.device).repeat_interleave(num_texts)
         if self.training or labels is not None:
             length = max(text_lengths(texts[1]).tolist())
-            clip_scores, words = self._score(visual, videos, *(x[:, :length] for x in texts), labels)
+            shortened = [x[:, :length] for x in texts]
+            clip_scores, words = self._score(use, visual, videos, *shortened, labels=labels)
         else:
-            clip_scores, words = self.score_clips(visual, videos, *texts), {}
-        scores = fold_clips(clip_scores, self.fold)
-        if self.group_options:
+            clip_scores, words = self.score_clips(visual, videos, *texts, use=use), {}
+        scores = fold_clips(clip_scores, use.fold)
+        if use.group_options:
             # Clips come second everywhere: (P, K, A) becomes (B, K, N).
             scores, clip_scores = (
                 _group_options(scores, batch),
@@ -109,7 +189,7 @@ class ClipBertNetwork(nn.Module):
             )
         if not self.training:
             return {"scores": scores, "clip_scores": clip_scores, **words}
-        return {"scores": scores, **words, **self._embed(visual, texts)}
+        return {"scores": scores, **words, **(self._embed(visual, texts) if use.contrasts else {})}
 
     def _embed(self, visual: Tensor, texts: list[Tensor]) -> dict[str, Tensor]:
         if self.contrastive is None:
@@ -121,48 +201,85 @@ class ClipBertNetwork(nn.Module):
         }
 
     def embed_texts(self, input_ids: Tensor, input_mask: Tensor, segment_ids: Tensor) -> Tensor:
-        """Return ``(P, E)`` unit vectors of ``(P, L)`` texts, read without a video; needs the contrastive head."""
+        """Return unit vectors ``(P, E)`` for texts ``(P, L)``, read without a video.
+
+        Raises:
+            ValueError: if the network has no contrastive head.
+        """
         length = max(text_lengths(input_mask).tolist())
         text = self.text_embedding(input_ids[:, :length], segment_ids[:, :length])
         rows = self.encoder.encode_alone(text, input_mask[:, :length], num_rows=1)
         with torch.autocast(rows.device.type, enabled=False):
-            return self.contrastive.project_texts(rows[:, 0].float())
+            return self._require_contrastive().project_texts(rows[:, 0].float())
 
     def embed_videos(self, visual: Tensor) -> Tensor:
-        """Return ``(B, E)`` unit vectors of ``(B, K, V, D)`` clips, read without a text; needs the contrastive head."""
+        """Return unit vectors ``(B, E)`` for clips ``(B, K, V, D)``, read without a text.
+
+        Raises:
+            ValueError: if the network has no contrastive head.
+        """
         rows = self.encoder.encode_alone(visual.flatten(0, 1)).unflatten(0, visual.shape[:2])
         with torch.autocast(rows.device.type, enabled=False):
-            return self.contrastive.project_videos(rows.float())
+            return self._require_contrastive().project_videos(rows.float())
+
+    def _require_contrastive(self) -> ContrastiveHead:
+        if self.contrastive is None:
+            raise ValueError(
+                "this model has no contrastive head; train one with model_config.clipbert.contrastive.weight=0.1"
+            )
+        return self.contrastive
 
     def texts_per_chunk(self, num_clips: int) -> int:
-        """Return how many texts ``score_clips`` puts through the cross-encoder at once."""
+        """Return the number of texts that ``score_clips`` puts through the cross-encoder at once."""
         return max(1, self.pairs_per_chunk // num_clips)
 
     def score_clips(
-        self, visual: Tensor, videos: Tensor, input_ids: Tensor, input_mask: Tensor, segment_ids: Tensor
+        self,
+        visual: Tensor,
+        videos: Tensor,
+        input_ids: Tensor,
+        input_mask: Tensor,
+        segment_ids: Tensor,
+        use: HeadUse | None = None,
     ) -> Tensor:
         """Score texts against encoded clips, in chunks that fit the memory.
 
         Args:
-            visual: ``(B, K, V, D)`` of ``encode_clips``.
-            videos: ``(P,)`` int64, which video each text is scored against.
-            input_ids, input_mask, segment_ids: ``(P, L)`` int64.
+            visual: ``(B, K, V, D)`` from ``encode_clips``.
+            videos: ``(P,)`` int64, the video that each text is scored against.
+            input_ids: ``(P, L)`` int64.
+            input_mask: ``(P, L)`` int64, 1 on tokens.
+            segment_ids: ``(P, L)`` int64.
+            use: from ``find_use``; a network of one head needs none.
 
         Returns:
             ``(P, K, A)``, clips not folded; ``(P, 1, A)`` with ``clip_fusion: concat``.
         """
+        use = use or self.find_use()
         texts = (input_ids, input_mask, segment_ids)
-        # Texts of like length go together, so that padding is computed for nobody.
+        # Texts of similar length go together, so that little padding is computed.
         chunk = self.texts_per_chunk(visual.shape[1])
         lengths, order = text_lengths(texts[1]).sort(stable=True)
-        outputs = []
-        for start, length in zip(range(0, len(order), chunk), _last_of_each(lengths.tolist(), chunk)):
+        outputs: list[Tensor] = []
+        longest = _last_of_each(lengths.tolist(), chunk)
+        for start, length in zip(range(0, len(order), chunk), longest, strict=True):
             pairs = order[start : start + chunk]
-            outputs.append(self._score(visual, videos[pairs], *(x[pairs, :length] for x in texts), None)[0])
+            shortened = [x[pairs, :length] for x in texts]
+            outputs.append(self._score(use, visual, videos[pairs], *shortened, labels=None)[0])
         sorted_scores = torch.cat(outputs)
         return torch.empty_like(sorted_scores).index_copy_(0, order, sorted_scores)
 
-    def _score(self, visual, videos, input_ids, input_mask, segment_ids, labels):
+    def _score(
+        self,
+        use: HeadUse,
+        visual: Tensor,
+        videos: Tensor,
+        input_ids: Tensor,
+        input_mask: Tensor,
+        segment_ids: Tensor,
+        labels: Tensor | None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        head = self.find_head(use)
         pair_visual = CLIP_FUSIONS[self.clip_fusion](visual[videos])
         clips = pair_visual.shape[1]
         rows, pooled = self.encoder(
@@ -171,20 +288,20 @@ class ClipBertNetwork(nn.Module):
             pair_visual.flatten(0, 1),
             keep_text=labels is not None,
         )
-        # Scores keep full precision under autocast: rounded ones tie, and a tie is a miss.
+        # Scores keep full precision under autocast: rounded scores tie, and a tie counts as a miss.
         with torch.autocast(pooled.device.type, enabled=False):
-            clip_scores = self.head(pooled.to(self.encoder.pooler.weight.dtype)).float()
+            clip_scores = head(pooled.to(self.encoder.pooler.weight.dtype)).float()
         clip_scores = clip_scores.unflatten(0, (len(videos), clips))
         if labels is None:
             return clip_scores, {}
-        return clip_scores, self._score_words(
-            rows.unflatten(0, (len(videos), clips)), labels[:, : rows.shape[1]]
-        )
+        rows = rows.unflatten(0, (len(videos), clips))
+        return clip_scores, self._score_words(head, rows, labels[:, : rows.shape[2]])
 
-    def _score_words(self, rows: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        # Hidden words are read from the mean over clips; images have one.
+    @staticmethod
+    def _score_words(head: nn.Module, rows: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        # Hidden words are predicted from the mean over clips; images have one clip.
         hidden = labels != IGNORED_TOKEN
-        word_scores = self.head.score_words(rows.mean(1)[hidden])
+        word_scores = head.score_words(rows.mean(1)[hidden])
         right, total = count_words(word_scores.detach(), labels)
         return {
             "mlm_scores": word_scores,
@@ -194,13 +311,93 @@ class ClipBertNetwork(nn.Module):
         }
 
 
+@dataclass(frozen=True)
+class DatasetNetwork:
+    """A network for the pairs of one dataset: encodes and scores outside of ``forward``.
+
+    Attributes:
+        network: holds the modules.
+        use: how the dataset's pairs are scored.
+    """
+
+    network: ClipBertNetwork
+    use: HeadUse
+
+    @property
+    def head(self) -> nn.Module:
+        """The dataset's head."""
+        return self.network.find_head(self.use)
+
+    @property
+    def fold(self) -> str:
+        """How clips are folded, a key of ``FOLDS``."""
+        return self.use.fold
+
+    @property
+    def group_options(self) -> bool:
+        """Whether the scores of a video's N texts are one row."""
+        return self.use.group_options
+
+    @property
+    def clip_fusion(self) -> str:
+        """Where a video's clips meet, a key of ``CLIP_FUSIONS``."""
+        return self.network.clip_fusion
+
+    @property
+    def contrastive(self) -> ContrastiveHead | None:
+        """The contrastive head, where it learns from this dataset."""
+        return self.network.contrastive if self.use.contrasts else None
+
+    @property
+    def pairs_per_chunk(self) -> int:
+        """Number of (pair, clip) combinations that go through the cross-encoder at once."""
+        return self.network.pairs_per_chunk
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return self.network.device
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the network's tensors without those of other heads."""
+        own = "head." if self.use.head is None else f"head.{self.use.head}."
+        state = self.network.state_dict()
+        return {
+            name: value
+            for name, value in state.items()
+            if not name.startswith("head.") or name.startswith(own)
+        }
+
+    def encode_clips(self, frames: Tensor) -> Tensor:
+        """Return what ``ClipBertNetwork.encode_clips`` returns."""
+        return self.network.encode_clips(frames)
+
+    def embed_texts(self, input_ids: Tensor, input_mask: Tensor, segment_ids: Tensor) -> Tensor:
+        """Return what ``ClipBertNetwork.embed_texts`` returns."""
+        return self.network.embed_texts(input_ids, input_mask, segment_ids)
+
+    def embed_videos(self, visual: Tensor) -> Tensor:
+        """Return what ``ClipBertNetwork.embed_videos`` returns."""
+        return self.network.embed_videos(visual)
+
+    def texts_per_chunk(self, num_clips: int) -> int:
+        """Return what ``ClipBertNetwork.texts_per_chunk`` returns."""
+        return self.network.texts_per_chunk(num_clips)
+
+    def score_clips(
+        self, visual: Tensor, videos: Tensor, input_ids: Tensor, input_mask: Tensor, segment_ids: Tensor
+    ) -> Tensor:
+        """Return what ``ClipBertNetwork.score_clips`` returns, from the dataset's head."""
+        return self.network.score_clips(visual, videos, input_ids, input_mask, segment_ids, use=self.use)
+
+
 def _group_options(scores: Tensor, batch: int) -> Tensor:
-    """Return ``(B, N, ...)`` of ``(P, ..., A)``."""
+    """Return ``(B, N, ...)`` for ``(P, ..., A)``."""
     return rate_options(scores).unflatten(0, (batch, -1))
 
 
 def text_lengths(input_mask: Tensor) -> Tensor:
-    """Return ``(P,)`` int64: up to which position each text of ``(P, L)`` has tokens, at least 1."""
+    """Return the length ``(P,)`` int64 of each text of a mask ``(P, L)``: its last token's position, at least 1."""
     places = torch.arange(1, input_mask.shape[1] + 1, device=input_mask.device)
     return (input_mask.bool() * places).amax(1).clamp(min=1)
 

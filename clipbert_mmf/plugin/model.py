@@ -1,148 +1,169 @@
-"""``model=clipbert``: reads MMF's configuration, builds the network, and passes batches through it."""
+"""Registers ``model=clipbert`` with MMF: reads its configuration, builds the network, and passes batches through it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmf.common.registry import registry
 from mmf.models.base_model import BaseModel
 from omegaconf import OmegaConf
 
-from clipbert_mmf.models.build import assemble_network, freeze_parts
-from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.configuration import ConfigurationError, to_plain
+from clipbert_mmf.models.build import build_network, freeze_parts
+from clipbert_mmf.models.config import SECTION, HeadConfig, ModelConfig, parse_model_config
+from clipbert_mmf.models.network import DatasetNetwork
 from clipbert_mmf.modules.heads import HEADS, list_heads
 from clipbert_mmf.optim.param_groups import make_param_groups
 from clipbert_mmf.paths import config_dir
 from clipbert_mmf.plugin.joint_losses import JointLosses
-from clipbert_mmf.settings import read_setting
 from clipbert_mmf.weights.loading import load_weights
 from clipbert_mmf.weights.report import LoadReport, write_reports
 
 
 @registry.register_model("clipbert")
-class ClipBert(BaseModel):
-    """ClipBERT for every task; the head of the configuration, or of the batch's dataset, decides which."""
-
-    def __init__(self, config):
-        super().__init__(config)
+class ClipBertModel(BaseModel):
+    """ClipBERT for every task; the head of the configuration, or of the batch's dataset, decides the task."""
 
     @classmethod
     def config_path(cls) -> str:
-        """Absolute path of the paper's model."""
+        """Return the absolute path of the paper's configuration."""
         return str(config_dir() / "models" / "clipbert" / "defaults.yaml")
 
     def build(self) -> None:
-        """Build the network from the configuration, load weights, freeze what shall not train."""
-        settings = OmegaConf.to_container(self.config, resolve=True)
-        self._complete_heads(settings)
-        self.network = assemble_network(settings)
-        weights = settings["weights"]
-        self.load_reports = [
-            load_weights(self.network, weights[part], part, bool(weights["strict"]))
-            for part in ("backbone", "transformer", "clipbert")
-            if weights.get(part)
+        """Build the network from the configuration, load weights, freeze the parts that do not train."""
+        run = registry.get("config", None, no_warning=True)
+        section = parse_model_config(OmegaConf.to_container(self.config, resolve=True))
+        self.settings = complete_heads(section, list_datasets(run))
+        self.network = build_network(self.settings)
+        weights = self.settings.weights
+        reports = [
+            load_weights(self.network, location, part, weights.strict)
+            for part, location in (
+                ("backbone", weights.backbone),
+                ("transformer", weights.transformer),
+                ("clipbert", weights.clipbert),
+            )
+            if location
         ]
-        self._save_reports(self.load_reports)
-        freeze_parts(self.network, **settings["freeze"])
+        # Without a run (in a tool or a test) there is no folder to save in.
+        save_reports(reports, OmegaConf.select(run, "env.save_dir") if run is not None else None)
+        freeze_parts(self.network, self.settings.freeze.backbone, self.settings.freeze.transformer)
 
-    def _complete_heads(self, settings: dict) -> None:
-        """Fill in the number of answers where a classifying head leaves it to the data; check that datasets have heads."""
-        datasets = read_setting(registry.get("config", None, no_warning=True), "datasets") or []
-        datasets = (
-            [name.strip() for name in datasets.split(",")] if isinstance(datasets, str) else list(datasets)
-        )
-        heads = settings.get("heads") or {}
-        self.has_several_heads = bool(heads)
-        without = [name for name in datasets if heads and name not in heads]
-        if without:
-            raise ValueError(f"model_config.clipbert.heads has no head for {without}; it has {sorted(heads)}")
-        of_datasets = [(head, [name]) for name, head in heads.items()] or [(settings["head"], datasets)]
-        for head, names in of_datasets:
-            kind = HEADS.get(head.get("type", ""))
-            if kind is not None and kind.num_outputs is None and not head.get("num_answers"):
-                head["num_answers"] = self._count_answers(names)
-
-    def network_for(self, dataset: str) -> ClipBertNetwork:
-        """Return the network that scores the pairs of a dataset."""
-        return self.network.for_dataset(dataset) if self.has_several_heads else self.network
+    def network_for(self, dataset: str) -> DatasetNetwork:
+        """Return the network that encodes and scores the pairs of a dataset."""
+        return self.network.select(dataset)
 
     def init_losses(self) -> None:
-        """As MMF, with the contrastive loss where ``contrastive.weight`` asks for it."""
+        """Make MMF's losses, and beside them the contrastive loss where ``contrastive.weight`` is above 0."""
         super().init_losses()
-        if self.network.contrastive is None:
-            return
-        weight = float(self.config.contrastive.weight)
-        heads = read_setting(self.config, "heads") or {"": self.config.head}
-        types = sorted({heads[name].type for name in heads})
-        if not any("score" in HEADS[name].asks for name in types):
-            raise ValueError(
-                f"model_config.clipbert.contrastive.weight is {weight:g} with head.type {types}, whose texts neither match "
-                f"nor not; it goes with {', '.join(list_heads('score'))}"
-            )
-        self.losses = JointLosses(self.losses, weight)
+        if self.network.contrastive is not None:
+            require_matching_texts(self.settings)
+            self.losses = JointLosses(self.losses, self.settings.contrastive.weight)
 
-    @staticmethod
-    def _count_answers(datasets: list[str]) -> int | None:
-        """Return the size of the answer vocabulary that the datasets told MMF, or None."""
-        sizes = {name: registry.get(f"{name}_num_final_outputs", None, no_warning=True) for name in datasets}
-        sizes = {name: size for name, size in sizes.items() if size}
-        if len(set(sizes.values())) > 1:
-            raise ValueError(
-                f"the datasets have answer vocabularies of different sizes, {sizes}: give each its own head "
-                f"(model_config.clipbert.heads), or all one vocabulary (dataset_config.<dataset>.answers.file) and set "
-                f"model_config.clipbert.head.num_answers"
-            )
-        return next(iter(sizes.values()), None)
-
-    @staticmethod
-    def _save_reports(reports: list[LoadReport]) -> None:
-        # Without a run (a tool, a test) there is no folder to save in.
-        config = registry.get("config", None, no_warning=True)
-        save_dir = OmegaConf.select(config, "env.save_dir") if config is not None else None
-        distributed = torch.distributed
-        is_first = (
-            not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
-        )
-        if reports and save_dir and is_first:
-            write_reports(reports, Path(save_dir) / "weights_report.json")
-
-    def get_optimizer_parameters(self, config):
+    def get_optimizer_parameters(self, config: Any) -> list[dict[str, Any]]:
         """Return parameter groups: no weight decay on biases and norms, a learning rate for each part."""
+        params = to_plain(config.optimizer.params)
         return make_param_groups(
             self.network,
-            base_lr=config.optimizer.params.lr,
-            weight_decay=read_setting(config.optimizer.params, "weight_decay", 0.0),
-            factors={
-                key: self.config.learning_rate_factors[key] for key in self.config.learning_rate_factors
-            },
+            base_lr=params["lr"],
+            weight_decay=params.get("weight_decay", 0.0),
+            factors=vars(self.settings.learning_rate_factors),
         )
 
-    def forward(self, sample_list) -> dict[str, torch.Tensor]:
+    def forward(self, sample_list: Any) -> dict[str, torch.Tensor]:
         """Return the network's output for a batch of ours, or of MMF's own image-and-text datasets.
 
         See ``ClipBertNetwork.forward``. MMF's batch has ``image`` (B, 3, H, W) and texts (B, L): a clip of one frame.
         """
-        options = {"dataset": sample_list.dataset_name} if self.has_several_heads else {}
+        dataset = getattr(sample_list, "dataset_name", None)
         texts = [sample_list.input_ids, sample_list.input_mask, sample_list.segment_ids]
         if "frames" in sample_list:
-            return self.network(
-                sample_list.frames, *texts, getattr(sample_list, "lm_label_ids", None), **options
-            )
-        return self.network(
-            self._take_image(sample_list.image), *(text[:, None] for text in texts), **options
+            labels = getattr(sample_list, "lm_label_ids", None)
+            return self.network(sample_list.frames, *texts, labels, dataset=dataset)
+        normalization = self.settings.image_normalization
+        frames = make_frames(sample_list.image, normalization.mean, normalization.std)
+        return self.network(frames, *(text[:, None] for text in texts), dataset=dataset)
+
+
+def list_datasets(run: Any) -> list[str]:
+    """Return the datasets of a run's configuration; none without a run."""
+    names = to_plain(run["datasets"]) if run is not None and "datasets" in run else None
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names or [])
+
+
+def complete_heads(config: ModelConfig, datasets: list[str]) -> ModelConfig:
+    """Fill in the number of answers where a head leaves it to the data.
+
+    Raises:
+        ConfigurationError: if a dataset has no head, or datasets with one head differ in their number of answers.
+    """
+    without = [name for name in datasets if config.heads and name not in config.heads]
+    if without:
+        raise ConfigurationError(f"{SECTION}.heads has no head for {without}; it has {sorted(config.heads)}")
+
+    def complete(head: HeadConfig, names: list[str]) -> Any:
+        is_open = HEADS[head.type].num_outputs is None and not head.num_answers
+        return replace(head, num_answers=_count_answers(names)) if is_open else head
+
+    heads = {name: complete(head, [name]) for name, head in config.heads.items()}
+    return replace(config, heads=heads) if heads else replace(config, head=complete(config.head, datasets))
+
+
+def _count_answers(datasets: list[str]) -> int | None:
+    """Return the size of the answer vocabulary that the datasets told MMF, or None."""
+    sizes = {name: registry.get(f"{name}_num_final_outputs", None, no_warning=True) for name in datasets}
+    sizes = {name: size for name, size in sizes.items() if size}
+    if len(set(sizes.values())) > 1:
+        raise ConfigurationError(
+            f"the datasets have answer vocabularies of different sizes, {sizes}: give each its own head "
+            f"({SECTION}.heads), or all one vocabulary (dataset_config.<dataset>.answers.file) and set "
+            f"{SECTION}.head.num_answers"
+        )
+    return next(iter(sizes.values()), None)
+
+
+def require_matching_texts(config: ModelConfig) -> None:
+    """Raise ``ConfigurationError`` if no head tells matching texts from others, which the contrastive loss needs."""
+    types = sorted({head.type for head in config.heads.values()} or {config.head.type})
+    if not any("score" in HEADS[name].asks for name in types):
+        raise ConfigurationError(
+            f"{SECTION}.contrastive.weight is {config.contrastive.weight:g} with head.type {types}, whose texts neither "
+            f"match a video nor not; it goes with {', '.join(list_heads('score'))}"
         )
 
-    def _take_image(self, image: torch.Tensor) -> torch.Tensor:
-        """Return ``(B, 1, 1, 3, H, W)`` grey levels, 0 to 255."""
-        if image.is_floating_point():
-            section = read_setting(self.config, "image_normalization") or {}
-            mean, std = read_setting(section, "mean"), read_setting(section, "std")
-            if mean is None or std is None:
-                raise ValueError(
-                    "this dataset gives normalised images; set model_config.clipbert.image_normalization.mean and .std to "
-                    "those of its image processor (R, G, B of 0 to 1), so that they can be undone"
-                )
-            mean, std = (image.new_tensor(list(values)).view(3, 1, 1) for values in (mean, std))
-            image = ((image * std + mean) * 255).clamp(0, 255)
-        return image[:, None, None]
+
+def save_reports(reports: list[LoadReport], save_dir: str | None) -> None:
+    """Write the reports of loaded weights into the run's folder, on rank 0."""
+    distributed = torch.distributed
+    is_first = (
+        not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
+    )
+    if reports and save_dir and is_first:
+        write_reports(reports, Path(save_dir) / "weights_report.json")
+
+
+def make_frames(
+    image: torch.Tensor, mean: tuple[float, float, float] | None, std: tuple[float, float, float] | None
+) -> torch.Tensor:
+    """Return frames ``(B, 1, 1, 3, H, W)`` in grey levels, 0 to 255, for images ``(B, 3, H, W)`` of MMF's datasets.
+
+    Args:
+        image: uint8, or float that was normalised.
+        mean: what the image processor subtracted from R, G, B of 0 to 1.
+        std: what the image processor divided by.
+
+    Raises:
+        ConfigurationError: if the image is float, and ``mean`` or ``std`` is None.
+    """
+    if image.is_floating_point():
+        if mean is None or std is None:
+            raise ConfigurationError(
+                f"this dataset gives normalised images; set {SECTION}.image_normalization.mean and .std to those of its "
+                f"image processor (R, G, B of 0 to 1), so that they can be undone"
+            )
+        offset, scale = (image.new_tensor(values).view(3, 1, 1) for values in (mean, std))
+        image = ((image * scale + offset) * 255).clamp(0, 255)
+    return image[:, None, None]

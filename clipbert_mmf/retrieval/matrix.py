@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from clipbert_mmf.models.network import ClipBertNetwork, text_lengths
+from clipbert_mmf.models.network import ClipBertNetwork, DatasetNetwork, text_lengths
 from clipbert_mmf.retrieval.blocks import Block, cut_blocks, list_missing
 from clipbert_mmf.scoring.clips import fold_clips
 from clipbert_mmf.shapes import TokenBatch
@@ -24,14 +24,14 @@ class PairScorer:
     """A network with the texts of a split, sorted by length so that padding is computed for nobody.
 
     Args:
-        network: in evaluation mode.
+        network: in evaluation mode; one of several heads as ``select`` returns it.
         tokens: ``(N, L)`` of all texts.
         num_clips: K of every video.
     """
 
-    def __init__(self, network: ClipBertNetwork, tokens: TokenBatch, num_clips: int):
+    def __init__(self, network: ClipBertNetwork | DatasetNetwork, tokens: TokenBatch, num_clips: int):
         self.network = network
-        device = network.text_embedding.words.weight.device
+        device = network.device
         self.tokens = TokenBatch(*(x.to(device) for x in tokens))
         self.chunk = network.texts_per_chunk(num_clips)
         #: Texts by length, shortest first.

@@ -16,7 +16,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
+
+from clipbert_mmf.models.network import ClipBertNetwork, DatasetNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ def hash_values(values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def hash_network(network: nn.Module) -> str:
+def hash_network(network: ClipBertNetwork | DatasetNetwork) -> str:
     """Return a hash of all weights, and of how a ``ClipBertNetwork`` joins its clips."""
     return hash_values([hash_tensors(network.state_dict()), network.fold, network.clip_fusion])
 

@@ -16,7 +16,7 @@ from mmf.common.report import Report
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
-from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.models.network import DatasetNetwork
 from clipbert_mmf.retrieval.blocks import Block, share_blocks
 from clipbert_mmf.retrieval.matrix import PairScorer, list_blocks, score_blocks
 from clipbert_mmf.retrieval.score_store import ScoreStore, hash_network, hash_tensors, hash_values
@@ -65,7 +65,7 @@ def suits(dataset: Any, network: Any) -> bool:
     """Tell whether a dataset's items are videos against all texts, and the network is ours with two logits a pair."""
     return (
         isinstance(getattr(dataset, "maker", None), RetrievalEvaluation)
-        and isinstance(network, ClipBertNetwork)
+        and isinstance(network, DatasetNetwork)
         and not network.group_options
         and getattr(network.head, "num_outputs", None) == 2
     )
@@ -89,7 +89,7 @@ class RetrievalEvaluation:
 
     def __init__(
         self,
-        network: ClipBertNetwork,
+        network: DatasetNetwork,
         loader: DataLoader,
         prepare: Callable,
         precision: Precision,

@@ -9,7 +9,7 @@ from mmf.common.registry import registry
 from mmf.utils.configuration import load_yaml
 from omegaconf import OmegaConf
 
-from clipbert_mmf.models.build import check_keys
+from clipbert_mmf.models.config import parse_model_config
 from clipbert_mmf.tasks.datasets import SPECS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +85,7 @@ def test_every_yaml_loads_and_names_what_exists(path):
     for name, section in config.get("model_config", {}).items():
         assert name in mapping("model"), name
         if name == "clipbert":
-            check_keys(section)
+            parse_model_config(section)
     for place, value in types_in(config):
         if place[2:3] == ("processors",) and len(place) == 4:
             assert value in mapping("processor"), (place, value)

@@ -17,9 +17,9 @@ from omegaconf import OmegaConf
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 import clipbert_mmf  # noqa: F401
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.models.build import build_network
 from clipbert_mmf.weights.loading import load_weights
-from tests.network_settings import small_settings
+from tests.network_settings import small_config
 
 setup_imports()
 folder = Path(sys.argv[1])
@@ -72,8 +72,8 @@ def step(name: str, **changes) -> None:
 def start_clipbert(name: str, state: dict) -> None:
     checkpoint = {"model": state, "num_updates": 1, "config": OmegaConf.to_container(config)}
     torch.save(checkpoint, folder / f"{name}.ckpt")
-    network = assemble_network(
-        small_settings(
+    network = build_network(
+        small_config(
             transformer__hidden_size=24,
             transformer__num_layers=2,
             transformer__num_heads=2,

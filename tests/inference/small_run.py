@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.models.build import build_network
+from clipbert_mmf.models.config import parse_model_config
 from tests.network_settings import small_settings
 
 METRICS = [
@@ -73,7 +74,7 @@ def make_run(folder: Path, tokenizer: Path, config: dict | None = None, **change
     """Write a run; return its network."""
     config = config or run_config(tokenizer, **changes)
     torch.manual_seed(5)
-    network = assemble_network(config["model_config"]["clipbert"]).eval()
+    network = build_network(parse_model_config(config["model_config"]["clipbert"])).eval()
     for name, value in network.state_dict().items():
         if "running" in name:
             value.uniform_(0.5, 1.5)
@@ -93,5 +94,9 @@ def make_run(folder: Path, tokenizer: Path, config: dict | None = None, **change
 
 def same_state(one, other) -> bool:
     """Whether two networks hold the same numbers, bit for bit."""
-    ours, theirs = one.state_dict(), other.state_dict()
+    return same_tensors(one.state_dict(), other.state_dict())
+
+
+def same_tensors(ours: dict, theirs: dict) -> bool:
+    """Whether two state dicts hold the same numbers, bit for bit."""
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -6,11 +6,11 @@ import torch
 from clipbert_mmf.inference.conversion import convert_weights
 from clipbert_mmf.inference.model_card import read_metrics
 from clipbert_mmf.inference.pretrained import ClipBert
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.models.build import build_network
 from clipbert_mmf.weights.export import ExportError, to_released_state
 from clipbert_mmf.weights.loading import load_weights
 from tests.inference.small_run import make_run, same_state
-from tests.network_settings import small_settings
+from tests.network_settings import small_config
 from tests.parity import released_format as released
 
 
@@ -69,7 +69,7 @@ def test_a_released_state_dict_there_and_back(head, tmp_path, tokenizer_dir):
     changes = {"head": {"type": head, "num_answers": 5}}
     network = make_run(tmp_path / "run", tokenizer_dir, **changes)
     out = convert_weights(tmp_path / "run", tmp_path / "model_step_10.pt", to="released")
-    again = assemble_network(small_settings(transformer__vocab_size=400, **changes))
+    again = build_network(small_config(transformer__vocab_size=400, **changes))
     report = load_weights(again, out, strict=True)
     assert report.format == "the released ClipBERT" and same_state(again, network)
 
@@ -77,7 +77,7 @@ def test_a_released_state_dict_there_and_back(head, tmp_path, tokenizer_dir):
 def test_the_released_names_and_shapes_are_those_that_the_released_model_has(tmp_path):
     for head, outputs in (("match", 2), ("pretrain", 2)):
         wanted = released.make_state(4, 16, 2, 50, 24, head, outputs)
-        ours = to_released_state(assemble_network(small_settings(head={"type": head})))
+        ours = to_released_state(build_network(small_config(head={"type": head})))
         # The tables that nothing reads are as long as the text's positions.
         shapes = [{name: value.shape for name, value in state.items()} for state in (ours, wanted)]
         assert shapes[0] == shapes[1]
@@ -96,7 +96,7 @@ def test_the_released_names_and_shapes_are_those_that_the_released_model_has(tmp
 )
 def test_what_the_released_code_would_compute_otherwise_is_refused(changes, message):
     with pytest.raises(ExportError, match=message):
-        to_released_state(assemble_network(small_settings(**changes)))
+        to_released_state(build_network(small_config(**changes)))
 
 
 def test_a_released_file_with_a_runs_configuration_becomes_a_folder(tmp_path, tokenizer_dir):

@@ -12,11 +12,11 @@ from transformers import BertConfig, BertModel
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.recipe import read_answers
-from clipbert_mmf.inference.settings import RecipeError, read_model_settings, read_yaml
+from clipbert_mmf.inference.settings import RecipeError, load_model_config, read_yaml
 from clipbert_mmf.paths import config_dir
 from clipbert_mmf.video.clips import ClipOptions
 from clipbert_mmf.weights.files import WeightsFileError
-from tests.inference.small_run import make_run, run_config, same_state
+from tests.inference.small_run import make_run, run_config, same_state, same_tensors
 
 HEADS = {"match": None, "choose": None, "regress": None, "pretrain": None, "classify": 5}
 
@@ -132,6 +132,11 @@ def test_a_configuration_of_another_network_is_refused_with_the_table(run, token
             '{"model_type": "clipbert_mmf", "format_version": 9}',
             "format_version 9 and this version",
         ),
+        (
+            "config.json",
+            '{"model_type": "clipbert_mmf", "format_version": 1}',
+            "was written by clipbert_mmf 0.1, which this version does not read",
+        ),
         ("preprocessor_config.json", None, "has no preprocessor_config.json"),
         (
             "preprocessor_config.json",
@@ -228,6 +233,17 @@ def test_a_hub_name_is_fetched_without_foreign_files(run, tmp_path, monkeypatch)
     assert not any("py" in pattern or "bin" in pattern for pattern in asked["patterns"])
 
 
+def test_a_run_of_the_version_before_is_told_apart(tmp_path, tokenizer_dir):
+    config = run_config(tokenizer_dir)
+    make_run(tmp_path / "run", tokenizer_dir, config)
+    del config["model_config"]["clipbert"]["backbone"]["type"]
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(
+        RecipeError, match="is of a run of clipbert_mmf 0.1, which this version does not read"
+    ):
+        ClipBert.from_pretrained(tmp_path / "run" / "clipbert_final.pth")
+
+
 def test_a_run_of_several_datasets_asks_which(tmp_path, tokenizer_dir):
     config = run_config(tokenizer_dir)
     config["dataset_config"]["other"] = config["dataset_config"]["msrvtt_retrieval"]
@@ -294,8 +310,8 @@ def test_a_tokenizer_with_more_words_than_the_model_is_refused(tmp_path, tokeniz
 
 
 def test_a_model_file_with_includes_is_read_without_mmf():
-    settings = read_model_settings(config_dir() / "models" / "clipbert" / "tiny.yaml")
-    assert settings["backbone"]["depth"] == "resnet18" and settings["transformer"]["max_rows"] == 100
+    config = load_model_config(config_dir() / "models" / "clipbert" / "tiny.yaml")
+    assert config.backbone.options.depth == "resnet18" and config.transformer.max_rows == 100
 
 
 def test_the_texts_and_clips_are_those_of_the_processors(run):
@@ -327,10 +343,12 @@ def test_a_run_with_several_heads_gives_the_network_of_one_dataset_bit_for_bit(t
     for dataset, loss in (("msrvtt_retrieval", "clipbert_match"), ("choices", "clipbert_choice_ce")):
         one = ClipBert.from_pretrained(tmp_path / "run", dataset=dataset)
         one.save_pretrained(tmp_path / dataset)
+        own = network.select(dataset).state_dict()
+        expected = {name.replace(f"head.{dataset}.", "head."): value for name, value in own.items()}
         for found in (one, ClipBert.from_pretrained(tmp_path / dataset)):
-            assert same_state(found.network, network.for_dataset(dataset))
-            assert found.network.fold == network.for_dataset(dataset).fold
-            assert found.recipe.model["losses"] == [{"type": loss}]
+            assert same_tensors(found.network.state_dict(), expected)
+            assert found.network.fold == network.select(dataset).fold
+            assert found.recipe.model.losses == ({"type": loss},)
     with pytest.raises(
         RecipeError, match=r"no head for dataset 'third'; it has \['choices', 'msrvtt_retrieval'\]"
     ):

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from clipbert_mmf.models.network import ClipBertNetwork
-from clipbert_mmf.modules.backbones.grid_resnet import GridBackbone, GridEncoder
+from clipbert_mmf.models.network import ClipBertNetwork, HeadUse
+from clipbert_mmf.modules.backbones.grid_resnet import GridResnet, GridResnetOptions
 from clipbert_mmf.modules.contrastive import ContrastiveHead
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
+from clipbert_mmf.modules.grid_encoder import GridEncoder
 from clipbert_mmf.modules.heads import PairHead, PretrainHead
 from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
 
@@ -16,7 +17,7 @@ def make_network(
     head="match", fusion="mean", fold="lse", pairs_per_chunk=64, seed=0, clip_fusion="fold", contrastive=False
 ):
     torch.manual_seed(seed)
-    backbone = GridBackbone("resnet18", norm="group", width=8, out_stage="res4", freeze_at=0)
+    backbone = GridResnet(GridResnetOptions("resnet18", "group", width=8, out_stage="res4", freeze_at=0))
     text = TextEmbedding(60, 16, 30, dropout=0.0)
     heads = {
         "match": lambda: PairHead(16, 2),
@@ -32,8 +33,7 @@ def make_network(
         text,
         CrossEncoder(16, 2, 4, 32, dropout=0.0),
         heads[head](),
-        fold=fold,
-        group_options=head == "choose",
+        HeadUse(fold=fold, group_options=head == "choose"),
         pairs_per_chunk=pairs_per_chunk,
         clip_fusion=clip_fusion,
         contrastive=ContrastiveHead(16, 6) if contrastive else None,

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from clipbert_mmf.models.build import assemble_network
-from tests.network_settings import small_settings
+from clipbert_mmf.models.build import build_network
+from tests.network_settings import small_config
 
 
 def train_once(recompute, dropout, norm="frozen_batch", frames_per_chunk=2):
     torch.manual_seed(0)
-    network = assemble_network(
-        small_settings(
+    network = build_network(
+        small_config(
             activation_checkpointing=recompute,
             transformer__dropout=dropout,
             backbone__norm=norm,
@@ -64,7 +64,7 @@ def test_training_recomputes_frames_and_layers_and_evaluation_nothing(monkeypatc
     monkeypatch.setattr(
         recomputing, "checkpoint", lambda part, *inputs, **options: calls.append(part) or part(*inputs)
     )
-    network = assemble_network(small_settings(activation_checkpointing=True, backbone__frames_per_chunk=2))
+    network = build_network(small_config(activation_checkpointing=True, backbone__frames_per_chunk=2))
     ids = torch.ones(1, 1, 5, dtype=torch.int64)
     frames = torch.zeros(1, 1, 3, 3, 64, 64, dtype=torch.uint8)
     network.eval()(frames, ids, ids, ids * 0)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.models.build import build_network
 from clipbert_mmf.transforms.frames import resize_and_pad
 from clipbert_mmf.weights.loading import load_weights
-from tests.network_settings import small_settings
+from tests.network_settings import small_config
 from tests.parity import released_format as released
 from tests.parity.make_expected import EXPECTED, FRAMES, HEADS, compute, make_frame, make_inputs
 
@@ -20,7 +20,7 @@ def expected():
 @pytest.mark.parametrize("head", sorted(HEADS))
 def test_grids_pooled_vectors_and_scores_of_every_head(head, expected, tmp_path):
     torch.save(released.make_state(4, 16, 2, 50, 24, head, HEADS[head]), tmp_path / "released.pt")
-    network = assemble_network(small_settings(head={"type": head, "num_answers": 7})).eval()
+    network = build_network(small_config(head={"type": head, "num_answers": 7})).eval()
     load_weights(network, tmp_path / "released.pt", strict=True)
     frames, ids, mask = make_inputs()
     labels = torch.full_like(ids, -100)
@@ -42,7 +42,7 @@ def test_grids_pooled_vectors_and_scores_of_every_head(head, expected, tmp_path)
 @pytest.mark.parametrize("name", sorted(FRAMES))
 def test_pixels_resized_padded_normalised_and_blue_first(name, expected):
     seen = {}
-    network = assemble_network(small_settings())
+    network = build_network(small_config())
     network.backbone.stem.register_forward_pre_hook(lambda module, inputs: seen.update(pixels=inputs[0]))
     with torch.no_grad():
         network.backbone(resize_and_pad(make_frame(name), FRAMES[name][2])[None])

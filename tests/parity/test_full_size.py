@@ -5,12 +5,12 @@ import torch
 
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.pretrained import ClipBert
-from clipbert_mmf.inference.recipe import Recipe, clean_model_settings
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.inference.recipe import Recipe
+from clipbert_mmf.models.build import build_network
+from clipbert_mmf.models.config import ModelConfig, parse_model_config
 from clipbert_mmf.video.clips import ClipOptions
 from clipbert_mmf.weights.loading import load_weights
 from tests.inference.small_run import same_state
-from tests.network_settings import read_settings
 from tests.parity import released_format as released
 
 #: Head -> outputs: retrieval, VQA 2.0, TGIF-QA, pre-training.
@@ -52,7 +52,7 @@ def add_head(trunk: dict, head: str) -> dict:
 
 def load(state: dict, head: str, path):
     torch.save(state, path)
-    network = assemble_network(read_settings(head={"type": head, "num_answers": HEADS[head]})).eval()
+    network = build_network(parse_model_config({"head": {"type": head, "num_answers": HEADS[head]}})).eval()
     report = load_weights(network, path, strict=True)
     path.unlink()
     return network, report
@@ -82,7 +82,7 @@ def test_the_full_size_model_is_saved_and_comes_back_bit_for_bit(trunk, tokenize
     network, _ = load(add_head(trunk[0], "match"), "match", tmp_path / "model_step_1.pt")
     assert sum(parameter.numel() for parameter in network.parameters()) == 148_826_306 - 512 * 768
     preprocessing = Preprocessing(ClipOptions(448, num_clips=16, sampling="uniform"), 20)
-    recipe = Recipe(clean_model_settings(read_settings()), preprocessing, tokenizer=str(tokenizer_dir))
+    recipe = Recipe(ModelConfig(), preprocessing, tokenizer=str(tokenizer_dir))
     ClipBert(network, recipe).save_pretrained(tmp_path)
     again = ClipBert.from_pretrained(tmp_path)
     assert same_state(again.network, network) and again.recipe.model == recipe.model

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.models.build import build_network
 from clipbert_mmf.weights.loading import load_weights
-from tests.network_settings import small_settings
+from tests.network_settings import small_config
 from tests.parity import released_format as released
 
 HEADS = {"match": 2, "classify": 7, "choose": 1, "pretrain": 2}
@@ -15,7 +15,7 @@ def make_pair(head: str, tmp_path):
     """The same numbers in the released names, and in our network through a file."""
     state = released.make_state(4, 16, 2, 50, 24, head, HEADS[head])
     torch.save(state, tmp_path / "model_step_1.pt")
-    network = assemble_network(small_settings(head={"type": head, "num_answers": 7})).eval()
+    network = build_network(small_config(head={"type": head, "num_answers": 7})).eval()
     report = load_weights(network, tmp_path / "model_step_1.pt", strict=True)
     assert report.is_complete and report.format == "the released ClipBERT"
     return state, network
@@ -80,7 +80,7 @@ def test_a_pretrained_file_starts_a_retrieval_model_with_a_new_head(tmp_path):
     state = released.make_state(4, 16, 2, 50, 24, "pretrain")
     state["cnn.feature.roi_heads.box_predictor.cls_score.weight"] = torch.zeros(3, 3)
     torch.save(state, tmp_path / "pretrained.pt")
-    network = assemble_network(small_settings())
+    network = build_network(small_config())
     report = load_weights(network, tmp_path / "pretrained.pt")
     head = ["head.hidden.bias", "head.hidden.weight", "head.output.bias", "head.output.weight"]
     assert sorted(report.missing) == head
@@ -94,8 +94,8 @@ def test_a_pretrained_file_starts_a_retrieval_model_with_a_new_head(tmp_path):
 
 def test_the_full_model_has_the_released_models_parameters():
     with torch.device("meta"):
-        network = assemble_network(
-            small_settings(
+        network = build_network(
+            small_config(
                 backbone__width=64,
                 transformer__hidden_size=768,
                 transformer__num_layers=12,

@@ -1,5 +1,7 @@
 """MMF's layout: shapes, values, and what it cannot hold."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -46,11 +48,12 @@ def test_a_clipbert_reads_a_batch_of_mmfs_own(tmp_path):
     from mmf.common.sample import SampleList
     from omegaconf import OmegaConf
 
-    from clipbert_mmf.plugin.model import ClipBert
+    from clipbert_mmf.models.config import ImageNormalizationConfig
+    from clipbert_mmf.plugin.model import ClipBertModel
     from tests.network_settings import small_settings
 
     settings = small_settings(image_normalization={"mean": list(IMAGE_MEAN), "std": list(IMAGE_STD)})
-    model = ClipBert(OmegaConf.create({**settings, "model": "clipbert"}))
+    model = ClipBertModel(OmegaConf.create({**settings, "model": "clipbert"}))
     torch.manual_seed(0)
     model.build()
     model.eval()
@@ -69,7 +72,7 @@ def test_a_clipbert_reads_a_batch_of_mmfs_own(tmp_path):
         )
         theirs.image = frames[:, 0, 0]
         torch.testing.assert_close(model.forward(theirs)["scores"], model.forward(ours)["scores"])
-        model.config.image_normalization.mean = None
         theirs.image = theirs.image.float()
+        model.settings = replace(model.settings, image_normalization=ImageNormalizationConfig())
         with pytest.raises(ValueError, match="set model_config.clipbert.image_normalization.mean and .std"):
             model.forward(theirs)

@@ -9,18 +9,19 @@ import torch
 import torchvision
 from transformers import BertConfig, BertForPreTraining, BertModel
 
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.models.build import build_network
+from clipbert_mmf.models.config import parse_model_config
 from clipbert_mmf.weights.files import WeightsFileError
 from clipbert_mmf.weights.loading import load_weights
 from clipbert_mmf.weights.report import write_reports
-from tests.network_settings import small_settings
+from tests.network_settings import small_config, small_settings
 
 
 def make_network(depth="resnet18", **changes):
     settings = small_settings(backbone__depth=depth, backbone__width=64, **changes)
     if depth == "resnet18":
         settings["backbone"]["stride_in_1x1"] = False
-    return assemble_network(settings)
+    return build_network(parse_model_config(settings))
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,7 @@ def test_msras_resnet_50_from_caffe2_has_no_statistics(tmp_path):
             channels = 4 * middle
     blobs["fc1000_w"] = torch.zeros(3).numpy()
     (tmp_path / "R-50.pkl").write_bytes(pickle.dumps({"blobs": blobs}, protocol=2))
-    network = assemble_network(small_settings(backbone__width=8))
+    network = build_network(small_config(backbone__width=8))
     with torch.no_grad():
         network.backbone.stem.norm.running_var.fill_(7)
     load_weights(network, tmp_path / "R-50.pkl", "backbone", strict=True)
@@ -177,7 +178,7 @@ def test_a_hugging_face_bert_folder(safe, tmp_path):
     if not (tmp_path / "pytorch_model.bin").exists() and not safe:
         torch.save(reference.state_dict(), tmp_path / "pytorch_model.bin")
         (tmp_path / "model.safetensors").unlink(missing_ok=True)
-    network = assemble_network(small_settings()).eval()
+    network = build_network(small_config()).eval()
     report = load_weights(network, tmp_path, "transformer", strict=True)
     assert report.format == "a BERT"
     ids = torch.arange(8).view(2, 4)
@@ -193,7 +194,7 @@ def test_a_bert_with_its_heads_also_fills_the_masked_word_head(tmp_path):
         name.replace("LayerNorm.weight", "LayerNorm.gamma"): v for name, v in reference.state_dict().items()
     }
     torch.save(state, tmp_path / "bert.bin")
-    network = assemble_network(small_settings(head={"type": "pretrain"}))
+    network = build_network(small_config(head={"type": "pretrain"}))
     report = load_weights(network, tmp_path / "bert.bin", "transformer", strict=True)
     assert torch.equal(network.head.transform.weight, reference.cls.predictions.transform.dense.weight)
     assert torch.equal(network.head.decoder.bias, reference.cls.predictions.bias)
@@ -204,7 +205,7 @@ def test_a_bert_with_its_heads_also_fills_the_masked_word_head(tmp_path):
 def test_mmfs_own_bert_models_give_their_transformer(tmp_path):
     state = {f"model.bert.{name}": value for name, value in BertModel(bert_config()).state_dict().items()}
     torch.save({"model": {**state, "model.classifier.weight": torch.zeros(2)}}, tmp_path / "visual_bert.pth")
-    report = load_weights(assemble_network(small_settings()), tmp_path / "visual_bert.pth", "transformer")
+    report = load_weights(build_network(small_config()), tmp_path / "visual_bert.pth", "transformer")
     assert report.left_over == ["model.classifier.weight"] and not report.missing
 
 
@@ -229,7 +230,7 @@ def test_the_places_where_mmfs_models_keep_their_bert(model, tmp_path):
         state["model.bert.v_embeddings.image_embeddings.weight"] = torch.zeros(2, 2)
         state["model.bert.encoder.v_layer.0.output.dense.weight"] = torch.zeros(2, 2)
     torch.save({"model": state}, tmp_path / "a.ckpt")
-    network = assemble_network(small_settings())
+    network = build_network(small_config())
     report = load_weights(network, tmp_path / "a.ckpt", "transformer")
     assert torch.equal(
         network.encoder.layers[1].output.weight, reference["encoder.layer.1.output.dense.weight"]
@@ -243,7 +244,7 @@ def test_checkpoints_that_hold_objects_of_other_programs_are_refused_with_the_wa
 
     torch.save({"model": {"a": torch.zeros(1)}, "config": OmegaConf.create({"a": 1})}, tmp_path / "a.ckpt")
     with pytest.raises(WeightsFileError, match="asks for omegaconf.* save its state dict alone"):
-        load_weights(assemble_network(small_settings()), tmp_path / "a.ckpt", "transformer")
+        load_weights(build_network(small_config()), tmp_path / "a.ckpt", "transformer")
 
 
 @pytest.mark.parametrize(
@@ -254,7 +255,7 @@ def test_a_vocabulary_that_differs_at_its_end_gives_its_first_rows_another_none(
 ):
     reference = BertForPreTraining(bert_config(vocab_size=file_words))
     torch.save(reference.state_dict(), tmp_path / "bert.bin")
-    network = assemble_network(small_settings(transformer__vocab_size=1000, head={"type": "pretrain"}))
+    network = build_network(small_config(transformer__vocab_size=1000, head={"type": "pretrain"}))
     before = network.text_embedding.words.weight.detach().clone()
     report = load_weights(network, tmp_path / "bert.bin", "transformer")
     words, given = network.text_embedding.words.weight, reference.bert.embeddings.word_embeddings.weight
@@ -270,7 +271,7 @@ def test_a_vocabulary_that_differs_at_its_end_gives_its_first_rows_another_none(
 def test_tables_of_places_give_their_first_rows_and_vocabularies_must_agree(tmp_path):
     reference = BertModel(bert_config(max_position_embeddings=10, vocab_size=60))
     torch.save(reference.state_dict(), tmp_path / "bert.bin")
-    network = assemble_network(small_settings())
+    network = build_network(small_config())
     tail = network.text_embedding.positions.weight[10:].clone()
     report = load_weights(network, tmp_path / "bert.bin", "transformer")
     assert report.resized == {"text_embedding.positions.weight": ((10, 16), (24, 16))}
@@ -296,15 +297,15 @@ def test_tables_of_places_give_their_first_rows_and_vocabularies_must_agree(tmp_
 def test_a_bert_that_computes_something_else_is_refused(changes, message, tmp_path):
     BertModel(bert_config(**changes)).save_pretrained(tmp_path)
     with pytest.raises(WeightsFileError, match=message):
-        load_weights(assemble_network(small_settings()), tmp_path, "transformer")
+        load_weights(build_network(small_config()), tmp_path, "transformer")
 
 
 def test_our_checkpoints_start_another_task_with_a_new_head(tmp_path, caplog):
     caplog.set_level("INFO")
-    before = assemble_network(small_settings(head={"type": "pretrain"}))
+    before = build_network(small_config(head={"type": "pretrain"}))
     state = {f"network.{name}": value for name, value in before.state_dict().items()}
     torch.save({"model": state, "best_update": 3, "optimizer": {"state": {}}}, tmp_path / "a.ckpt")
-    after = assemble_network(small_settings())
+    after = build_network(small_config())
     report = load_weights(after, tmp_path / "a.ckpt")
     assert torch.equal(after.encoder.layers[1].output.weight, before.encoder.layers[1].output.weight)
     assert torch.equal(after.visual_embedding.rows.weight, before.visual_embedding.rows.weight)
@@ -317,8 +318,8 @@ def test_our_checkpoints_start_another_task_with_a_new_head(tmp_path, caplog):
 
 
 def test_heads_of_another_size_are_reported_and_stay_random(tmp_path):
-    torch.save(assemble_network(small_settings()).state_dict(), tmp_path / "a.pth")
-    report = load_weights(assemble_network(small_settings(head={"type": "choose"})), tmp_path / "a.pth")
+    torch.save(build_network(small_config()).state_dict(), tmp_path / "a.pth")
+    report = load_weights(build_network(small_config(head={"type": "choose"})), tmp_path / "a.pth")
     assert report.wrong_shape == {"head.output.weight": ((2, 32), (1, 32)), "head.output.bias": ((2,), (1,))}
 
 

@@ -13,9 +13,9 @@ from benchmarks.media import make_video
 from clipbert_mmf.annotations.sources import load_sources
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.recipe import choose_dataset
-from clipbert_mmf.inference.settings import read_model_settings
 from clipbert_mmf.inference.sources import find_model, read_run
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.models.build import build_network
+from clipbert_mmf.models.config import ModelConfig, dump_model_config, parse_model_config
 from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.tasks.datasets import SPECS
@@ -66,13 +66,13 @@ def make_corpus(cache: Path, clip_fusion: str, num_videos: int = 4, num_texts: i
     """Return a small random network, videos made here, and random texts."""
     torch.manual_seed(0)
     cache.mkdir(parents=True, exist_ok=True)
-    settings = read_model_settings()
+    settings = dump_model_config(ModelConfig())
     settings["backbone"].update(depth="resnet18", norm="group", width=8, out_stage="res4", freeze_at=0)
     settings["transformer"].update(
         hidden_size=32, num_layers=2, num_heads=4, intermediate_size=64, vocab_size=60
     )
     settings.update(clip_fusion=clip_fusion, contrastive={"weight": 1.0, "size": 8}, pairs_per_chunk=4)
-    network = assemble_network(settings).eval()
+    network = build_network(parse_model_config(settings)).eval()
     data = make_video(cache / "2s_160x120_gop30.mp4", 2, 160, 120, 30).read_bytes()
     rng, frames = np.random.default_rng(0), []
     for _ in range(num_videos):

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from clipbert_mmf.inference.settings import read_model_settings
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.models.build import build_network
+from clipbert_mmf.models.config import ModelConfig, dump_model_config, parse_model_config
 
 #: Corpus -> videos, texts, clips of the test, frames of a clip, word pieces of a text in the mean.
 CORPORA = {
@@ -42,14 +42,14 @@ def measure_units(quick: bool, rounds: int) -> dict[str, dict[str, dict[str, flo
     once), ``embed clip`` and ``embed text`` of the first stage. float32.
     """
     torch.manual_seed(0)
-    settings = read_model_settings()
+    settings = dump_model_config(ModelConfig())
     size = 64 if quick else 448
     if quick:
         settings["transformer"].update(
             hidden_size=48, num_layers=2, num_heads=4, intermediate_size=96, vocab_size=500
         )
     settings["contrastive"] = {"weight": 1.0, "size": 256}
-    network = assemble_network(settings).eval()
+    network = build_network(parse_model_config(settings)).eval()
     units = {}
     for name, (_, _, clips, length, tokens) in CORPORA.items():
         frames = torch.randint(0, 256, (1, 1, length, 3, size, size), dtype=torch.uint8)

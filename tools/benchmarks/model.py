@@ -24,7 +24,8 @@ from benchmarks.media import make_video
 from benchmarks.memory import read_peak_mib, reset_peak
 from benchmarks.networks import Pair, load_settings
 from benchmarks.table import CLOCKS, Row, compare, format_rows, measure_seconds, write_json
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.models.build import build_network
+from clipbert_mmf.models.config import parse_model_config
 from clipbert_mmf.training.sharding import clip_gradients
 from clipbert_mmf.transforms.frames import pad_channels_last
 from clipbert_mmf.video.decode import describe_video, read_frames
@@ -239,7 +240,7 @@ def train(recompute: bool, quick: bool, clock: str, device: str) -> dict[str, fl
     """Run two steps; return seconds of the faster and what a step adds to the process's memory, gradients included."""
     torch.manual_seed(0)
     settings = {**load_settings(quick), "activation_checkpointing": recompute}
-    network = assemble_network(settings).train().to(device)
+    network = build_network(parse_model_config(settings)).train().to(device)
     size, vocab_size = 64 if quick else 448, settings["transformer"]["vocab_size"]
     frames = torch.randint(0, 256, (1, 8, 2, 3, size, size), dtype=torch.uint8, device=device)
     ids = torch.randint(5, vocab_size, (1, 2, 12), device=device)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from benchmarks.plain_build import PlainClipBert
-from clipbert_mmf.inference.settings import read_model_settings
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.models.build import build_network
+from clipbert_mmf.models.config import ModelConfig, dump_model_config, parse_model_config
 
 #: Lengths of 64 captions: MSR-VTT's have 10 tokens in the mean; the limit is 20.
 TEXT_LIMIT, MEAN_TOKENS = 20, 10
@@ -15,7 +15,7 @@ TEXT_LIMIT, MEAN_TOKENS = 20, 10
 
 def load_settings(quick: bool) -> dict:
     """Return the paper's model, or a small one of the same parts."""
-    settings = read_model_settings()
+    settings = dump_model_config(ModelConfig())
     if quick:
         settings["transformer"].update(
             hidden_size=48, num_layers=2, num_heads=4, intermediate_size=96, vocab_size=500
@@ -30,7 +30,7 @@ class Pair:
         torch.manual_seed(0)
         settings, self.device = load_settings(quick), device
         sizes = settings["transformer"]
-        self.ours = assemble_network(settings)
+        self.ours = build_network(parse_model_config(settings))
         for module in self.ours.modules():  # random running statistics, as trained norms have them
             if hasattr(module, "running_var"):
                 module.running_mean.normal_(0, 0.1)

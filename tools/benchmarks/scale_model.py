@@ -11,7 +11,8 @@ from benchmarks.curves import Curve
 from benchmarks.memory import read_peak_mib, reset_peak
 from benchmarks.networks import load_settings
 from benchmarks.table import measure_seconds
-from clipbert_mmf.models.build import assemble_network
+from clipbert_mmf.models.build import build_network
+from clipbert_mmf.models.config import parse_model_config
 from clipbert_mmf.models.network import ClipBertNetwork
 
 TEXT_TOKENS = 12
@@ -25,7 +26,7 @@ QUICK_GROWTH = {"batch": (1, 2), "L": (64, 96)}
 def training_curves(folder: Path, quick: bool, clock: str) -> list[Curve]:
     """Grow one size of a training step at a time: 2 texts a video, forward, backward and AdamW in float32."""
     torch.manual_seed(0)
-    network = assemble_network(load_settings(quick)).train()
+    network = build_network(parse_model_config(load_settings(quick))).train()
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-6, fused=True)
     start, growth = (QUICK_START, QUICK_GROWTH) if quick else (START, GROWTH)
@@ -68,7 +69,7 @@ def _train(
 def evaluation_curves(folder: Path, quick: bool, clock: str) -> list[Curve]:
     """Grow videos and texts of a retrieval test in bf16: each video is encoded once and scored against all texts."""
     torch.manual_seed(0)
-    network = assemble_network(load_settings(quick)).eval()
+    network = build_network(parse_model_config(load_settings(quick))).eval()
     size, base, sizes = (64, 4, (1, 2)) if quick else (224, 32, (1, 2, 4, 8))
     _evaluate(network, 1, 4, size, clock)
     by_videos, by_texts = Curve("videos", "videos", "evaluation"), Curve("texts", "texts", "evaluation")

@@ -1,1 +1,1 @@
-"""Convolutional backbones."""
+"""Backbones: modules that turn frames into a grid of features."""

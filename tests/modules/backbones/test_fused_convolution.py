@@ -1,9 +1,12 @@
 """One pass over a convolution, its sum and its ReLU gives what three give, and the same gradients."""
 
+import sys
+
 import pytest
 import torch
 
-from clipbert_mmf.modules.backbones.fused_convolution import convolve
+from clipbert_mmf.modules.backbones import convolution
+from clipbert_mmf.modules.backbones.convolution import convolve
 
 fusing = pytest.mark.skipif(
     not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")),
@@ -61,7 +64,7 @@ def test_one_pass_gives_what_three_give(shape, with_residual, with_bias, activat
     assert type(y.grad_fn).__name__ == "_FusedConvolutionBackward"
     assert type(expected.grad_fn).__name__ != "_FusedConvolutionBackward"
     torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
-    for gradient, other, value in zip(gradients, expected_gradients, inputs):
+    for gradient, other, value in zip(gradients, expected_gradients, inputs, strict=True):
         torch.testing.assert_close(gradient, other, rtol=1e-4, atol=1e-4)
         assert gradient.is_contiguous(memory_format=torch.channels_last) or value.dim() == 1
 
@@ -76,7 +79,7 @@ def test_autocast_computes_in_its_precision(shape):
     exact, exact_gradients, _ = run(shape, False)
     assert y.dtype == torch.bfloat16 and type(y.grad_fn).__name__ == "_FusedConvolutionBackward"
     torch.testing.assert_close(y.float(), exact, rtol=2e-2, atol=5e-2)
-    for gradient, other, value in zip(gradients, exact_gradients, inputs):
+    for gradient, other, value in zip(gradients, exact_gradients, inputs, strict=True):
         assert gradient.dtype == value.dtype
         assert (gradient - other).norm() < 2e-2 * other.norm()
 
@@ -88,3 +91,13 @@ def test_what_cannot_be_fused_is_computed_in_steps():
         x, weight[:, :, :3, :3].repeat(2, 1, 1, 1)[:3], padding=1, residual=residual[:, :3], activate=True
     )
     assert y.dtype == torch.float64 and y.min() == 0
+
+
+def test_the_network_works_without_the_file_of_the_fused_path(monkeypatch):
+    monkeypatch.setitem(sys.modules, "clipbert_mmf.modules.backbones.fused_convolution", None)
+    assert convolution._find_fused() is None
+    monkeypatch.setattr(convolution, "_FUSED", None)
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 3, 6, 6, requires_grad=True), torch.randn(4, 3, 3, 3)
+    y = convolve(x, weight, padding=1, activate=True)
+    assert type(y.grad_fn).__name__ == "ReluBackward0" and y.shape == (2, 4, 6, 6)

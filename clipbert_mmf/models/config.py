@@ -1,0 +1,333 @@
+"""Describes the network: ``model_config.clipbert`` as frozen dataclasses, whose defaults are the paper's model.
+
+``configs/models/clipbert/defaults.yaml`` repeats the defaults so that MMF can override them; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from clipbert_mmf.configuration import (
+    REGISTERED,
+    ConfigurationError,
+    InRange,
+    OneOf,
+    choose,
+    parse_config,
+    parse_value,
+    refuse_unknown_keys,
+    to_plain,
+)
+from clipbert_mmf.modules.backbones.grid_resnet import GridResnetOptions
+from clipbert_mmf.modules.backbones.registry import BACKBONES
+from clipbert_mmf.modules.clip_fusion import CLIP_FUSIONS
+from clipbert_mmf.modules.heads import HEADS
+from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
+from clipbert_mmf.scoring.clips import FOLDS
+
+#: Key of the section in a configuration.
+SECTION = "model_config.clipbert"
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Choose the network that turns frames into a grid.
+
+    Attributes:
+        type: a key of ``BACKBONES``.
+        options: the other keys of the section, which depend on ``type``.
+    """
+
+    type: str = "grid_resnet"
+    options: Any = field(default_factory=GridResnetOptions)
+
+    @classmethod
+    def from_section(cls, values: Any, where: str) -> BackboneConfig:
+        """Parse the section; its keys are ``type`` and those of the type's options.
+
+        The YAML that holds the defaults names the options of ``grid_resnet``. Another type does not read them, so they are
+        left out as long as nobody changed them.
+        """
+        given = _as_section(values, where)
+        name = str(given.pop("type", cls.type))
+        kind = choose(f"{where}.type", name, BACKBONES, REGISTERED)
+        if kind.options is not GridResnetOptions:
+            known = {entry.name for entry in dataclasses.fields(kind.options)}
+            given = _drop_defaults(given, GridResnetOptions(), known)
+        return cls(name, parse_config(kind.options, given, where))
+
+
+@dataclass(frozen=True)
+class GridEncoderConfig:
+    """Choose what follows the backbone.
+
+    Attributes:
+        pool: whether the grid is halved; small frames keep theirs.
+    """
+
+    pool: bool = True
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Sizes of the text embedding, the visual embedding and the cross-encoder.
+
+    Attributes:
+        hidden_size: D.
+        num_layers: layers of the cross-encoder.
+        num_heads: attention heads; ``hidden_size`` is a multiple of them.
+        intermediate_size: width of a layer's feed-forward part.
+        vocab_size: rows of the word embedding; the tokenizer may not have more words.
+        max_positions: longest text in tokens.
+        dropout: share of values that training drops.
+        layer_norm_eps: added to a variance before it is divided by.
+        init_std: spread of random weights; small networks learn sooner with a larger one.
+        max_rows: tallest grid.
+        max_columns: widest grid.
+    """
+
+    hidden_size: Annotated[int, InRange(at_least=1)] = 768
+    num_layers: Annotated[int, InRange(at_least=1)] = 12
+    num_heads: Annotated[int, InRange(at_least=1)] = 12
+    intermediate_size: Annotated[int, InRange(at_least=1)] = 3072
+    vocab_size: Annotated[int, InRange(at_least=1)] = 30522
+    max_positions: Annotated[int, InRange(at_least=1)] = 512
+    dropout: Annotated[float, InRange(at_least=0, at_most=1)] = 0.1
+    layer_norm_eps: Annotated[float, InRange(above=0)] = 1e-12
+    init_std: Annotated[float, InRange(above=0)] = 0.02
+    max_rows: Annotated[int, InRange(at_least=1)] = 100
+    max_columns: Annotated[int, InRange(at_least=1)] = 100
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}"
+            )
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """Choose the head.
+
+    Attributes:
+        type: a key of ``HEADS``: match (retrieval), classify (open-ended QA), choose (multiple choice), choose_by_match
+            (multiple choice with the weights of match), regress (counts), pretrain (MLM and ITM), or one of your own.
+        num_answers: number of outputs, for a type that leaves it open; null counts the answers of the training data.
+        mean: regress: approximate mean of the training answers, where its output starts.
+        std: regress: approximate spread of the training answers.
+        options: further keys that a head of your own reads.
+    """
+
+    type: str = "match"
+    num_answers: Annotated[int, InRange(at_least=1)] | None = None
+    mean: float = 0.0
+    std: Annotated[float, InRange(above=0)] = 1.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_section(cls, values: Any, where: str) -> HeadConfig:
+        """Parse the section; its keys are the attributes and, for a head of your own, the type's settings."""
+        return cls(**_parse_head(cls, values, where))
+
+
+@dataclass(frozen=True)
+class DatasetHeadConfig(HeadConfig):
+    """Choose the head of one dataset, in a run over several.
+
+    Attributes:
+        fold: as ``fold`` of the model, which is used for null.
+        shares: another dataset whose head is used; null makes a head of its own.
+    """
+
+    fold: Annotated[str, OneOf(FOLDS, REGISTERED)] | None = None
+    shares: str | None = None
+
+
+@dataclass(frozen=True)
+class ContrastiveConfig:
+    """A second head that embeds texts and videos on their own; ``evaluation.rerank_top_k`` uses it.
+
+    Attributes:
+        weight: weight of its loss (symmetric InfoNCE over the batches of all processes); 0 makes no such head.
+        size: length of the embeddings.
+    """
+
+    weight: Annotated[float, InRange(at_least=0)] = 0.0
+    size: Annotated[int, InRange(at_least=1)] = 256
+
+
+@dataclass(frozen=True)
+class ImageNormalizationConfig:
+    """Undo the normalisation of MMF's own datasets, which give ``image`` instead of ``frames``.
+
+    Attributes:
+        mean: what their image processor subtracted from R, G, B of 0 to 1. Float images need it.
+        std: what their image processor divided by.
+    """
+
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class WeightsConfig:
+    """Files to start from; null starts from random weights.
+
+    Attributes:
+        clipbert: a checkpoint of ours, a converted folder, or a released ClipBERT.
+        backbone: a ResNet.
+        transformer: a Hugging Face BERT: folder, file, or name on the hub.
+        strict: whether anything missing, left over or of another shape is an error.
+    """
+
+    clipbert: str | None = None
+    backbone: str | None = None
+    transformer: str | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class FreezeConfig:
+    """Parts that do not train (Table 6).
+
+    Attributes:
+        backbone: the backbone; the grid encoder trains on.
+        transformer: the embeddings and the cross-encoder; heads train on.
+    """
+
+    backbone: bool = False
+    transformer: bool = False
+
+
+@dataclass(frozen=True)
+class LearningRateFactorsConfig:
+    """Factors of the run's learning rate.
+
+    Attributes:
+        backbone: factor for the backbone and the grid encoder.
+        transformer: factor for everything else.
+    """
+
+    backbone: Annotated[float, InRange(at_least=0)] = 1.0
+    transformer: Annotated[float, InRange(at_least=0)] = 1.0
+
+
+def _paper_losses() -> tuple[Any, ...]:
+    return ({"type": "clipbert_match"},)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything of ``model_config.clipbert``.
+
+    Attributes:
+        backbone: turns frames into a grid.
+        grid_encoder: brings the grid to the transformer's width.
+        temporal_fusion: mean, conv3d or conv2plus1d (Table 2): how the frames of a clip become one grid.
+        transformer: sizes of the embeddings and the cross-encoder.
+        head: turns encoded pairs into scores.
+        heads: in runs over several datasets, the head of each, instead of ``head``.
+        fold: mean, max, lse (Table 3), sum, or one of your own: how the scores of clips become one.
+        clip_fusion: fold scores each clip and folds the scores (the paper's); concat reads the visual tokens of all clips
+            with the text at once (early fusion).
+        contrastive: a second head that embeds texts and videos on their own.
+        pixel_random_sampling: grid positions that pre-training keeps at random; 0 keeps all.
+        pairs_per_chunk: clip-text combinations that go through the transformer at once in evaluation.
+        activation_checkpointing: training keeps fewer results and computes them again for the gradient.
+        image_normalization: undoes the normalisation of MMF's own datasets.
+        weights: files to start from.
+        freeze: parts that do not train.
+        learning_rate_factors: factors of the run's learning rate.
+        losses: MMF's list of losses.
+    """
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    grid_encoder: GridEncoderConfig = field(default_factory=GridEncoderConfig)
+    temporal_fusion: Annotated[str, OneOf(TEMPORAL_FUSIONS)] = "mean"
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    heads: dict[str, DatasetHeadConfig] = field(default_factory=dict)
+    fold: Annotated[str, OneOf(FOLDS, REGISTERED)] = "lse"
+    clip_fusion: Annotated[str, OneOf(CLIP_FUSIONS)] = "fold"
+    contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
+    pixel_random_sampling: Annotated[int, InRange(at_least=0)] = 0
+    pairs_per_chunk: Annotated[int, InRange(at_least=1)] = 64
+    activation_checkpointing: bool = False
+    image_normalization: ImageNormalizationConfig = field(default_factory=ImageNormalizationConfig)
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    freeze: FreezeConfig = field(default_factory=FreezeConfig)
+    learning_rate_factors: LearningRateFactorsConfig = field(default_factory=LearningRateFactorsConfig)
+    losses: tuple[Any, ...] = field(default_factory=_paper_losses)
+
+    def list_losses(self) -> list[str]:
+        """Return the registered names of the losses."""
+        return [str(loss["type"] if isinstance(loss, Mapping) else loss) for loss in self.losses]
+
+
+def parse_model_config(section: Mapping[str, Any] | None, where: str = SECTION) -> ModelConfig:
+    """Parse ``model_config.clipbert``.
+
+    Args:
+        section: the section; absent keys keep the paper's values. The key ``model``, which MMF adds, is ignored.
+        where: dotted key of the section, for messages.
+
+    Raises:
+        ConfigurationError: for an unknown key, a value of another type, or one that is not allowed.
+    """
+    given = _as_section(section, where)
+    given.pop("model", None)
+    # A head of its own for each dataset; MMF cannot merge an empty section away, so null counts as none.
+    given["heads"] = given.get("heads") or {}
+    config = parse_config(ModelConfig, given, where)
+    _check_shared_heads(config, where)
+    return config
+
+
+def dump_model_config(config: ModelConfig) -> dict[str, Any]:
+    """Return the section from which ``parse_model_config`` gives the same configuration, as plain values for JSON."""
+    section = to_plain(dataclasses.asdict(config))
+    for part in (section["backbone"], section["head"], *section["heads"].values()):
+        part.update(part.pop("options"))
+    return section
+
+
+def _check_shared_heads(config: ModelConfig, where: str) -> None:
+    owners = {name: head for name, head in config.heads.items() if not head.shares}
+    for name, head in config.heads.items():
+        owner = choose(f"{where}.heads.{name}.shares", head.shares or name, owners)
+        own, other = HEADS[head.type], HEADS[owner.type]
+        if (own.num_outputs, own.make, own.settings) != (other.num_outputs, other.make, other.settings):
+            raise ConfigurationError(
+                f"{where}.heads.{name}.type is '{head.type}', but it shares the head of '{head.shares}', which is "
+                f"'{owner.type}': their outputs differ"
+            )
+
+
+def _parse_head(cls: type[HeadConfig], values: Any, where: str) -> dict[str, Any]:
+    """Return the arguments of ``HeadConfig`` or a subclass."""
+    given = _as_section(values, where)
+    name = str(given.get("type", cls.type))
+    kind = choose(f"{where}.type", name, HEADS, REGISTERED)
+    fields = {entry.name for entry in dataclasses.fields(cls)} - {"options"}
+    own = {key: given.pop(key) for key in kind.settings if key not in fields and key in given}
+    given = _drop_defaults(given, HeadConfig(), fields - ({"mean", "std"} - set(kind.settings)))
+    refuse_unknown_keys(where, given, (fields - {"mean", "std"}) | set(kind.settings))
+    parsed = parse_config(cls, given, where)
+    return {**vars(parsed), "options": to_plain(own)}
+
+
+def _as_section(values: Any, where: str) -> dict[str, Any]:
+    return dict(parse_value(dict, values if values is not None else {}, where))
+
+
+def _drop_defaults(given: dict[str, Any], defaults: Any, kept: set[str]) -> dict[str, Any]:
+    """Leave out keys that are not in ``kept`` and have their default value."""
+    plain = to_plain(dataclasses.asdict(defaults))
+    return {
+        key: value
+        for key, value in given.items()
+        if key in kept or key not in plain or to_plain(value) != plain[key]
+    }
