@@ -23,7 +23,7 @@ from clipbert_mmf.retrieval.score_store import ScoreStore, hash_network, hash_te
 from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
 from clipbert_mmf.scoring.gathering import as_gathered
 from clipbert_mmf.settings import read_setting
-from clipbert_mmf.tasks.retrieval import RetrievalEvaluation
+from clipbert_mmf.tasks.retrieval import RetrievalEvaluation as RetrievalItems
 from clipbert_mmf.training.distributed import from_first, gather_everywhere, get_rank, get_world_size
 from clipbert_mmf.training.loaders import WorkerOptions, rebuild_loader
 from clipbert_mmf.training.precision import Precision
@@ -64,7 +64,7 @@ class MediaOnly(Dataset):
 def suits(dataset: Any, network: Any) -> bool:
     """Tell whether a dataset's items are videos against all texts, and the network is ours with two logits a pair."""
     return (
-        isinstance(getattr(dataset, "maker", None), RetrievalEvaluation)
+        isinstance(getattr(dataset, "maker", None), RetrievalItems)
         and isinstance(network, DatasetNetwork)
         and not network.group_options
         and getattr(network.head, "num_outputs", None) == 2
