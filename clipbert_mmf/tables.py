@@ -1,4 +1,4 @@
-"""How a user's package adds to one of our tables: heads, folds, decoders, formats."""
+"""Adds entries to the open tables: heads, folds, decoders, formats."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def is_same_definition(first: Any, second: Any) -> bool:
-    """Whether two functions or classes were defined by the same lines; MMF may import a user's package twice."""
+    """Return whether two functions or classes were defined by the same lines; MMF may import a user's package twice."""
     return first is second or (
         first is not None
         and second is not None
@@ -18,9 +18,10 @@ def add_to_table(table: dict[str, Any], kind: str, name: str, value: Any) -> Non
     """Add a function or class; adding the same definition again replaces it.
 
     Args:
-        table: changed.
-        kind: what errors call an entry, with its article.
-        name, value: of the entry.
+        table: the table to change.
+        kind: name of an entry in errors, with its article.
+        name: key of the entry.
+        value: function or class.
 
     Raises:
         ValueError: if the name is taken by another definition.

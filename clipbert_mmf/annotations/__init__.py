@@ -1,4 +1,4 @@
-"""Annotation files of their owners to ``TextRecord``s, told apart by content. The first room of the data flow."""
+"""Reads the annotation files of their owners as ``TextRecord``s; a file's content tells its format."""
 
 from __future__ import annotations
 

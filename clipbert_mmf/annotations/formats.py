@@ -1,4 +1,4 @@
-"""The table of annotation formats: which parser reads what, and how a file's content tells which it is.
+"""Lists the annotation formats and finds the one of a file by its content.
 
 A file is a table, JSON lines, a JSON array or a JSON object; its first record or its header then decides the format.
 """
@@ -25,7 +25,7 @@ from clipbert_mmf.annotations.reading import (
 from clipbert_mmf.annotations.records import AnnotationError, Source, TextRecord
 from clipbert_mmf.tables import is_same_definition
 
-#: Kind of file -> how errors call it.
+#: Kind of file -> its name in errors.
 KINDS = {
     "table": "a table (tab, comma or semicolon separated) with columns",
     "lines": "JSON lines with keys",
@@ -42,7 +42,7 @@ class AnnotationFormat:
     Attributes:
         kind: a key of ``KINDS``.
         keys: columns or keys that must be there.
-        parse: from ``Source`` and the object, or its records with their places.
+        parse: turns ``Source`` and the object, or its records with their places, into ``TextRecord``s.
         within: list whose first element must have ``keys``, instead of the top level (``object`` only).
         pattern: every key of the object matches it (objects keyed by video).
     """
@@ -67,7 +67,7 @@ class AnnotationFormat:
         return all(key in sample for key in self.keys)
 
     def describe(self) -> str:
-        """What errors say is expected."""
+        """Return the name of the format in errors."""
         where = f" in '{self.within}'" if self.within else ""
         names = f"like {self.pattern}" if self.pattern else ", ".join(self.keys)
         return f"{KINDS[self.kind]} {names}{where}"
@@ -169,7 +169,7 @@ def read_annotations(
         corpus: a key of ``FORMATS``.
         splits: the owner's names of the wanted splits; None for all, or where a file has no splits.
         companion: a second file that belongs to it (VQA's annotations beside its questions).
-        columns: how the file calls what the format calls otherwise: ``{"video": "file_name"}``.
+        columns: our name of a column -> its name in the file: ``{"video": "file_name"}``.
 
     Raises:
         AnnotationError: if the content is of no known format of the corpus, malformed, or holds no record.
@@ -185,10 +185,11 @@ def read_annotations(
     content = sample if kind == "object" else _ITERATORS[kind](path)
     if columns and kind != "object":
         content = ((place, _rename(path, entry, columns)) for place, entry in content)
-    number = -1
-    for number, record in enumerate(chosen.parse(source, content)):
+    is_empty = True
+    for record in chosen.parse(source, content):
+        is_empty = False
         yield record
-    if number < 0:
+    if is_empty:
         raise AnnotationError(
             path, "whole file", "no record", f"a record{f' of split {splits}' if splits else ''}"
         )

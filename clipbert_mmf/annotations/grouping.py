@@ -1,4 +1,4 @@
-"""Millions of records in few arrays, and which of them are about the same medium. Between parsers and ``tasks``.
+"""Packs millions of records into few arrays, and groups those that are about the same medium.
 
 Python objects would be copied into every worker, one reference count at a time; arrays are shared by fork.
 """
@@ -10,21 +10,24 @@ from array import array
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 
 from clipbert_mmf.annotations.records import TextRecord
 
-#: What a caption has beside its text, id and medium: nothing.
+#: The fields of a caption beside its text, id and medium: all empty.
 _NO_EXTRA = ((), None, "", (), (), None)
 
 
 class PackedBytes:
-    """Byte strings as one block and offsets."""
+    """Byte strings as one block and offsets.
 
-    def __init__(self, values: Iterable[bytes]):
-        packer = _Packer()
-        for value in values:
-            packer.add(value)
-        self._block, self._ends = packer.finish()
+    Args:
+        block: ``(bytes,)`` uint8, all values one after the other.
+        ends: ``(values + 1,)`` int64, where each value begins and the last one ends.
+    """
+
+    def __init__(self, block: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]):
+        self._block, self._ends = block, ends
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -33,14 +36,27 @@ class PackedBytes:
         return self._block[self._ends[index] : self._ends[index + 1]].tobytes()
 
 
-class PackedStrings(PackedBytes):
+class PackedStrings:
     """Strings as one block of UTF-8 and offsets."""
 
     def __init__(self, strings: Iterable[str]):
-        super().__init__(_encode(string) for string in strings)
+        packer = _Packer()
+        for string in strings:
+            packer.add(_encode(string))
+        self._bytes = packer.pack()
+
+    @classmethod
+    def from_bytes(cls, packed: PackedBytes) -> PackedStrings:
+        """Return the strings whose UTF-8 is packed already."""
+        strings = cls(())
+        strings._bytes = packed
+        return strings
+
+    def __len__(self) -> int:
+        return len(self._bytes)
 
     def __getitem__(self, index: int) -> str:
-        return super().__getitem__(index).decode("utf-8", "surrogatepass")
+        return self._bytes[index].decode("utf-8", "surrogatepass")
 
 
 def _encode(string: str) -> bytes:
@@ -50,20 +66,17 @@ def _encode(string: str) -> bytes:
 class _Packer:
     """Grows a block without an object per value: five million captions are read one by one."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._block, self._ends = bytearray(), array("q", [0])
 
     def add(self, value: bytes) -> None:
         self._block += value
         self._ends.append(len(self._block))
 
-    def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.frombuffer(self._block, dtype=np.uint8), np.frombuffer(self._ends, dtype=np.int64)
-
-    def pack(self, kind: type[PackedBytes]):
-        packed = kind.__new__(kind)
-        packed._block, packed._ends = self.finish()
-        return packed
+    def pack(self) -> PackedBytes:
+        return PackedBytes(
+            np.frombuffer(self._block, dtype=np.uint8), np.frombuffer(self._ends, dtype=np.int64)
+        )
 
 
 class PackedRecords:
@@ -78,7 +91,7 @@ class PackedRecords:
         self,
         texts: PackedStrings,
         text_ids: PackedStrings,
-        media_of_row: np.ndarray,
+        media_of_row: npt.NDArray[np.int64],
         media_keys: PackedStrings,
         rest: PackedBytes | None,
     ):
@@ -88,7 +101,9 @@ class PackedRecords:
     @classmethod
     def from_records(cls, records: Iterable[TextRecord]) -> PackedRecords:
         """Pack records in order, without keeping any of them."""
-        texts, ids, rest, media, keys = _Packer(), _Packer(), _Packer(), array("q"), {}
+        texts, ids, rest, media = _Packer(), _Packer(), _Packer(), array("q")
+        keys: dict[str, int] = {}
+        has_rest = False
         for record in records:
             texts.add(_encode(record.text))
             ids.add(_encode(record.text_id))
@@ -102,14 +117,14 @@ class PackedRecords:
                 record.window_sec,
             )
             rest.add(b"" if extra == _NO_EXTRA else pickle.dumps(extra, protocol=5))
-        has_rest = len(rest.finish()[0]) > 0
+            has_rest = has_rest or extra != _NO_EXTRA
         media_of_row = np.frombuffer(media, dtype=np.int64) if len(media) else np.zeros(0, dtype=np.int64)
         return cls(
-            texts.pack(PackedStrings),
-            ids.pack(PackedStrings),
+            PackedStrings.from_bytes(texts.pack()),
+            PackedStrings.from_bytes(ids.pack()),
             media_of_row,
             PackedStrings(keys),
-            rest.pack(PackedBytes) if has_rest else None,
+            rest.pack() if has_rest else None,
         )
 
     def __len__(self) -> int:
@@ -148,7 +163,7 @@ class MediaGroups:
         """Return the medium's key in the store."""
         return self._keys[media]
 
-    def rows(self, media: int) -> np.ndarray:
+    def rows(self, media: int) -> npt.NDArray[np.int64]:
         """Return the medium's rows, ascending."""
         return self._order[self._ends[media] : self._ends[media + 1]]
 

@@ -1,11 +1,11 @@
-"""COCO Captions, Visual Genome regions and VQA 2.0, and ClipBERT's lines of them."""
+"""Parses COCO Captions, Visual Genome regions and VQA 2.0, and ClipBERT's lines of them."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clipbert_mmf.annotations.records import (
@@ -31,7 +31,8 @@ def _stem(file_name: str) -> str:
 
 def parse_captions(source: Source, document: Any) -> Iterator[TextRecord]:
     """Yield COCO's ``{"images": [...], "annotations": [{image_id, id, caption}]}`` in file order."""
-    path, stems = source.path, {}
+    path = source.path
+    stems: dict[int, str] = {}
     for number, image in enumerate(require(document, "images", list, path, "top level")):
         place = f"images[{number}]"
         image_id = require(image, "id", int, path, place)
@@ -93,7 +94,9 @@ def parse_vqa(source: Source, document: Any) -> Iterator[TextRecord]:
     """
     path = source.path
     subtype = require(document, "data_subtype", str, path, "top level")
-    given, seen, num_bare = {}, set(), 0
+    given: dict[int, dict[str, Any]] = {}
+    seen: set[int] = set()
+    num_bare = 0
     if source.companion is not None:
         entries = require(source.companion[1], "annotations", list, source.companion[0], "top level")
         given = {
@@ -106,7 +109,8 @@ def parse_vqa(source: Source, document: Any) -> Iterator[TextRecord]:
         refuse_twice(seen, question_id, "question_id", path, place)
         seen.add(question_id)
         image = require(entry, "image_id", int, path, place)
-        answers, answer_type = (), ""
+        answers: tuple[str, ...] = ()
+        answer_type = ""
         if source.companion is not None:
             if question_id not in given:
                 num_bare += 1
@@ -120,7 +124,7 @@ def parse_vqa(source: Source, document: Any) -> Iterator[TextRecord]:
             soft_answers=score_answers(answers),
             all_answers=answers,
         )
-    if num_bare:
+    if num_bare and source.companion is not None:
         logger.warning(
             "%s: %d of %d questions are not in %s and left out",
             path,
@@ -130,7 +134,7 @@ def parse_vqa(source: Source, document: Any) -> Iterator[TextRecord]:
         )
 
 
-def _read_answers(entry: dict, path) -> tuple[tuple[str, ...], str]:
+def _read_answers(entry: dict[str, Any], path: Path) -> tuple[tuple[str, ...], str]:
     place = f"annotation of {entry['question_id']}"
     answers = require(entry, "answers", list, path, place)
     return (

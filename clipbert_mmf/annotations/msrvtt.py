@@ -1,4 +1,4 @@
-"""MSR-VTT: captions (JSON of 2016 and 2017, the 1k test), multiple choice, questions; the owners' and ClipBERT's."""
+"""Parses MSR-VTT: captions (JSON of 2016 and 2017, the 1k test), multiple choice, questions; the owners' and ClipBERT's."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ def parse_videodatainfo(source: Source, document: Any) -> Iterator[TextRecord]:
     Raises:
         AnnotationError: for a missing key, an unknown split, a sentence of an unknown video, or a repeated video.
     """
-    path, split_of = source.path, {}
+    path = source.path
+    split_of: dict[str, str] = {}
     for number, video in enumerate(require(document, "videos", list, path, "top level")):
         place = f"videos[{number}]"
         key = require(video, "video_id", str, path, place)
         refuse_twice(split_of, key, "video_id", path, place)
-        split = require(video, "split", str, path, place)
+        split: str = require(video, "split", str, path, place)
         split_of[key] = SPLIT_NAMES.get(split, split)
     wanted = None if source.splits is None else {SPLIT_NAMES.get(split, split) for split in source.splits}
     if wanted is not None and not wanted & set(split_of.values()):

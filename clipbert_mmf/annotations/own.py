@@ -1,4 +1,4 @@
-"""A user's own table or lines: a video and a text, or a video, a question and its answer, one per row."""
+"""Parses a user's own table or lines: a video and a text, or a video, a question and its answer, one per row."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def parse_questions(source: Source, entries: Entries) -> Iterator[TextRecord]:
 
 
 class _Row:
-    """What both kinds of rows share."""
+    """The columns that both kinds of rows share."""
 
     def __init__(self, source: Source, place: str, entry: dict[str, Any], number: int):
         self.place, self.entry = place, entry
@@ -86,14 +86,14 @@ def _walk(source: Source, entries: Entries) -> Iterator[_Row]:
         raise AnnotationError(source.path, "column 'split'", sorted(splits), f"a row of {source.splits}")
 
 
-def _read_text(entry: dict, key: str, source: Source, place: str) -> str:
+def _read_text(entry: dict[str, Any], key: str, source: Source, place: str) -> str:
     text = require_text(entry, key, source.path, place)
     if not text:
         raise AnnotationError(source.path, f"{place}, '{key}'", text, "words")
     return text
 
 
-def _read_options(entry: dict, source: Source, place: str) -> tuple[str, ...]:
+def _read_options(entry: dict[str, Any], source: Source, place: str) -> tuple[str, ...]:
     given = entry.get("options") or ()
     options = given.split(OPTION_SEPARATOR) if isinstance(given, str) else given
     options = tuple(" ".join(str(option).split()) for option in options)
@@ -116,12 +116,12 @@ def _find_option(answer: str, options: tuple[str, ...], source: Source, place: s
     raise AnnotationError(source.path, f"{place}, 'answer'", answer, f"one of {list(options)} or its index")
 
 
-def _read_window(entry: dict, source: Source, place: str) -> tuple[float, float] | None:
-    given = [entry.get(key) for key in ("start_sec", "end_sec")]
+def _read_window(entry: dict[str, Any], source: Source, place: str) -> tuple[float, float] | None:
+    given: list[Any] = [entry.get(key) for key in ("start_sec", "end_sec")]
     if all(value in (None, "") for value in given):
         return None
     try:
-        start, end = (float(value) for value in given)
+        start, end = float(given[0]), float(given[1])
     except (TypeError, ValueError):
         start, end = 0.0, -1.0
     if not 0 <= start < end:

@@ -21,7 +21,7 @@ _CHUNK = 1 << 22
 _MAX_ELEMENT = 1 << 28
 
 
-#: First bytes -> what has to be unpacked before its text can be read.
+#: First bytes -> kind of archive, which must be unpacked before its text can be read.
 _ARCHIVES = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 
 
@@ -98,15 +98,13 @@ def iterate_array(path: Path) -> Iterator[tuple[str, Any]]:
             position = _skip(buffer, position, " \t\r\n,")
             if position < len(buffer) and buffer[position] == "]":
                 return
+            problem: json.JSONDecodeError | None = None
             try:
                 element, end = decoder.raw_decode(buffer, position)
-                # A number or word at the very end of the buffer may go on in the next chunk.
-                complete = end < len(buffer)
             except json.JSONDecodeError as error:
-                complete, problem = False, error
-            else:
-                problem = None
-            if complete:
+                element, end, problem = None, len(buffer), error
+            # A number or word at the very end of the buffer may go on in the next chunk.
+            if end < len(buffer):
                 yield f"record {number}", element
                 number, position = number + 1, end
                 continue
@@ -124,7 +122,7 @@ def _skip(text: str, position: int, characters: str) -> int:
     return position
 
 
-def iterate_lines(path: Path) -> Iterator[tuple[str, dict]]:
+def iterate_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield place and object of each line of JSON lines; blank lines pass, the last newline may be missing."""
     with open_text(path) as file:
         for number, line in enumerate(file, start=1):
@@ -175,4 +173,4 @@ def iterate_table(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
                 continue
             if len(row) != len(names):
                 raise AnnotationError(path, place, row, f"{len(names)} columns as in the header")
-            yield place, dict(zip(names, row))
+            yield place, dict(zip(names, row, strict=True))

@@ -1,4 +1,4 @@
-"""What every parser yields, the checks they share, and the error all of them raise."""
+"""Defines the record that every parser yields, the checks they share, and the error all of them raise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 #: Place and record, one after the other.
-Entries = Iterator[tuple[str, dict]]
+Entries = Iterator[tuple[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,11 @@ class TextRecord:
         media_key: key in the store, the file's stem.
         text: caption or question, white space normalised.
         text_id: the owner's id.
-        options: of a multiple-choice question.
-        answer: a string, the 0-based index of the right option, or a count; None where there is none.
+        options: choices of a multiple-choice question.
+        answer: a string, the 0-based index of the correct option, or a count; None where there is none.
         answer_type: the owner's or the question's class.
         soft_answers: answers with their scores, 0 to 1.
-        all_answers: what each annotator said.
+        all_answers: the answer of each annotator.
         window_sec: part of the video the text is about.
     """
 
@@ -43,7 +43,7 @@ class Source:
     """An annotation file that is being parsed.
 
     Attributes:
-        path: of the file.
+        path: the file.
         splits: the owner's names of the wanted splits, None for all.
         companion: path and document of a second file (VQA's answers), or None.
     """
@@ -63,7 +63,7 @@ class AnnotationError(ValueError):
         )
 
 
-def require(entry: object, key: str, kinds: type | tuple[type, ...], path, place: str):
+def require(entry: object, key: str, kinds: type | tuple[type, ...], path: str | Path, place: str) -> Any:
     """Return ``entry[key]``, or raise ``AnnotationError`` where it is missing or of another kind."""
     if not isinstance(entry, dict):
         raise AnnotationError(path, place, entry, f"an object with '{key}'")
@@ -77,12 +77,12 @@ def require(entry: object, key: str, kinds: type | tuple[type, ...], path, place
     return value
 
 
-def require_text(entry: object, key: str, path, place: str) -> str:
+def require_text(entry: object, key: str, path: str | Path, place: str) -> str:
     """Return a string with its white space normalised; the owners' files hold stray blanks and newlines."""
     return " ".join(require(entry, key, str, path, place).split())
 
 
-def require_texts(entry: object, key: str, path, place: str) -> tuple[str, ...]:
+def require_texts(entry: object, key: str, path: str | Path, place: str) -> tuple[str, ...]:
     """Return the strings of a list with their white space normalised."""
     values = require(entry, key, list, path, place)
     for number, value in enumerate(values):
@@ -91,14 +91,14 @@ def require_texts(entry: object, key: str, path, place: str) -> tuple[str, ...]:
     return tuple(" ".join(value.split()) for value in values)
 
 
-def refuse_twice(seen: Container, key: object, name: str, path, place: str) -> None:
+def refuse_twice(seen: Container[object], key: object, name: str, path: str | Path, place: str) -> None:
     """Raise ``AnnotationError`` where an identity appears again."""
     if key in seen:
         raise AnnotationError(path, place, key, f"each {name} once")
 
 
-def parse_option_index(value: object, num_options: int, path, place: str) -> int:
-    """Return the 0-based index of the right option, given as a number or a string of one.
+def parse_option_index(value: object, num_options: int, path: str | Path, place: str) -> int:
+    """Return the 0-based index of the correct option, given as a number or a string of one.
 
     Raises:
         AnnotationError: if it is none, or there is no such option.

@@ -1,8 +1,10 @@
-"""TGIF-QA: four tables that end in ``.csv`` and are tab separated, and ClipBERT's lines of them."""
+"""Parses TGIF-QA: four tables that end in ``.csv`` and are tab separated, and ClipBERT's lines of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from clipbert_mmf.annotations.records import (
     AnnotationError,
@@ -17,7 +19,7 @@ from clipbert_mmf.annotations.records import (
 )
 
 
-def _identify(entry: dict, seen: set[str], path, place: str) -> str:
+def _identify(entry: dict[str, Any], seen: set[str], path: Path, place: str) -> str:
     """Return the question's id, ``vid_id`` in the owner's tables; the line where there is none."""
     if "vid_id" not in entry:
         return place
@@ -26,7 +28,7 @@ def _identify(entry: dict, seen: set[str], path, place: str) -> str:
     return str(entry["vid_id"])
 
 
-#: FrameQA's ``type`` column.
+#: Classes of FrameQA's questions, by the number in the column ``type``.
 ANSWER_TYPES = ("object", "number", "color", "location")
 
 

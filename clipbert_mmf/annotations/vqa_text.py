@@ -1,4 +1,4 @@
-"""The text rules of VQA's official evaluation: answers that mean the same become the same string."""
+"""Normalizes answers by the text rules of VQA's official evaluation: equal meanings become equal strings."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -82,6 +83,8 @@ def require_media(folder: str | Path, media: str) -> list[Path]:
 def _download(url: str) -> bytes:
     from iopath.common.file_io import g_pathmgr
 
+    # The path manager is typed for text as well; "rb" gives bytes.
+    stream: Any
     try:
         with g_pathmgr.open(url, "rb") as stream:
             return stream.read()

@@ -120,7 +120,8 @@ class ClipBertTextProcessor(BaseProcessor):
 
     def __init__(self, config: Mapping[str, Any] | None, *args: Any, **kwargs: Any):
         self.options = parse_config(TextOptions, config, f"{self.NAME}.params")
-        self.tokenizer = load_tokenizer(str(self.options.tokenizer))
+        # Any: transformers types its special ids too widely.
+        self.tokenizer: Any = load_tokenizer(str(self.options.tokenizer))
 
     @property
     def vocab_size(self) -> int:

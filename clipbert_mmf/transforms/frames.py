@@ -1,6 +1,6 @@
-"""Frames of any size to L x L, uint8 in and uint8 out: resize, then pad (spec section 2, paper section 4.1).
+"""Resizes and pads frames of any size to L x L, uint8 in and uint8 out (paper section 4.1).
 
-Comes after ``video.decode``; normalising happens on the device, in the backbone.
+Normalising happens on the device, in the backbone.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def resize_and_pad(frame: Tensor, image_size: int) -> Tensor:
 
 
 def pad_channels_last(frame: Tensor, image_size: int) -> Tensor:
-    """``resize_and_pad`` for one frame as a decoder gives it.
+    """Resize and pad one frame as a decoder gives it; see ``resize_and_pad``.
 
     Here, and not beside its caller, because the watchdog's reader process must be able to import it cheaply.
 

@@ -1,7 +1,4 @@
-"""Text before and after tokenisation: question with option, and the masking of masked language modelling.
-
-Comes after ``datasets`` picks the texts and before the model reads ``input_ids`` (paper sections 3 and B).
-"""
+"""Transforms texts before and after tokenisation: question with option, and the masks of masked language modelling."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ def normalize_whitespace(text: str) -> str:
 
 
 def join_question_and_option(question: str, option: str) -> str:
-    """Return what the model reads for one option of a multiple-choice question (spec: question + " " + option)."""
+    """Return the text of one option of a multiple-choice question: question, blank, option."""
     return normalize_whitespace(f"{question} {option}")
 
 
@@ -31,7 +28,7 @@ def mask_tokens(
     vocab_size: int,
     probability: float = 0.15,
 ) -> tuple[Tensor, Tensor]:
-    """Hide tokens as BERT does: of the chosen ones 80 % become ``[MASK]``, 10 % a random word, 10 % stay.
+    """Mask tokens as BERT does: of the chosen ones 80 % become ``[MASK]``, 10 % a random word, 10 % stay.
 
     Args:
         input_ids: ``(N, L)`` int64; not changed.
@@ -42,7 +39,7 @@ def mask_tokens(
         probability: share of maskable tokens that are chosen, in [0, 1].
 
     Returns:
-        The hidden ids and the labels, both ``(N, L)`` int64; labels are ``IGNORED_TOKEN`` where nothing is predicted.
+        The masked ids and the labels, both ``(N, L)`` int64; labels are ``IGNORED_TOKEN`` where nothing is predicted.
 
     Raises:
         ValueError: if ``probability`` is outside [0, 1].

@@ -3,6 +3,8 @@
 Each medium is read in a reader process under the watchdog: first, last and random frames. Every finding is a line of a
 journal, so that a check that was ended goes on where it stopped.
 """
+# pyright: reportUnknownMemberType=false
+# torch's own annotations leave the arguments of some methods open.
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from clipbert_mmf.video.arrays import Times
 from clipbert_mmf.video.contact_sheet import write_contact_sheet
 from clipbert_mmf.video.decode.timeline import VideoInfo
 from clipbert_mmf.video.errors import MediaError
@@ -77,7 +80,7 @@ class StoreChecker:
         # The same frames each time, whatever was checked before.
         rng = np.random.default_rng(zlib.crc32(finding.key.encode()))
 
-        def choose_times(info: VideoInfo) -> np.ndarray:
+        def choose_times(info: VideoInfo) -> Times:
             seen.append(info)
             between = np.sort(rng.uniform(0, info.duration_sec, self.num_random))
             return np.array([0.0, *between, info.duration_sec])

@@ -3,6 +3,8 @@
 One call opens the file once, decodes every wanted frame once and resizes it; frames stay uint8 until the device.
 Training and inference both read through ``ClipReader``.
 """
+# pyright: reportUnknownMemberType=false
+# torch's own annotations leave the arguments of some methods open.
 
 from __future__ import annotations
 

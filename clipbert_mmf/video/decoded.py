@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from clipbert_mmf.video.arrays import Indices, Times
 from clipbert_mmf.video.sampling import FALLBACK_FPS
 
 
@@ -22,7 +24,7 @@ class DecodedVideo:
         ValueError: for another shape or dtype, no frame, or a rate that is not above 0.
     """
 
-    frames: np.ndarray
+    frames: np.ndarray[Any, Any]
     fps: float = FALLBACK_FPS
 
     def __post_init__(self) -> None:
@@ -43,6 +45,7 @@ class DecodedVideo:
         """Length in seconds."""
         return len(self.frames) / self.fps
 
-    def frames_at(self, times_sec: np.ndarray) -> np.ndarray:
+    def frames_at(self, times_sec: Times) -> Indices:
         """Return the index of the frame shown at each time: int64 of the same shape, in ``[0, frames)``."""
-        return np.clip((times_sec * self.fps + 1e-6).astype(np.int64), 0, len(self.frames) - 1)
+        shown = (times_sec * self.fps + 1e-6).astype(np.int64)
+        return np.minimum(np.maximum(shown, 0), len(self.frames) - 1)

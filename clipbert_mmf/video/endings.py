@@ -4,8 +4,24 @@ from __future__ import annotations
 
 #: Medium -> endings, in lower case.
 MEDIA_ENDINGS: dict[str, frozenset[str]] = {
+    # fmt: off
     "video": frozenset(
-        ".mp4 .avi .mkv .webm .mov .gif .m4v .mpg .mpeg .flv .wmv .ts .3gp".split(),
+        [
+            ".mp4",
+            ".avi",
+            ".mkv",
+            ".webm",
+            ".mov",
+            ".gif",
+            ".m4v",
+            ".mpg",
+            ".mpeg",
+            ".flv",
+            ".wmv",
+            ".ts",
+            ".3gp",
+        ]
     ),
-    "image": frozenset(".jpg .jpeg .png .webp .bmp .gif".split()),
+    # fmt: on
+    "image": frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"]),
 }

@@ -1,14 +1,17 @@
-"""Which media of a split could not be read, known to all workers of a process at once and to later runs.
+"""Remembers which media of a split could not be read, for all workers of a process at once and for later runs.
 
-Training replaces a broken medium and goes on; this is where it is counted, logged once with its reason, written to the
-bad list, and where training stops when too many failed. Evaluation never asks here: it keeps every item.
+Training replaces a broken medium and goes on; here it is counted, logged once with its reason and written to the bad
+list, and training stops when too many failed. Evaluation never asks here: it keeps every item.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# torch's own annotations leave the arguments of some methods open.
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -46,11 +49,11 @@ class FailureLog:
         return int(self._broken.sum())
 
     def is_broken(self, media: int) -> bool:
-        """Tell whether the medium failed before."""
+        """Return whether the medium failed before."""
         return bool(self._broken[media])
 
-    def read_bad_list(self, index_of_key) -> int:
-        """Mark what earlier epochs, runs and other ranks found; return how many media are marked now.
+    def read_bad_list(self, index_of_key: Callable[[str], int | None]) -> int:
+        """Mark the media that earlier epochs, runs and other ranks found broken; return how many are marked now.
 
         Args:
             index_of_key: maps a key to its media index, or to None where the split lacks it.
@@ -81,7 +84,7 @@ class FailureLog:
         self._broken[media] = 1
         logger.warning("%s: '%s' cannot be read: %s", self.name, key, reason)
         if self.bad_list is not None:
-            self._append({"key": key, "reason": reason})
+            _append_line(self.bad_list, {"key": key, "reason": reason})
 
     def check(self) -> None:
         """Stop training that runs on too little data.
@@ -97,12 +100,13 @@ class FailureLog:
                 f"broken ones are listed in {self.bad_list or 'the log'}"
             )
 
-    def _append(self, entry: dict[str, str]) -> None:
-        self.bad_list.parent.mkdir(parents=True, exist_ok=True)
-        line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
-        # One write in append mode: lines of several workers do not mix.
-        descriptor = os.open(self.bad_list, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
+
+def _append_line(path: Path, entry: dict[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
+    # One write in append mode: lines of several workers do not mix.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,6 @@
-"""Encoded images of any kind to upright RGB, uint8.
-
-The image twin of ``decode``: comes after a store gave the bytes; ``transforms.frames`` resizes the result.
-"""
+"""Decodes images of any kind to upright RGB, uint8."""
+# pyright: reportUnknownMemberType=false
+# torch's and numpy's own annotations leave the arguments of some methods open.
 
 from __future__ import annotations
 
@@ -13,18 +12,20 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from clipbert_mmf.video.errors import DecodeError, EmptyMediaError, ExtremeAspectError, MissingMediaError
-
-#: Longer side over shorter side beyond which a picture is taken for broken.
-MAX_ASPECT = 100
-
+from clipbert_mmf.video.errors import (
+    DecodeError,
+    EmptyMediaError,
+    ExtremeAspectError,
+    MissingMediaError,
+    refuse_extreme_aspect,
+)
 
 #: First bytes of the image formats that stores hold. A GIF is a video here.
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
 
 
 def is_image(head: bytes) -> bool:
-    """Tell from a file's first 16 bytes whether it is a still image."""
+    """Return whether a file is a still image, by its first 16 bytes."""
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
@@ -48,9 +49,9 @@ def read_image(
     """
     data = _read_bytes(source, key, store)
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if max(image.size) > MAX_ASPECT * min(image.size):
-                raise ExtremeAspectError(f"the picture is {image.width}x{image.height}", key, store)
+        image = Image.open(io.BytesIO(data))
+        with image:
+            refuse_extreme_aspect(image.width, image.height)
             if longest_side and image.format == "JPEG":
                 _allow_reduced_scale(image, longest_side)
             # Both read the pixels: a truncated file raises here.
@@ -58,8 +59,8 @@ def read_image(
             pixels = np.array(_to_rgb(image))
     except UnidentifiedImageError as error:
         raise DecodeError("not an image in a format that Pillow knows", key, store) from error
-    except ExtremeAspectError:
-        raise
+    except ExtremeAspectError as error:
+        raise ExtremeAspectError(error.reason, key, store) from error
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, MemoryError) as error:
         raise DecodeError(f"broken image: {error or type(error).__name__}", key, store) from error
     return torch.from_numpy(pixels).permute(2, 0, 1)
@@ -67,7 +68,7 @@ def read_image(
 
 def _read_bytes(source: bytes | Path, key: str, store: str) -> bytes:
     if isinstance(source, (bytes, bytearray, memoryview)):
-        data = bytes(source) if not isinstance(source, bytes) else source
+        data = bytes(source)
     else:
         try:
             data = Path(source).read_bytes()
@@ -87,7 +88,8 @@ def _allow_reduced_scale(image: Image.Image, longest_side: int) -> None:
     if longer < 2 * longest_side:
         return
     # draft() picks the smallest scale that is not below the size asked for; the ceiling keeps that promise.
-    image.draft(None, tuple(-(-side * longest_side // longer) for side in image.size))
+    width, height = (-(-side * longest_side // longer) for side in image.size)
+    image.draft(None, (width, height))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

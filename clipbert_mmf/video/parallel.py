@@ -19,6 +19,8 @@ def map_in_threads(
     Threads are enough: reading, decoding and encoding release the interpreter lock.
 
     Args:
+        call: called in one of the threads.
+        items: taken as they are needed.
         num_workers: calls at the same time.
 
     Raises:

@@ -1,4 +1,7 @@
-"""The other end of ``watchdog``: reads requests from stdin, writes frames to stdout, ends with its parent."""
+"""Serves ``watchdog`` from a process of its own: reads requests from stdin, writes frames to stdout.
+
+The process ends with its parent. ``watchdog`` says why the two talk over pipes.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,14 @@ import struct
 import sys
 import threading
 import time
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-_HEADER = struct.Struct("<Q")
+if TYPE_CHECKING:
+    from clipbert_mmf.video.arrays import Times
+    from clipbert_mmf.video.decode import VideoInfo
+
+#: Length of the message that follows.
+HEADER = struct.Struct("<Q")
 
 
 def main(parent: int) -> None:
@@ -22,26 +30,30 @@ def main(parent: int) -> None:
         parent: process to end with.
     """
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # Whatever a native library prints must not end up between the answers.
+    # Output of a native library must not end up between the answers.
     os.dup2(2, 1)
     _end_with(parent)
+    # After the line above: what these print while they are imported would be read as an answer.
     import torch
 
-    from clipbert_mmf.video.decode import read_frames
+    from clipbert_mmf.video.decode import read_frames, register_backend
     from clipbert_mmf.video.errors import MediaError
 
     torch.set_num_threads(1)
     _write(answers, ("ready", None))
     while (request := _read(requests)) is not None:
 
-        def choose_times(info):
+        def choose_times(info: VideoInfo) -> Times:
             _write(answers, ("info", info))
             return _read(requests)
 
         served: list[str] = []
         try:
+            name, read = request.pop("registered")
+            if read is not None:
+                register_backend(name, read)
             frames = read_frames(
-                request.pop("source"), choose_times, on_served=served.append, **request
+                request.pop("source"), choose_times, backend=name, on_served=served.append, **request
             ).contiguous()
         except MediaError as error:
             _write(answers, ("error", error))
@@ -50,7 +62,7 @@ def main(parent: int) -> None:
             _write(answers, ("error", _portable(error)))
             continue
         _write(answers, ("frames", (tuple(frames.shape), served[0])))
-        answers.write(_HEADER.pack(frames.numel()))
+        answers.write(HEADER.pack(frames.numel()))
         answers.write(frames.numpy().data)
         answers.flush()
 
@@ -59,7 +71,7 @@ def _portable(error: Exception) -> Exception:
     try:
         pickle.loads(pickle.dumps(error))
         return error
-    except Exception:
+    except Exception:  # anything may go wrong in a foreign class that cannot be pickled
         return RuntimeError(f"{type(error).__name__}: {error}")
 
 
@@ -78,15 +90,15 @@ def _end_with(parent: int) -> None:
 
 def _write(stream: BinaryIO, message: Any) -> None:
     data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    stream.write(_HEADER.pack(len(data)) + data)
+    stream.write(HEADER.pack(len(data)) + data)
     stream.flush()
 
 
 def _read(stream: BinaryIO) -> Any:
-    header = stream.read(_HEADER.size)
-    if len(header) < _HEADER.size:
+    header = stream.read(HEADER.size)
+    if len(header) < HEADER.size:
         return None
-    return pickle.loads(stream.read(_HEADER.unpack(header)[0]))
+    return pickle.loads(stream.read(HEADER.unpack(header)[0]))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from clipbert_mmf.video.arrays import Times
+
 #: Frame rate assumed where the caller does not know it: only decides how far before a clip's end its last frame lies.
 FALLBACK_FPS = 30.0
 
@@ -22,37 +24,37 @@ def choose_clip_length(num_frames: int, fps: float | None = None, clip_len_sec: 
     return num_frames / float(fps) if fps else 1.0
 
 
-def _start_random(room: float, num_clips: int, rng: np.random.Generator | None) -> np.ndarray:
+def _start_random(room: float, num_clips: int, rng: np.random.Generator | None) -> Times:
     """Draw starts independently, uniform in ``[0, room]``: the paper's sparse random sampling."""
     if rng is None:
         raise ValueError("sampling 'random' needs a generator: pass rng=np.random.default_rng(...)")
     return rng.uniform(0.0, 1.0, num_clips) * room
 
 
-def _start_uniform(room: float, num_clips: int, rng: np.random.Generator | None) -> np.ndarray:
+def _start_uniform(room: float, num_clips: int, rng: np.random.Generator | None) -> Times:
     """Place clips at equal distance, the first at the start and the last at the end; a single clip in the middle."""
     if num_clips == 1:
         return np.array([room / 2])
     return np.arange(num_clips) / (num_clips - 1) * room
 
 
-def _start_dense(room: float, num_clips: int, rng: np.random.Generator | None) -> np.ndarray:
+def _start_dense(room: float, num_clips: int, rng: np.random.Generator | None) -> Times:
     """Place clips at equal distance, half a step from both ends: clip i in the middle of the i-th of N equal parts."""
     return (np.arange(num_clips) + 0.5) / num_clips * room
 
 
-def _start_released(room: float, num_clips: int, rng: np.random.Generator | None) -> np.ndarray:
+def _start_released(room: float, num_clips: int, rng: np.random.Generator | None) -> Times:
     """Place clips by the released code's rule ``i / N * room``, which never reaches the end."""
     return np.arange(num_clips) / num_clips * room
 
 
-def _start_middle(room: float, num_clips: int, rng: np.random.Generator | None) -> np.ndarray:
+def _start_middle(room: float, num_clips: int, rng: np.random.Generator | None) -> Times:
     """Place every clip in the middle; the paper's ablations use one."""
     return np.full(num_clips, room / 2)
 
 
 #: Sampler -> ``start(room, K, rng) -> (K,)`` clip starts in ``[0, room]``, with room = span minus clip length.
-SAMPLERS: dict[str, Callable[[float, int, np.random.Generator | None], np.ndarray]] = {
+SAMPLERS: dict[str, Callable[[float, int, np.random.Generator | None], Times]] = {
     "random": _start_random,
     "dense": _start_dense,
     "uniform": _start_uniform,
@@ -68,7 +70,7 @@ def sample_spans(
     clip_len_sec: float,
     rng: np.random.Generator | None = None,
     window_sec: tuple[float, float] | None = None,
-) -> np.ndarray:
+) -> Times:
     """Choose where K clips lie.
 
     Args:
@@ -97,7 +99,7 @@ def sample_spans(
     return np.stack([starts, starts + length], 1)
 
 
-def place_frames(spans_sec: np.ndarray, how: str, num_frames: int, fps: float | None = None) -> np.ndarray:
+def place_frames(spans_sec: Times, how: str, num_frames: int, fps: float | None = None) -> Times:
     """Choose the times of T frames in each clip.
 
     The times lie at equal distance from the clip's start to one frame before its end, both included: T = 2 gives the
@@ -133,7 +135,7 @@ def sample_clips(
     rng: np.random.Generator | None = None,
     window_sec: tuple[float, float] | None = None,
     fps: float | None = None,
-) -> np.ndarray:
+) -> Times:
     """Return ``(K, T)`` times in seconds: ``place_frames`` in ``sample_spans``, which have the arguments and errors."""
     spans = sample_spans(how, duration_sec, num_clips, clip_len_sec, rng, window_sec)
     return place_frames(spans, how, num_frames, fps)
@@ -173,9 +175,9 @@ class ClipChooser:
     clip_len_sec: float
     rng: np.random.Generator | None = None
     window_sec: tuple[float, float] | None = None
-    spans_sec: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)), init=False)
+    spans_sec: Times = field(default_factory=lambda: np.zeros((0, 2)), init=False)
 
-    def __call__(self, info: TimedVideo) -> np.ndarray:
+    def __call__(self, info: TimedVideo) -> Times:
         """Return ``(K, T)`` seconds for a video of ``info.duration_sec`` and ``info.fps``."""
         self.spans_sec = sample_spans(
             self.how, info.duration_sec, self.num_clips, self.clip_len_sec, self.rng, self.window_sec

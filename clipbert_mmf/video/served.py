@@ -1,26 +1,30 @@
-"""Counts which backend served how many videos, over all workers of a data loader, for one log line per epoch."""
+"""Counts the videos that each backend served, over all workers of a data loader, for one log line per epoch."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# torch's own annotations leave the arguments of these methods open.
 
 from __future__ import annotations
 
 import torch
 from torch.utils.data import get_worker_info
 
+from clipbert_mmf.video.decode import BACKENDS
+
 #: Rows of the table: the main process and its workers. More workers share rows.
 _MAX_WORKERS = 128
 
 
 class ServedTally:
-    """Pass it as ``on_served`` to ``read_frames``; ask the main process's copy with ``take``.
+    """Counts in memory that all workers share; the main process asks its copy with ``take``.
 
     Args:
-        backends: the names to count.
+        backends: the names to count; None for all that are registered.
     """
 
-    def __init__(self, backends: tuple[str, ...] = ("pyav", "decord")):
-        self.backends = backends
+    def __init__(self, backends: tuple[str, ...] | None = None):
+        self.backends = tuple(BACKENDS) if backends is None else backends
         # Shared memory, forked or spawned. Each worker has its own row, so that no lock is needed.
-        self._counts = torch.zeros(_MAX_WORKERS + 1, len(backends), dtype=torch.int64).share_memory_()
-        self._taken = torch.zeros(len(backends), dtype=torch.int64)
+        self._counts = torch.zeros(_MAX_WORKERS + 1, len(self.backends), dtype=torch.int64).share_memory_()
+        self._taken = torch.zeros(len(self.backends), dtype=torch.int64)
 
     def __call__(self, backend: str) -> None:
         """Count one video."""
@@ -29,8 +33,7 @@ class ServedTally:
         self._counts[row, self.backends.index(backend)] += 1
 
     def take(self) -> dict[str, int]:
-        """Return the counts since the last call in this process."""
+        """Return the counts since the last call in this process; backends that served nothing are left out."""
         total = self._counts.sum(0)
-        new = total - self._taken
-        self._taken = total
-        return {backend: int(count) for backend, count in zip(self.backends, new) if count}
+        new, self._taken = (total - self._taken).tolist(), total
+        return {backend: count for backend, count in zip(self.backends, new, strict=True) if count}

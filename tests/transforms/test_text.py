@@ -44,7 +44,7 @@ def test_shares_are_80_10_10_of_15_percent():
 
 
 def test_the_same_generator_state_masks_the_same_tokens():
-    assert all(torch.equal(a, b) for a, b in zip(mask(3), mask(3)))
+    assert all(torch.equal(a, b) for a, b in zip(mask(3), mask(3), strict=True))
     assert not torch.equal(mask(3)[1], mask(4)[1])
 
 

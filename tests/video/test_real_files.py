@@ -64,7 +64,7 @@ def test_real_video_gives_the_frames_of_a_full_decode(path):
         groups = [[frame] for frame in expected] + ([list(expected)] if path.name not in NUM_FRAMES else [])
         for frames in groups:
             pictures = read_frames(path, np.array([moments[frame] for frame in frames]), backend=backend)
-            for frame, picture in zip(frames, pictures):
+            for frame, picture in zip(frames, pictures, strict=True):
                 difference = np.abs(picture.permute(1, 2, 0).numpy().astype(int) - expected[frame])
                 assert difference.mean() <= TOLERANCE.get(backend, 0), (backend, frames, frame)
 

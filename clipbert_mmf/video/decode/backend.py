@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
+from clipbert_mmf.video.arrays import Indices, Picture
 from clipbert_mmf.video.decode.pyav_backend import PyavReader
 
 
@@ -19,8 +18,8 @@ class Backend(Protocol):
     """Decodes the wanted frames of one video."""
 
     def __call__(
-        self, source: bytes | Path, reader: PyavReader, wanted: np.ndarray, num_threads: int, /
-    ) -> Iterator[tuple[int, np.ndarray]]:
+        self, source: bytes | Path, reader: PyavReader, wanted: Indices, num_threads: int, /
+    ) -> Iterator[tuple[int, Picture]]:
         """Decode frames.
 
         Args:

@@ -15,10 +15,10 @@ _OPEN_ENDED = -1
 
 
 def find_truncation(stream: BinaryIO) -> str:
-    """Return how the file contradicts its own sizes, or ``""`` if it does not or the container has none.
+    """Describe how the file contradicts its own sizes; empty if it does not or the container has none.
 
     Args:
-        stream: seekable, at any position; MP4/MOV, AVI, Matroska/WebM and GIF are checked.
+        stream: the file, seekable, at any position; MP4/MOV, AVI, Matroska/WebM and GIF are checked.
     """
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
@@ -37,8 +37,8 @@ def find_truncation(stream: BinaryIO) -> str:
     return f"the file has {size} bytes, its headers say at least {end}" if end > size + 1 else ""
 
 
-def find_truncation_in(source: bytes | str | os.PathLike) -> str:
-    """The same for bytes or a path."""
+def find_truncation_in(source: bytes | str | os.PathLike[str]) -> str:
+    """Do the same for bytes or a path."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return find_truncation(io.BytesIO(source))
     with open(source, "rb") as stream:

@@ -2,17 +2,21 @@
 
 decord counts frames by its own index, and seeks wrongly where frames are shown before the key frame they follow. It
 is asked only where its index tells the same times as the packets do, and only for pictures it converts to RGB exactly
-as PyAV does (8 bit 4:2:0, even sizes); everything else goes to the next backend.
+as PyAV does (8 bit 4:2:0, even sizes); PyAV takes everything else.
 """
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from clipbert_mmf.video.arrays import Indices, Picture, Times
 from clipbert_mmf.video.decode.backend import CannotServeError
 from clipbert_mmf.video.decode.pyav_backend import PyavReader
 
@@ -21,8 +25,8 @@ _MAX_TIME_ERROR_SEC = 2e-3
 
 
 def read_with_decord(
-    source: bytes | Path, facts: PyavReader, wanted: np.ndarray, num_threads: int = 1
-) -> Iterator[tuple[int, np.ndarray]]:
+    source: bytes | Path, facts: PyavReader, wanted: Indices, num_threads: int = 1
+) -> Iterator[tuple[int, Picture]]:
     """Decode frames.
 
     Args:
@@ -39,20 +43,20 @@ def read_with_decord(
     """
     _refuse_by_facts(facts)
     try:
-        import decord
+        decord: Any = importlib.import_module("decord")
     except (ImportError, OSError) as error:
         raise CannotServeError(f"decord is not installed: {error}") from error
     target = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else str(source)
     try:
         reader = decord.VideoReader(target, num_threads=num_threads)
-        times = reader.get_frame_timestamp(range(len(reader)))[:, 0]
+        times: Times = reader.get_frame_timestamp(range(len(reader)))[:, 0]
     except Exception as error:  # decord raises its own base class, RuntimeError and IndexError alike
         raise CannotServeError(f"decord cannot open it: {error}") from error
     expected = facts.timeline.times_sec
     if len(times) != len(expected) or np.abs(times - expected).max() > _MAX_TIME_ERROR_SEC:
         raise CannotServeError("decord sees other frames or times than the packets tell")
     try:
-        pictures = reader.get_batch([int(index) for index in wanted]).asnumpy()
+        pictures: npt.NDArray[np.uint8] = reader.get_batch([int(index) for index in wanted]).asnumpy()
     except Exception as error:
         raise CannotServeError(f"decord breaks: {error}") from error
     yield from zip(wanted.tolist(), pictures, strict=True)

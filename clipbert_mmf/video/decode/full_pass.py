@@ -3,10 +3,13 @@
 Packed B-frames in AVI, transport and program streams, files that lost their first key frame, VP8 with hidden frames.
 Used by ``pyav_backend``.
 """
+# pyright: reportUnknownMemberType=false
+# PyAV's own annotations leave the arguments of some methods open.
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -23,8 +26,9 @@ from clipbert_mmf.video.errors import DecodeError
 _MAX_KEPT_BYTES = 128 * 2**20
 
 
+@dataclass(frozen=True)
 class DecodedStream:
-    """What decoding everything taught.
+    """Result of decoding a whole stream.
 
     Attributes:
         timeline: when the frames are shown.
@@ -32,10 +36,9 @@ class DecodedStream:
         kept: the frames if they are small, else None.
     """
 
-    def __init__(self, timeline: Timeline, num_good: int, kept: list[av.VideoFrame] | None):
-        self.timeline = timeline
-        self.num_good = num_good
-        self.kept = kept
+    timeline: Timeline
+    num_good: int
+    kept: list[av.VideoFrame] | None
 
 
 def decode_in_order(
@@ -64,7 +67,7 @@ def decode_in_order(
 
 
 def decode_all(container: InputContainer, stream: VideoStream, table: PacketTable) -> DecodedStream:
-    """Decode the stream once.
+    """Decode the stream once and keep its frames if they are small.
 
     Raises:
         DecodeError: if it has no frame that can be decoded.
@@ -88,7 +91,7 @@ def decode_all(container: InputContainer, stream: VideoStream, table: PacketTabl
     num_good = len(pts)
     if is_broken and table.pts is not None and None not in pts:
         # The frames behind the break still count as time; asking for one is an error.
-        last = max(pts)
+        last = max(known for known in pts if known is not None)
         pts.extend(later for later in np.sort(table.pts).tolist() if later > last)
     return DecodedStream(_make_timeline(pts, stream, last_ticks), num_good, kept)
 
@@ -96,7 +99,7 @@ def decode_all(container: InputContainer, stream: VideoStream, table: PacketTabl
 def _make_timeline(pts: list[int | None], stream: VideoStream, last_ticks: int) -> Timeline:
     # A decoder gives frames out in the order they are shown. Where their times step backwards (packed B-frames) the
     # same times, sorted, belong to them; where times are missing or repeated, only the frame rate is left.
-    if None not in pts and len(set(pts)) == len(pts):
-        return make_timeline(np.array(pts), stream.time_base, last_ticks)
+    if None not in pts and len(set(pts)) == len(pts) and stream.time_base is not None:
+        return make_timeline(np.array(pts, dtype=np.int64), stream.time_base, last_ticks)
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     return make_timeline(np.arange(len(pts)), 1 / Fraction(rate), 1)

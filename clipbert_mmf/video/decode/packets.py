@@ -1,4 +1,4 @@
-"""The compressed packets of a video stream: which can be trusted to be one frame each, and where decoding may start.
+"""Reads the compressed packets of a video stream: which are one frame each, and where decoding may start.
 
 Reading packets is a hundred times cheaper than decoding them. Their presentation times tell every frame's time before
 anything is decoded. Used by ``pyav_backend``.
@@ -12,8 +12,11 @@ from functools import cached_property
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
+
+from clipbert_mmf.video.arrays import Indices
 
 #: Containers whose packets carry presentation times, one packet per frame.
 _EXACT_CONTAINERS = ("mp4", "matroska", "gif")
@@ -38,21 +41,27 @@ class PacketTable:
         kept: the packets themselves, or None if they are too many bytes.
     """
 
-    pts: np.ndarray | None
-    dts: np.ndarray
-    is_key: np.ndarray
-    is_shown: np.ndarray
+    pts: Indices | None
+    dts: Indices
+    is_key: npt.NDArray[np.bool_]
+    is_shown: npt.NDArray[np.bool_]
     last_ticks: int
     container: str
     codec: str
-    kept: list[av.Packet] | None
+    kept: list[av.Packet[VideoStream]] | None
 
     def __len__(self) -> int:
         return len(self.is_key)
 
     @property
+    def known_pts(self) -> Indices:
+        """``pts`` of a table that has them, as every exact one does."""
+        assert self.pts is not None
+        return self.pts
+
+    @property
     def is_exact(self) -> bool:
-        """Whether the packets' times are the frames' times, without decoding any."""
+        """Whether the packets' times are the frames' times, so that nothing need be decoded to learn them."""
         if self.pts is None or not self.is_shown.any() or not self.is_key[0]:
             return False
         if (
@@ -66,20 +75,22 @@ class PacketTable:
     @property
     def has_leading_frames(self) -> bool:
         """Whether a frame is decoded after a key frame but shown before it (an open group of pictures)."""
-        shown_from = np.maximum.accumulate(np.where(self.is_key, self.pts, self.pts.min()))
-        return bool((self.pts < shown_from).any())
+        shown_from = np.maximum.accumulate(np.where(self.is_key, self.known_pts, self.known_pts.min()))
+        return bool((self.known_pts < shown_from).any())
 
     @cached_property
     def packet_of_pts(self) -> dict[int, int]:
-        """Presentation time to packet."""
-        return {pts: packet for packet, pts in enumerate(self.pts.tolist())}
+        """Presentation time -> packet."""
+        return {pts: packet for packet, pts in enumerate(self.known_pts.tolist())}
 
     def find_start(self, packet: int) -> int:
         """Return the last packet, up to this one, from which this one's frame can be decoded.
 
         A frame that is decoded after a key frame but shown before it may refer to frames before the key frame.
         """
-        keys = np.flatnonzero(self.is_key[: packet + 1] & (self.pts[: packet + 1] <= self.pts[packet]))
+        keys = np.flatnonzero(
+            self.is_key[: packet + 1] & (self.known_pts[: packet + 1] <= self.known_pts[packet])
+        )
         return int(keys[-1]) if len(keys) else 0
 
     def plan_runs(self, wanted_pts: list[int]) -> list[tuple[int, int]]:
@@ -100,9 +111,13 @@ def read_table(container: InputContainer, stream: VideoStream) -> PacketTable:
     Raises:
         av.error.FFmpegError: when the container breaks off with an error.
     """
-    kept: list[av.Packet] | None = []
-    pts, dts, is_key, is_shown = [], [], [], []
-    num_bytes, last_pts, last_ticks = 0, None, 0
+    kept: list[av.Packet[VideoStream]] | None = []
+    pts: list[int | None] = []
+    dts: list[int] = []
+    is_key: list[bool] = []
+    is_shown: list[bool] = []
+    num_bytes, last_ticks = 0, 0
+    last_pts: int | None = None
     for packet in container.demux(stream):
         if not packet.size:
             continue
@@ -135,7 +150,7 @@ def iterate_packets(
     table: PacketTable,
     start: int = 0,
     stop: int | None = None,
-) -> Iterator[av.Packet]:
+) -> Iterator[av.Packet[VideoStream]]:
     """Yield the packets ``[start, stop)``, from memory or from the container."""
     stop = len(table) if stop is None else stop
     if table.kept is not None:

@@ -1,23 +1,30 @@
-"""Reads frames with PyAV (FFmpeg): the backend that serves every file, and the measure for the others.
+"""Reads frames with PyAV (FFmpeg): the backend that serves every file, and the reference for the others.
 
 All packets are read once, without decoding; their times make the timeline. Wanted frames then need only the packets
 from the key frame before each of them, and of those only the ones that other frames refer to. Where packets do not
 tell the frames' times (packed B-frames in AVI, transport streams), the stream is decoded once to learn them.
 """
+# pyright: reportUnknownMemberType=false
+# PyAV's own annotations leave the arguments of some methods open.
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
+from clipbert_mmf.video.arrays import Indices, Picture
 from clipbert_mmf.video.decode.full_pass import DecodedStream, decode_all, decode_in_order
 from clipbert_mmf.video.decode.packets import PacketTable, iterate_packets, read_table
 from clipbert_mmf.video.decode.timeline import Timeline, VideoInfo, make_timeline
@@ -25,7 +32,7 @@ from clipbert_mmf.video.decode.upright import read_turn, turn_upright
 from clipbert_mmf.video.errors import DecodeError, EmptyMediaError, NoVideoStreamError
 
 #: Tags that are no UTF-8 are no reason to refuse a video; PyAV 19 never does.
-_LENIENT = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+_LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 #: FFmpeg opens images and text as one-frame "videos"; none of these is one.
 _NOT_VIDEO = ("image2", "tty", "bin", "xbin", "adf", "idf")
 #: Codecs in which a decoder may leave out frames that no other frame refers to, exactly and packet by packet.
@@ -37,12 +44,12 @@ class PyavReader:
 
     Attributes:
         timeline: when its frames are shown.
-        info: what a caller may know.
+        info: facts that are known before any frame is decoded.
         table: its packets.
 
     Args:
-        source: bytes or file.
-        num_threads: of the decoder.
+        source: the encoded bytes, or a file.
+        num_threads: threads of the decoder.
 
     Raises:
         MediaError: when it is not a readable video; key and store are filled in by the caller.
@@ -74,9 +81,9 @@ class PyavReader:
         self._container.close()
 
     def _learn_timeline(self) -> Timeline:
-        table, tick = self.table, self._stream.time_base
-        if table.is_exact:
-            return make_timeline(table.pts[table.is_shown], tick, table.last_ticks)
+        table, tick_sec = self.table, self._stream.time_base
+        if table.is_exact and tick_sec is not None:
+            return make_timeline(table.known_pts[table.is_shown], tick_sec, table.last_ticks)
         self._decoded = decode_all(self._container, self._stream, table)
         return self._decoded.timeline
 
@@ -97,14 +104,14 @@ class PyavReader:
             container=self.table.container,
         )
 
-    def frames(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    def frames(self, wanted: Indices) -> Iterator[tuple[int, Picture]]:
         """Decode frames.
 
         Args:
             wanted: sorted, distinct frame indices of the timeline.
 
         Yields:
-            frame index and ``(H, W, 3)`` uint8 RGB, upright, in any order.
+            Frame index and ``(H, W, 3)`` uint8 RGB, upright, in any order.
 
         Raises:
             DecodeError: if one of them cannot be decoded.
@@ -117,14 +124,14 @@ class PyavReader:
             # A packet held no frame, or its key mark was wrong: look again, the slow and sure way.
             yield from self._decode_surely(wanted)
             return
-        yield from self._pick_decoded(wanted)
+        yield from self._pick_decoded(self._decoded, wanted)
 
-    def _decode_runs(self, wanted: np.ndarray):
+    def _decode_runs(self, wanted: Indices) -> Generator[tuple[int, Picture], None, Indices]:
         index_of_pts = {int(self.timeline.ticks[index]): int(index) for index in wanted}
         found: list[int] = []
         for start, stop in self.table.plan_runs(list(index_of_pts)):
             for frame in self._decode_packets(start, stop, index_of_pts):
-                index = index_of_pts.get(frame.pts)
+                index = None if frame.pts is None else index_of_pts.get(frame.pts)
                 if index is not None and not frame.is_corrupt and index not in found:
                     found.append(index)
                     yield index, self._to_rgb(frame)
@@ -150,16 +157,15 @@ class PyavReader:
             context.skip_frame = "DEFAULT"
             context.flush_buffers()
 
-    def _decode_surely(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        self._decoded = decode_all(self._container, self._stream, self.table)
-        shift = int(self._decoded.timeline.ticks[0]) - int(self.timeline.ticks[0])
+    def _decode_surely(self, wanted: Indices) -> Iterator[tuple[int, Picture]]:
+        decoded = self._decoded = decode_all(self._container, self._stream, self.table)
+        shift = int(decoded.timeline.ticks[0]) - int(self.timeline.ticks[0])
         times = self.timeline.times_sec[wanted] - float(shift * self.timeline.tick_sec)
-        for index, frame in zip(wanted, self._decoded.timeline.frames_at(times)):
-            for _, picture in self._pick_decoded(np.array([frame])):
+        for index, frame in zip(wanted, decoded.timeline.frames_at(times), strict=True):
+            for _, picture in self._pick_decoded(decoded, np.array([frame])):
                 yield int(index), picture
 
-    def _pick_decoded(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        decoded = self._decoded
+    def _pick_decoded(self, decoded: DecodedStream, wanted: Indices) -> Iterator[tuple[int, Picture]]:
         if len(wanted) and int(wanted[-1]) >= decoded.num_good:
             raise DecodeError(
                 f"decoding breaks after {decoded.num_good} of {decoded.timeline.num_frames} frames"
@@ -176,14 +182,17 @@ class PyavReader:
             if not remaining:
                 break
 
-    def _to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
+    def _to_rgb(self, frame: av.VideoFrame) -> Picture:
         if self._turn is None:
             self._turn = read_turn(frame)
-        picture = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        try:
+            picture = cast(Picture, self._reformatter.reformat(frame, format="rgb24").to_ndarray())
+        except (ValueError, MemoryError) as error:
+            raise DecodeError(f"its pictures cannot be made RGB: {error}") from error
         return turn_upright(picture, self._turn)
 
 
-def _open_container(source: bytes | Path) -> av.container.InputContainer:
+def _open_container(source: bytes | Path) -> InputContainer:
     # "file:" keeps a name with a colon from being taken for a protocol; the list keeps playlists from opening others.
     # Not as "options": PyAV before 17 gives those to each stream and crashes when MPEG's streams are found later.
     target = (
@@ -192,7 +201,7 @@ def _open_container(source: bytes | Path) -> av.container.InputContainer:
         else f"file:{os.fspath(source)}"
     )
     try:
-        container = av.open(target, container_options={"protocol_whitelist": "file"}, **_LENIENT)
+        container = av.open(target, "r", container_options={"protocol_whitelist": "file"}, **_LENIENT)
     except FFmpegError as error:
         raise DecodeError(f"cannot be opened as a video: {error.strerror}") from error
     name = container.format.name
@@ -202,18 +211,19 @@ def _open_container(source: bytes | Path) -> av.container.InputContainer:
     return container
 
 
-def _choose_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
+def _choose_stream(container: InputContainer) -> VideoStream:
     """Return the first video stream that is no cover picture."""
     for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            if stream.codec_context is None:
+        if not stream.disposition & Disposition.attached_pic:
+            # PyAV's annotations do not know of a stream that FFmpeg has no decoder for.
+            if stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison]
                 raise DecodeError("no decoder for its video stream")
             return stream
     kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
     raise NoVideoStreamError(f"no video stream (streams: {kinds})")
 
 
-def _read_table(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> PacketTable:
+def _read_table(container: InputContainer, stream: VideoStream) -> PacketTable:
     try:
         table = read_table(container, stream)
     except FFmpegError as error:
@@ -224,7 +234,7 @@ def _read_table(container: av.container.InputContainer, stream: av.video.stream.
 
 
 @contextmanager
-def open_pyav(source: bytes | Path, num_threads: int = 1) -> Iterator[PyavReader]:
+def open_pyav(source: bytes | Path, num_threads: int = 1) -> Generator[PyavReader, None, None]:
     """Open a video for reading and close it again.
 
     Raises:
@@ -240,7 +250,7 @@ def open_pyav(source: bytes | Path, num_threads: int = 1) -> Iterator[PyavReader
 
 
 def read_with_pyav(
-    source: bytes | Path, reader: PyavReader, wanted: np.ndarray, num_threads: int
-) -> Iterator[tuple[int, np.ndarray]]:
+    source: bytes | Path, reader: PyavReader, wanted: Indices, num_threads: int
+) -> Iterator[tuple[int, Picture]]:
     """Decode frames with the reader that is open already; a ``backend.Backend``."""
     return reader.frames(wanted)

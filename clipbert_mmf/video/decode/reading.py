@@ -1,4 +1,6 @@
-"""``read_frames``: one open and one pass for all clips of a video, each distinct frame decoded and transformed once."""
+"""Reads all clips of a video in one open and one pass; each distinct frame is decoded and transformed once."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# torch's own annotations leave the arguments of these methods open.
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from clipbert_mmf.tables import add_to_table
+from clipbert_mmf.video.arrays import Indices, Picture, Times
 from clipbert_mmf.video.decode.backend import Backend, CannotServeError
 from clipbert_mmf.video.decode.containers import find_truncation_in
 from clipbert_mmf.video.decode.decord_backend import read_with_decord
@@ -30,7 +33,7 @@ logger = logging.getLogger(__name__)
 #: ``auto`` is PyAV: it shows the right frame of every file and, measured, is faster (tools/benchmark.py data).
 BACKENDS: dict[str, Backend] = {"auto": read_with_pyav, "pyav": read_with_pyav, "decord": read_with_decord}
 
-ChooseTimes = Callable[[VideoInfo], np.ndarray]
+ChooseTimes = Callable[[VideoInfo], Times]
 Transform = Callable[[Tensor], Tensor]
 
 
@@ -49,7 +52,7 @@ def register_backend(name: str, read: Backend) -> None:
 
 def read_frames(
     source: bytes | Path,
-    choose_times: np.ndarray | ChooseTimes,
+    choose_times: Times | ChooseTimes,
     *,
     backend: str = "auto",
     key: str = "",
@@ -71,7 +74,7 @@ def read_frames(
         transform: from ``(H, W, 3)`` uint8 to one frame of the result, called once per distinct frame; without it
             frames are ``(3, H, W)``, stored as ``(H, W, 3)``.
         num_threads: decoder threads; one is best where each worker decodes its own videos.
-        on_served: told the name of the backend that decoded the frames; see ``served.ServedTally``.
+        on_served: told which backend decoded the frames; see ``served.ServedTally``.
 
     Returns:
         ``(*times.shape, 3, H, W)`` uint8 RGB, upright; sample aspect ratios are ignored.
@@ -116,7 +119,7 @@ def describe_video(source: bytes | Path, *, key: str = "", store: str = "") -> V
 def _read_shown(
     source: bytes | Path,
     reader: PyavReader,
-    shown: np.ndarray,
+    shown: Indices,
     backend: str,
     transform: Transform | None,
     num_threads: int,
@@ -132,9 +135,7 @@ def _read_shown(
     return _collect(reader.frames(wanted), shown, transform), "pyav"
 
 
-def _collect(
-    pictures: Iterator[tuple[int, np.ndarray]], shown: np.ndarray, transform: Transform | None
-) -> Tensor:
+def _collect(pictures: Iterator[tuple[int, Picture]], shown: Indices, transform: Transform | None) -> Tensor:
     frames: Tensor | None = None
     rows_of_frame: dict[int, list[int]] = {}
     for row, index in enumerate(shown.tolist()):
@@ -159,7 +160,7 @@ def _collect(
 
 
 def check_source(source: bytes | Path) -> None:
-    """Refuse what no backend should be asked to open."""
+    """Raise ``MediaError`` for a source that no backend should open: missing, empty or cut short."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         size = len(source)
     else:

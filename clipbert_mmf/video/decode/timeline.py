@@ -1,4 +1,4 @@
-"""When each frame of a video is on screen, and which one is at a given time: the one rule for every backend.
+"""Holds when each frame of a video is on screen, and finds the one at a given time: one rule for every backend.
 
 The first frame is shown at 0. The frame at time t is the last one whose presentation time is at most t; before the
 first it is the first, after the last it is the last. Containers round presentation times to their clock (Matroska to
@@ -12,13 +12,15 @@ from fractions import Fraction
 
 import numpy as np
 
+from clipbert_mmf.video.arrays import Indices, Times
+
 #: Largest tolerance: in AVI and GIF a tick is as long as a frame and nothing was rounded.
 _MAX_TOLERANCE_SEC = 1e-3
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a caller may know about a video before it chooses times.
+    """Facts about a video that are known before any frame is decoded.
 
     Attributes:
         duration_sec: end of the last frame, counted from the first frame.
@@ -49,7 +51,7 @@ class Timeline:
         last_ticks: how long the last frame is shown.
     """
 
-    ticks: np.ndarray
+    ticks: Indices
     tick_sec: Fraction
     last_ticks: int
 
@@ -64,11 +66,11 @@ class Timeline:
         return float((int(self.ticks[-1]) - int(self.ticks[0]) + self.last_ticks) * self.tick_sec)
 
     @property
-    def times_sec(self) -> np.ndarray:
+    def times_sec(self) -> Times:
         """``(num_frames,)`` float64: presentation times, the first is 0."""
         return (self.ticks - self.ticks[0]) * float(self.tick_sec)
 
-    def frames_at(self, times_sec: np.ndarray) -> np.ndarray:
+    def frames_at(self, times_sec: Times) -> Indices:
         """Return the index of the frame shown at each time.
 
         Args:
@@ -79,17 +81,18 @@ class Timeline:
         """
         tolerance_sec = min(float(self.tick_sec) / 2, _MAX_TOLERANCE_SEC)
         # 1e-9: an exact half tick must not depend on how the caller's seconds were rounded.
-        shown = (
-            np.searchsorted(self.times_sec, np.asarray(times_sec) + tolerance_sec + 1e-9, side="right") - 1
+        next_frame = np.searchsorted(
+            self.times_sec, np.asarray(times_sec) + tolerance_sec + 1e-9, side="right"
         )
-        return np.clip(shown, 0, self.num_frames - 1)
+        return np.minimum(np.maximum(next_frame - 1, 0), self.num_frames - 1)
 
 
-def make_timeline(pts: np.ndarray, tick_sec: Fraction, last_ticks: int | None) -> Timeline:
+def make_timeline(pts: Indices, tick_sec: Fraction, last_ticks: int | None) -> Timeline:
     """Build a timeline from distinct presentation times in any order.
 
     Args:
         pts: ``(num_frames,)`` ticks, at least one.
+        tick_sec: length of a tick.
         last_ticks: how long the frame shown last stays, or None where the file does not say: then as long as the
             typical frame.
     """

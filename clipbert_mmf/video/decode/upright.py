@@ -1,26 +1,29 @@
-"""Turns decoded pictures the way the file says they are to be shown."""
+"""Turns decoded pictures as the file says they are to be shown."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# numpy's own annotations leave the arguments of some methods open.
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+import av
 import numpy as np
 
-Turn = Callable[[np.ndarray], np.ndarray]
+from clipbert_mmf.video.arrays import Picture
 
 
-def read_turn(frame: Any) -> tuple[bool, bool, bool]:
+def read_turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """Return (transpose, mirror left-right, mirror top-bottom) that make a frame upright.
 
     Phones write a display matrix beside the pictures. It maps a decoded point (x, y) to (a x + c y, b x + d y); for
     quarter turns and mirrors one of the pairs (a, d), (b, c) is zero. Other angles go to the nearest of these.
 
     Args:
-        frame: an ``av.VideoFrame``.
+        frame: the first of a video; its frames are turned alike.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    # PyAV finds side data by the name of its kind; its annotations know only numbers.
+    matrix: Any = cast(Any, frame.side_data).get("DISPLAYMATRIX")
     if matrix is None:
         return False, False, False
     a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
@@ -29,8 +32,8 @@ def read_turn(frame: Any) -> tuple[bool, bool, bool]:
     return True, c < 0, b < 0
 
 
-def turn_upright(picture: np.ndarray, turn: tuple[bool, bool, bool]) -> np.ndarray:
-    """Apply what ``read_turn`` returned to an ``(H, W, 3)`` array."""
+def turn_upright(picture: Picture, turn: tuple[bool, bool, bool]) -> Picture:
+    """Return an ``(H, W, 3)`` picture turned as ``read_turn`` says."""
     transpose, left_right, top_bottom = turn
     if transpose:
         picture = picture.transpose(1, 0, 2)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clipbert_mmf.video.arrays import Times
 from clipbert_mmf.video.decode import VideoInfo, read_frames
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.images import is_image
@@ -74,7 +75,7 @@ def build_store(
     *,
     encoding: Encoding | None = None,
     num_workers: int = 1,
-    advance: Callable[[int], None] = lambda count: None,
+    advance: Callable[[int], object] = lambda count: None,
     **writer_options: int,
 ) -> BuildReport:
     """Copy every medium that the target does not hold yet.
@@ -159,7 +160,7 @@ def measure_reading(before: MediaStore, after: MediaStore, report: BuildReport, 
 
 
 def _time_reading(store: MediaStore, key: str) -> float:
-    def choose_times(info: VideoInfo) -> np.ndarray:
+    def choose_times(info: VideoInfo) -> Times:
         return sample_clips("random", info.duration_sec, 8, 1, 1.0, np.random.default_rng(0))
 
     start = time.perf_counter()

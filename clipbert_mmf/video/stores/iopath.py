@@ -30,7 +30,8 @@ class IopathStore(MediaStore):
 
     def _open(self) -> Any:
         try:
-            from iopath.common.file_io import g_pathmgr
+            # Without annotations of its own.
+            from iopath.common.file_io import g_pathmgr  # pyright: ignore[reportMissingTypeStubs]
         except ImportError as error:
             raise StoreError("pip install iopath to read it", "", self.location) from error
         if "{key}" not in self.location and self._names is None:

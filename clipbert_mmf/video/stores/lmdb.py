@@ -74,7 +74,7 @@ class LmdbStore(MediaStore):
         return self.handle.stat()["entries"]
 
 
-def close_environment(location: str | os.PathLike) -> None:
+def close_environment(location: str | os.PathLike[str]) -> None:
     """Close what this process has open for reading at ``location``: LMDB does not open a file twice in a process."""
     _, environment = _OPEN.pop(os.path.realpath(location), (0, None))
     if environment is not None:

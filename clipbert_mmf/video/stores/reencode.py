@@ -1,11 +1,14 @@
 """Rewrites a video so that sparse reading is cheap: smaller pictures, fewer frames, more key frames.
 
-Used by ``build``. What is shown when stays the same to half an output frame; sound is dropped.
+The picture on screen at a time stays the same to half an output frame; sound is dropped.
 """
+# pyright: reportUnknownMemberType=false
+# PyAV's own annotations leave the arguments of some methods open.
 
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,15 +16,18 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
+from clipbert_mmf.video.arrays import Indices, Picture
 from clipbert_mmf.video.decode.pyav_backend import PyavReader, open_pyav
 from clipbert_mmf.video.decode.reading import check_source
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How to re-encode; None keeps what the video has.
+    """Settings of re-encoding; None keeps what the video has.
 
     Attributes:
         short_side: largest shorter side, pixels; never enlarges.
@@ -54,23 +60,26 @@ def reencode_video(source: bytes | Path, encoding: Encoding) -> bytes:
     """
     check_source(source)
     output = io.BytesIO()
-    with open_pyav(source) as reader, av.open(output, "w", format="mp4") as container:
+    with open_pyav(source) as reader:
         frames, pts, time_base, rate = _plan_frames(reader, encoding.fps)
-        stream, reformatter = None, VideoReformatter()
-        for picture, tick in zip(_in_order(reader, frames), pts):
-            if stream is None:
-                size = _output_size(picture.shape[1], picture.shape[0], encoding.short_side)
-                stream = _add_stream(container, size, rate, time_base, encoding)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame = reformatter.reformat(frame, *size, format="yuv420p", interpolation="AREA")
-            frame.pts, frame.time_base = int(tick), time_base
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        reformatter = VideoReformatter()
+        pictures = _iterate_in_order(reader, frames)
+        first = next(pictures)
+        size = _choose_size(first.shape[1], first.shape[0], encoding.short_side)
+        container = av.open(output, "w", format="mp4")
+        with container:
+            stream = _add_stream(container, size, rate, time_base, encoding)
+            for picture, tick in zip(itertools.chain([first], pictures), pts, strict=True):
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame = reformatter.reformat(frame, *size, format="yuv420p", interpolation="AREA")
+                frame.pts, frame.time_base = int(tick), time_base
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
     return output.getvalue()
 
 
-def _plan_frames(reader: PyavReader, fps: float | None) -> tuple[np.ndarray, np.ndarray, Fraction, Fraction]:
-    """Return which frames to write, when to show each, in which clock, and the nominal rate."""
+def _plan_frames(reader: PyavReader, fps: float | None) -> tuple[Indices, Indices, Fraction, Fraction]:
+    """Return the frames to write, the tick of each, the length of a tick, and the nominal rate."""
     rate = Fraction(reader.info.fps).limit_denominator(1001)
     if fps is None or fps >= reader.info.fps:
         ticks = reader.timeline.ticks - reader.timeline.ticks[0]
@@ -80,9 +89,9 @@ def _plan_frames(reader: PyavReader, fps: float | None) -> tuple[np.ndarray, np.
     return reader.timeline.frames_at(np.arange(count) / float(rate)), np.arange(count), 1 / rate, rate
 
 
-def _in_order(reader: PyavReader, frames: np.ndarray) -> Iterator[np.ndarray]:
+def _iterate_in_order(reader: PyavReader, frames: Indices) -> Iterator[Picture]:
     """Yield the pictures of ``frames`` (not decreasing, repeats allowed); holds only those that came too early."""
-    early: dict[int, np.ndarray] = {}
+    early: dict[int, Picture] = {}
     decoded = reader.frames(np.unique(frames))
     last = -1
     for index in (int(frame) for frame in frames):
@@ -95,13 +104,15 @@ def _in_order(reader: PyavReader, frames: np.ndarray) -> Iterator[np.ndarray]:
         yield early[index]
 
 
-def _output_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
+def _choose_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
     scale = min(1.0, (short_side or min(width, height)) / min(width, height))
     # H.264 with 4:2:0 wants even sizes.
-    return tuple(max(2, 2 * round(side * scale / 2)) for side in (width, height))
+    return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
 
 
-def _add_stream(container, size: tuple[int, int], rate: Fraction, time_base: Fraction, encoding: Encoding):
+def _add_stream(
+    container: OutputContainer, size: tuple[int, int], rate: Fraction, time_base: Fraction, encoding: Encoding
+) -> VideoStream:
     options = {"crf": str(encoding.crf), "preset": encoding.preset, "x264-params": "open-gop=0"}
     stream = container.add_stream("libx264", rate=rate, options=options)
     stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"

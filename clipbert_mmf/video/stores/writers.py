@@ -44,23 +44,26 @@ class StoreWriter(ABC):
 
 
 class FolderWriter(StoreWriter):
-    """One file per medium; a file has its name only when it is complete."""
+    """Writes one file per medium; a file has its name only when it is complete."""
 
     def done_keys(self) -> set[str]:
+        """Return the keys that are safely in the store."""
         return set(FolderStore(str(self.target)).keys())
 
     def put(self, key: str, extension: str, data: bytes) -> None:
+        """Add a medium; ``extension`` begins with a dot."""
         part = self.target / f".{key}{extension}.part"
         part.write_bytes(data)
         part.replace(self.target / f"{key}{extension}")
 
     def close(self) -> None:
+        """Bring everything that was put to the disk."""
         for part in self.target.glob(".*.part"):
             part.unlink()
 
 
 class LmdbWriter(StoreWriter):
-    """The layout of the released ClipBERT; media are committed in batches, a batch is there whole or not at all."""
+    """Writes the layout of the released ClipBERT; media are committed in batches, a batch is there whole or not at all."""
 
     def __init__(self, target: Path, batch_bytes: int = 64 * 2**20):
         super().__init__(target)
@@ -77,10 +80,12 @@ class LmdbWriter(StoreWriter):
         self._environment = lmdb.open(str(self.target), map_size=map_size)
 
     def done_keys(self) -> set[str]:
+        """Return the keys that are safely in the store."""
         with self._environment.begin() as transaction:
             return {key.decode("utf-8") for key in transaction.cursor().iternext(keys=True, values=False)}
 
     def put(self, key: str, extension: str, data: bytes) -> None:
+        """Add a medium; ``extension`` begins with a dot."""
         self._batch.append((key.encode("utf-8"), data))
         self._size += len(data)
         if self._size >= self._batch_bytes:
@@ -98,13 +103,14 @@ class LmdbWriter(StoreWriter):
         self._batch, self._size = [], 0
 
     def close(self) -> None:
+        """Bring everything that was put to the disk."""
         self._commit()
         self._environment.sync(True)
         self._environment.close()
 
 
 class TarWriter(StoreWriter):
-    """WebDataset shards with their indices; a shard has its name only when it is complete.
+    """Writes WebDataset shards with their indices; a shard has its name only when it is complete.
 
     Args:
         shard_bytes: a shard is closed when it has reached this size.
@@ -131,11 +137,14 @@ class TarWriter(StoreWriter):
         return self.target / f"media-{self._next:06d}.tar"
 
     def done_keys(self) -> set[str]:
+        """Return the keys that are safely in the store."""
         return {key for shard in self._shards() for key in read_index(shard)}
 
     def put(self, key: str, extension: str, data: bytes) -> None:
+        """Add a medium; ``extension`` begins with a dot."""
         if self._archive is None:
-            self._archive = tarfile.open(f"{self._shard}.part", "w", format=tarfile.PAX_FORMAT)
+            # Open until the shard is full; ``close`` ends it.
+            self._archive = tarfile.open(f"{self._shard}.part", "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
         member = tarfile.TarInfo(f"{key}{extension}")
         member.size = len(data)
         self._archive.addfile(member, io.BytesIO(data))
@@ -146,6 +155,7 @@ class TarWriter(StoreWriter):
             self.close()
 
     def close(self) -> None:
+        """Bring everything that was put to the disk."""
         if self._archive is None:
             return
         self._archive.close()

@@ -13,8 +13,8 @@ import av
 import numpy as np
 import pytest
 
-from clipbert_mmf.video.decode import describe_video, read_frames
 from clipbert_mmf.cli.main import main
+from clipbert_mmf.video.decode import describe_video, read_frames
 from clipbert_mmf.video.stores.build import build_store
 from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.stores.reencode import Encoding, reencode_video
@@ -35,7 +35,7 @@ def folder(tmp_path_factory, video_file):
 
 
 def content_of(store):
-    found = {key: store.read(key) for key in store.keys()}
+    found = {key: store.read(key) for key in store.keys()}  # noqa: SIM118, a method of the store
     return {key: value.read_bytes() if isinstance(value, Path) else value for key, value in found.items()}
 
 
