@@ -75,9 +75,9 @@ def count_reductions(calls: list) -> None:
     from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
     from torch.nn.parallel import DistributedDataParallel
 
-    from clipbert_mmf.training import run_setup
+    from clipbert_mmf.plugin import trainer_host
 
-    wrap = run_setup.wrap_model
+    wrap = trainer_host.wrap_model
 
     def wrap_and_count(model, options):
         wrapped = wrap(model, options)
@@ -90,7 +90,7 @@ def count_reductions(calls: list) -> None:
             wrapped.register_comm_hook(None, hook)
         return wrapped
 
-    run_setup.wrap_model = wrap_and_count
+    trainer_host.wrap_model = wrap_and_count
 
 
 def do_runs(folder: Path, plan: list[dict], rank: int) -> None:

@@ -1,130 +1,159 @@
-"""The trainer for MMF's main (1.0.0rc12): its ``MMFTrainer`` builds and calls callbacks, our loops train and evaluate."""
+"""Registers the trainer with MMF's main (1.0.0rc12): its ``MMFTrainer`` builds and has callbacks, our loops train."""
+
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+# The environment that pyright checks has one of the two MMFs, and this file is for the other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmf.common.meter import Meter
 from mmf.common.registry import registry
-from mmf.common.report import Report
 from mmf.common.sample import convert_batch_to_sample_list, to_device
 from mmf.trainers.mmf_trainer import MMFTrainer
-from mmf.utils.configuration import get_mmf_env
-from omegaconf import open_dict
+from omegaconf import DictConfig, open_dict
+from torch.utils.data import DataLoader
 
+from clipbert_mmf.plugin.schedules import announce_updates
+from clipbert_mmf.plugin.trainer_host import MmfHost
 from clipbert_mmf.training.dataset_mixing import KINDS, Mixing
-from clipbert_mmf.training.evaluation import EvaluationLoop
-from clipbert_mmf.training.failure_reports import telling_the_others
-from clipbert_mmf.training.loop import TrainingLoop
-from clipbert_mmf.training.run_setup import RunSetup
+from clipbert_mmf.training.failure_reports import report_failures
+
+_COUNTERS = ("num_updates", "current_iteration", "current_epoch")
 
 
-@registry.register_trainer("clipbert")
-class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, MMFTrainer):
-    """``training.trainer: clipbert``."""
+class MainHost(MmfHost):
+    """Implements ``training.host.Host`` with MMF's main."""
 
-    def load(self):
-        """As MMF; a process whose data or model cannot be built tells the others."""
-        with telling_the_others(self.describe_place):
-            super().load()
-
-    def configure_device(self) -> None:
-        """Choose device and seed."""
-        self.set_up_device()
-        self.start_bookkeeping(get_mmf_env(key="save_dir"))
-
-    def configure_seed(self) -> None:
-        """Done with the device."""
-
-    def load_datasets(self):
-        """Let MMF build datasets and loaders, then put them in our order."""
-        section = self.config.multitasking
-        with open_dict(self.config):
-            if section.type in KINDS:  # read by us; MMF's own refuse epochs, and keys that another type reads
-                self.config.multitasking = {"enabled": True, "type": "size_proportional", "params": {}}
-            try:
-                super().load_datasets()
-            finally:
-                self.config.multitasking = section
-        train = self.train_loader
-        strategy = train.iteration_strategy
-        self.build_order(
-            train.loaders, Mixing(strategy, strategy.should_exhaust_all_iterators, type(strategy).__name__)
-        )
-
-    def load_model(self):
-        """As MMF, from weights that depend on the seed alone."""
-        self.seed_model()
-        super().load_model()
-
-    def load_optimizer(self):
-        """As MMF, then with a fused step, and split over processes."""
-        super().load_optimizer()
-        self.prepare_optimizer()
-
-    def load_fp16_scaler(self):
-        """Done with the device."""
-
-    def configure_callbacks(self):
-        """Keep the user's callbacks; schedule, checkpoint, early stopping and messages are the loop's own."""
-        super().configure_callbacks()
-        own = (self.lr_scheduler_callback, self.checkpoint_callback, self.logistics_callback)
-        self.callbacks = [callback for callback in self.callbacks if callback not in own]
-        self.meter = Meter()
-        self.build_schedule()
-        self.lr_scheduler_callback._scheduler = self.scheduler
-        self.checkpoint_callback._checkpoint = self.make_checkpoint()
-        self.early_stop_callback.early_stopping = self.early_stopping
-
-    def on_init_start(self, **kwargs):
-        """Load what ``checkpoint.*`` names, as MMF's callback does it."""
-        self.checkpoint.load_state_dict()
-        super().on_init_start(**kwargs)
-
-    def train(self) -> None:
-        """Train if ``run_type`` says so, then evaluate or predict."""
-        with telling_the_others(self.describe_place):
-            if "train" in self.run_type:
-                self.on_train_start()
-                self.run_training()
-                self.finish_training()
-                self.on_train_end()
-            self.run_inference()
-            self.logistics_callback.teardown()
-            self.finalize()
-            self.leave()
-
-    def inference(self):
-        """Evaluate, or predict, the splits that ``run_type`` names."""
-        with telling_the_others(self.describe_place):
-            self.run_inference()
-            self.leave()
-
-    # ---- what the loops ask for
-
-    def evaluation_loaders(self, split: str) -> dict[str, Any]:
+    def list_loaders(self, split: str) -> Mapping[str, DataLoader[Any]]:
         """Return MMF's loaders of a split by dataset."""
-        return getattr(self, f"{split}_loader").loaders
+        return getattr(self.trainer, f"{split}_loader").loaders
 
-    def prepare_batch(self, batch, dataset, name: str, split: str):
+    def prepare_batch(self, batch: Any, dataset: Any, name: str, split: str) -> Any:
         """Move a batch to the device, as MMF does it."""
         if hasattr(dataset, "prepare_batch"):
             batch = dataset.prepare_batch(batch)
         batch = convert_batch_to_sample_list(batch)
         batch.dataset_name, batch.dataset_type = name, split
-        return to_device(batch, self.device)
+        return to_device(batch, self.run.device)
 
-    def make_report(self, batch, output) -> Report:
-        """Merge batch and output."""
-        return Report(batch, output)
+    def publish_counters(self) -> None:
+        """Give the trainer the counters that callbacks read from it."""
+        for name in _COUNTERS:
+            setattr(self.trainer, name, getattr(self.run, name))
 
-    def call_hook(self, name: str, **kwargs) -> None:
-        """Call the user's callbacks."""
-        getattr(self, name)(**kwargs)
+    def call_hook(
+        self,
+        name: str,
+        report: Any = None,
+        numbers: Mapping[str, float] | None = None,
+        **arguments: Any,
+    ) -> None:
+        """Call the user's callbacks, with MMF's meter of the numbers."""
+        self.publish_counters()
+        if report is not None:
+            meter = self.meter
+            if numbers is not None:
+                meter = Meter()
+                _update_meter(meter, numbers, report.get_batch_size())
+            arguments.update(report=report, meter=meter)
+        getattr(self.trainer, name)(**arguments)
 
-    def note_scalars(self, values: dict[str, float], update: int) -> None:
+    def log_scalars(self, scalars: Mapping[str, float], update: int, losses: Mapping[str, float]) -> None:
         """Pass numbers on to TensorBoard and Weights & Biases."""
-        if self.logistics_callback.tb_writer is not None:
-            self.logistics_callback.tb_writer.add_scalars(values, update)
-        if self.logistics_callback.wandb_logger is not None:
-            self.logistics_callback.wandb_logger.log_metrics({**values, "trainer/global_step": update})
+        _update_meter(self.meter, losses, 1)
+        logistics = self.trainer.logistics_callback
+        if logistics.tb_writer is not None:
+            logistics.tb_writer.add_scalars(dict(scalars), update)
+        if logistics.wandb_logger is not None:
+            logistics.wandb_logger.log_metrics({**scalars, "trainer/global_step": update})
+
+
+def _update_meter(meter: Meter, numbers: Mapping[str, float], num_items: int) -> None:
+    for key, value in numbers.items():
+        meter.meters[key].update(value, num_items)
+
+
+@registry.register_trainer("clipbert")
+class ClipBertTrainer(MMFTrainer):
+    """Runs ``training.trainer: clipbert``."""
+
+    def __init__(self, config: DictConfig) -> None:
+        super().__init__(config)
+        self.host = MainHost(self)
+
+    def load(self) -> None:
+        """As MMF; a process whose data or model cannot be built tells the others."""
+        with report_failures(lambda: "the start"):
+            super().load()
+
+    def configure_device(self) -> None:
+        """Choose device and seed."""
+        self.host.start_run()
+
+    def configure_seed(self) -> None:
+        """Do nothing: the seed is chosen with the device."""
+
+    def load_datasets(self) -> None:
+        """Let MMF build datasets and loaders, then put them in our order."""
+        section = self.config.multitasking
+        with open_dict(self.config):
+            if section.type in KINDS:  # MMF's own strategies refuse epochs, and keys that another type reads
+                self.config.multitasking = {"enabled": True, "type": "size_proportional", "params": {}}
+            try:
+                super().load_datasets()
+            finally:
+                self.config.multitasking = section
+        strategy = self.train_loader.iteration_strategy
+        mixing = Mixing(strategy, strategy.should_exhaust_all_iterators, type(strategy).__name__)
+        self.host.order_data(self.train_loader.loaders, mixing)
+
+    def load_model(self) -> None:
+        """As MMF, from weights that depend on the seed alone."""
+        self.host.seed_model()
+        super().load_model()
+
+    def load_optimizer(self) -> None:
+        """As MMF, then with a fused step, and split over processes."""
+        super().load_optimizer()
+        self.host.prepare_optimizer()
+
+    def load_fp16_scaler(self) -> None:
+        """Show callbacks the run's scaler."""
+        self.scaler = self.host.run.scaler
+
+    def configure_callbacks(self) -> None:
+        """Keep the user's callbacks; schedule, checkpoint, early stopping and messages are the loop's own."""
+        announce_updates(self.host.run.data.max_updates)
+        super().configure_callbacks()
+        announce_updates(None)  # another run in this process has a length of its own
+        own = (self.lr_scheduler_callback, self.checkpoint_callback, self.logistics_callback)
+        self.callbacks = [callback for callback in self.callbacks if callback not in own]
+        self.host.run.scheduler = self.lr_scheduler_callback._scheduler
+        self.checkpoint_callback._checkpoint = self.host.make_checkpoint()
+        self.early_stop_callback.early_stopping = self.host.run.early_stopping
+
+    def on_init_start(self, **kwargs: Any) -> None:
+        """Load what ``checkpoint.*`` names, as MMF's callback does it."""
+        self.host.checkpoint.load_state_dict()
+        self.host.publish_counters()
+        super().on_init_start(**kwargs)
+
+    def parallelize_model(self) -> None:
+        """Wrap the model where there are several processes."""
+        self.host.parallelize_model()
+
+    def train(self) -> None:
+        """Train if ``run_type`` says so, then evaluate or predict."""
+        with report_failures(self.host.run.describe_place):
+            self.host.train()
+            self.logistics_callback.teardown()
+            self.finalize()
+            self.host.close()
+
+    def inference(self) -> None:
+        """Evaluate, or predict, the splits that ``run_type`` names."""
+        with report_failures(self.host.run.describe_place):
+            self.host.evaluate()
+            self.host.close()

@@ -1,100 +1,114 @@
-"""The trainer for MMF's release (1.0.0rc10): its ``BaseTrainer`` builds, our loops train and evaluate."""
+"""Registers the trainer with MMF's release (1.0.0rc10): its ``BaseTrainer`` builds, our loops train."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
-from mmf.common.meter import Meter
 from mmf.common.registry import registry
-from mmf.common.report import Report
 from mmf.trainers.base_trainer import BaseTrainer
+from mmf.utils.build import build_scheduler
 from mmf.utils.configuration import get_mmf_env
 from mmf.utils.logger import TensorboardLogger
+from torch.utils.data import DataLoader
 
+from clipbert_mmf.plugin.schedules import announce_updates
+from clipbert_mmf.plugin.trainer_host import MmfHost
 from clipbert_mmf.training.dataset_mixing import Mixing
-from clipbert_mmf.training.evaluation import EvaluationLoop
-from clipbert_mmf.training.failure_reports import telling_the_others
-from clipbert_mmf.training.loop import TrainingLoop
-from clipbert_mmf.training.run_setup import RunSetup
+from clipbert_mmf.training.failure_reports import report_failures
 
 
-@registry.register_trainer("clipbert")
-class ClipBertTrainer(RunSetup, TrainingLoop, EvaluationLoop, BaseTrainer):
-    """``training.trainer: clipbert``."""
+class ReleaseHost(MmfHost):
+    """Implements ``training.host.Host`` with MMF's release."""
 
-    def load(self):
-        """As MMF; a process whose data or model cannot be built tells the others."""
-        with telling_the_others(self.describe_place):
-            super().load()
-
-    def _set_device(self):
-        self.set_up_device()
-        self.start_bookkeeping(get_mmf_env(key="save_dir"))
-
-    def load_datasets(self):
-        """Let MMF build datasets and loaders, then put them in our order."""
-        super().load_datasets()
-        train = self.train_loader
-        draw = partial(np.random.choice, train.num_datasets, p=train._dataset_probabilities)
-        proportional = bool(train._proportional_sampling)
-        self.build_order(self._named(train), Mixing(draw, proportional, "" if proportional else "random"))
-
-    def load_model_and_optimizer(self):
-        """As MMF, from weights that depend on the seed alone."""
-        self.seed_model()
-        super().load_model_and_optimizer()
-
-    def load_extras(self):
-        """Create schedule, checkpoint and early stopping, then load what ``checkpoint.*`` names."""
-        self.meter = Meter()
-        self.prepare_optimizer()
-        self.build_schedule()
-        self.make_checkpoint().load_state_dict()
-        self.tb_writer = None
-        if self.training_config.tensorboard:
-            folder = get_mmf_env(key="tensorboard_logdir") or self.writer.log_folder
-            self.tb_writer = TensorboardLogger(folder, self.current_iteration)
-
-    def train(self):
-        """Train if ``run_type`` says so, then evaluate or predict."""
-        with telling_the_others(self.describe_place):
-            if "train" in self.run_type:
-                self.run_training()
-                self.finish_training()
-            self.run_inference()
-            self.writer.write(f"Finished run in {self.total_timer.get_time_since_start()}")
-            self.leave()
-
-    def inference(self):
-        """Evaluate, or predict, the splits that ``run_type`` names."""
-        with telling_the_others(self.describe_place):
-            self.run_inference()
-            self.leave()
-
-    # ---- what the loops ask for
-
-    @staticmethod
-    def _named(loader) -> dict[str, Any]:
-        return {dataset.dataset_name: part for dataset, part in zip(loader.datasets, loader.loaders)}
-
-    def evaluation_loaders(self, split: str) -> dict[str, Any]:
+    def list_loaders(self, split: str) -> Mapping[str, DataLoader[Any]]:
         """Return MMF's loaders of a split by dataset."""
-        return self._named(getattr(self, f"{split}_loader"))
+        loaders = getattr(self.trainer, f"{split}_loader")
+        names = [dataset.dataset_name for dataset in loaders.datasets]
+        return dict(zip(names, loaders.loaders, strict=True))
 
-    def prepare_batch(self, batch, dataset, name: str, split: str):
+    def build_scheduler(self) -> None:
+        """Build the schedule for the run's number of updates."""
+        announce_updates(self.run.data.max_updates)
+        if self.options.loop.lr_scheduler:
+            self.run.scheduler = build_scheduler(self.run.optimizer, self.trainer.config)
+        announce_updates(None)  # another run in this process has a length of its own
+
+    def prepare_batch(self, batch: Any, dataset: Any, name: str, split: str) -> Any:
         """Move a batch to the device, as its dataset does it."""
         return dataset.prepare_batch(batch)
 
-    def make_report(self, batch, output) -> Report:
-        """Merge batch and output."""
-        return Report(batch, output)
-
-    def call_hook(self, name: str, **kwargs) -> None:
-        """The release has no callbacks."""
-
-    def note_scalars(self, values: dict[str, float], update: int) -> None:
+    def log_scalars(self, scalars: Mapping[str, float], update: int, losses: Mapping[str, float]) -> None:
         """Pass numbers on to TensorBoard."""
-        if self.tb_writer is not None:
-            self.tb_writer.add_scalars(values, update)
+        if self.trainer.tb_writer is not None:
+            self.trainer.tb_writer.add_scalars(dict(scalars), update)
+
+
+@registry.register_trainer("clipbert")
+class ClipBertTrainer(BaseTrainer):
+    """Runs ``training.trainer: clipbert``."""
+
+    writer: Any
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.host = ReleaseHost(self)
+
+    def load(self) -> None:
+        """As MMF; a process whose data or model cannot be built tells the others."""
+        with report_failures(lambda: "the start"):
+            super().load()
+
+    def _set_device(self) -> None:
+        self.host.start_run()
+
+    def config_based_setup(self) -> None:
+        """Do nothing: ``training.cudnn_benchmark`` is applied with the device."""
+
+    def load_datasets(self) -> None:
+        """Let MMF build datasets and loaders, then put them in our order."""
+        super().load_datasets()
+        self.host.order_data(self.host.list_loaders("train"), self._make_mixing())
+
+    def _make_mixing(self) -> Mixing | None:
+        """Return the release's own way, which its switch decides; None where section ``multitasking`` does."""
+        if self.host.options.multitasking is not None:
+            return None
+        train = self.train_loader
+        draw = partial(np.random.choice, train.num_datasets, p=train._dataset_probabilities)
+        is_proportional = bool(train._proportional_sampling)
+        return Mixing(draw, is_proportional, "" if is_proportional else "random")
+
+    def load_model_and_optimizer(self) -> None:
+        """As MMF, from weights that depend on the seed alone."""
+        self.host.seed_model()
+        super().load_model_and_optimizer()
+
+    def load_extras(self) -> None:
+        """Prepare optimizer and schedule, then load what ``checkpoint.*`` names."""
+        self.host.prepare_optimizer()
+        self.host.build_scheduler()
+        self.host.make_checkpoint().load_state_dict()
+        self.tb_writer = None
+        if self.host.options.loop.tensorboard:
+            folder = get_mmf_env(key="tensorboard_logdir") or self.writer.log_folder
+            self.tb_writer = TensorboardLogger(folder, self.host.run.current_iteration)
+
+    def parallelize_model(self) -> None:
+        """Wrap the model where there are several processes."""
+        self.host.parallelize_model()
+
+    def train(self) -> None:
+        """Train if ``run_type`` says so, then evaluate or predict."""
+        with report_failures(self.host.run.describe_place):
+            self.host.train()
+            self.writer.write(f"Finished run in {self.total_timer.get_time_since_start()}")
+            self.host.close()
+
+    def inference(self) -> None:
+        """Evaluate, or predict, the splits that ``run_type`` names."""
+        with report_failures(self.host.run.describe_place):
+            self.host.evaluate()
+            self.host.close()

@@ -1,44 +1,234 @@
-"""Checkpoints that a kill cannot destroy and from which a run goes on exactly; both MMFs read them, and theirs load.
+"""Saves and restores a run: a kill cannot destroy a checkpoint, and a resumed run goes on exactly.
 
-Extends MMF's own ``Checkpoint``, which finds files and honours ``checkpoint.*``. Used by the registered trainer, which
-owns what is stored, and by ``early_stopping``.
+Checkpoints hold MMF's keys, so both MMFs read them, and theirs load here.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import pickle
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from mmf.common.registry import registry
-from mmf.utils.checkpoint import Checkpoint
-from mmf.utils.configuration import get_mmf_env
-from omegaconf import OmegaConf
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from clipbert_mmf.settings import read_setting
-from clipbert_mmf.training.distributed import get_rank, synchronize, unwrap_model
-from clipbert_mmf.training.sharding import (
-    is_fully_sharded,
-    part_of_optimizer_state,
-    whole_model_state,
-    whole_optimizer_state,
-)
+from clipbert_mmf.configuration import ConfigurationError
+from clipbert_mmf.training.distributed import get_rank, synchronize
+from clipbert_mmf.training.host import Host
+from clipbert_mmf.training.options import CheckpointOptions
+from clipbert_mmf.training.run import STATE_VERSION, Run
+from clipbert_mmf.training.sharding import gather_model_state, gather_optimizer_state, shard_optimizer_state
 
 logger = logging.getLogger(__name__)
 
-#: Key of a checkpoint under which the trainer's own state lies (``RunCheckpoint.run_state``).
+#: Key of a checkpoint that holds ``Run.describe``.
 RUN_STATE = "clipbert_run"
 _PARTIAL = ".part"
 
 
-def save_atomically(state: Any, path: str | os.PathLike) -> None:
+class Checkpointer:
+    """Writes the checkpoints of a run, and loads them.
+
+    Args:
+        run: is saved and restored.
+        host: gives the configuration that a checkpoint keeps.
+        folder: the run's ``env.save_dir``.
+        prefix: of the names of ``best.ckpt`` and ``current.ckpt``.
+        weights_file: gets the weights alone at the end.
+    """
+
+    def __init__(self, run: Run, host: Host, folder: Path, prefix: str, weights_file: Path) -> None:
+        self.run, self.host, self.options = run, host, run.options.checkpoint
+        self.models_folder, self.weights_file = folder / "models", weights_file
+        self.current_file, self.best_file = folder / f"{prefix}current.ckpt", folder / f"{prefix}best.ckpt"
+        if get_rank() == 0:
+            for place in (folder, self.models_folder):
+                for partial in place.glob(f"*.ckpt{_PARTIAL}"):
+                    partial.unlink()
+
+    # ---- saving
+
+    def save(self, is_best: bool = False) -> None:
+        """Write ``current.ckpt``, ``models/model_<update>.ckpt`` and, for the best state, ``best.ckpt``.
+
+        Rank 0 writes; every process must call it, since each may hold a part.
+        """
+        state = self._describe()
+        if get_rank() != 0:
+            return
+        self.models_folder.mkdir(parents=True, exist_ok=True)
+        numbered = self.models_folder / f"model_{self.run.num_updates}.ckpt"
+        save_atomically(state, numbered)
+        # One write for both names; the best one is a file of its own, which nothing written later can touch.
+        _copy_atomically(numbered, self.current_file, link=True)
+        if is_best:
+            _copy_atomically(numbered, self.best_file, link=False)
+        self._remove_old()
+
+    def write_weights(self) -> None:
+        """Write the weights alone; every process must call it."""
+        state = gather_model_state(self.run.model)
+        if get_rank() == 0:
+            save_atomically(state, self.weights_file)
+
+    def _describe(self) -> dict[str, Any]:
+        run = self.run
+        state: dict[str, Any] = {
+            "model": gather_model_state(run.model),
+            "optimizer": gather_optimizer_state(run.optimizer),
+            "current_iteration": run.current_iteration,
+            "current_epoch": run.current_epoch,
+            "num_updates": run.num_updates,
+            "fp16_scaler": run.scaler.state_dict(),
+            RUN_STATE: run.describe(),
+            **run.early_stopping.describe(),
+            **self.host.describe_checkpoint(),
+        }
+        if run.scheduler is not None:
+            scheduler = run.scheduler.state_dict()
+            state["lr_scheduler"] = {key: value for key, value in scheduler.items() if is_plain(value)}
+        return state
+
+    def _remove_old(self) -> None:
+        if (self.options.max_to_keep or 0) < 1:
+            return
+        found: dict[int, Path] = {}
+        for path in self.models_folder.glob("model_*.ckpt"):
+            match = re.fullmatch(r"model_(\d+)\.ckpt", path.name)
+            if match:
+                found[int(match[1])] = path
+        for update in sorted(found)[: -(self.options.max_to_keep or 0)]:
+            found[update].unlink()
+
+    # ---- loading
+
+    def load(
+        self, state: Mapping[str, Any], weights: Mapping[str, Tensor], source: str, weights_only: bool
+    ) -> None:
+        """Load the weights of a checkpoint, and go on with its run where the options say so.
+
+        Args:
+            state: the checkpoint, of this trainer or of MMF's own.
+            weights: its weights, under the names that the wrapped model has.
+            source: of the checkpoint, for messages.
+            weights_only: start a new run from them.
+
+        Raises:
+            ConfigurationError: for a checkpoint of version 0.1 whose run would go on.
+        """
+        starts_anew = weights_only or self.options.resets_counts
+        if not starts_anew:
+            check_version(state, source)
+        self.run.model.load_state_dict(weights, strict=False)
+        self._report_keys(weights, source)
+        if not (weights_only or self.options.reset.all or self.options.reset.optimizer):
+            self._load_optimizer(state, source)
+        if not starts_anew:
+            self._load_place(state)
+
+    def _report_keys(self, weights: Mapping[str, Tensor], source: str) -> None:
+        own, theirs = set(self.run.model.state_dict()), set(weights)
+        if own != theirs:
+            logger.warning(
+                "%s: %d weights of the model are not in it %s, %d of its weights are not used %s",
+                source,
+                len(own - theirs),
+                sorted(own - theirs)[:5],
+                len(theirs - own),
+                sorted(theirs - own)[:5],
+            )
+
+    def _load_optimizer(self, state: Mapping[str, Any], source: str) -> None:
+        if "optimizer" not in state:
+            logger.warning("%s holds no state of an optimizer; it starts anew", source)
+            return
+        try:
+            stored = shard_optimizer_state(self.run.optimizer, state["optimizer"])
+            self.run.optimizer.load_state_dict(stored)
+        except ValueError as error:
+            raise ValueError(
+                f"{source}: its optimizer does not fit ({error}); set checkpoint.reset.optimizer=true to start a new one"
+            ) from error
+
+    def _load_place(self, state: Mapping[str, Any]) -> None:
+        """Take over the counters of the very state that is loaded, be it the best or the last."""
+        run, place = self.run, state.get(RUN_STATE, {})
+        run.early_stopping.restore(state, place.get("criterion"))
+        run.num_updates = state.get("num_updates", state.get("current_iteration", run.num_updates))
+        run.current_iteration = state.get("current_iteration", run.num_updates)
+        run.current_epoch = state.get("current_epoch", state.get("best_epoch", run.current_epoch))
+        self.host.set_globals(
+            num_updates=run.num_updates,
+            current_iteration=run.current_iteration,
+            current_epoch=run.current_epoch,
+        )
+        scaler = state.get("fp16_scaler")
+        if scaler and run.scaler.is_enabled() and not self.options.reset.fp16_scaler:
+            run.scaler.load_state_dict(scaler)
+        if run.scheduler is not None:
+            _restore_scheduler(run.scheduler, state.get("lr_scheduler"), run.num_updates)
+        if place:  # MMF's own trainer stores none; the next epoch begins
+            run.restore(place)
+        logger.info("resuming after update %d, epoch %d", run.num_updates, run.current_epoch)
+
+    def restore_best(self) -> None:
+        """Load the weights of the best state this run (or the one it resumed) has seen, if it has."""
+        synchronize()  # rank 0 may still be writing
+        if not (self.run.early_stopping.has_best and self.best_file.exists()):
+            return
+        state = torch.load(str(self.best_file), map_location=self.run.device)
+        self.run.bare_model.load_state_dict(state["model"])
+        logger.info("restored the best state, of update %d", state["num_updates"])
+
+
+def check_version(state: Mapping[str, Any], source: str) -> None:
+    """Refuse the checkpoint of a run that clipbert_mmf 0.1 began.
+
+    Raises:
+        ConfigurationError: says how to take its weights over.
+    """
+    version = state.get(RUN_STATE, {}).get("version", STATE_VERSION)
+    if version != STATE_VERSION:
+        raise ConfigurationError(
+            f"{source} is a run of clipbert_mmf 0.1 (version {version} of its state), which this version cannot resume: "
+            f"start a new run from its weights with checkpoint.resume_file={source} checkpoint.resume_pretrained=true "
+            "checkpoint.resume=false and another env.save_dir"
+        )
+
+
+def find_stored_seed(options: CheckpointOptions, folder: Path) -> int | None:
+    """Return the seed of the run that will be resumed, before data and model are built; None for a new run.
+
+    Raises:
+        ConfigurationError: for a run of version 0.1.
+    """
+    if options.resets_counts:
+        return None
+    names = ("best.ckpt", "current.ckpt") if options.resume_best else ("current.ckpt", "best.ckpt")
+    found = next((folder / name for name in names if (folder / name).exists()), None)
+    if found is None or not options.resume:
+        found = Path(options.resume_file) if options.resume_file and not options.resume_pretrained else None
+    if found is None or not found.is_file():
+        return None
+    try:
+        # Memory-mapped, so that gigabytes of weights are not read for one number.
+        state: Any = torch.load(str(found), map_location="cpu", mmap=True, weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError):  # an older format: not written here
+        return None
+    if not isinstance(state, dict):
+        return None
+    checkpoint = cast(dict[str, Any], state)
+    check_version(checkpoint, str(found))
+    return checkpoint.get(RUN_STATE, {}).get("seed")
+
+
+def save_atomically(state: Any, path: str | os.PathLike[str]) -> None:
     """Write a file under another name and rename it: a process killed meanwhile leaves the old one as it was."""
     partial = Path(f"{path}{_PARTIAL}")
     with open(partial, "wb") as file:
@@ -48,8 +238,8 @@ def save_atomically(state: Any, path: str | os.PathLike) -> None:
     partial.replace(path)
 
 
-def _take_file(source: Path, target: Path, link: bool) -> None:
-    """Put a file's content under a second name, atomically."""
+def _copy_atomically(source: Path, target: Path, link: bool) -> None:
+    """Give a file's content a second name; ``link`` shares the bytes where the file system can."""
     partial = Path(f"{target}{_PARTIAL}")
     partial.unlink(missing_ok=True)
     try:
@@ -61,227 +251,27 @@ def _take_file(source: Path, target: Path, link: bool) -> None:
     partial.replace(target)
 
 
-def peek_seed(config) -> int | None:
-    """Return the seed of the run that will be resumed, before data and model are built; None for a new run."""
-    options = config.checkpoint
-    if options.reset.all or options.reset.counts:
-        return None
-    names = ("best.ckpt", "current.ckpt") if options.resume_best else ("current.ckpt", "best.ckpt")
-    candidates = [Path(get_mmf_env("save_dir")) / name for name in names]
-    found = next((path for path in candidates if path.exists()), None) if options.resume else None
-    if found is None and options.resume_file and not options.resume_pretrained:
-        found = Path(options.resume_file)
-    if found is None or not found.is_file():
-        return None
-    try:
-        # Memory-mapped, so that gigabytes of weights are not read for one number.
-        state = torch.load(str(found), map_location="cpu", mmap=True, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError):  # an older format: not written here
-        return None
-    return state.get(RUN_STATE, {}).get("seed") if isinstance(state, dict) else None
-
-
 def is_plain(value: Any) -> bool:
-    """Tell whether a value is made of numbers, strings, lists and dicts, which any torch loads safely."""
+    """Return whether a value is made of numbers, strings, lists and dicts, which any torch loads safely."""
     if isinstance(value, dict):
-        return all(isinstance(key, (str, int)) and is_plain(item) for key, item in value.items())
+        entries = cast(dict[Any, Any], value)
+        return all(isinstance(key, (str, int)) and is_plain(item) for key, item in entries.items())
     if isinstance(value, (list, tuple)):
-        return all(is_plain(item) for item in value)
+        return all(is_plain(item) for item in cast(Sequence[Any], value))
     return value is None or isinstance(value, (int, float, str, bool))
 
 
-class RunCheckpoint(Checkpoint):
-    """MMF's checkpoint, written atomically, with the trainer's place in the run.
-
-    Args:
-        trainer: has ``model``, ``optimizer``, ``scheduler``, ``scaler``, ``early_stopping``, the counters, and
-            ``run_state()`` / ``restore_run_state(state)``.
-    """
-
-    def __init__(self, trainer):
-        super().__init__(trainer)
-        self.weights_only = False
-        self.max_to_keep = read_setting(self.config.checkpoint, "max_to_keep", None) or 0
-        if get_rank() == 0:
-            for folder in (Path(self.ckpt_foldername), Path(self.models_foldername)):
-                for partial in folder.glob(f"*.ckpt{_PARTIAL}"):
-                    partial.unlink()
-
-    def save_config(self):
-        """Write ``config.yaml``, from one process."""
-        if get_rank() == 0:
-            super().save_config()
-
-    @property
-    def resets_counts(self) -> bool:
-        """Whether a loaded checkpoint starts a new run, so that its counters and its best value mean nothing."""
-        reset = self.config.checkpoint.reset
-        return bool(self.weights_only or reset.all or reset.counts)
-
-    # ---- saving
-
-    def save(self, update, iteration=None, update_best=False):
-        """Write ``current.ckpt``, ``models/model_<update>.ckpt`` and, if it is, ``best.ckpt``.
-
-        The first process writes; every process must call it, since each may hold a part.
-        """
-        state = self._state(update, iteration or update)
-        if get_rank() != 0:
-            return
-        numbered = Path(self.models_foldername) / f"model_{update}.ckpt"
-        save_atomically(state, numbered)
-        # One write for both names; the best one is a file of its own, which nothing written later can touch.
-        _take_file(numbered, self._path("current.ckpt"), link=True)
-        if update_best:
-            _take_file(numbered, self._path("best.ckpt"), link=False)
-        self._remove_old()
-
-    def _path(self, name: str) -> Path:
-        return Path(self.ckpt_foldername) / f"{self.ckpt_prefix}{name}"
-
-    def _state(self, update: int, iteration: int) -> dict[str, Any]:
-        trainer, early_stopping = self.trainer, self.trainer.early_stopping
-        state = {
-            "model": whole_model_state(trainer.model),
-            "optimizer": whole_optimizer_state(trainer.optimizer),
-            "best_iteration": early_stopping.best_monitored_iteration,
-            "current_iteration": iteration,
-            "current_epoch": trainer.current_epoch,
-            "num_updates": update,
-            "best_update": early_stopping.best_monitored_update,
-            "best_metric_value": early_stopping.best_monitored_value,
-            "fp16_scaler": trainer.scaler.state_dict(),
-            "config": OmegaConf.to_container(self.config, resolve=True),
-            RUN_STATE: {**trainer.run_state(), "criterion": early_stopping.early_stop_criteria},
-        }
-        if trainer.scheduler is not None:
-            scheduler = trainer.scheduler.state_dict()
-            state["lr_scheduler"] = {key: value for key, value in scheduler.items() if is_plain(value)}
-        if self.git_repo:
-            state.update(self._get_vcs_fields())
-        return state
-
-    def _remove_old(self) -> None:
-        if self.max_to_keep < 1:
-            return
-        found = {}
-        for path in Path(self.models_foldername).glob("model_*.ckpt"):
-            match = re.fullmatch(r"model_(\d+)\.ckpt", path.name)
-            if match:
-                found[int(match[1])] = path
-        for update in sorted(found)[: -self.max_to_keep]:
-            found[update].unlink()
-
-    def finalize(self):
-        """Write the weights alone, ``<model>_final.pth``; every process must call it."""
-        state = whole_model_state(self.trainer.model)
-        if get_rank() == 0:
-            save_atomically(state, self.pth_filepath)
-
-    # ---- loading
-
-    def _load(self, file, force=False, load_zoo=False, load_pretrained=False):
-        """Load as MMF does, then what MMF leaves out.
-
-        ``resume_pretrained`` without a mapping means weights only: MMF would take the other run's counters too, and
-        stop at once if that run was complete.
-        """
-        mapping = self.config.checkpoint.pretrained_state_mapping
-        if mapping and load_pretrained and is_fully_sharded(self.trainer.model):
-            raise ValueError(
-                "checkpoint.pretrained_state_mapping copies into whole weights, and training.sharding=full splits them; "
-                "use training.sharding=optimizer"
-            )
-        self.weights_only = bool(load_pretrained and not mapping and not force)
-        self._loaded: dict[str, Any] = {}
-        super()._load(file, force=force, load_zoo=load_zoo, load_pretrained=load_pretrained)
-        loaded, self._loaded = self._loaded, {}
-        if loaded and not (load_pretrained and mapping):
-            self._report_keys(loaded.get("model", loaded), file)
-            self._restore_run(loaded)
-
-    def _torch_load(self, file):
-        state = super()._torch_load(file)
-        self._loaded = state if isinstance(state, dict) else {}
-        return state
-
-    def _report_keys(self, weights: dict, file: str) -> None:
-        own = {self._strip(key) for key in self.trainer.model.state_dict()}
-        theirs = {self._strip(key) for key in weights}
-        if own != theirs:
-            logger.warning(
-                "%s: %d weights of the model are not in it %s, %d of its weights are not used %s",
-                file,
-                len(own - theirs),
-                sorted(own - theirs)[:5],
-                len(theirs - own),
-                sorted(theirs - own)[:5],
-            )
-
-    @staticmethod
-    def _strip(key: str) -> str:
-        return key[len("module.") :] if key.startswith("module.") else key
-
-    def _load_optimizer(self, ckpt):
-        if not self.weights_only:
-            if "optimizer" in ckpt:
-                ckpt = {
-                    **ckpt,
-                    "optimizer": part_of_optimizer_state(self.trainer.optimizer, ckpt["optimizer"]),
-                }
-            super()._load_optimizer(ckpt)
-
-    def _load_counts(self, ckpt):
-        """Take over the counters of the very state that is loaded, be it the best or the last."""
-        if self.weights_only:
-            return
-        trainer = self.trainer
-        trainer.num_updates = ckpt.get("num_updates", ckpt.get("current_iteration", trainer.num_updates))
-        trainer.current_iteration = ckpt.get("current_iteration", trainer.num_updates)
-        trainer.current_epoch = ckpt.get("current_epoch", ckpt.get("best_epoch", trainer.current_epoch))
-        for name in ("num_updates", "current_iteration", "current_epoch"):
-            registry.register(name, getattr(trainer, name))
-
-    _load_counts_and_lr_scheduler = _load_counts
-
-    def _load_fp16_scaler(self, ckpt):
-        """Left to ``_restore_run``: MMF's fails on a checkpoint of another precision."""
-
-    def _restore_run(self, ckpt: dict[str, Any]) -> None:
-        if self.resets_counts:
-            return
-        trainer, reset = self.trainer, self.config.checkpoint.reset
-        scaler = ckpt.get("fp16_scaler")
-        if scaler and trainer.scaler.is_enabled() and not read_setting(reset, "fp16_scaler", False):
-            trainer.scaler.load_state_dict(scaler)
-        if trainer.scheduler is not None:
-            _restore_scheduler(trainer.scheduler, ckpt.get("lr_scheduler"), trainer.num_updates)
-        trainer.restore_run_state(ckpt.get(RUN_STATE, {}))
-        logger.info("resuming after update %d, epoch %d", trainer.num_updates, trainer.current_epoch)
-
-    def restore(self):
-        """Load the weights of the best state this run (or the one it resumed) has seen, if it has."""
-        path = self._path("best.ckpt")
-        synchronize()  # the first process may still be writing
-        if not (math.isfinite(self.trainer.early_stopping.best_monitored_value) and path.exists()):
-            return
-        state = self._torch_load(str(path))
-        self._loaded = {}
-        unwrap_model(self.trainer.model).load_state_dict(state["model"])
-        logger.info("restored the best state, of update %d", state["num_updates"])
-
-
-def _restore_scheduler(scheduler, state: dict[str, Any] | None, num_updates: int) -> None:
-    is_lambda = isinstance(scheduler, LambdaLR)
+def _restore_scheduler(scheduler: LRScheduler, state: Mapping[str, Any] | None, num_updates: int) -> None:
     if state and "last_epoch" in state:
         # Functions are not stored, but their entry is expected.
-        lambdas = {"lr_lambdas": [None] * len(scheduler.lr_lambdas)} if is_lambda else {}
+        lambdas = (
+            {"lr_lambdas": [None] * len(scheduler.lr_lambdas)} if isinstance(scheduler, LambdaLR) else {}
+        )
         scheduler.load_state_dict({**state, **lambdas})
-    elif is_lambda:
+    elif isinstance(scheduler, LambdaLR):
         scheduler.last_epoch = num_updates
-    if is_lambda:
+    if isinstance(scheduler, LambdaLR):
         # Computed anew: the run may have been made longer.
-        for group, rate, factor in zip(
-            scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas
-        ):
+        groups = scheduler.optimizer.param_groups
+        for group, rate, factor in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
             group["lr"] = rate * factor(scheduler.last_epoch)

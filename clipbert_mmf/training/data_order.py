@@ -1,4 +1,4 @@
-"""Which items are in which batch, as a function of (seed, epoch): the same for any number of processes, and resumable.
+"""Orders items into batches as a function of (seed, epoch): the same for any number of processes, and resumable.
 
 A *global* batch is what all processes read together for one micro-batch. Batch ``b`` of an epoch holds the same items
 whatever the world size; a process takes every W-th of them. So training can be cut anywhere and go on, with more or
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from clipbert_mmf.training.dataset_mixing import Mixing
 from clipbert_mmf.training.seeding import derive_state, numpy_seeded
@@ -20,17 +22,17 @@ _MAX_IDLE_DRAWS = 10_000
 
 
 class ShardedBatches:
-    """Batch sampler of one training dataset and one process.
+    """Samples the batches of one training dataset for one process.
 
     ``len`` and iteration cover the window that ``set_window`` chose.
 
     Args:
-        num_items: of the dataset.
+        num_items: size of the dataset.
         global_batch_size: items all processes read together.
         shuffle: a new permutation for every pass, or the dataset's order.
-        seed: of the run.
-        name: of the dataset, so that two datasets do not share permutations.
-        rank: of this process.
+        seed: the run's.
+        name: the dataset's, so that two datasets do not share permutations.
+        rank: number of this process.
         world_size: number of processes.
     """
 
@@ -43,7 +45,7 @@ class ShardedBatches:
         name: str,
         rank: int,
         world_size: int,
-    ):
+    ) -> None:
         self.num_items, self.global_batch_size, self.shuffle = num_items, global_batch_size, shuffle
         self.seed, self.name, self.rank, self.world_size = seed, name, rank, world_size
         self.num_batches = -(-num_items // global_batch_size)
@@ -56,15 +58,15 @@ class ShardedBatches:
         self._epoch, self._start, self._stop = epoch, start, stop
 
     def num_global(self, batch: int) -> int:
-        """Number of items all processes read together for a batch."""
+        """Return the number of items all processes read together for a batch."""
         first = (batch % self.num_batches) * self.global_batch_size
         return min(self.global_batch_size, self.num_items - first)
 
     def num_local(self, batch: int) -> int:
-        """Number of items of a batch that count on this process; 0 where the batch has fewer items than processes."""
+        """Return the number of items of a batch that count on this process; 0 where the batch has fewer items than processes."""
         return len(range(self.rank, self.num_global(batch), self.world_size))
 
-    def global_items(self, batch: int) -> np.ndarray:
+    def global_items(self, batch: int) -> npt.NDArray[np.int64]:
         """Return the items of a batch over all processes, in order."""
         number, place = divmod(batch, self.num_batches)
         if self._pass != (self._epoch, number):
@@ -73,7 +75,7 @@ class ShardedBatches:
         first = place * self.global_batch_size
         return self._permutation[first : first + self.global_batch_size]
 
-    def _permute(self, number: int) -> np.ndarray:
+    def _permute(self, number: int) -> npt.NDArray[np.int64]:
         if not self.shuffle:
             return np.arange(self.num_items)
         rng = np.random.default_rng(derive_state(self.seed, "order", self.name, self._epoch, number))
@@ -90,16 +92,16 @@ class ShardedBatches:
 
 
 class ShardedItems:
-    """Batch sampler for evaluation: every item once, over all processes, in the dataset's order.
+    """Samples batches for evaluation: every item once, over all processes, in the dataset's order.
 
     Args:
-        num_items: of the dataset.
-        batch_size: of one process.
-        rank: of this process.
+        num_items: size of the dataset.
+        batch_size: items of one process.
+        rank: number of this process.
         world_size: number of processes.
     """
 
-    def __init__(self, num_items: int, batch_size: int, rank: int, world_size: int):
+    def __init__(self, num_items: int, batch_size: int, rank: int, world_size: int) -> None:
         self.items = list(range(rank, num_items, world_size))
         self.batch_size = batch_size
 
@@ -112,29 +114,34 @@ class ShardedItems:
 
 
 class EpochOrder:
-    """The order of global batches over one or more datasets.
+    """Orders global batches over one or more datasets.
 
     An epoch is as many batches as the datasets have together. With ``mixing.exhaust`` each is read exactly once; otherwise
     the draws decide, and a dataset drawn more often than it has batches starts again.
 
     Args:
         streams: one sampler per dataset.
-        seed: of the run.
-        mixing: which dataset the next batch is from.
+        seed: the run's.
+        mixing: chooses the dataset of the next batch.
+
+    Raises:
+        ValueError: if a dataset is empty.
     """
 
-    def __init__(self, streams: Sequence[ShardedBatches], seed: int, mixing: Mixing = Mixing()):
+    def __init__(self, streams: Sequence[ShardedBatches], seed: int, mixing: Mixing | None = None) -> None:
         if not streams or not all(stream.num_items for stream in streams):
             raise ValueError(f"training data is empty: {[(s.name, s.num_items) for s in streams]}")
-        self.streams, self.seed, self.mixing = list(streams), seed, mixing
+        self.streams, self.seed, self.mixing = list(streams), seed, mixing or Mixing()
         self.num_batches = sum(stream.num_batches for stream in self.streams)
 
-    def describe(self) -> list[list]:
+    def describe(self) -> list[list[Any]]:
         """Return what a stored place in an epoch refers to: name, items and batch size of each dataset, how they mix."""
-        streams = [[stream.name, stream.num_items, stream.global_batch_size] for stream in self.streams]
+        streams: list[list[Any]] = [
+            [stream.name, stream.num_items, stream.global_batch_size] for stream in self.streams
+        ]
         return [*streams, *([[self.mixing.about]] if self.mixing.about else [])]
 
-    def find_place(self, order: list[list], position: int) -> int | None:
+    def find_place(self, order: Sequence[Sequence[Any]], position: int) -> int | None:
         """Return where a run stands that had done ``position`` batches in an order that ``describe`` told, or None.
 
         With one dataset the items of an epoch follow one another whatever the batch size, so another one has the same
@@ -142,7 +149,9 @@ class EpochOrder:
         """
         if order == self.describe():
             return position
-        if len(order) != 1 or [entry[:2] for entry in order] != [entry[:2] for entry in self.describe()]:
+        if len(order) != 1 or [list(entry[:2]) for entry in order] != [
+            entry[:2] for entry in self.describe()
+        ]:
             return None
         num_items, done = order[0][1], position * order[0][2]
         if done >= num_items:
@@ -160,7 +169,7 @@ class EpochOrder:
                 starts = list(counts)
             plan.append((stream, counts[stream]))
             counts[stream] += 1
-        for stream, start, stop in zip(self.streams, starts, counts):
+        for stream, start, stop in zip(self.streams, starts, counts, strict=True):
             stream.set_window(epoch, start, stop)
         return plan
 
@@ -190,7 +199,5 @@ def split_into_updates(num_batches: int, batches_per_update: int, start: int = 0
 
     Groups do not reach over the end of an epoch: the last one is shorter where the numbers do not divide.
     """
-    if batches_per_update < 1:
-        raise ValueError(f"training.update_frequency is {batches_per_update}; it must be at least 1")
     firsts = range(start, num_batches, batches_per_update)
     return [range(first, min(first + batches_per_update, num_batches)) for first in firsts]

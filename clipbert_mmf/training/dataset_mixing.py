@@ -1,7 +1,7 @@
-"""Which of several datasets the next batch is from: section ``multitasking`` of the configuration, alike in both MMFs.
+"""Chooses which of several datasets the next batch is from: section ``multitasking``, alike in both MMFs.
 
-Comes before ``epoch_order``, which asks once per batch. Main has this section, with strategies of its own; the release
-has only a switch between sizes and equal shares. Here the names mean the same in both.
+MMF's main has this section, with strategies of its own; the release has only a switch between sizes and equal shares. Here
+the names mean the same in both.
 """
 
 from __future__ import annotations
@@ -14,26 +14,28 @@ from typing import Any
 
 import numpy as np
 
-from clipbert_mmf.settings import read_setting
+from clipbert_mmf.configuration import ConfigurationError, suggest
+from clipbert_mmf.training.options import MixingOptions
 
-#: Types of ``multitasking`` that ``read_mixing`` reads itself.
+#: Values of ``multitasking.type`` that ``make_mixing`` knows itself.
 KINDS = ("constant", "random", "ratios", "round_robin", "size_proportional")
 
 
 class RoundRobin:
     """Takes each dataset in turn, from ``start_idx`` on."""
 
-    def __init__(self, num_datasets: int, start: int = 0):
+    def __init__(self, num_datasets: int, start: int = 0) -> None:
         self.num_datasets, self.next = num_datasets, start % num_datasets
 
     def __call__(self) -> int:
+        """Return the number of the next dataset."""
         choice, self.next = self.next, (self.next + 1) % self.num_datasets
         return choice
 
 
 @dataclass(frozen=True)
 class Mixing:
-    """How batches of several datasets are mixed.
+    """Holds how batches of several datasets are mixed.
 
     Attributes:
         choose: returns the number of the next dataset, may draw from numpy's global generator; None takes the datasets
@@ -48,14 +50,14 @@ class Mixing:
 
 
 def _draw(shares: Sequence[float]) -> Callable[[], int]:
-    shares = np.asarray(shares, dtype=np.float64)
-    return partial(np.random.choice, len(shares), p=shares / shares.sum())
+    weights = np.asarray(shares, dtype=np.float64)
+    return partial(np.random.choice, len(weights), p=weights / weights.sum())
 
 
-def read_mixing(
-    multitasking: Mapping[str, Any] | None, sizes: Mapping[str, int], fallback: Mixing = Mixing()
+def make_mixing(
+    options: MixingOptions | None, sizes: Mapping[str, int], fallback: Mixing | None = None
 ) -> Mixing:
-    """Read ``multitasking.type`` and its ``params``.
+    """Return how the batches of several datasets are mixed.
 
     * ``size_proportional``: at random by size, each dataset once per epoch; also where there is no section.
     * ``ratios``: at random by ``params.sampling_ratios``, ``{dataset: number}``; 0 never trains on a dataset.
@@ -64,50 +66,49 @@ def read_mixing(
     * ``constant``: dataset number ``params.idx`` to its end, then the others.
 
     Args:
-        multitasking: the section, or None.
+        options: section ``multitasking``; None where there is none.
         sizes: items of each dataset, in the order of the run.
-        fallback: for a type of the host's own, and for a host that has no section.
+        fallback: mixes where the type is the host's own, or the host has no section.
 
     Raises:
-        ValueError: for an unknown type without ``fallback``, or ratios that miss a dataset or are no proportions.
+        ConfigurationError: for an unknown type without ``fallback``, or ratios that miss a dataset or are no proportions.
     """
     if len(sizes) < 2:
         return Mixing()
-    if not multitasking:
-        return fallback if fallback.choose else Mixing(_draw(list(sizes.values())))
-    if not read_setting(multitasking, "enabled", True):
+    if options is None:
+        return fallback or Mixing(_draw(list(sizes.values())))
+    if not options.enabled:
         return Mixing(about="one after the other")
-    kind, params = (
-        read_setting(multitasking, "type", "size_proportional"),
-        read_setting(multitasking, "params") or {},
-    )
+    kind, params = options.type, options.params or {}
     if kind == "size_proportional":
         return Mixing(_draw(list(sizes.values())))
     if kind == "ratios":
-        ratios = _read_ratios(read_setting(params, "sampling_ratios") or {}, sizes)
+        ratios = _check_ratios(params.get("sampling_ratios") or {}, sizes)
         return Mixing(_draw(ratios), False, f"ratios {ratios}")
     if kind == "random":
         return Mixing(_draw([1.0] * len(sizes)), False, kind)
     if kind == "round_robin":
-        start = int(read_setting(params, "start_idx", 0))
+        start = int(params.get("start_idx", 0))
         return Mixing(RoundRobin(len(sizes), start), False, f"{kind} from {start}")
     if kind == "constant":
-        index = int(read_setting(params, "idx", 0))
+        index = int(params.get("idx", 0))
         return Mixing(partial(next, itertools.repeat(index)), True, f"{kind} {index}")
-    if fallback.choose is None:
-        raise ValueError(f"multitasking.type is '{kind}'; allowed are {list(KINDS)}")
+    if fallback is None:
+        raise ConfigurationError(
+            f"multitasking.type is '{kind}'{suggest(kind, KINDS)}; allowed are {', '.join(KINDS)}"
+        )
     return fallback
 
 
-def _read_ratios(ratios: Mapping[str, Any], sizes: Mapping[str, int]) -> list[float]:
+def _check_ratios(ratios: Mapping[str, Any], sizes: Mapping[str, int]) -> list[float]:
     missing = sorted(set(sizes) - set(ratios))
     if missing:
-        raise ValueError(
+        raise ConfigurationError(
             f"multitasking.params.sampling_ratios has {sorted(ratios)}; expected a number for {missing} too"
         )
-    values = [float(ratios[name]) for name in sizes]
-    if min(values) < 0 or not 0 < sum(values) < float("inf"):
-        raise ValueError(
-            f"multitasking.params.sampling_ratios is {dict(zip(sizes, values))}; expected numbers from 0, one above it"
+    values = {name: float(ratios[name]) for name in sizes}
+    if min(values.values()) < 0 or not 0 < sum(values.values()) < float("inf"):
+        raise ConfigurationError(
+            f"multitasking.params.sampling_ratios is {values}; expected numbers from 0, one above it"
         )
-    return values
+    return list(values.values())

@@ -1,96 +1,58 @@
-"""One process or several: the device of this process, the wrapped model, and sums and lists over all processes.
+"""Runs one process or several: picks the device, wraps the model, and sums and gathers over all processes.
 
-Uses ``torch.distributed`` itself; MMF's helpers take a machine without NCCL for a single process. What is split over
-processes beside the data is in ``sharding``.
+Uses ``torch.distributed`` itself; MMF's helpers take a machine without NCCL for a single process. ``sharding`` splits
+weights and optimizer state over processes.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, ContextManager
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
 
 import torch
 from torch import distributed as dist
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]  # all kinds derive from it
 from torch.nn.parallel import DistributedDataParallel
 
-from clipbert_mmf.settings import read_setting
+from clipbert_mmf.configuration import ConfigurationError
+from clipbert_mmf.training.options import ParallelOptions, PrecisionName
 
 logger = logging.getLogger(__name__)
 
-#: Values of ``training.sharding``: what each process holds a part of, instead of all.
-SHARDINGS = ("none", "optimizer", "full")
 #: Value of ``training.gradient_reduction`` -> arithmetic in which gradients are summed over processes; None is theirs.
-REDUCTIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True)
-class ParallelOptions:
-    """How several processes train one model.
-
-    Attributes:
-        sharding: one of ``SHARDINGS``.
-        gradient_reduction: a key of ``REDUCTIONS``.
-        find_unused_parameters: look in every update for parameters without a gradient; they would be waited for.
-        static_graph: the same parameters take part in every update, so that torch looks once.
-    """
-
-    sharding: str = "none"
-    gradient_reduction: str = "fp32"
-    find_unused_parameters: bool = False
-    static_graph: bool = False
-
-
-def read_parallel_options(training_config: Mapping[str, Any]) -> ParallelOptions:
-    """Read ``training.sharding``, ``gradient_reduction``, ``find_unused_parameters``, ``static_graph``.
-
-    Raises:
-        ValueError: for a value that is none, or two that exclude each other.
-    """
-    options = ParallelOptions(
-        str(read_setting(training_config, "sharding") or "none"),
-        str(read_setting(training_config, "gradient_reduction") or "fp32"),
-        bool(read_setting(training_config, "find_unused_parameters", False)),
-        bool(read_setting(training_config, "static_graph", False)),
-    )
-    for name, allowed in (("sharding", SHARDINGS), ("gradient_reduction", tuple(REDUCTIONS))):
-        if getattr(options, name) not in allowed:
-            raise ValueError(
-                f"training.{name} is '{getattr(options, name)}'; allowed are {', '.join(allowed)}"
-            )
-    if options.sharding == "full" and (options.find_unused_parameters or options.static_graph):
-        raise ValueError(
-            "training.sharding=full needs neither training.find_unused_parameters nor training.static_graph: "
-            "parameters without a gradient are left alone; set both to false"
-        )
-    return options
+REDUCTIONS: dict[PrecisionName, torch.dtype | None] = {
+    "fp32": None,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+_DEFAULTS = ParallelOptions()
+#: Torch gives its collectives no complete types.
+_collectives: Any = dist
 
 
 def get_world_size() -> int:
-    """Number of processes of this run."""
+    """Return the number of processes of this run."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def get_rank() -> int:
-    """Number of this process, 0 being the one that writes."""
+    """Return the number of this process; rank 0 writes."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def synchronize() -> None:
     """Wait for all processes."""
     if get_world_size() > 1:
-        dist.barrier()
+        _collectives.barrier()
 
 
-def leave_together() -> None:
-    """Let no process leave while another still listens to it, and end torch's threads while python still runs.
+def shut_down_process_group() -> None:
+    """Wait for all processes, then end torch's threads while python still runs.
 
-    A gloo thread that lets go of a tensor while the interpreter is being taken down aborts the process. The threads end
+    No process may leave while another still listens to it. A gloo thread that lets go of a tensor while the interpreter is being taken down aborts the process. The threads end
     with the last reference to their group, so nothing may hold a wrapped model when this is called. Only for a run that
     went well: after a failure, waiting for others would keep the job from ending.
     """
@@ -119,7 +81,7 @@ def check_batch_size(batch_size: int, update_frequency: int) -> None:
     """Refuse a global batch that this number of processes cannot share evenly.
 
     Raises:
-        ValueError: says which numbers would do, and which settings keep the items of an update.
+        ConfigurationError: says which numbers would do, and which settings keep the items of an update.
     """
     processes = get_world_size()
     if batch_size % processes == 0:
@@ -130,25 +92,25 @@ def check_batch_size(batch_size: int, update_frequency: int) -> None:
     advice = ""
     if same:
         advice = f", or training.batch_size={same[0]} training.update_frequency={per_update // same[0]}"
-    raise ValueError(
+    raise ConfigurationError(
         f"training.batch_size={batch_size} is what all processes read together, and {processes} processes cannot share "
         f"it evenly. For the same {per_update} items per update: {', '.join(map(str, divisors))} processes{advice}"
     )
 
 
 def has_running_statistics(model: nn.Module) -> bool:
-    """Tell whether a model has buffers that training changes, differently on each process."""
+    """Return whether a model has buffers that training changes, differently on each process."""
     return any(isinstance(module, _BatchNorm) and module.track_running_stats for module in model.modules())
 
 
-def wrap_model(model: nn.Module, options: ParallelOptions = ParallelOptions()) -> nn.Module:
+def wrap_model(model: nn.Module, options: ParallelOptions = _DEFAULTS) -> nn.Module:
     """Wrap a model so that its gradients are averaged over all processes; alone, or sharded, return it as it is.
 
     Without ``device_ids`` torch neither scatters nor copies the batch, which is where it belongs already.
     """
     if get_world_size() == 1 or options.sharding == "full":
         return model
-    wrapped = DistributedDataParallel(
+    wrapped: Any = DistributedDataParallel(
         model,
         find_unused_parameters=options.find_unused_parameters,
         static_graph=options.static_graph,
@@ -165,12 +127,12 @@ def wrap_model(model: nn.Module, options: ParallelOptions = ParallelOptions()) -
     return wrapped
 
 
-def _check_reduction(model: nn.Module, reduction: str) -> None:
+def _check_reduction(model: nn.Module, reduction: PrecisionName) -> None:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     try:
-        dist.all_reduce(torch.zeros(1, dtype=REDUCTIONS[reduction], device=device))
+        _collectives.all_reduce(torch.zeros(1, dtype=REDUCTIONS[reduction], device=device))
     except RuntimeError as error:
-        raise ValueError(
+        raise ConfigurationError(
             f"training.gradient_reduction={reduction} is nothing that {dist.get_backend()} of PyTorch {torch.__version__} "
             f"can add up ({str(error).splitlines()[0]}); use fp32 or another half precision"
         ) from error
@@ -178,10 +140,11 @@ def _check_reduction(model: nn.Module, reduction: str) -> None:
 
 def unwrap_model(model: nn.Module) -> nn.Module:
     """Return the model itself."""
-    return model.module if isinstance(model, (DistributedDataParallel, nn.DataParallel)) else model
+    is_wrapped = isinstance(model, (DistributedDataParallel, nn.DataParallel))
+    return cast(nn.Module, model.module) if is_wrapped else model
 
 
-def gradient_sync(model: nn.Module, last: bool, first_update: bool = False) -> ContextManager:
+def gradient_sync(model: nn.Module, last: bool, first_update: bool = False) -> AbstractContextManager[Any]:
     """Sum gradients over processes only after the last batch of an update.
 
     Args:
@@ -191,7 +154,7 @@ def gradient_sync(model: nn.Module, last: bool, first_update: bool = False) -> C
             to sum; averaging a part of the gradients twice changes nothing.
     """
     if hasattr(model, "set_requires_gradient_sync"):  # fully sharded
-        model.set_requires_gradient_sync(last)
+        cast(Any, model).set_requires_gradient_sync(last)
         return nullcontext()
     if last or not isinstance(model, DistributedDataParallel) or (first_update and model.static_graph):
         return nullcontext()
@@ -211,7 +174,9 @@ def check_every_parameter_took_part(model: nn.Module, options: ParallelOptions) 
     ):
         return
     names = [
-        name for name, value in model.module.named_parameters() if value.requires_grad and value.grad is None
+        name
+        for name, value in unwrap_model(model).named_parameters()
+        if value.requires_grad and value.grad is None
     ]
     if names:
         raise RuntimeError(
@@ -227,8 +192,9 @@ def sum_over_processes(values: dict[str, float], device: torch.device) -> dict[s
         return dict(values)
     keys = sorted(values)
     totals = torch.tensor([values[key] for key in keys], dtype=torch.float64, device=device)
-    dist.all_reduce(totals)
-    return dict(zip(keys, totals.tolist()))
+    _collectives.all_reduce(totals)
+    sums: list[float] = cast(Any, totals).tolist()
+    return dict(zip(keys, sums, strict=True))
 
 
 def gather_everywhere(value: Any) -> list[Any]:
@@ -236,11 +202,11 @@ def gather_everywhere(value: Any) -> list[Any]:
     if get_world_size() == 1:
         return [value]
     values: list[Any] = [None] * get_world_size()
-    dist.all_gather_object(values, value)
+    _collectives.all_gather_object(values, value)
     return values
 
 
-def from_first(value: Any) -> Any:
+def broadcast_from_rank_0(value: Any) -> Any:
     """Return rank 0's value on every process."""
     if get_world_size() == 1:
         return value

@@ -1,54 +1,94 @@
-"""Decides after each validation whether its state is the best so far, and whether to go on.
-
-Comes after ``evaluation_loop``; saves through ``checkpoints``.
-"""
+"""Decides after each validation whether its state is the best so far, and whether training goes on."""
 
 from __future__ import annotations
 
-from mmf.utils.early_stopping import EarlyStopping
+import math
+from collections.abc import Mapping
+from typing import Any
 
-from clipbert_mmf.training.checkpoints import RUN_STATE
+from clipbert_mmf.configuration import ConfigurationError, suggest
+from clipbert_mmf.training.options import EarlyStopOptions
 
 
-class RunEarlyStopping(EarlyStopping):
-    """MMF's early stopping, which every process decides alike, and which survives a resume.
+class EarlyStopping:
+    """Remembers the best value of one number. Every process decides alike, for all measure the same.
 
-    Three differences: a criterion that contains "val" anywhere ("retrieval") is prefixed as well; the update of the
-    best value is restored with it; nothing is restored in the middle of the loop, where other processes do not follow.
+    Attributes are named as MMF's, whose callbacks of users may read them.
+
+    Args:
+        options: which number, which direction, and for how long to wait.
     """
 
-    def __init__(self, model, checkpoint, criterion: str, patience: int, minimize: bool, should_stop: bool):
-        super().__init__(
-            model, checkpoint, criterion, patience=patience, minimize=minimize, should_stop=should_stop
-        )
+    def __init__(self, options: EarlyStopOptions) -> None:
+        self.options = options
+        criterion = options.criteria
         prefixed = criterion.startswith(("val/", "train/", "test/"))
-        self.early_stop_criteria = self.metric = criterion if prefixed else f"val/{criterion}"
+        self.early_stop_criteria = criterion if prefixed else f"val/{criterion}"
+        self.best_monitored_value = math.inf if options.minimize else -math.inf
+        self.best_monitored_update = 0
+        self.best_monitored_iteration = 0
+        self.activated = False
 
-    def __call__(self, update, iteration, meter) -> bool:
-        """Save, as the best if it is, and tell whether to stop.
+    @property
+    def has_best(self) -> bool:
+        """Whether some validation was the best so far."""
+        return math.isfinite(self.best_monitored_value)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether training ends: no better value for longer than the patience."""
+        return self.activated and self.options.enabled
+
+    def update(self, numbers: Mapping[str, float], update: int, iteration: int) -> bool:
+        """Take the numbers of a validation and return whether they are the best so far.
+
+        Args:
+            numbers: losses and metrics by key, such as ``val/msrvtt_retrieval/clipbert_retrieval/t2v_r1``.
+            update: after which it ran.
+            iteration: number of batches read by then.
 
         Raises:
-            ValueError: if the criterion is not among what validation measured.
+            ConfigurationError: if the criterion is not among the numbers.
         """
-        if self.early_stop_criteria not in meter.meters:
-            raise ValueError(
-                f"training.early_stop.criteria is '{self.early_stop_criteria}', but validation gave "
-                f"{sorted(meter.meters)}"
+        key = self.early_stop_criteria
+        if key not in numbers:
+            raise ConfigurationError(
+                f"training.early_stop.criteria is '{key}', but validation gave {sorted(numbers)}{suggest(key, numbers)}"
             )
-        value = float(meter.meters[self.early_stop_criteria].global_avg)
-        better = value < self.best_monitored_value if self.minimize else value > self.best_monitored_value
-        if better:
+        value, best = numbers[key], self.best_monitored_value
+        is_better = value < best if self.options.minimize else value > best
+        if is_better:
             self.best_monitored_value = value
-            self.best_monitored_iteration, self.best_monitored_update = iteration, update
+            self.best_monitored_update, self.best_monitored_iteration = update, iteration
         else:
-            self.activated = self.best_monitored_update + self.patience < update
-        self.checkpoint.save(update, iteration, update_best=better)
-        return bool(self.activated and self.should_stop)
+            self.activated = self.best_monitored_update + self.options.patience < update
+        return is_better
 
-    def init_from_checkpoint(self, load):
-        """Take over the best value, where the checkpoint is continued and watched the same criterion."""
-        watched = load.get(RUN_STATE, {}).get("criterion", self.early_stop_criteria)
-        if self.checkpoint.resets_counts or watched != self.early_stop_criteria:
+    def get_info(self) -> dict[str, Any]:
+        """Return the best value and its place, for messages."""
+        return {
+            "best_update": self.best_monitored_update,
+            "best_iteration": self.best_monitored_iteration,
+            f"best_{self.early_stop_criteria}": f"{self.best_monitored_value:.6f}",
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps, under MMF's keys."""
+        return {
+            "best_iteration": self.best_monitored_iteration,
+            "best_update": self.best_monitored_update,
+            "best_metric_value": self.best_monitored_value,
+        }
+
+    def restore(self, state: Mapping[str, Any], criterion: str | None) -> None:
+        """Take over the best value of a checkpoint, unless that run watched another number.
+
+        Args:
+            state: a checkpoint.
+            criterion: key of the number the checkpoint's run watched; None where it does not say.
+        """
+        if criterion not in (None, self.early_stop_criteria):
             return
-        super().init_from_checkpoint(load)
-        self.best_monitored_update = load.get("best_update", self.best_monitored_update)
+        self.best_monitored_iteration = state.get("best_iteration", self.best_monitored_iteration)
+        self.best_monitored_value = state.get("best_metric_value", self.best_monitored_value)
+        self.best_monitored_update = state.get("best_update", self.best_monitored_update)

@@ -1,35 +1,38 @@
-"""Evaluation and prediction of the registered trainer: every item once, the same numbers on any number of processes.
+"""Evaluates and predicts: every item once, the same numbers on any number of processes.
 
-Each process reads its share; what the metrics need is brought together in the dataset's order on all processes, so any
-metric, MMF's too, sees what one process would have seen.
+Each process reads its share. The fields that metrics ask for are gathered once, in the order of the dataset's items, on
+all processes; so any metric, MMF's too, sees what one process would have seen.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
-from mmf.common.meter import Meter
-from mmf.common.report import Report
 from torch import Tensor
 from torch import distributed as dist
+from torch.utils.data import DataLoader
 
-from clipbert_mmf.settings import read_setting
+from clipbert_mmf.models.network import DatasetNetwork
+from clipbert_mmf.scoring.gathering import as_gathered
 from clipbert_mmf.training.distributed import gather_everywhere, get_rank, get_world_size
+from clipbert_mmf.training.host import Host, Report
 from clipbert_mmf.training.loaders import make_evaluation_loader
 from clipbert_mmf.training.logging import format_numbers, format_seconds, show_progress
-from clipbert_mmf.training.retrieval_evaluation import MatrixEvaluation, suits
-from clipbert_mmf.training.sharding import whole_weights
+from clipbert_mmf.training.retrieval_evaluation import MatrixEvaluation, supports_matrix_evaluation
+from clipbert_mmf.training.run import Run
+from clipbert_mmf.training.sharding import unshard_parameters
 
 logger = logging.getLogger(__name__)
 
-#: Metrics of main that ask for this get what ``dataset.format_for_prediction`` returns.
+#: Metrics of MMF's main that ask for this get what ``dataset.format_for_prediction`` returns.
 _PREDICTIONS = "__prediction_report__"
 #: Fields that the score matrix of retrieval does not have; where a metric asks for one, batches are evaluated.
-_OF_BATCHES = {
+_BATCH_FIELDS = {
     "frames",
     "clip_scores",
     "clip_times_sec",
@@ -42,223 +45,288 @@ _OF_BATCHES = {
 
 @dataclass
 class Evaluation:
-    """What one evaluation of a split gave, equal on all processes.
+    """Holds the result of one evaluation of a split, equal on all processes.
 
     Attributes:
-        report: of the last dataset, with ``metrics``.
-        meter: MMF's container of the same numbers, read by early stopping and by callbacks.
-        losses: mean per item, by key; all datasets.
-        metrics: by key; all datasets.
+        report: of the last dataset, with ``losses`` and ``metrics``.
+        losses: means per item by key, of all datasets; ``<split>/total_loss`` is the mean over all their items.
+        metrics: by key, of all datasets.
         seconds: duration.
     """
 
     report: Report | None = None
-    meter: Meter = field(default_factory=Meter)
     losses: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Losses and metrics together."""
+        return {**self.losses, **self.metrics}
 
-class EvaluationLoop(MatrixEvaluation):
-    """What the trainers of both MMFs share in evaluation and prediction.
 
-    Expects of the trainer what ``TrainingLoop`` does, and ``evaluation_loaders(split)``: name -> MMF's loader.
+@dataclass
+class _Share:
+    """Holds the part of a split that one process evaluated.
+
+    Attributes:
+        items: numbers of the items, in the order they were read.
+        fields: one value for each item, by name of the field.
+        losses: sums over items, by key.
+        num_items: number of items that were counted.
+        predictions: in the order of ``items``; empty unless a metric asks for them.
     """
 
-    def evaluate_split(self, split: str, final: bool = False) -> Evaluation:
-        """Evaluate all datasets of a split; every process must call it. A ``final`` one may keep its scores on disk."""
+    items: list[int]
+    fields: dict[str, Any]
+    losses: dict[str, float]
+    num_items: int
+    predictions: list[Any]
+
+
+class Evaluator:
+    """Evaluates and predicts the splits of a run.
+
+    Args:
+        run: gives the model and the options.
+        host: gives loaders and metrics.
+    """
+
+    def __init__(self, run: Run, host: Host) -> None:
+        self.run, self.host, self.options = run, host, run.options.evaluation
+
+    def evaluate(self, split: str, final: bool = False) -> Evaluation:
+        """Evaluate all datasets of a split; every process must call it.
+
+        Args:
+            split: ``val`` or ``test``.
+            final: the evaluation after training, which may keep its scores on disk.
+        """
         begin = time.monotonic()
         evaluation = Evaluation()
-        self.model.eval()
+        loss_sum, num_items = 0.0, 0
+        self.run.model.eval()
         with torch.no_grad():
-            for name, loader in self.evaluation_loaders(split).items():
-                evaluation.report = self._evaluate_dataset(split, name, loader, final)
-                evaluation.metrics.update(
-                    {key: float(v.mean()) for key, v in evaluation.report.metrics.items()}
-                )
-                self._add_losses(evaluation, split)
-        self.model.train()
+            for name, loader in self.host.list_loaders(split).items():
+                report = self._evaluate_dataset(split, name, loader, final)
+                evaluation.report = report
+                evaluation.metrics.update({key: float(v.mean()) for key, v in report["metrics"].items()})
+                losses = {key: float(value) for key, value in report["losses"].items()}
+                evaluation.losses.update(losses)
+                if losses:  # without any, a total of 0 would make the first validation the best for ever
+                    loss_sum += sum(losses.values()) * report.get_batch_size()
+                    num_items += report.get_batch_size()
+        self.run.model.train()
+        if num_items:
+            evaluation.losses[f"{split}/total_loss"] = loss_sum / num_items
         evaluation.seconds = time.monotonic() - begin
         return evaluation
 
-    @staticmethod
-    def _add_losses(evaluation: Evaluation, split: str) -> None:
-        report, meters = evaluation.report, evaluation.meter.meters
-        losses = {key: float(value) for key, value in report.losses.items()}
-        evaluation.losses.update(losses)
-        if losses:  # without any, a total of 0 would make the first validation the best for ever
-            for key, value in {**losses, f"{split}/total_loss": sum(losses.values())}.items():
-                meters[key].update(value, report.batch_size)
-            evaluation.losses[f"{split}/total_loss"] = float(meters[f"{split}/total_loss"].global_avg)
-        for key, value in report.metrics.items():
-            meters[key].update(float(value.mean()), report.batch_size)
-
-    def _evaluate_dataset(self, split: str, name: str, loader, final: bool) -> Report:
-        asked = set(self.metrics.required_params)
-        network = self.bare_model.network_for(name) if hasattr(self.bare_model, "network_for") else None
-        if suits(loader.dataset, network) and not asked & _OF_BATCHES:
-            with whole_weights(self.model):
-                return self.evaluate_matrix(split, name, loader, network, final)
-        wanted = set(self.metrics.required_params) - {"dataset_name", "dataset_type", _PREDICTIONS}
-        predicts = _PREDICTIONS in self.metrics.required_params
-        chunks: dict[str, list] = {}
-        losses: dict[str, float] = {}
-        results: list = []
-        counted = 0
-        items: list[int] = []
-        for items, report in self._run_batches(split, name, loader):
-            size = report.get_batch_size()
-            counted += size
-            for field in wanted & set(report.keys()):
-                chunks.setdefault(field, []).append(self._keep(report[field]))
-            for key, value in (report.get("losses") or {}).items():
-                losses[key] = losses.get(key, 0.0) + float(value.mean()) * size
-            if predicts:
-                results.extend(self._format(loader.dataset, report))
-        fields = {field: _join(parts) for field, parts in chunks.items()}
-        parts = gather_everywhere((items, fields, losses, counted, results))
-        fields = {field: self._place(value) for field, value in merge_fields(parts).items()}
-        report = Report([("dataset_name", name), ("dataset_type", split), *fields.items()])
-        report.batch_size = sum(part[3] for part in parts)
-        if not report.batch_size:
-            raise ValueError(f"the {split} split of '{name}' is empty")
-        keys = sorted({key for part in parts for key in part[2]})
-        report.losses = {
-            key: torch.tensor([sum(part[2].get(key, 0.0) for part in parts) / report.batch_size])
-            for key in keys
-        }
-        if predicts:
-            report.prediction_report = merge_lists([(part[0], part[4]) for part in parts])
-        report.metrics = self.metrics(report, report)
-        return report
-
-    def _run_batches(self, split: str, name: str, loader):
-        """Yield (items of this process, report) per batch, the model run in the configured precision."""
-        own, items = make_evaluation_loader(loader, name, self.worker_options)
-        with whole_weights(self.model):
-            for batch in show_progress(own, len(own), f"{split} of {name}", enabled=get_rank() == 0):
-                batch = self.prepare_batch(batch, loader.dataset, name, split)
-                with self.precision.autocast():
-                    output = self.bare_model(batch)
-                yield items, self.make_report(batch, output)
-
-    def _keep(self, value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return list(value) if isinstance(value, (list, tuple)) else [value]
-        value = value.detach()
-        if value.is_floating_point():
-            value = value.float()  # a metric in bf16 would tie what the model tells apart
-        if get_world_size() > 1 or read_setting(self.config.evaluation, "use_cpu", False):
-            value = value.cpu()
-        return value.reshape(1) if value.dim() == 0 else value
-
-    def _place(self, value: Any) -> Any:
-        if isinstance(value, Tensor) and not read_setting(self.config.evaluation, "use_cpu", False):
-            return value.to(self.device)
-        return value
-
-    # ---- what is told
-
-    def log_evaluation(self, split: str, evaluation: Evaluation, final: bool = False) -> None:
-        """Write the numbers of an evaluation; ``final`` are those of a finished run's best state."""
-        update = self.num_updates
-        if final and "train" in self.run_type and self.early_stopping.best_monitored_update:
-            update = self.early_stopping.best_monitored_update
-        self.metrics_file.write(
+    def log(self, split: str, evaluation: Evaluation, final: bool = False) -> None:
+        """Write the numbers of an evaluation; ``final`` ones are of the best state of a finished run."""
+        run, update = self.run, self.run.num_updates
+        if final and run.options.trains and run.early_stopping.best_monitored_update:
+            update = run.early_stopping.best_monitored_update
+        run.metrics_file.write(
             {
                 "split": split,
                 "update": update,
-                "epoch": self.current_epoch,
+                "epoch": run.current_epoch,
                 "losses": evaluation.losses,
                 "metrics": evaluation.metrics,
                 "seconds": evaluation.seconds,
                 **({"final": True} if final else {}),
             }
         )
-        values = {**evaluation.losses, **evaluation.metrics}
-        self.note_scalars(values, self.num_updates)
+        self.host.log_scalars(evaluation.numbers, run.num_updates, losses={})
         logger.info(
             "%s%s after update %d: %s (%s)",
             "final " if final else "",
             split,
             update,
-            format_numbers(values),
+            format_numbers(evaluation.numbers),
             format_seconds(evaluation.seconds),
         )
 
-    # ---- after training
-
-    def run_inference(self) -> None:
-        """Evaluate, or predict, the splits that ``run_type`` names."""
-        splits = ["val"] if "val" in self.run_type else []
-        if any(word in self.run_type for word in ("inference", "test", "predict")):
+    def run_final(self) -> None:
+        """Evaluate, or predict, the splits that ``run_type`` names; every process must call it."""
+        run_type = self.run.options.run_type
+        splits = ["val"] if "val" in run_type else []
+        if any(word in run_type for word in ("inference", "test", "predict")):
             splits.append("test")
         for split in splits:
-            if self.config.evaluation.predict:
-                self.call_hook("on_prediction_start")
+            if self.options.predict:
                 self._predict(split)
-                self.call_hook("on_prediction_end")
-            else:
-                self.call_hook("on_test_start")
-                evaluation = self.evaluate_split(split, final=True)
-                self.log_evaluation(split, evaluation, final=True)
-                self.call_hook("on_test_end", report=evaluation.report, meter=evaluation.meter)
+                continue
+            self.host.call_hook("on_test_start")
+            evaluation = self.evaluate(split, final=True)
+            self.log(split, evaluation, final=True)
+            self.host.call_hook("on_test_end", report=evaluation.report, numbers=evaluation.numbers)
+
+    # ---- one dataset
+
+    def _evaluate_dataset(self, split: str, name: str, loader: DataLoader[Any], final: bool) -> Report:
+        asked = self.host.list_metric_fields()
+        network = self.host.find_network(name)
+        if network and supports_matrix_evaluation(loader.dataset, network) and not asked & _BATCH_FIELDS:
+            with unshard_parameters(self.run.model):
+                report = self._evaluate_matrix(split, name, loader, network, final)
+        else:
+            report = self._evaluate_batches(split, name, loader, asked)
+        with as_gathered():  # every process holds all items
+            report["metrics"] = self.host.compute_metrics(report)
+        return report
+
+    def _evaluate_batches(self, split: str, name: str, loader: DataLoader[Any], asked: set[str]) -> Report:
+        """Return the fields that metrics ask for and the losses, of all items in the order of the dataset."""
+        shares = gather_everywhere(self._evaluate_share(split, name, loader, asked))
+        num_items = sum(share.num_items for share in shares)
+        if not num_items:
+            raise ValueError(f"the {split} split of '{name}' is empty")
+        fields = merge_fields([(share.items, share.fields) for share in shares])
+        fields = {key: self._place(value) for key, value in fields.items()}
+        report = self.host.make_split_report(name, split, fields, num_items)
+        report["losses"] = {
+            key: torch.tensor([sum(share.losses.get(key, 0.0) for share in shares) / num_items])
+            for key in sorted({key for share in shares for key in share.losses})
+        }
+        if _PREDICTIONS in asked:
+            report["prediction_report"] = merge_lists([(share.items, share.predictions) for share in shares])
+        return report
+
+    def _evaluate_share(self, split: str, name: str, loader: DataLoader[Any], asked: set[str]) -> _Share:
+        wanted = asked - {"dataset_name", "dataset_type", _PREDICTIONS}
+        chunks: dict[str, list[Any]] = {}
+        share = _Share([], {}, {}, 0, [])
+        for items, report in self._run_batches(split, name, loader):
+            size = report.get_batch_size()
+            share.items = items
+            share.num_items += size
+            for key in wanted & set(report.keys()):
+                chunks.setdefault(key, []).append(self._keep(report[key]))
+            losses: dict[str, Tensor] = report.get("losses") or {}
+            for key, value in losses.items():
+                share.losses[key] = share.losses.get(key, 0.0) + float(value.mean()) * size
+            if _PREDICTIONS in asked:
+                share.predictions.extend(self._format(loader.dataset, report))
+        share.fields = {key: _join(parts) for key, parts in chunks.items()}
+        return share
+
+    def _run_batches(
+        self, split: str, name: str, loader: DataLoader[Any]
+    ) -> Iterator[tuple[list[int], Report]]:
+        """Yield (all items of this process, report) for each batch, the model run in the configured precision."""
+        own, items = make_evaluation_loader(loader, name, self.run.options.workers)
+        model = self.run.bare_model
+        with unshard_parameters(self.run.model):
+            for batch in show_progress(own, len(own), f"{split} of {name}", enabled=get_rank() == 0):
+                prepared = self.host.prepare_batch(batch, loader.dataset, name, split)
+                with self.run.precision.autocast():
+                    output = model(prepared)
+                yield items, self.host.make_report(prepared, output)
+
+    def _keep(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return list(cast(Sequence[Any], value)) if isinstance(value, (list, tuple)) else [value]
+        value = value.detach()
+        if value.is_floating_point():
+            value = value.float()  # a metric in bf16 would tie what the model tells apart
+        if get_world_size() > 1 or self.options.use_cpu:
+            value = value.cpu()
+        return value.reshape(1) if value.dim() == 0 else value
+
+    def _place(self, value: Any) -> Any:
+        return value.to(self.run.device) if isinstance(value, Tensor) and not self.options.use_cpu else value
+
+    # ---- retrieval
+
+    def _evaluate_matrix(
+        self, split: str, name: str, loader: DataLoader[Any], network: DatasetNetwork, final: bool
+    ) -> Report:
+        """Return the scores of all pairs of a retrieval dataset, and the losses over them."""
+        fields = MatrixEvaluation(
+            network,
+            loader,
+            lambda batch: self.host.prepare_batch(batch, loader.dataset, name, split),
+            self.run.precision,
+            self.run.options.workers,
+            title=f"{split} of {name}",
+            score_store=self.options.score_store if final else None,
+            rerank_top_k=self.options.rerank_top_k,
+        ).run()
+        num_items = len(fields["targets"])
+        # Losses of a re-ranked matrix would be of other pairs than those of a whole one.
+        losses = (
+            {} if self.options.rerank_top_k is not None else self._compute_matrix_losses(split, name, fields)
+        )
+        fields = {key: self._place(value) for key, value in fields.items()}
+        report = self.host.make_split_report(name, split, fields, num_items)
+        report["losses"] = losses
+        return report
+
+    def _compute_matrix_losses(self, split: str, name: str, fields: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the losses over all pairs of the videos that could be read."""
+        kept = fields["readable"].bool()
+        if not kept.any():
+            return {}
+        targets = fields["targets"]
+        scores = fields["scores"].view(*targets.shape, -1)[kept].flatten(0, 1)
+        rows = {"targets": targets[kept], "scores": scores}
+        report = self.host.make_split_report(name, split, rows, int(kept.sum()))
+        return {key: value.mean().reshape(1) for key, value in self.host.compute_losses(report).items()}
+
+    # ---- predictions
 
     def _predict(self, split: str) -> None:
-        reporter = self.dataset_loader.get_test_reporter(split)
-        self.model.eval()
+        self.host.call_hook("on_prediction_start")
+        self.run.model.eval()
         with torch.no_grad():
-            while reporter.next_dataset():
-                loader = reporter.get_dataloader()
-                dataset = loader.dataset
-                results: list = []
-                items: list[int] = []
-                for items, report in self._run_batches(split, dataset.dataset_name, loader):
-                    results.extend(self._format(dataset, report))
-                merged = self._gather_results(items, results)
-                if get_rank() == 0:
-                    reporter.report = merged
-                    if hasattr(reporter, "postprocess_dataset_report"):
-                        reporter.postprocess_dataset_report()
-        self.model.train()
+            self.host.write_predictions(split, lambda loader: self._predict_dataset(split, loader))
+        self.run.model.train()
+        self.host.call_hook("on_prediction_end")
 
-    def _format(self, dataset, report: Report) -> list:
-        results = dataset.format_for_prediction(report) if hasattr(dataset, "format_for_prediction") else []
-        if hasattr(self.bare_model, "format_for_prediction"):
-            results = self.bare_model.format_for_prediction(results, report)
-        return list(results)
-
-    @staticmethod
-    def _gather_results(items: list[int], results: list) -> list:
+    def _predict_dataset(self, split: str, loader: DataLoader[Any]) -> list[Any]:
+        """Return the predictions of a dataset in the order of its items, on rank 0; nothing on the others."""
+        results: list[Any] = []
+        items: list[int] = []
+        dataset: Any = loader.dataset
+        for items, report in self._run_batches(split, dataset.dataset_name, loader):  # noqa: B007 the last one counts
+            results.extend(self._format(dataset, report))
         if get_world_size() == 1:
             return results
-        parts: list = [None] * get_world_size()
+        parts: list[Any] = [None] * get_world_size()
         dist.gather_object((items, results), parts if get_rank() == 0 else None)
         return merge_lists(parts) if get_rank() == 0 else []
 
+    def _format(self, dataset: Any, report: Report) -> list[Any]:
+        results: Any = []
+        if hasattr(dataset, "format_for_prediction"):
+            results = dataset.format_for_prediction(report)
+        model: Any = self.run.bare_model
+        if hasattr(model, "format_for_prediction"):
+            results = model.format_for_prediction(results, report)
+        return list(results)
 
-def _join(parts: list) -> Any:
+
+def _join(parts: list[Any]) -> Any:
     if isinstance(parts[0], Tensor):
         return torch.cat(parts)
     return [value for part in parts for value in part]
 
 
-def merge_fields(parts: list[tuple]) -> dict[str, Any]:
+def merge_fields(parts: list[tuple[list[int], dict[str, Any]]]) -> dict[str, Any]:
     """Bring the fields of all processes together, in the order of the dataset's items.
 
     Args:
-        parts: per process ``(items, fields, ...)``; a field has as many rows per item as the others', or any number if
+        parts: ``(items, fields)`` of each process. A field has as many rows per item as the others', or any number if
             rows do not divide by items (then the processes follow one another).
     """
     if len(parts) == 1:
         return parts[0][1]
     merged: dict[str, Any] = {}
-    for field in sorted({field for part in parts for field in part[1]}):
-        held = [(part[0], part[1][field]) for part in parts if field in part[1]]
-        if isinstance(held[0][1], Tensor):
-            merged[field] = _merge_tensors(held)
-        else:
-            merged[field] = merge_lists(held)
+    for name in sorted({name for _, fields in parts for name in fields}):
+        held = [(items, fields[name]) for items, fields in parts if name in fields]
+        merged[name] = _merge_tensors(held) if isinstance(held[0][1], Tensor) else merge_lists(held)
     return merged
 
 
@@ -275,14 +343,17 @@ def _merge_tensors(held: list[tuple[list[int], Tensor]]) -> Tensor:
     return rows.view(len(items), -1, *rows.shape[1:])[order].reshape(rows.shape)
 
 
-def merge_lists(held: list[tuple[list[int], list]]) -> list:
+def merge_lists(held: list[tuple[list[int], list[Any]]]) -> list[Any]:
     """Bring one result per item into the order of the items.
 
     Where there are more or fewer, results that tell their ``item`` are ordered by it; others keep the processes' order.
     """
     if any(len(items) != len(values) for items, values in held):
         values = [value for _, values in held for value in values]
-        tell_item = all(isinstance(value, dict) and isinstance(value.get("item"), int) for value in values)
+        tell_item = all(
+            isinstance(value, dict) and isinstance(cast(dict[str, Any], value).get("item"), int)
+            for value in values
+        )
         return sorted(values, key=lambda value: value["item"]) if tell_item else values
-    pairs = [pair for items, values in held for pair in zip(items, values)]
+    pairs = [pair for items, values in held for pair in zip(items, values, strict=True)]
     return [value for _, value in sorted(pairs, key=lambda pair: pair[0])]

@@ -1,6 +1,6 @@
-"""A process that fails tells the others why, and those that lose it say so in place of "connection closed by peer".
+"""Tells the other processes why one fails, so that they do not end with "connection closed by peer".
 
-Wraps loading, training and evaluation of the registered trainer. The reason travels through the store by which the
+Wraps loading, training and evaluation. The reason travels through the store by which the
 processes found each other, so it needs no process that still answers, and costs nothing while all goes well.
 """
 
@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 from torch import distributed as dist
+from torch.distributed import distributed_c10d as c10d
 
 from clipbert_mmf.training.distributed import get_rank, get_world_size
 
@@ -27,7 +29,7 @@ _MAX_CHARACTERS = 2000
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Tell whether an error means that another process is gone or silent, not that this one did wrong."""
+    """Return whether an error means that another process is gone or silent, not that this one did wrong."""
     if isinstance(error, getattr(dist, "DistError", ())):
         return True
     # gloo raises plain RuntimeErrors; they name the file they come from.
@@ -35,8 +37,8 @@ def is_lost_connection(error: BaseException) -> bool:
 
 
 @contextmanager
-def telling_the_others(where: Callable[[], str]) -> Iterator[None]:
-    """Run a block in which processes depend on each other.
+def report_failures(where: Callable[[], str]) -> Generator[None]:
+    """Run a block in which processes depend on each other, and report its failure to them.
 
     Args:
         where: returns the place in the run ("update 12, epoch 2").
@@ -82,11 +84,11 @@ def _explain(notes: _Notes, where: str, error: BaseException) -> str:
 
 
 class _Notes:
-    """What failing processes leave for the others; nothing here may fail in turn, the first error is what counts."""
+    """Holds the reasons that failing processes leave for the others; nothing here may fail in turn, the first error is what counts."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         try:
-            self.store = dist.distributed_c10d._get_default_store()
+            self.store: Any = c10d._get_default_store()  # pyright: ignore[reportPrivateUsage]  # no public way
             self.store.set_timeout(timedelta(seconds=_PATIENCE_SEC))
         except Exception as error:
             logger.debug("no store: %s", error)
@@ -102,9 +104,9 @@ class _Notes:
             logger.debug("could not leave a reason: %s", error)
             self.store = None
 
-    def wait(self, ranks: list[int]) -> dict[int, dict]:
+    def wait(self, ranks: list[int]) -> dict[int, dict[str, Any]]:
         """Return what the others left, as soon as one tells a reason or all have spoken."""
-        heard: dict[int, dict] = {}
+        heard: dict[int, dict[str, Any]] = {}
         end = time.monotonic() + _PATIENCE_SEC
         while self.store is not None and time.monotonic() < end:
             for rank in ranks:

@@ -1,7 +1,4 @@
-"""What a run tells: a line per interval for people, the same in ``metrics.jsonl`` for programs, and where time went.
-
-Comes after the training and evaluation loops.
-"""
+"""Reports on a run: a line per interval for people, a record in ``metrics.jsonl`` for programs, and where time went."""
 
 from __future__ import annotations
 
@@ -10,13 +7,14 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from clipbert_mmf.training.distributed import sum_over_processes
 
@@ -25,17 +23,18 @@ logger = logging.getLogger(__name__)
 FILE_NAME = "metrics.jsonl"
 #: Seconds between two messages of a long evaluation.
 _PROGRESS_SEC = 10.0
+T = TypeVar("T")
 
 
 class MetricsFile:
-    """``metrics.jsonl``: one JSON object per line, written by one process.
+    """Writes ``metrics.jsonl``: one JSON object per line, by one process.
 
     Args:
         folder: the run's ``env.save_dir``.
-        enabled: False on all processes but the first.
+        enabled: False on all processes but rank 0.
     """
 
-    def __init__(self, folder: str | os.PathLike, enabled: bool):
+    def __init__(self, folder: str | os.PathLike[str], enabled: bool) -> None:
         self.path = Path(folder) / FILE_NAME
         self.enabled = enabled
 
@@ -68,18 +67,18 @@ class MetricsFile:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in cast(Mapping[Any, Any], value).items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain(item) for item in cast(Sequence[Any], value)]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
 
 class LossWindow:
-    """Mean loss per item since the last line, over all processes, without waiting for the device."""
+    """Averages losses per item since the last line, over all processes, without waiting for the device."""
 
-    def __init__(self, device: torch.device):
+    def __init__(self, device: torch.device) -> None:
         self.device = device
         self.totals: dict[str, Tensor | float] = {}
         self.num_items: dict[str, int] = {}
@@ -89,8 +88,8 @@ class LossWindow:
 
         Args:
             losses: means over this process's items.
-            num_local: number of these items; 0 where the process only took part.
-            num_global: number of items over all processes.
+            num_local: items of this process; 0 where it only took part.
+            num_global: items over all processes.
         """
         for key, value in losses.items():
             self.totals[key] = self.totals.get(key, 0.0) + value * num_local
@@ -111,23 +110,23 @@ class LossWindow:
         self.totals, self.num_items = {}, {}
         return means
 
-    def state(self) -> dict[str, dict]:
+    def state(self) -> dict[str, dict[str, Any]]:
         """Return what a checkpoint keeps; call ``fold`` before."""
         return {
             "totals": {key: float(value) for key, value in self.totals.items()},
             "num_items": dict(self.num_items),
         }
 
-    def restore(self, state: Mapping[str, Mapping], rank: int) -> None:
+    def restore(self, state: Mapping[str, Mapping[str, Any]], rank: int) -> None:
         """Go on from a checkpoint's sums, which rank 0 holds for all."""
         self.num_items = dict(state["num_items"])
         self.totals = {key: value if rank == 0 else 0.0 for key, value in state["totals"].items()}
 
 
 class Stopwatch:
-    """Seconds of training since the last line, and how many of them were spent waiting for data."""
+    """Measures training since the last line: seconds, updates, and the share of waiting for data."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.restart()
         self.evaluation_sec = 0.0
 
@@ -136,14 +135,14 @@ class Stopwatch:
         self._begin, self._waited, self._paused, self._updates = time.perf_counter(), 0.0, 0.0, 0
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def waiting(self) -> Generator[None]:
         """Count a block as waiting for data."""
         begin = time.perf_counter()
         yield
         self._waited += time.perf_counter() - begin
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> Generator[None]:
         """Leave a block (evaluation, saving) out."""
         begin = time.perf_counter()
         yield
@@ -161,8 +160,8 @@ class Stopwatch:
         return result
 
 
-def show_progress(batches: Iterable, num_batches: int, what: str, enabled: bool) -> Iterator:
-    """Pass batches on, with a message now and then: a bar would fill a log file."""
+def show_progress(batches: Iterable[T], num_batches: int, what: str, enabled: bool) -> Iterator[T]:
+    """Yield batches, with a message now and then: a bar would fill a log file."""
     begin = last = time.monotonic()
     for number, batch in enumerate(batches):
         now = time.monotonic()
@@ -173,9 +172,54 @@ def show_progress(batches: Iterable, num_batches: int, what: str, enabled: bool)
         yield batch
 
 
+class PairProgress:
+    """Counts pairs and reports the time that is left: a bar on a terminal, a message now and then in a log file.
+
+    It counts pairs since a video with all its texts is one step of hours in a large matrix.
+
+    Args:
+        title: name of the evaluation, for messages.
+        num_pairs: pairs of this process; all have about as many.
+        enabled: False on all processes but rank 0.
+    """
+
+    def __init__(self, title: str, num_pairs: int, enabled: bool) -> None:
+        self.title, self.num_pairs, self.enabled = title, num_pairs, enabled
+        self.num_done = 0
+        self._begin = self._last = time.monotonic()
+        # None: a bar on a terminal only. The mean so far, not the last moments: videos differ, pairs do not.
+        self._bar = tqdm(
+            total=num_pairs, desc=title, unit="pair", smoothing=0, disable=None if enabled else True
+        )
+
+    def __call__(self, num_pairs: int) -> None:
+        """Count pairs that are done."""
+        self.num_done += num_pairs
+        self._bar.update(num_pairs)
+        now = time.monotonic()
+        if self.enabled and now - self._last >= _PROGRESS_SEC:
+            logger.info(
+                "%s: %d of %d pairs (of this process), %s left",
+                self.title,
+                self.num_done,
+                self.num_pairs,
+                format_seconds(self.left_sec),
+            )
+            self._last = now
+
+    @property
+    def left_sec(self) -> float:
+        """Seconds that are left, at the mean pace so far."""
+        return (time.monotonic() - self._begin) / max(1, self.num_done) * (self.num_pairs - self.num_done)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
+
 def format_seconds(seconds: float) -> str:
     """Return hours, minutes and seconds as ``1:02:03``."""
-    minutes, sec = divmod(int(round(seconds)), 60)
+    minutes, sec = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{sec:02d}"
 
 

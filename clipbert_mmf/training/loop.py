@@ -1,8 +1,8 @@
-"""The training loop of the registered trainer, the same in both MMFs.
+"""Trains: the same loop in both MMFs.
 
 One *update* is one optimizer step over ``training.update_frequency`` batches, fewer at the end of an epoch. The loss of
 an update is the mean over all items of its batches and processes, so accumulating, or adding processes, gives what one
-larger batch gives. MMF builds datasets, model and optimizer; ``epoch_order`` says what is read; ``evaluation_loop`` validates.
+larger batch gives.
 """
 
 from __future__ import annotations
@@ -10,276 +10,336 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from mmf.common.registry import registry
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils.data import DataLoader
 
-from clipbert_mmf.settings import read_setting
+from clipbert_mmf.training.checkpoints import Checkpointer
 from clipbert_mmf.training.data_order import split_into_updates
 from clipbert_mmf.training.distributed import (
+    broadcast_from_rank_0,
     check_every_parameter_took_part,
-    from_first,
     get_rank,
     get_world_size,
     gradient_sync,
-    unwrap_model,
 )
+from clipbert_mmf.training.evaluation import Evaluator
+from clipbert_mmf.training.host import Host, Report
 from clipbert_mmf.training.loaders import describe_health, tell_epoch
 from clipbert_mmf.training.logging import format_numbers, format_seconds
+from clipbert_mmf.training.run import Run
 from clipbert_mmf.training.seeding import seed_all
 from clipbert_mmf.training.sharding import clip_gradients, count_state_bytes
 
 logger = logging.getLogger(__name__)
 
 
-class TrainingLoop:
-    """What the trainers of both MMFs share in training.
+@dataclass(frozen=True)
+class _Batch:
+    """Holds where one batch of an update comes from.
 
-    Expects of the trainer: ``config``, ``training_config``, ``device``, ``model``, ``optimizer``, ``scheduler``,
-    ``precision``, ``scaler``, ``parallel_options``, ``checkpoint``, ``early_stopping``, ``metrics``, ``metrics_file``, ``seed``, and the
-    methods ``prepare_batch``, ``make_report``, ``call_hook``, ``evaluate_split``.
+    Attributes:
+        name: of the dataset.
+        loader: of the dataset.
+        iterator: of the loader.
+        num_local: items that count on this process.
+        num_global: items over all processes.
     """
 
-    current_epoch: int = 0
-    current_iteration: int = 0
-    num_updates: int = 0
-    #: Batches of the current epoch that are done.
-    epoch_position: int = 0
-    #: Update after which validation ran last.
-    evaluated_at: int = -1
-    #: Whether this process has done an update, be it a resumed run's.
-    _has_trained: bool = False
+    name: str
+    loader: DataLoader[Any]
+    iterator: Iterator[Any]
+    num_local: int
+    num_global: int
 
-    # ---- training
 
-    def run_training(self) -> None:
-        """Train until the number of updates is reached, or early stopping ends it."""
-        torch.autograd.set_detect_anomaly(bool(read_setting(self.training_config, "detect_anomaly", False)))
-        parameters = sum(p.numel() for p in self.model.parameters())
-        trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        logger.info(
-            "training %.1f of %.1f M parameters for %d updates (%d per epoch) of %d items, %s on %d x %s",
-            trained / 1e6,
-            parameters / 1e6,
-            self.max_updates,
-            len(split_into_updates(self.order.num_batches, self.batches_per_update)),
-            self.order.streams[0].global_batch_size * self.batches_per_update,
-            self.precision.name,
-            get_world_size(),
-            self.device,
-        )
-        self.metrics_file.rewind(self.num_updates)
-        self.model.train()
-        self.stopwatch.restart()
+@dataclass(frozen=True)
+class _Update:
+    """Holds what one optimizer step leaves for the log.
+
+    Attributes:
+        report: of the last batch.
+        learning_rates: of the parameter groups, as the step used them.
+        gradient_norm: before clipping; None where gradients are not clipped.
+    """
+
+    report: Report
+    learning_rates: list[float]
+    gradient_norm: Tensor | None
+
+
+class Loop:
+    """Trains the model of a run, validates and saves when due, and ends with the best state.
+
+    Args:
+        run: the state that is trained.
+        host: moves batches, calls the user's callbacks and passes numbers on.
+        evaluator: validates.
+        checkpointer: saves.
+    """
+
+    def __init__(self, run: Run, host: Host, evaluator: Evaluator, checkpointer: Checkpointer) -> None:
+        self.run, self.host, self.evaluator, self.checkpointer = run, host, evaluator, checkpointer
+        self.options = run.options.loop
+        #: Whether this process has done an update; a resumed run starts with False.
+        self._has_trained = False
+
+    def train(self) -> None:
+        """Train until the number of updates is reached or early stopping ends it; then restore the best state."""
+        run = self.run
+        self.host.call_hook("on_train_start")
+        torch.autograd.set_detect_anomaly(self.options.detect_anomaly)
+        self._log_start()
+        run.metrics_file.rewind(run.num_updates)
+        run.model.train()
+        run.stopwatch.restart()
         stop = False
-        while self.num_updates < self.max_updates and not stop:
-            if self.epoch_position in (0, self.order.num_batches):
-                self.current_epoch += 1
-                self.epoch_position = 0
+        while run.num_updates < run.data.max_updates and not stop:
+            if run.epoch_position in (0, run.data.order.num_batches):
+                run.current_epoch += 1
+                run.epoch_position = 0
             stop = self._run_epoch()
-        if self._evaluates() and self.evaluated_at != self.num_updates:
-            self._validate()
-        elif not self._evaluates():
+        if not self._evaluates:
             self._save()
+        elif run.evaluated_at != run.num_updates:
+            self._validate()
+        self.checkpointer.restore_best()
+        self.checkpointer.write_weights()
+        self.host.call_hook("on_train_end")
+
+    @property
+    def _evaluates(self) -> bool:
+        return (self.options.evaluation_interval or 0) > 0
+
+    def _is_due(self, interval: int | None) -> bool:
+        return bool(interval and interval > 0 and self.run.num_updates % interval == 0)
+
+    # ---- one epoch, one update
 
     def _run_epoch(self) -> bool:
-        registry.register("current_epoch", self.current_epoch)
-        # Tells the data order and the workers' seeds apart by epoch, and nothing else.
-        seed_all(self.seed, "epoch", self.current_epoch, get_rank())
-        for loader in self.train_loaders.values():
-            tell_epoch(loader.dataset, self.current_epoch)
-        plan = self.order.start_epoch(self.current_epoch, self.epoch_position)
-        loaders = list(self.train_loaders.items())
-        iterators: dict[int, Iterator] = {}
-        for places in split_into_updates(len(plan), self.batches_per_update, self.epoch_position):
-            batches = [plan[place] for place in places]
-            for stream, _ in batches:
+        """Train to the end of an epoch or of the run; return whether early stopping ended it."""
+        run, data = self.run, self.run.data
+        self.host.set_globals(current_epoch=run.current_epoch)
+        # A state of its own for each epoch: workers draw their seeds from it.
+        seed_all(run.seed, "epoch", run.current_epoch, get_rank())
+        for loader in data.loaders.values():
+            tell_epoch(loader.dataset, run.current_epoch)
+        plan = data.order.start_epoch(run.current_epoch, run.epoch_position)
+        sources = list(data.loaders.items())
+        iterators: dict[int, Iterator[Any]] = {}
+        for places in split_into_updates(len(plan), data.batches_per_update, run.epoch_position):
+            batches: list[_Batch] = []
+            for stream, number in (plan[place] for place in places):
+                name, loader = sources[stream]
                 if stream not in iterators:
-                    iterators[stream] = iter(loaders[stream][1])
-            self._run_update(
-                [(loaders[stream], iterators[stream], stream, batch) for stream, batch in batches]
-            )
-            self.epoch_position += len(batches)
-            if self._after_update() or self.num_updates >= self.max_updates:
-                return self.num_updates < self.max_updates
+                    iterators[stream] = iter(loader)
+                sampler = data.order.streams[stream]
+                counts = sampler.num_local(number), sampler.num_global(number)
+                batches.append(_Batch(name, loader, iterators[stream], *counts))
+            update = self._run_update(batches)
+            run.epoch_position += len(batches)
+            if self._after_update(update):
+                return run.num_updates < data.max_updates
+            if run.num_updates >= data.max_updates:
+                return False
         return False
 
-    def _run_update(self, batches: list[tuple]) -> None:
-        self.call_hook("on_update_start")
-        seed_all(self.seed, "update", self.num_updates, get_rank())
-        self.optimizer.zero_grad(set_to_none=True)
-        counts = [self._count_items(stream, batch) for _, _, stream, batch in batches]
-        total = sum(num_global for _, num_global in counts)
-        seen: list[Tensor] = []
-        for number, ((name, loader), iterator, _, _) in enumerate(batches):
-            num_local, num_global = counts[number]
-            with self.stopwatch.waiting():
-                batch = next(iterator)
-            self.current_iteration += 1
-            self.call_hook("on_batch_start")
-            with gradient_sync(
-                self.model, last=number == len(batches) - 1, first_update=not self._has_trained
-            ):
-                report = self._forward(batch, loader.dataset, name)
-                loss = self._total_loss(report)
-                # Processes are averaged by DDP; this makes it a mean over items.
-                self.scaler.scale(loss * (num_local * get_world_size() / total)).backward()
-            losses = {key: value.detach().mean() for key, value in report.losses.items()}
-            losses[f"{report.dataset_type}/total_loss"] = loss.detach()
-            self.window.add(losses, num_local, num_global)
-            seen.append(loss.detach())
-            self.call_hook("on_batch_end", report=report, meter=self.meter)
+    def _run_update(self, batches: list[_Batch]) -> _Update:
+        run = self.run
+        self.host.call_hook("on_update_start")
+        seed_all(run.seed, "update", run.num_updates, get_rank())
+        run.optimizer.zero_grad(set_to_none=True)
+        total = sum(batch.num_global for batch in batches)
+        losses: list[Tensor] = []
+        report: Report | None = None
+        for batch in batches:
+            is_last = batch is batches[-1]
+            with run.stopwatch.waiting():
+                read = next(batch.iterator)
+            run.current_iteration += 1
+            self.host.call_hook("on_batch_start")
+            with gradient_sync(run.model, last=is_last, first_update=not self._has_trained):
+                report = self._forward(read, batch)
+                loss = _sum_losses(report)
+                # DDP averages over processes; the factor makes it a mean over items.
+                run.scaler.scale(loss * (batch.num_local * get_world_size() / total)).backward()
+            self._count_losses(report, loss, batch)
+            losses.append(loss.detach())
+            self.host.call_hook("on_batch_end", report=report)
+        assert report is not None
         if not self._has_trained:
-            check_every_parameter_took_part(self.model, self.parallel_options)
-        self._refuse_nan(seen, report)
-        self._step()
+            check_every_parameter_took_part(run.model, run.options.parallel)
+        self._refuse_nan(losses, report)
+        update = self._step(report)
         self._has_trained = True
-        self.last_report = report
+        return update
 
-    def _count_items(self, stream: int, batch: int) -> tuple[int, int]:
-        sampler = self.order.streams[stream]
-        return sampler.num_local(batch), sampler.num_global(batch)
+    def _forward(self, read: Any, batch: _Batch) -> Report:
+        prepared = self.host.prepare_batch(read, batch.loader.dataset, batch.name, "train")
+        with self.run.precision.autocast():
+            output = self.run.model(prepared)
+        return self.host.make_report(prepared, output)
 
-    def _forward(self, batch, dataset, name: str):
-        batch = self.prepare_batch(batch, dataset, name, "train")
-        with self.precision.autocast():
-            output = self.model(batch)
-        return self.make_report(batch, output)
+    def _count_losses(self, report: Report, loss: Tensor, batch: _Batch) -> None:
+        losses = {key: value.detach().mean() for key, value in report["losses"].items()}
+        losses["train/total_loss"] = loss.detach()
+        self.run.window.add(losses, batch.num_local, batch.num_global)
 
-    def _total_loss(self, report) -> Tensor:
-        if not report.get("losses"):
-            raise ValueError(
-                "the model gave no losses: list them under model_config.<model>.losses, and check that the dataset "
-                "gives 'targets'"
-            )
-        return sum(value.mean() for value in report.losses.values())
-
-    def _refuse_nan(self, losses: list[Tensor], report) -> None:
-        if not read_setting(self.training_config, "exit_on_nan_losses", True):
+    def _refuse_nan(self, losses: list[Tensor], report: Report) -> None:
+        if not self.options.exit_on_nan_losses or torch.stack(losses).isfinite().all():
             return
-        if not torch.stack(losses).isfinite().all():
-            values = {key: float(value.detach().mean()) for key, value in report.losses.items()}
-            raise RuntimeError(
-                f"loss is not a finite number after update {self.num_updates} (process {get_rank()}, epoch "
-                f"{self.current_epoch}): {values}; training stops. Lower the learning rate, clip gradients "
-                "(training.max_grad_l2_norm), or look with training.detect_anomaly=true"
-            )
+        values = {key: float(value.detach().mean()) for key, value in report["losses"].items()}
+        raise RuntimeError(
+            f"loss is not a finite number after update {self.run.num_updates} (process {get_rank()}, epoch "
+            f"{self.run.current_epoch}): {values}; training stops. Lower the learning rate, clip gradients "
+            "(training.max_grad_l2_norm), or look with training.detect_anomaly=true"
+        )
 
-    def _step(self) -> None:
-        self.last_lr = [group["lr"] for group in self.optimizer.param_groups]
-        limit = read_setting(self.training_config, "max_grad_l2_norm", None)
-        if read_setting(self.training_config, "clip_gradients", False) and limit is not None:
-            self.scaler.unscale_(self.optimizer)
-            self.last_grad_norm = clip_gradients(self.model, float(limit))
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        if self.scheduler is not None:
-            self.scheduler.step()
-        self.num_updates += 1
-        self.stopwatch.count_update()
-        registry.register("num_updates", self.num_updates)
-        registry.register("current_iteration", self.current_iteration)
+    def _step(self, report: Report) -> _Update:
+        run = self.run
+        rates: list[float] = [group["lr"] for group in run.optimizer.param_groups]
+        norm = None
+        if self.options.gradient_limit is not None:
+            run.scaler.unscale_(run.optimizer)
+            norm = clip_gradients(run.model, self.options.gradient_limit)
+        run.scaler.step(run.optimizer)
+        run.scaler.update()
+        if run.scheduler is not None:
+            run.scheduler.step()
+        run.num_updates += 1
+        run.stopwatch.count_update()
+        self.host.set_globals(num_updates=run.num_updates, current_iteration=run.current_iteration)
+        return _Update(report, rates, norm)
 
     # ---- after an update
 
-    def _is_due(self, key: str) -> bool:
-        interval = read_setting(self.training_config, key) or 0
-        return interval > 0 and self.num_updates % interval == 0
-
-    def _evaluates(self) -> bool:
-        return (self.training_config.evaluation_interval or 0) > 0
-
-    def _after_update(self) -> bool:
-        """Log, save and validate where it is time; return whether to stop."""
-        should_log = self._is_due("log_interval") or self.num_updates == self.max_updates
+    def _after_update(self, update: _Update) -> bool:
+        """Log, save and validate where it is due; return whether to stop."""
+        should_log = (
+            self._is_due(self.options.log_interval) or self.run.num_updates == self.run.data.max_updates
+        )
         if should_log:
-            self._log_training()
-        self.call_hook("on_update_end", report=self.last_report, meter=self.meter, should_log=should_log)
-        if self._is_due("evaluation_interval"):
+            self._log(update)
+        self.host.call_hook("on_update_end", report=update.report, should_log=should_log)
+        if self._is_due(self.options.evaluation_interval):
             return self._validate()  # saves as well
-        if self._is_due("checkpoint_interval"):
+        if self._is_due(self.options.checkpoint_interval):
             self._save()
         return False
 
     def _save(self) -> None:
-        with self.stopwatch.paused():
-            self.window.fold(get_rank())
-            self.checkpoint.save(self.num_updates, self.current_iteration)
+        with self.run.stopwatch.paused():
+            self.run.window.fold(get_rank())
+            self.checkpointer.save()
 
-    def _log_training(self) -> None:
-        losses, speed = self.window.take(), self.stopwatch.take()
-        left = (self.max_updates - self.num_updates) / max(1e-9, speed["updates_per_sec"])
-        if self._evaluates():
-            left += (
-                (self.max_updates - self.num_updates)
-                // self.training_config.evaluation_interval
-                * (self.stopwatch.evaluation_sec)
+    def _validate(self) -> bool:
+        """Validate, save, and return whether early stopping ends training."""
+        run, stopping = self.run, self.run.early_stopping
+        with run.stopwatch.paused():
+            self.host.call_hook("on_validation_start")
+            run.evaluated_at = run.num_updates
+            evaluation = self.evaluator.evaluate("val")
+            run.stopwatch.evaluation_sec = evaluation.seconds
+            run.window.fold(get_rank())
+            is_best = stopping.update(evaluation.numbers, run.num_updates, run.current_iteration)
+            self.checkpointer.save(is_best=is_best)
+            stop = bool(broadcast_from_rank_0(stopping.should_stop))
+            self.evaluator.log("val", evaluation)
+            logger.info(
+                "best so far: %s", ", ".join(f"{key} {value}" for key, value in stopping.get_info().items())
             )
-        record = {
+            self.host.call_hook("on_validation_end", report=evaluation.report, numbers=evaluation.numbers)
+            gc.collect()
+            if stop:
+                logger.info("early stopping: no better value for %d updates", stopping.options.patience)
+        return stop
+
+    # ---- messages
+
+    def _log_start(self) -> None:
+        run = self.run
+        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in run.model.parameters()]
+        logger.info(
+            "training %.1f of %.1f M parameters for %d updates (%d per epoch) of %d items, %s on %d x %s",
+            sum(size for size, trained in sizes if trained) / 1e6,
+            sum(size for size, _ in sizes) / 1e6,
+            run.data.max_updates,
+            run.data.updates_per_epoch,
+            run.data.items_per_update,
+            run.precision.name,
+            get_world_size(),
+            run.device,
+        )
+
+    def _log(self, update: _Update) -> None:
+        """Write one line of the log and one record of ``metrics.jsonl``; every process must call it."""
+        run = self.run
+        losses, speed = run.window.take(), run.stopwatch.take()
+        left_sec = self._estimate_left_sec(speed["updates_per_sec"])
+        health = describe_health(loader.dataset for loader in run.data.loaders.values())
+        rate = update.learning_rates[0]
+        record: dict[str, Any] = {
             "split": "train",
-            "update": self.num_updates,
-            "epoch": self.current_epoch,
-            "lr": self.last_lr[0],
+            "update": run.num_updates,
+            "epoch": run.current_epoch,
+            "lr": rate,
             "losses": losses,
             **speed,
-            "eta_sec": left,
+            "eta_sec": left_sec,
+            "optimizer_state_mib": count_state_bytes(run.optimizer) / 2**20,
+            **health,
+            **self._measure(update),
         }
-        if len(set(self.last_lr)) > 1:
-            record["lr_of_groups"] = self.last_lr
-        record["optimizer_state_mib"] = count_state_bytes(self.optimizer) / 2**20
-        health = describe_health(loader.dataset for loader in self.train_loaders.values())
-        record.update(health)
-        if self.last_grad_norm is not None:
-            record["grad_norm"] = float(self.last_grad_norm)
-        if self.device.type == "cuda":
-            record["max_memory_mib"] = torch.cuda.max_memory_allocated(self.device) // 2**20
-        if read_setting(self.training_config, "evaluate_metrics", False):
-            measured = self.metrics(self.last_report, self.last_report)
-            record["metrics"] = {key: float(value.mean()) for key, value in measured.items()}
-        self.metrics_file.write(record)
-        self.note_scalars(
-            {**losses, "lr": self.last_lr[0], "data_wait": speed["data_wait"]}, self.num_updates
-        )
-        for key, value in losses.items():
-            self.meter.meters[key].update(value, 1)
+        run.metrics_file.write(record)
+        scalars = {**losses, "lr": rate, "data_wait": speed["data_wait"]}
+        self.host.log_scalars(scalars, run.num_updates, losses)
         logger.info(
             "update %d/%d, epoch %d, %s, lr %.3g, %.2f updates/s, data_wait %.2f%s, %s left",
-            self.num_updates,
-            self.max_updates,
-            self.current_epoch,
+            run.num_updates,
+            run.data.max_updates,
+            run.current_epoch,
             format_numbers(losses),
-            self.last_lr[0],
+            rate,
             speed["updates_per_sec"],
             speed["data_wait"],
             "".join(f", {key} {value}" for key, value in health.items() if value),
-            format_seconds(left),
+            format_seconds(left_sec),
         )
 
-    def _validate(self) -> bool:
-        """Run validation, save, and return whether early stopping ends training."""
-        with self.stopwatch.paused():
-            self.call_hook("on_validation_start")
-            self.evaluated_at = self.num_updates
-            evaluation = self.evaluate_split("val")
-            self.stopwatch.evaluation_sec = evaluation.seconds
-            self.window.fold(get_rank())
-            stop = from_first(self.early_stopping(self.num_updates, self.current_iteration, evaluation.meter))
-            self.log_evaluation("val", evaluation)
-            info = self.early_stopping.get_info()
-            logger.info("best so far: %s", ", ".join(f"{key} {value}" for key, value in info.items()))
-            self.call_hook("on_validation_end", report=evaluation.report, meter=evaluation.meter)
-            gc.collect()
-            if stop:
-                logger.info("early stopping: no better value for %d updates", self.early_stopping.patience)
-        return stop
+    def _estimate_left_sec(self, updates_per_sec: float) -> float:
+        left = self.run.data.max_updates - self.run.num_updates
+        left_sec = left / max(1e-9, updates_per_sec)
+        if self.options.evaluation_interval and self._evaluates:
+            left_sec += left // self.options.evaluation_interval * self.run.stopwatch.evaluation_sec
+        return left_sec
 
-    def finish_training(self) -> None:
-        """Go back to the best state and write the weights alone."""
-        self.checkpoint.restore()
-        self.checkpoint.finalize()
+    def _measure(self, update: _Update) -> dict[str, Any]:
+        """Return the entries of a record that only some runs have."""
+        run = self.run
+        entries: dict[str, Any] = {}
+        if len(set(update.learning_rates)) > 1:
+            entries["lr_of_groups"] = update.learning_rates
+        if update.gradient_norm is not None:
+            entries["grad_norm"] = float(update.gradient_norm)
+        if run.device.type == "cuda":
+            entries["max_memory_mib"] = torch.cuda.max_memory_allocated(run.device) // 2**20
+        if self.options.evaluate_metrics:
+            measured = self.host.compute_metrics(update.report)
+            entries["metrics"] = {key: float(value.mean()) for key, value in measured.items()}
+        return entries
 
-    @property
-    def bare_model(self) -> nn.Module:
-        """The model without its wrapper: evaluation needs no other process."""
-        return unwrap_model(self.model)
+
+def _sum_losses(report: Report) -> Tensor:
+    losses = report.get("losses")
+    if not losses:
+        raise ValueError(
+            "the model gave no losses: list them under model_config.<model>.losses, and check that the dataset "
+            "gives 'targets'"
+        )
+    first, *others = (value.mean() for value in losses.values())
+    for value in others:
+        first = first + value
+    return first

@@ -1,70 +1,56 @@
-"""One key, ``training.precision``, decides the arithmetic of training, evaluation and prediction alike.
-
-Used by the loops of the registered trainer; knows torch only.
-"""
+"""Gives training, evaluation and prediction the same arithmetic, by one key: ``training.precision``."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import ContextManager
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
-from clipbert_mmf.settings import read_setting
+from clipbert_mmf.configuration import ConfigurationError
+from clipbert_mmf.training.options import PrecisionName
 
 #: Value of ``training.precision`` -> dtype of autocast; None is plain float32.
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS: dict[PrecisionName, torch.dtype | None] = {
+    "fp32": None,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 
 
 class Precision:
-    """Autocast and gradient scaling for one device.
+    """Makes the autocast context and the gradient scaler for one device.
 
     Args:
-        name: a key of ``PRECISIONS``.
+        name: precision of the run.
         device: where the model runs.
 
     Raises:
-        ValueError: for an unknown name, or one the device cannot do.
+        ConfigurationError: for a precision that the device cannot do.
     """
 
-    def __init__(self, name: str, device: torch.device):
-        if name not in PRECISIONS:
-            raise ValueError(f"training.precision is '{name}'; allowed are {', '.join(PRECISIONS)}")
+    def __init__(self, name: PrecisionName, device: torch.device) -> None:
         if name == "fp16" and device.type != "cuda":
-            raise ValueError(
+            raise ConfigurationError(
                 f"training.precision=fp16 needs a CUDA device, and this run is on '{device.type}'; use bf16 or fp32"
             )
         if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-            raise ValueError("training.precision=bf16 is not supported by this GPU; use fp16 or fp32")
+            raise ConfigurationError("training.precision=bf16 is not supported by this GPU; use fp16 or fp32")
         self.name = name
         self.device_type = device.type
         self.dtype = PRECISIONS[name]
 
-    def autocast(self) -> ContextManager:
+    def autocast(self) -> AbstractContextManager[Any]:
         """Return the context in which every forward pass runs."""
         if self.dtype is None:
             return nullcontext()
         return torch.autocast(self.device_type, dtype=self.dtype)
 
-    def make_scaler(self):
+    def make_scaler(self) -> Any:
         """Return a gradient scaler, which does nothing except with fp16."""
         enabled = self.name == "fp16"
-        if hasattr(torch.amp, "GradScaler"):
-            return torch.amp.GradScaler("cuda", enabled=enabled)
-        return torch.cuda.amp.GradScaler(enabled=enabled)
-
-
-def read_precision(training_config) -> str:
-    """Return the configured precision; MMF's own switch ``training.fp16`` may not say something else.
-
-    Raises:
-        ValueError: if both are given and differ.
-    """
-    name = read_setting(training_config, "precision") or (
-        "fp16" if read_setting(training_config, "fp16") else "fp32"
-    )
-    if read_setting(training_config, "fp16") and name != "fp16":
-        raise ValueError(
-            f"training.fp16=true contradicts training.precision={name}; set training.precision=fp16 alone"
-        )
-    return str(name)
+        amp: Any = torch.amp
+        if hasattr(amp, "GradScaler"):
+            return amp.GradScaler("cuda", enabled=enabled)
+        legacy: Any = torch.cuda.amp  # PyTorch before 2.3
+        return legacy.GradScaler(enabled=enabled)

@@ -1,33 +1,37 @@
-"""Retrieval evaluated by the registered trainer: the matrix of pairs shared out evenly, kept on disk, or narrowed down.
+"""Evaluates retrieval: the matrix of all pairs, shared out over processes, kept on disk, or narrowed down to candidates.
 
-Between MMF's loaders and ``clipbert_mmf.retrieval``, which computes; ``evaluation_loop`` makes the report. The result is the
-same, bit for bit, for any number of processes and however often the evaluation was killed and started again.
+``clipbert_mmf.retrieval`` computes the scores. The result is the same, bit for bit, for any number of processes and however
+often the evaluation was killed and started again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
-from mmf.common.report import Report
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
+from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.models.network import DatasetNetwork
 from clipbert_mmf.retrieval.blocks import Block, share_blocks
 from clipbert_mmf.retrieval.matrix import PairScorer, list_blocks, score_blocks
 from clipbert_mmf.retrieval.score_store import ScoreStore, hash_network, hash_tensors, hash_values
 from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
-from clipbert_mmf.scoring.gathering import as_gathered
-from clipbert_mmf.settings import read_setting
-from clipbert_mmf.tasks.retrieval import RetrievalEvaluation as RetrievalItems
-from clipbert_mmf.training.distributed import from_first, gather_everywhere, get_rank, get_world_size
-from clipbert_mmf.training.loaders import WorkerOptions, rebuild_loader
+from clipbert_mmf.tasks.retrieval import RetrievalEvaluation
+from clipbert_mmf.training.distributed import (
+    broadcast_from_rank_0,
+    gather_everywhere,
+    get_rank,
+    get_world_size,
+)
+from clipbert_mmf.training.loaders import rebuild_loader
+from clipbert_mmf.training.logging import PairProgress
+from clipbert_mmf.training.options import WorkerOptions
 from clipbert_mmf.training.precision import Precision
-from clipbert_mmf.training.progress import PairProgress
 
 logger = logging.getLogger(__name__)
 
@@ -35,76 +39,66 @@ logger = logging.getLogger(__name__)
 _HELD_BYTES = 4 << 30
 
 
-@dataclass(frozen=True)
-class RetrievalOptions:
-    """What ``evaluation`` says of retrieval.
+class MediaOnly(Dataset[Any]):
+    """Reads the media of some items of a dataset, without their texts."""
 
-    Attributes:
-        score_store: folder of scores on disk; None keeps none.
-        rerank_top_k: candidates of each query that the cross-encoder ranks; None for all pairs.
-    """
-
-    score_store: str | None = None
-    rerank_top_k: int | None = None
-
-
-class MediaOnly(Dataset):
-    """The media of some items of a dataset, without their texts."""
-
-    def __init__(self, dataset, items: list[int]):
+    def __init__(self, dataset: Any, items: list[int]) -> None:
         self.dataset, self.items = dataset, items
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> Any:
         return self.dataset.read_media(self.items[index])
 
 
-def suits(dataset: Any, network: Any) -> bool:
-    """Tell whether a dataset's items are videos against all texts, and the network is ours with two logits a pair."""
+def supports_matrix_evaluation(dataset: Any, network: DatasetNetwork) -> bool:
+    """Return whether a dataset's items are videos against all texts, and the network gives two logits a pair."""
     return (
-        isinstance(getattr(dataset, "maker", None), RetrievalItems)
-        and isinstance(network, DatasetNetwork)
+        isinstance(getattr(dataset, "maker", None), RetrievalEvaluation)
         and not network.group_options
         and getattr(network.head, "num_outputs", None) == 2
     )
 
 
-class RetrievalEvaluation:
-    """One evaluation of one split; every process must make it and call ``run``.
+class MatrixEvaluation:
+    """Evaluates one split once; every process must make it and call ``run``.
 
     Args:
         network: in evaluation mode.
-        loader: MMF's, of a ``ClipBertDataset`` that ``suits``.
+        loader: MMF's, of a dataset that ``supports_matrix_evaluation``.
         prepare: moves a batch to the device.
         precision: of the arithmetic.
-        workers: how they read ahead.
+        workers: say how they read ahead.
         title: for messages.
-        options: what to do.
+        score_store: folder of scores on disk; None keeps none.
+        rerank_top_k: candidates of each query that the cross-encoder ranks; None for all pairs.
 
     Raises:
-        ValueError: if the model has no contrastive head and ``rerank_top_k`` needs one.
+        ConfigurationError: if the model has no contrastive head and ``rerank_top_k`` needs one.
     """
 
     def __init__(
         self,
         network: DatasetNetwork,
-        loader: DataLoader,
-        prepare: Callable,
+        loader: DataLoader[Any],
+        prepare: Callable[[Any], Any],
         precision: Precision,
         workers: WorkerOptions,
         title: str,
-        options: RetrievalOptions,
-    ):
-        if options.rerank_top_k is not None and network.contrastive is None:
-            raise ValueError(
-                f"evaluation.rerank_top_k is {options.rerank_top_k}, and the model has no contrastive head to choose "
+        score_store: str | None = None,
+        rerank_top_k: int | None = None,
+    ) -> None:
+        if rerank_top_k is not None and network.contrastive is None:
+            raise ConfigurationError(
+                f"evaluation.rerank_top_k is {rerank_top_k}, and the model has no contrastive head to choose "
                 f"with: train one with model_config.clipbert.contrastive.weight (such as 0.1), or set rerank_top_k to null"
             )
         self.network, self.loader, self.prepare, self.precision = network, loader, prepare, precision
-        self.workers, self.title, self.options = replace(workers, persistent=False), title, options
-        self.dataset, self.maker = loader.dataset, loader.dataset.maker
+        self.workers, self.title = replace(workers, persistent_workers=False), title
+        self.score_store, self.rerank_top_k = score_store, rerank_top_k
+        self.dataset: Any = loader.dataset
+        self.maker: RetrievalEvaluation = self.dataset.maker
         self.num_videos, self.num_texts = len(self.maker), len(self.maker.tokens.input_ids)
         self.scorer = PairScorer(network, self.maker.tokens, self.dataset.media_processor.frames_shape[0])
         self.unreadable: set[int] = set()
@@ -116,10 +110,11 @@ class RetrievalEvaluation:
         ``scores`` (V * N, 2), 0 where none was computed; ``targets`` (V, N); ``item_index`` and ``readable`` (V,); where
         the cross-encoder re-ranks also ``similarity`` (V, N), ``chosen_for_texts`` and ``chosen_for_videos`` (V, N) bool.
         """
-        fields, chosen = {}, None
-        if self.options.rerank_top_k is not None:
+        fields: dict[str, Tensor] = {}
+        chosen: Tensor | None = None
+        if self.rerank_top_k is not None:
             similarity = self._compare()
-            for_texts, for_videos = choose_candidates(similarity, self.options.rerank_top_k)
+            for_texts, for_videos = choose_candidates(similarity, self.rerank_top_k)
             fields = {
                 "similarity": similarity,
                 "chosen_for_texts": for_texts,
@@ -131,7 +126,7 @@ class RetrievalEvaluation:
                 self.title,
                 int(chosen.sum()),
                 chosen.numel(),
-                self.options.rerank_top_k,
+                self.rerank_top_k,
             )
         scores = self._score(chosen)
         readable = torch.ones(self.num_videos, dtype=torch.int64)
@@ -208,7 +203,7 @@ class RetrievalEvaluation:
                 known.numel(),
                 store.place,
             )
-        known = from_first(known)
+        known = broadcast_from_rank_0(known)
         blocks = self._share(list_blocks(self.scorer, known, chosen), self.scorer.chunk)
 
         def keep(video: int, texts: Tensor, scores: Tensor) -> None:
@@ -229,12 +224,12 @@ class RetrievalEvaluation:
         return matrix
 
     def _open_store(self) -> ScoreStore | None:
-        if not self.options.score_store:
+        if not self.score_store:
             return None
-        top_k, processor = self.options.rerank_top_k, self.dataset.media_processor
+        top_k, processor = self.rerank_top_k, self.dataset.media_processor
         items = [(self.maker.media_key(item), self.maker.window_sec(item)) for item in range(self.num_videos)]
         return ScoreStore(
-            self.options.score_store,
+            self.score_store,
             {
                 "model": hash_network(self.network),
                 "texts": hash_tensors(self.maker.tokens._asdict()),
@@ -247,46 +242,3 @@ class RetrievalEvaluation:
                 "choice of pairs": "all" if top_k is None else f"top {top_k}",
             },
         )
-
-
-class MatrixEvaluation:
-    """The part of ``EvaluationLoop`` that evaluates retrieval by the matrix of all pairs."""
-
-    def evaluate_matrix(self, split: str, name: str, loader, network, final: bool) -> Report:
-        """Return the report of a retrieval dataset, with ``metrics`` and ``losses``; every process must call it."""
-        settings = self.config.evaluation
-        options = RetrievalOptions(
-            read_setting(settings, "score_store") if final else None, read_setting(settings, "rerank_top_k")
-        )
-        fields = RetrievalEvaluation(
-            network,
-            loader,
-            lambda batch: self.prepare_batch(batch, loader.dataset, name, split),
-            self.precision,
-            self.worker_options,
-            f"{split} of {name}",
-            options,
-        ).run()
-        report = Report([("dataset_name", name), ("dataset_type", split), *fields.items()])
-        report.batch_size = len(fields["targets"])
-        report.losses = {} if options.rerank_top_k is not None else self._matrix_losses(report)
-        for field in fields:
-            report[field] = self._place(report[field])
-        with as_gathered():  # all processes hold the whole matrix
-            report.metrics = self.metrics(report, report)
-        return report
-
-    def _matrix_losses(self, report: Report) -> dict[str, Tensor]:
-        """Return the losses over all pairs of the videos that could be read."""
-        kept = report.readable.bool()
-        if not kept.any():
-            return {}
-        rows = Report(
-            [
-                ("dataset_name", report.dataset_name),
-                ("dataset_type", report.dataset_type),
-                ("targets", report.targets[kept]),
-                ("scores", report.scores.view(*report.targets.shape, -1)[kept].flatten(0, 1)),
-            ]
-        )
-        return {key: value.mean().reshape(1) for key, value in self.bare_model.losses(rows, rows).items()}

@@ -1,29 +1,31 @@
 """Splits over processes what data parallelism holds in each: optimizer state, or that and weights and gradients.
 
-PyTorch does the work: ``ZeroRedundancyOptimizer`` (ZeRO stage 1) and FSDP2's ``fully_shard`` (stage 3). What is saved is
+PyTorch does the work: ``ZeroRedundancyOptimizer`` (ZeRO stage 1) and FSDP2's ``fully_shard`` (stage 3). A checkpoint is
 always whole, as one process would have saved it, so a run can go on with another sharding or number of processes.
-Comes after the model and its optimizer are built and before a checkpoint is loaded; used by the trainers' set-up.
+``torch.distributed.checkpoint.state_dict`` is not used: it names an optimizer's state by parameter, while MMF's trainers
+(and so checkpoints of both) number it, and it does not know ``ZeroRedundancyOptimizer``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.optim import Optimizer
 
+from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.training.distributed import (
     REDUCTIONS,
-    ParallelOptions,
     get_rank,
     get_world_size,
     has_running_statistics,
     unwrap_model,
 )
+from clipbert_mmf.training.options import ParallelOptions
 
 
 def shard(
@@ -39,11 +41,11 @@ def shard(
         model: not wrapped, on its device, the same on all processes.
         optimizer: of the model, without state.
         options: ``sharding`` decides.
-        settings: the optimizer's own, as it was built with.
+        settings: arguments that the optimizer was built with.
         device: of this process.
 
     Raises:
-        ValueError: if this torch has no ``fully_shard``.
+        ConfigurationError: if this torch has no ``fully_shard``.
     """
     if get_world_size() == 1 or options.sharding == "none":
         return optimizer
@@ -65,19 +67,19 @@ def _shard_weights(model: nn.Module, options: ParallelOptions, device: torch.dev
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
     except ImportError:
-        raise ValueError(
+        raise ConfigurationError(
             f"training.sharding=full needs PyTorch 2.6 or newer, and this is {torch.__version__}; use 'optimizer'"
         ) from None
-    options = {
+    arguments: dict[str, Any] = {
         "mesh": init_device_mesh(device.type, (get_world_size(),)),
         "mp_policy": MixedPrecisionPolicy(reduce_dtype=REDUCTIONS[options.gradient_reduction]),
     }
     for parameter in model.parameters():
         parameter.data = parameter.data.contiguous()  # FSDP2 knows no other layout, such as channels_last
     for part in find_repeated_blocks(model):
-        fully_shard(part, **options)
-    fully_shard(model, **options)
-    model.register_load_state_dict_pre_hook(_take_own_part)
+        fully_shard(part, **arguments)
+    fully_shard(model, **arguments)
+    cast(Any, model).register_load_state_dict_pre_hook(_take_own_part)
     if has_running_statistics(model):
         model.register_forward_pre_hook(
             lambda module, inputs: _share_buffers(module) if module.training else None
@@ -130,12 +132,12 @@ def _share_buffers(model: nn.Module) -> None:
 
 
 def is_fully_sharded(model: nn.Module) -> bool:
-    """Tell whether ``shard`` split the weights."""
+    """Return whether ``shard`` split the weights."""
     return hasattr(unwrap_model(model), "set_requires_gradient_sync")
 
 
 @contextmanager
-def whole_weights(model: nn.Module) -> Iterator[None]:
+def unshard_parameters(model: nn.Module) -> Generator[None]:
     """Hold all weights on all processes, so that each may run the model as often as it has batches to evaluate.
 
     Every process must enter it. Does nothing unless weights are sharded.
@@ -160,10 +162,10 @@ def whole_weights(model: nn.Module) -> Iterator[None]:
             part.reshard()
 
 
-# ---- what is stored
+# ---- state of checkpoints
 
 
-def whole_model_state(model: nn.Module) -> dict[str, Any]:
+def gather_model_state(model: nn.Module) -> dict[str, Any]:
     """Return the state of the model as one process would have it; on rank 0 only where that needs the others.
 
     Every process must call it.
@@ -174,13 +176,13 @@ def whole_model_state(model: nn.Module) -> dict[str, Any]:
     return _collect(bare.state_dict())
 
 
-def whole_optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
+def gather_optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
     """Return the state of the optimizer as one process would have it; on rank 0 only where that needs the others.
 
     Every process must call it.
     """
     if hasattr(optimizer, "consolidate_state_dict"):
-        optimizer.consolidate_state_dict(to=0)
+        cast(Any, optimizer).consolidate_state_dict(to=0)
         return optimizer.state_dict() if get_rank() == 0 else {}
     return _collect(optimizer.state_dict())
 
@@ -188,21 +190,21 @@ def whole_optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
 def _collect(value: Any) -> Any:
     """Bring the parts of tensors together, in the order in which they are met, and keep them on rank 0."""
     if isinstance(value, Mapping):
-        return {key: _collect(item) for key, item in value.items()}
+        return {key: _collect(item) for key, item in cast(Mapping[Any, Any], value).items()}
     if hasattr(value, "full_tensor"):
         whole = value.detach().full_tensor()
         return whole.cpu() if get_rank() == 0 else None
     return value
 
 
-def part_of_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a whole state this process's optimizer loads; the inverse of ``whole_optimizer_state``.
+def shard_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a whole state that this process's optimizer loads; the inverse of ``gather_optimizer_state``.
 
     How a step is computed, and in which layout, is this process's business: a checkpoint may be of another machine.
     """
     groups = [
         {**stored, **{key: own[key] for key in ("fused", "foreach") if key in own}}
-        for stored, own in zip(state["param_groups"], optimizer.param_groups)
+        for stored, own in zip(state["param_groups"], optimizer.param_groups, strict=False)
     ]
     # Groups that do not match are for the optimizer to refuse.
     groups += state["param_groups"][len(groups) :]
@@ -228,19 +230,21 @@ def part_of_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> d
 
 
 def count_state_bytes(optimizer: Optimizer) -> int:
-    """Number of bytes of the optimizer's state that lie in this process."""
-    inner = getattr(optimizer, "optim", optimizer)  # of a ZeroRedundancyOptimizer
-    tensors = [
-        value for state in inner.state.values() for value in state.values() if isinstance(value, Tensor)
-    ]
-    local = [value.to_local() if hasattr(value, "to_local") else value for value in tensors]
-    return sum(value.numel() * value.element_size() for value in local)
+    """Return the number of bytes of the optimizer's state that lie in this process."""
+    inner: Optimizer = getattr(optimizer, "optim", optimizer)  # of a ZeroRedundancyOptimizer
+    values: list[Any] = [value for state in inner.state.values() for value in state.values()]
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    return sum(value.numel() * value.element_size() for value in map(_to_local, tensors))
+
+
+def _to_local(value: Any) -> Tensor:
+    return value.to_local() if hasattr(value, "to_local") else value
 
 
 def clip_gradients(model: nn.Module, limit: float) -> Tensor:
     """Scale gradients down to a norm over the whole model and all processes, and return the norm it was."""
     parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
-    gradients = [parameter.grad for parameter in parameters]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     is_plain = all(type(gradient) is Tensor and gradient.device.type == "cpu" for gradient in gradients)
     if is_plain and hasattr(nn.utils, "get_total_norm"):  # PyTorch 2.6
         # Most norms are below the limit, and a CPU can look before it multiplies; a GPU would have to be waited for.
@@ -248,5 +252,5 @@ def clip_gradients(model: nn.Module, limit: float) -> Tensor:
         if not norm <= limit:
             nn.utils.clip_grads_with_norm_(parameters, limit, norm)
         return norm
-    norm = nn.utils.clip_grad_norm_(parameters, limit).detach()
+    norm: Any = nn.utils.clip_grad_norm_(parameters, limit).detach()
     return norm.full_tensor() if hasattr(norm, "full_tensor") else norm

@@ -110,7 +110,7 @@ def two_namespaces():
         f"netns add {names[1]}",
         f"link add name {cables[0]} netns {names[0]} type veth peer name {cables[1]} netns {names[1]}",
     ]
-    for number, (name, cable) in enumerate(zip(names, cables), 1):
+    for number, (name, cable) in enumerate(zip(names, cables, strict=False), 1):
         steps += [
             f"-n {name} addr add 10.99.7.{number}/24 dev {cable}",
             f"-n {name} link set {cable} up",
@@ -121,7 +121,7 @@ def two_namespaces():
             done = subprocess.run(["ip", *step.split()], capture_output=True, text=True)
             if done.returncode:
                 pytest.skip(f"this machine does not permit it: ip {step}: {done.stderr.strip()}")
-        yield list(zip(names, cables))
+        yield list(zip(names, cables, strict=False))
     finally:
         for name in names:
             subprocess.run(["ip", "netns", "del", name], capture_output=True)

@@ -183,8 +183,9 @@ def test_the_same_items_per_update_in_other_batches_continue_the_run(alone, tmp_
 
 @needs_full
 def test_clipbert_with_sharded_weights_trains_and_ranks_as_without(corpus, tmp_path):
-    """The head of pre-training shares its weight with the embedding; retrieval runs parts of the model by themselves;
-    frozen norms are folded into weights of which every process has a part.
+    """The head of pre-training shares its weight with the embedding, and retrieval runs parts of the model alone.
+
+    Frozen norms are folded into weights of which every process has a part.
     """
 
     def make_options(save_dir, *options):

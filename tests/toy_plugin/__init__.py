@@ -68,7 +68,7 @@ class ToyPoints(BaseDataset):
     def format_for_prediction(self, report):
         return [
             {"item": int(item), "best": int(row.argmax())}
-            for item, row in zip(report.item_index, report.scores)
+            for item, row in zip(report.item_index, report.scores, strict=True)
         ]
 
 

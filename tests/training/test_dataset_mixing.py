@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from clipbert_mmf.training.data_order import EpochOrder, ShardedBatches
-from clipbert_mmf.training.dataset_mixing import Mixing, read_mixing
+from clipbert_mmf.training.dataset_mixing import Mixing, make_mixing
+from clipbert_mmf.training.options import MixingOptions
 
 SIZES = {"a": 300, "b": 100}
 
 
 def read(kind, sizes=SIZES, **params):
-    return read_mixing({"type": kind, "params": params}, sizes)
+    return make_mixing(MixingOptions(type=kind, params=params), sizes)
 
 
 def draw(mixing, count=4000):
@@ -24,7 +25,7 @@ def draw(mixing, count=4000):
     "mixing, share, exhaust",
     [
         (read("size_proportional"), 0.75, True),
-        (read_mixing(None, SIZES), 0.75, True),
+        (make_mixing(None, SIZES), 0.75, True),
         (read("random"), 0.5, False),
         (read("ratios", sampling_ratios={"b": 9, "a": 1, "not in this run": 5}), 0.1, False),
         (read("round_robin"), 0.5, False),
@@ -47,15 +48,17 @@ def test_round_robin_starts_where_it_is_told():
 
 def test_a_strategy_of_the_hosts_own_is_kept_and_one_dataset_needs_none():
     own = Mixing(lambda: 1, False, "own")
-    assert read_mixing({"type": "theirs"}, SIZES, own) is own and read_mixing(None, SIZES, own) is own
-    assert read_mixing({"type": "ratios"}, {"a": 3}).choose is None
-    assert read_mixing({"enabled": False}, SIZES).choose is None
+    assert (
+        make_mixing(MixingOptions(type="theirs"), SIZES, own) is own and make_mixing(None, SIZES, own) is own
+    )
+    assert make_mixing(MixingOptions(type="ratios"), {"a": 3}).choose is None
+    assert make_mixing(MixingOptions(enabled=False), SIZES).choose is None
 
 
 @pytest.mark.parametrize(
     "section, message",
     [
-        ({"type": "sometimes"}, r"multitasking.type is 'sometimes'; allowed are \['constant', 'random'"),
+        ({"type": "sometimes"}, "multitasking.type is 'sometimes'; allowed are constant, random"),
         (
             {"type": "ratios", "params": {"sampling_ratios": {"a": 1}}},
             r"sampling_ratios has \['a'\]; expected a number for \['b'\] too",
@@ -72,7 +75,7 @@ def test_a_strategy_of_the_hosts_own_is_kept_and_one_dataset_needs_none():
 )
 def test_a_section_that_cannot_be_is_refused(section, message):
     with pytest.raises(ValueError, match=message):
-        read_mixing(section, SIZES)
+        make_mixing(MixingOptions(**section), SIZES)
 
 
 def test_another_proportion_is_another_place_in_an_epoch():

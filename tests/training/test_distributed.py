@@ -6,27 +6,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from clipbert_mmf.training import distributed as parallel
-from clipbert_mmf.training.distributed import ParallelOptions, check_batch_size, read_parallel_options
+from clipbert_mmf.training.distributed import check_batch_size
+from clipbert_mmf.training.options import ParallelOptions
 from clipbert_mmf.training.sharding import find_repeated_blocks, shard
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"sharding": "zero"}, "training.sharding is 'zero'; allowed are none, optimizer, full"),
-        (
-            {"gradient_reduction": "int8"},
-            "training.gradient_reduction is 'int8'; allowed are fp32, bf16, fp16",
-        ),
-        (
-            {"sharding": "full", "static_graph": True},
-            "sharding=full needs neither .* nor training.static_graph",
-        ),
-    ],
-)
-def test_options_that_cannot_be_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        read_parallel_options(settings)
 
 
 def test_a_batch_that_does_not_divide_is_refused_with_what_would_do(monkeypatch):
@@ -34,11 +16,11 @@ def test_a_batch_that_does_not_divide_is_refused_with_what_would_do(monkeypatch)
     check_batch_size(6, 1)
     with pytest.raises(
         ValueError,
-        match="batch_size=4 .* 3 processes cannot .* same 12 items per update: 1, 2, 4 "
+        match=r"batch_size=4 .* 3 processes cannot .* same 12 items per update: 1, 2, 4 "
         "processes, or training.batch_size=3 training.update_frequency=4",
     ):
         check_batch_size(4, 3)
-    with pytest.raises(ValueError, match="same 4 items per update: 1, 2, 4 processes$"):
+    with pytest.raises(ValueError, match=r"same 4 items per update: 1, 2, 4 processes$"):
         check_batch_size(4, 1)
 
 
@@ -48,7 +30,7 @@ def group():
 
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     yield
-    parallel.leave_together()
+    parallel.shut_down_process_group()
 
 
 def test_parameters_without_a_gradient_are_named_before_they_are_waited_for(group):

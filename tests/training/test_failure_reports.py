@@ -11,14 +11,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import os, sys, torch
 from torch import distributed as dist
-from clipbert_mmf.training.failure_reports import telling_the_others
+from clipbert_mmf.training.failure_reports import report_failures
 children = []
 for rank in (0, 1):
     child = os.fork()
     if child == 0:
         dist.init_process_group("gloo", store=dist.FileStore(sys.argv[2], 2), rank=rank, world_size=2)
         try:
-            with telling_the_others(lambda: "update 4, epoch 2"):
+            with report_failures(lambda: "update 4, epoch 2"):
                 dist.all_reduce(torch.ones(1))
                 if rank == int(sys.argv[1]):
                     raise KeyError("video7")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 
 pytest.importorskip("mmf")
 
+
+from clipbert_mmf.training.loop import Loop
 from tests.toy_runs import PLUGIN, losses_by_update, run_here, toy_options
 
 
@@ -46,11 +49,11 @@ def test_max_updates_is_exact_and_the_file_tells_everything(plain):
 
 
 def test_the_rate_of_every_update_is_the_schedules(plain):
-    from clipbert_mmf.plugin.schedules import DECAYS, warmup_factor
+    from clipbert_mmf.optim.schedules import DECAYS, compute_warmup_factor
 
     rates = [record["lr"] for record in plain[0] if record["split"] == "train"]
     assert rates == pytest.approx(
-        [0.05 * warmup_factor(update, 12, 0.1, DECAYS["linear"]) for update in range(12)]
+        [0.05 * compute_warmup_factor(update, 12, 0.1, DECAYS["linear"]) for update in range(12)]
     )
 
 
@@ -77,7 +80,7 @@ def test_accumulation_is_right_at_the_end_of_an_epoch(tmp_path, frequency):
 
 def replay(folder, frequency):
     """Train the toy model on the same items with one large batch per update, in plain torch."""
-    from clipbert_mmf.plugin.schedules import DECAYS, warmup_factor
+    from clipbert_mmf.optim.schedules import DECAYS, compute_warmup_factor
     from clipbert_mmf.training.data_order import ShardedBatches, split_into_updates
     from clipbert_mmf.training.seeding import seed_all
 
@@ -90,13 +93,13 @@ def replay(folder, frequency):
     batches, losses = list(order), []
     updates = split_into_updates(8, frequency)
     for number, places in enumerate(updates):
-        items = sum((batches[place] for place in places), [])
+        items = list(chain.from_iterable(batches[place] for place in places))
         points = np.stack([np.random.default_rng([7, 5, 1, item]).normal(size=2) for item in items])
         targets = torch.tensor((points[:, 0] > 0) + 2 * (points[:, 1] > 0), dtype=torch.int64)
         loss = torch.nn.functional.cross_entropy(layers(torch.tensor(points, dtype=torch.float32)), targets)
         layers.zero_grad()
         loss.backward()
-        rate = 0.05 * warmup_factor(number, len(updates), 0.1, DECAYS["linear"])
+        rate = 0.05 * compute_warmup_factor(number, len(updates), 0.1, DECAYS["linear"])
         with torch.no_grad():
             for parameter in layers.parameters():
                 parameter -= rate * parameter.grad
@@ -151,7 +154,7 @@ def test_losses_between_two_lines_are_not_lost_when_a_run_is_resumed(plain, tmp_
     assert part == {update: loss for update, loss in whole.items() if update > 5}
 
 
-def test_the_best_value_and_its_update_survive_a_resume(tmp_path):
+def test_the_best_value_and_its_update_survive_a_resume(tmp_path, monkeypatch):
     options = [
         "training.evaluation_interval=2",
         "training.early_stop.criteria=total_loss",
@@ -160,24 +163,30 @@ def test_the_best_value_and_its_update_survive_a_resume(tmp_path):
     run_here(tmp_path, *options, "training.max_updates=6")
     state = torch.load(tmp_path / "current.ckpt", weights_only=True)
     assert state["best_update"] > 0 and state["num_updates"] == 6
-    from mmf.common.registry import registry
-
     seen = {}
-    trainer_class = registry.get_trainer_class("clipbert")
-    original = trainer_class.run_training
+    train = Loop.train
 
-    def watch(self):
-        seen.update(
-            update=self.early_stopping.best_monitored_update, value=self.early_stopping.best_monitored_value
-        )
-        original(self)
+    def watch(loop):
+        best = loop.run.early_stopping
+        seen.update(update=best.best_monitored_update, value=best.best_monitored_value)
+        train(loop)
 
-    trainer_class.run_training = watch
-    try:
-        run_here(tmp_path, *options, "training.max_updates=8", "checkpoint.resume=true")
-    finally:
-        trainer_class.run_training = original
+    monkeypatch.setattr(Loop, "train", watch)
+    run_here(tmp_path, *options, "training.max_updates=8", "checkpoint.resume=true")
     assert seen == {"update": state["best_update"], "value": state["best_metric_value"]}
+
+
+def test_a_run_of_version_0_1_is_refused_in_one_sentence_and_its_weights_start_a_new_one(plain, tmp_path):
+    state = torch.load(plain[1] / "current.ckpt", weights_only=True)
+    state["clipbert_run"]["version"] = 1
+    torch.save(state, tmp_path / "current.ckpt")
+    with pytest.raises(
+        ValueError, match=r"current.ckpt is a run of clipbert_mmf 0.1 .*resume_pretrained=true"
+    ):
+        run_here(tmp_path, "checkpoint.resume=true")
+    old = f"checkpoint.resume_file={tmp_path / 'current.ckpt'}"
+    records = run_here(tmp_path / "new", old, "checkpoint.resume_pretrained=true", "training.max_updates=2")
+    assert list(losses_by_update(records)) == [1, 2]
 
 
 def test_weights_of_another_run_start_a_new_one(plain, tmp_path):
@@ -216,7 +225,7 @@ def test_early_stopping_ends_the_run_and_the_best_state_is_evaluated(tmp_path):
 
 def test_a_criterion_that_validation_does_not_measure_is_named(tmp_path):
     with pytest.raises(
-        ValueError, match="criteria is 'val/toy_retrieval/r1', but validation gave .*toy_points/accuracy"
+        ValueError, match=r"criteria is 'val/toy_retrieval/r1', but validation gave .*toy_points/accuracy"
     ):
         run_here(tmp_path, "training.max_updates=1", "training.early_stop.criteria=toy_retrieval/r1")
 
@@ -244,7 +253,13 @@ def test_precision_holds_in_training_evaluation_and_prediction(tmp_path, precisi
     [
         ("training.precision=fp16", "fp16 needs a CUDA device.*use bf16 or fp32"),
         ("training.precision=half", "training.precision is 'half'; allowed are fp32, bf16, fp16"),
-        ("training.update_frequency=0", "training.update_frequency is 0"),
+        ("training.update_frequency=0", "training.update_frequency is 0; it must be at least 1"),
+        ("training.fp16=true", "training.fp16=true contradicts training.precision=fp32"),
+        ("training.prefetch_factor=0", "training.prefetch_factor is 0; expected at least 1"),
+        (
+            "training.sharding=ful",
+            r"training.sharding is 'ful' \(did you mean 'full'\?\); allowed are none, opt",
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_training(tmp_path, option, message):
@@ -260,7 +275,7 @@ def test_predictions_come_one_per_item_in_order(tmp_path):
 
 def test_a_loss_that_is_no_number_ends_the_run_with_the_place(tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_NAN_AT", "3")
-    with pytest.raises(RuntimeError, match="not a finite number after update 3 .*toy_ce': nan"):
+    with pytest.raises(RuntimeError, match=r"not a finite number after update 3 .*toy_ce': nan"):
         run_here(tmp_path)
 
 

@@ -1,0 +1,177 @@
+"""Connects the loops of ``training`` with MMF: builds a run from MMF's objects, and answers what the loops ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmf.common.meter import Meter
+from mmf.common.registry import registry
+from mmf.common.report import Report
+from mmf.utils.configuration import get_mmf_env
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from clipbert_mmf.models.network import DatasetNetwork
+from clipbert_mmf.plugin.trainer_checkpoint import RunCheckpoint
+from clipbert_mmf.plugin.trainer_options import parse_run_options
+from clipbert_mmf.training.checkpoints import find_stored_seed
+from clipbert_mmf.training.dataset_mixing import Mixing
+from clipbert_mmf.training.distributed import get_rank, get_world_size, unwrap_model, wrap_model
+from clipbert_mmf.training.evaluation import Evaluator
+from clipbert_mmf.training.loop import Loop
+from clipbert_mmf.training.run import Run, order_data, prepare_optimizer, start_run
+from clipbert_mmf.training.seeding import seed_all
+
+
+class MmfHost:
+    """Holds the run of one of MMF's trainers; what differs between the two MMFs is in ``MainHost`` and ``ReleaseHost``.
+
+    Args:
+        trainer: MMF's; its configuration is parsed here.
+
+    Raises:
+        ConfigurationError: for a key or a value that cannot be used.
+    """
+
+    run: Run
+    checkpoint: RunCheckpoint
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer = trainer
+        self.options = parse_run_options(trainer.config)
+        self.meter = Meter()
+
+    # ---- building, in the order of MMF
+
+    def start_run(self) -> None:
+        """Choose device and seed, before anything is built, and tell MMF."""
+        trainer, config = self.trainer, self.trainer.config
+        folder = Path(get_mmf_env(key="save_dir"))
+        local_rank = int(config["device_id"] or 0) if "device_id" in config else 0
+        self.run = start_run(
+            self.options, folder, local_rank, find_stored_seed(self.options.checkpoint, folder)
+        )
+        trainer.training_config = config.training
+        trainer.training_config.seed = self.run.seed
+        trainer.local_rank, trainer.device = local_rank, self.run.device
+        trainer.distributed = get_world_size() > 1
+        # An earlier run in this process had a wrapper, perhaps.
+        self.set_globals(data_parallel=False, distributed=False)
+        self.set_globals(current_device=self.run.device, global_device=get_rank(), seed=self.run.seed)
+
+    def order_data(self, loaders: Mapping[str, DataLoader[Any]], fallback: Mixing | None) -> None:
+        """Put MMF's training loaders in our order; see ``training.run.order_data``."""
+        order_data(self.run, loaders, fallback)
+        self.trainer.max_updates = self.run.data.max_updates
+
+    def seed_model(self) -> None:
+        """Make the model's first weights depend on the seed alone, not on what the data drew before."""
+        seed_all(self.run.seed, "model")
+
+    def prepare_optimizer(self) -> None:
+        """Take over MMF's model and optimizer, fuse the step, and shard both as configured."""
+        self.run.model, self.run.optimizer = self.trainer.model, self.trainer.optimizer
+        prepare_optimizer(self.run)
+        self.trainer.optimizer = self.run.optimizer
+
+    def make_checkpoint(self) -> RunCheckpoint:
+        """Make MMF's checkpoint around the run's."""
+        self.checkpoint = RunCheckpoint(self.trainer, self.run, self)
+        return self.checkpoint
+
+    def parallelize_model(self) -> None:
+        """Wrap the model where there are several processes; several GPUs in one process are not used."""
+        model = wrap_model(self.trainer.model, self.options.parallel)
+        self.run.model = self.trainer.model = model
+        # MMF concludes from it that there is a wrapper.
+        self.set_globals(data_parallel=False, distributed=unwrap_model(model) is not model)
+
+    # ---- running
+
+    def train(self) -> None:
+        """Train if ``run_type`` says so, then evaluate or predict."""
+        evaluator = Evaluator(self.run, self)
+        if self.options.trains:
+            Loop(self.run, self, evaluator, self.checkpoint.checkpointer).train()
+        evaluator.run_final()
+
+    def evaluate(self) -> None:
+        """Evaluate, or predict, the splits that ``run_type`` names."""
+        Evaluator(self.run, self).run_final()
+
+    def close(self) -> None:
+        """Leave the other processes; nothing may hold a wrapped model then."""
+        self.trainer.model = self.run.bare_model
+        self.run.close()
+
+    # ---- what the loops ask for (``training.host.Host``)
+
+    def list_loaders(self, split: str) -> Mapping[str, DataLoader[Any]]:
+        """Return MMF's loaders of a split by dataset."""
+        raise NotImplementedError
+
+    def prepare_batch(self, batch: Any, dataset: Any, name: str, split: str) -> Any:
+        """Move a batch to the device, as this MMF does it."""
+        raise NotImplementedError
+
+    def make_report(self, batch: Any, output: Any) -> Report:
+        """Merge batch and output."""
+        return Report(batch, output)
+
+    def make_split_report(self, name: str, split: str, fields: Mapping[str, Any], num_items: int) -> Report:
+        """Make a report without a batch."""
+        report = Report([("dataset_name", name), ("dataset_type", split), *fields.items()])
+        report.batch_size = num_items
+        return report
+
+    def list_metric_fields(self) -> set[str]:
+        """Return what the configured metrics require."""
+        return set(self.trainer.metrics.required_params)
+
+    def compute_metrics(self, report: Any) -> dict[str, Tensor]:
+        """Compute the configured metrics."""
+        return self.trainer.metrics(report, report)
+
+    def compute_losses(self, report: Any) -> dict[str, Tensor]:
+        """Compute the losses that MMF gave the model."""
+        model: Any = self.run.bare_model
+        return model.losses(report, report)
+
+    def find_network(self, name: str) -> DatasetNetwork | None:
+        """Return the network of our model for a dataset."""
+        model: Any = self.run.bare_model
+        return model.network_for(name) if hasattr(model, "network_for") else None
+
+    def write_predictions(self, split: str, predict: Callable[[DataLoader[Any]], Sequence[Any]]) -> None:
+        """Write predictions through MMF's reporter, which writes a dataset's file when the next one begins."""
+        reporter = self.trainer.dataset_loader.get_test_reporter(split)
+        while reporter.next_dataset():
+            predictions = predict(reporter.get_dataloader())
+            if get_rank() == 0:
+                reporter.report = predictions
+                if hasattr(reporter, "postprocess_dataset_report"):
+                    reporter.postprocess_dataset_report()
+
+    def describe_checkpoint(self) -> dict[str, Any]:
+        """Return MMF's configuration and the state of its code."""
+        return self.checkpoint.describe()
+
+    def set_globals(self, **values: Any) -> None:
+        """Put values into MMF's registry."""
+        for name, value in values.items():
+            registry.register(name, value)
+
+    def call_hook(
+        self,
+        name: str,
+        report: Any = None,
+        numbers: Mapping[str, float] | None = None,
+        **arguments: Any,
+    ) -> None:
+        """Call nothing; only MMF's main has callbacks."""
+
+    def log_scalars(self, scalars: Mapping[str, float], update: int, losses: Mapping[str, float]) -> None:
+        """Pass numbers on to TensorBoard."""
+        raise NotImplementedError
