@@ -1,38 +1,93 @@
-"""From a split's configured sources to its packed records: finds the files, filters keys, draws a subset.
-
-Comes before ``tasks`` and after the parsers of ``annotations``.
-"""
+"""Reads the annotation files of a split: finds them, filters by key, and draws a subset."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from clipbert_mmf.annotations import FORMATS, has_column, read_annotations, read_keys
 from clipbert_mmf.annotations.grouping import PackedRecords
 from clipbert_mmf.annotations.records import TextRecord
-from clipbert_mmf.settings import read_setting
-from clipbert_mmf.tasks.datasets import DatasetSpec
+from clipbert_mmf.configuration import InRange, choose, parse_config, to_plain
 
-_SOURCE_KEYS = {
-    "file",
-    "split",
-    "corpus",
-    "answers",
-    "only",
-    "exclude",
-    "share",
-    "share_without_split",
-    "num_texts",
-    "columns",
-}
 #: A drawn subset is part of the data, not of a run: runs with other seeds are compared on it.
 _SUBSET_SEED = 0
+
+
+@dataclass(frozen=True)
+class AnnotationSource:
+    """One annotation file of a split, and the part of it that is used.
+
+    Attributes:
+        file: path below ``data_dir``, absolute path, or name anywhere below ``data_dir``.
+        split: names of the owner's splits to read; None reads all.
+        corpus: whose formats the file has, a key of ``FORMATS``; None for the dataset's.
+        answers: VQA's annotations beside its questions.
+        only: file that lists the keys to keep.
+        exclude: file that lists the keys to leave out.
+        share: start and end in 0 to 1: keep media whose seeded hash lies there.
+        share_without_split: start and end in 0 to 1: for a file without a column ``split``, keep this share of the media in
+            the order of their hashes, instead of reading ``split``.
+        num_texts: draw one text each of so many media; None keeps all.
+        columns: our name of a column -> the file's.
+    """
+
+    file: str
+    split: tuple[str, ...] | None = None
+    corpus: str | None = None
+    answers: str | None = None
+    only: str | None = None
+    exclude: str | None = None
+    share: tuple[float, float] | None = None
+    share_without_split: tuple[float, float] | None = None
+    num_texts: Annotated[int, InRange(at_least=1)] | None = None
+    columns: dict[str, str | None] | None = None
+
+    @classmethod
+    def from_section(cls, values: Any, where: str) -> AnnotationSource:
+        """Parse a source; a plain file name stands for ``{file: name}``, and one split for a list of one.
+
+        Raises:
+            ConfigurationError: for an unknown key, a corpus without formats, or a share that is not in 0 to 1.
+        """
+        given: dict[str, Any] = {"file": values} if isinstance(values, str) else to_plain(values)
+        if isinstance(given, Mapping) and isinstance(given.get("split"), str):
+            given = {**given, "split": [given["split"]]}
+        source = parse_config(cls, given, where)
+        if source.corpus is not None:
+            choose(f"{where}.corpus", source.corpus, FORMATS)
+        return source
+
+    def __post_init__(self) -> None:
+        for name, share in (("share", self.share), ("share_without_split", self.share_without_split)):
+            if share is not None and not 0 <= share[0] < share[1] <= 1:
+                raise ValueError(f"{name} is {list(share)}; expected [start, end] with 0 <= start < end <= 1")
+
+    def describe(self) -> str:
+        """Return the keys that are set, for messages."""
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return ", ".join(f"{name}={value}" for name, value in given.items() if value is not None)
+
+
+def parse_sources(values: Any, where: str) -> tuple[AnnotationSource, ...]:
+    """Parse the sources of a split: one, or a list of them.
+
+    Args:
+        values: a file name, a section, or a list of either.
+        where: dotted key, for messages.
+
+    Raises:
+        ConfigurationError: for an unknown key or a value that is not allowed.
+    """
+    listed = [values] if isinstance(values, (str, Mapping)) else list(values)
+    return tuple(AnnotationSource.from_section(one, where) for one in listed)
 
 
 def find_file(root: Path, name: str, where: str) -> Path:
@@ -40,8 +95,8 @@ def find_file(root: Path, name: str, where: str) -> Path:
 
     Args:
         root: data directory.
-        name: as configured.
-        where: the configuration key, for messages.
+        name: path or name as configured.
+        where: dotted key, for messages.
 
     Raises:
         FileNotFoundError: if nothing or more than one file fits.
@@ -58,74 +113,59 @@ def find_file(root: Path, name: str, where: str) -> Path:
     raise FileNotFoundError(f"{where} is '{name}': {problem} below {root}; give its path from there")
 
 
-def load_sources(sources: Any, root: Path, spec: DatasetSpec, *, where: str) -> PackedRecords:
+def load_sources(
+    sources: Sequence[AnnotationSource], root: Path, corpus: str, *, where: str
+) -> PackedRecords:
     """Read all sources of a split, in order.
 
     Args:
-        sources: a list of mappings with ``file`` and optionally ``split`` (owner's names), ``corpus`` (whose formats,
-            where it is not the dataset's), ``answers`` (VQA's annotations beside its questions), ``only``, ``exclude``
-            (a file that lists keys), ``share`` ([0, 0.9]: media whose seeded hash lies there), ``share_without_split`` (of
-            the media in the order of these hashes, for a file without a column ``split``), ``num_texts`` and ``columns`` (how the file calls what the
-            format calls otherwise); a plain file name stands for ``{file: name}``.
+        sources: of the split.
         root: data directory.
-        spec: row of the table of datasets.
-        where: the configuration key, for messages.
+        corpus: formats of sources that name none, a key of ``FORMATS``.
+        where: dotted key of the sources, for messages.
 
     Raises:
-        ValueError: for an unknown key or a source that leaves no record.
         FileNotFoundError: if a file is not there.
         AnnotationError: for a malformed file.
+        ValueError: if a source leaves no record.
     """
-
-    def read_all() -> Iterator[TextRecord]:
-        for source in [sources] if isinstance(sources, (str, Mapping)) else sources:
-            source = {"file": source} if isinstance(source, str) else source
-            unknown = sorted(set(source) - _SOURCE_KEYS)
-            if unknown:
-                raise ValueError(
-                    f"{where}: unknown keys {unknown} of a source; allowed are {sorted(_SOURCE_KEYS)}"
-                )
-            yield from _read_source(source, root, spec, where)
-
-    return PackedRecords.from_records(read_all())
-
-
-def _read_source(source, root: Path, spec: DatasetSpec, where: str) -> Iterable[TextRecord]:
-    path = find_file(root, source["file"], f"{where}.file")
-    split, corpus = read_setting(source, "split"), read_setting(source, "corpus") or spec.corpus
-    if corpus not in FORMATS:
-        raise ValueError(f"{where}.corpus is '{corpus}'; allowed are {sorted(FORMATS)}")
-    answers, columns = read_setting(source, "answers"), read_setting(source, "columns")
-    columns = {ours: columns[ours] for ours in columns if columns[ours]} if columns else None
-    lacks_split = read_setting(source, "share_without_split") is not None and not has_column(
-        path, "split", columns
+    return PackedRecords.from_records(
+        record for source in sources for record in _read_source(source, root, corpus, where)
     )
-    split = None if lacks_split else split
+
+
+def _read_source(source: AnnotationSource, root: Path, corpus: str, where: str) -> Iterable[TextRecord]:
+    path = find_file(root, source.file, f"{where}.file")
+    columns = {ours: name for ours, name in (source.columns or {}).items() if name} or None
+    # Whether the file has the column decides between ``split`` and ``share_without_split``.
+    by_rank = source.share_without_split
+    if by_rank is not None and has_column(path, "split", columns):
+        by_rank = None
     records: Iterable[TextRecord] = read_annotations(
         path,
-        corpus,
-        splits=None if split is None else [split] if isinstance(split, str) else list(split),
-        companion=find_file(root, answers, f"{where}.answers") if answers else None,
+        source.corpus or corpus,
+        splits=None if source.split is None or by_rank else list(source.split),
+        companion=find_file(root, source.answers, f"{where}.answers") if source.answers else None,
         columns=columns,
     )
-    for key, keep in (("only", True), ("exclude", False)):
-        if read_setting(source, key):
-            listed = read_keys(find_file(root, source[key], f"{where}.{key}"))
+    for key, name, keep in (("only", source.only, True), ("exclude", source.exclude, False)):
+        if name:
+            listed = read_keys(find_file(root, name, f"{where}.{key}"))
             records = _filter_keys(
                 records, lambda media_key, listed=listed, keep=keep: (media_key in listed) == keep
             )
-    if lacks_split:
-        records = _take_ranks(list(records), *_read_share(source["share_without_split"], where))
-    if read_setting(source, "share") is not None:
-        start, end = _read_share(source["share"], where)
+    if by_rank is not None:
+        records = _take_ranks(list(records), *by_rank)
+    if source.share is not None:
+        start, end = source.share
         records = _filter_keys(records, lambda media_key: start <= hash_share(media_key) < end)
-    if read_setting(source, "num_texts"):
-        records = draw_texts(list(records), int(source["num_texts"]), _SUBSET_SEED)
+    if source.num_texts:
+        records = draw_texts(list(records), source.num_texts, _SUBSET_SEED)
     number = -1
     for number, record in enumerate(records):
         yield record
     if number < 0:
-        raise ValueError(f"{where}: {path} has no record for {dict(source)}")
+        raise ValueError(f"{where}: {path} has no record for {source.describe()}")
 
 
 def _take_ranks(records: list[TextRecord], start: float, end: float) -> list[TextRecord]:
@@ -140,23 +180,22 @@ def _filter_keys(records: Iterable[TextRecord], fits: Callable[[str], bool]) -> 
     return (record for record in records if fits(record.media_key))
 
 
-def _read_share(share, where: str) -> tuple[float, float]:
-    values = [float(value) for value in share]
-    if len(values) != 2 or not 0 <= values[0] < values[1] <= 1:
-        raise ValueError(f"{where}.share is {list(share)}; expected [start, end] with 0 <= start < end <= 1")
-    return values[0], values[1]
-
-
 # A medium's texts mostly stand together: fifty regions of an image are one digest.
 @functools.lru_cache(maxsize=256)
 def hash_share(media_key: str) -> float:
-    """Return a number in [0, 1) that depends on the key alone: a split by it keeps each medium on one side."""
+    """Return a number in [0, 1) that depends on the key only, so that a split by it keeps each medium on one side."""
     digest = hashlib.blake2b(f"{_SUBSET_SEED}/{media_key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 def draw_texts(records: list[TextRecord], num_texts: int, seed: int) -> list[TextRecord]:
-    """Draw one text each of ``num_texts`` media, in the order of the file; fewer media give one text each."""
+    """Draw one text each of ``num_texts`` media, in the order of the file; fewer media give one text each.
+
+    Args:
+        records: all records.
+        num_texts: texts to draw.
+        seed: same seed, same texts.
+    """
     rows: dict[str, list[int]] = {}
     for row, record in enumerate(records):
         rows.setdefault(record.media_key, []).append(row)

@@ -1,18 +1,41 @@
-"""Answer vocabularies: made from a training split, written, read back. Between ``grouping`` and ``tasks``."""
+"""Answer vocabularies: builds one from a training split, writes it, reads it back."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 from clipbert_mmf.annotations import AnnotationError
 from clipbert_mmf.annotations.grouping import PackedRecords
+from clipbert_mmf.configuration import InRange, parse_config
+
+
+@dataclass(frozen=True)
+class AnswersConfig:
+    """The answer vocabulary of open-ended questions.
+
+    Attributes:
+        file: JSON file {answer: index} or list of answers; null builds the vocabulary from the training split.
+        num_answers: a built vocabulary keeps so many of the most frequent answers; null keeps all.
+        min_count: a built vocabulary leaves out answers that occur less often.
+    """
+
+    file: str | None = None
+    num_answers: Annotated[int, InRange(at_least=1)] | None = None
+    min_count: Annotated[int, InRange(at_least=1)] = 1
+
+    @classmethod
+    def from_section(cls, values: Any, where: str) -> AnswersConfig:
+        """Parse the section; a plain file name stands for ``{file: name}``."""
+        return parse_config(cls, {"file": values} if isinstance(values, str) else values, where)
 
 
 def count_answers(records: PackedRecords) -> Counter[str]:
-    """Count what questions are answered with; of VQA's ten answers the most frequent one counts."""
+    """Count the answers of questions; of VQA's ten answers to a question, the most frequent one counts."""
     counts: Counter[str] = Counter()
     for row in range(len(records)):
         record = records[row]
@@ -29,9 +52,9 @@ def build_vocabulary(
     """Return answer to index, most frequent first, equal counts in alphabetical order.
 
     Args:
-        counts: of the training split.
-        num_answers: keep at most so many; None for all.
-        min_count: leave out answers that occur less often.
+        counts: number of questions for each answer of the training split.
+        num_answers: number of answers to keep; None for all.
+        min_count: answers that occur less often are left out.
 
     Raises:
         ValueError: if no answer is left.
@@ -49,7 +72,7 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     """Read ``{answer: index}``, ClipBERT's ``ans2label.json``, or a list of answers.
 
     Raises:
-        AnnotationError: if it is neither, or the indices are not 0 to A-1, each once.
+        AnnotationError: if it is none of these, or the indices are not 0 to A-1, each once.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"))

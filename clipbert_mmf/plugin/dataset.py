@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from mmf.common.registry import registry
 from mmf.common.sample import Sample
 from mmf.datasets.base_dataset import BaseDataset
 
-from clipbert_mmf.configuration import choose
+from clipbert_mmf.plugin.dataset_config import DatasetConfig
 from clipbert_mmf.plugin.layouts import LAYOUTS
 from clipbert_mmf.tasks.items import ItemMaker
 from clipbert_mmf.tasks.predictions import SplitAnnotations
@@ -40,20 +41,28 @@ class ClipBertDataset(BaseDataset):
 
     Args:
         dataset_name: registry key.
-        config: the dataset's section of the configuration.
+        config: the dataset's section of the configuration; MMF reads the processors from it.
         dataset_type: ``train``, ``val`` or ``test``.
-        media_location: store of the split's media.
-        seed: of the run; every random choice follows from (seed, epoch, item).
+        media_location: store of the split's media, or several.
+        seed: seed of the run; every random choice follows from (seed, epoch, item).
+        parsed: the section as a dataclass.
     """
 
-    def __init__(self, dataset_name: str, config, dataset_type: str, media_location: str, seed: int):
+    def __init__(
+        self,
+        dataset_name: str,
+        config: Any,
+        dataset_type: str,
+        media_location: str | tuple[str, ...],
+        seed: int,
+        parsed: DatasetConfig,
+    ):
         super().__init__(dataset_name, config, dataset_type)
         self.media_location = media_location
         self.seed = seed
-        self.strict = bool(config.get("strict") or False)
-        self.arrange = choose(
-            f"dataset_config.{dataset_name}.layout", config.get("layout") or "clipbert", LAYOUTS
-        )
+        self.strict = parsed.strict
+        self.max_failure_share = parsed.max_failure_share
+        self.arrange = LAYOUTS[parsed.layout]
         self.maker: ItemMaker | None = None
         self.failures: FailureLog | None = None
         # Shared memory, so that workers that live on between epochs see a new epoch too.
@@ -70,12 +79,48 @@ class ClipBertDataset(BaseDataset):
         """The processor of this split."""
         return self.train_media_processor if self.is_training else self.eval_media_processor
 
-    def attach(self, maker: ItemMaker, failures: FailureLog, task: Task) -> None:
-        """Give the dataset its items, the log of unreadable media, and its task."""
+    def attach(self, maker: ItemMaker, task: Task, save_dir: Path) -> None:
+        """Give the dataset its items, its task, and the log of unreadable media.
+
+        Args:
+            maker: items of the split.
+            task: what they are for.
+            save_dir: folder of the run, which keeps the list of unreadable training media.
+        """
         self.maker = maker
-        self.failures = failures
         self.task_name = task.name  # workers get a pickled copy, and a task has functions without names
         self.annotations = SplitAnnotations(maker)
+        bad_list = save_dir / f"unreadable_{self.dataset_name}.jsonl" if self.is_training else None
+        name = f"{self.dataset_name} ({self._dataset_type})"
+        self.failures = FailureLog(name, maker.num_media, self.max_failure_share, bad_list)
+        if self.is_training:
+            known = self.failures.read_bad_list(maker.groups.find)
+            if known:
+                logger.warning("%s: %d media of %s are skipped", name, known, bad_list)
+
+    def report_missing(self, media: str) -> None:
+        """Log how many media of the split are not in the store.
+
+        Args:
+            media: ``video`` or ``image``, for messages.
+
+        Raises:
+            FileNotFoundError: if none is there.
+        """
+        groups, total = self.maker.groups, self.maker.num_media
+        missing = self.media_processor.count_missing(
+            self.media_location, (groups.key(group) for group in range(total))
+        )
+        message = (
+            f"{self.dataset_name} ({self._dataset_type}): {len(self)} items, {total} {media}s, {missing} of them not in "
+            f"{self.media_location}"
+        )
+        if missing == total:
+            raise FileNotFoundError(
+                f"{message}: none of the annotated {media}s is there. Is dataset_config.{self.dataset_name}.media the "
+                f"right directory? For example '{groups.key(0)}' was looked for as the stem of a file"
+            )
+        logger.log(logging.WARNING if missing else logging.INFO, "%s", message)
 
     def __len__(self) -> int:
         return len(self.maker)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipbert_mmf.annotations.sources import load_sources
+from clipbert_mmf.annotations.sources import load_sources, parse_sources
 from clipbert_mmf.inference.predictions import PredictionsError, evaluate_predictions, read_predictions
 from clipbert_mmf.inference.settings import read_json_lines, read_yaml
 from clipbert_mmf.scoring.metrics import split_metric_name
@@ -79,7 +79,8 @@ class RunRecord:
         section = self.config["dataset_config"][spec.name]
         where = f"dataset_config.{spec.name}.annotations.test"
         root = Path(section["data_dir"]).expanduser().resolve()
-        records = load_sources(section["annotations"]["test"], root, spec, where=where)
+        sources = parse_sources(section["annotations"]["test"], where)
+        records = load_sources(sources, root, spec.corpus, where=where)
         task = TASKS[section.get("task") or spec.task]
         return task.guess_from_annotations([records[row] for row in range(len(records))])
 

@@ -5,10 +5,13 @@ import json
 import pytest
 
 from clipbert_mmf.annotations.records import TextRecord
-from clipbert_mmf.annotations.sources import draw_texts, find_file, load_sources
-from clipbert_mmf.tasks.datasets import SPECS
-
-SPEC = SPECS["msrvtt_retrieval"]
+from clipbert_mmf.annotations.sources import (
+    AnnotationSource,
+    draw_texts,
+    find_file,
+    load_sources,
+    parse_sources,
+)
 
 
 @pytest.fixture()
@@ -24,7 +27,9 @@ def root(tmp_path):
 
 
 def load(root, *sources):
-    packed = load_sources(list(sources), root, SPEC, where="annotations.train")
+    packed = load_sources(
+        parse_sources(list(sources), "annotations.train"), root, "msrvtt", where="annotations.train"
+    )
     return [packed[row] for row in range(len(packed))]
 
 
@@ -59,7 +64,7 @@ def test_drawn_texts_are_one_per_video_and_the_same_for_a_seed():
 
 
 def test_unknown_keys_and_empty_choices_are_errors(root):
-    with pytest.raises(ValueError, match=r"unknown keys \['splits'\] of a source"):
+    with pytest.raises(ValueError, match=r"annotations\.train\.splits is unknown \(did you mean 'split'"):
         load(root, {"file": "test.csv", "splits": "x"})
     with pytest.raises(ValueError, match="has no record for"):
         load(root, {"file": "test.csv", "exclude": "test.csv"})
@@ -70,7 +75,7 @@ def test_shares_part_the_media_and_leave_nothing_out(root):
     keys = [{record.media_key for record in part} for part in parts]
     assert not keys[0] & keys[1] and keys[0] | keys[1] == {f"video{i}" for i in range(6)}
     assert sum(map(len, parts)) == 12
-    with pytest.raises(ValueError, match=r"annotations.train.share is \[1, 0\]; expected"):
+    with pytest.raises(ValueError, match=r"annotations\.train: share is \[1\.0, 0\.0\]; expected"):
         load(root, {"file": "MSRVTT_data.json", "share": [1, 0]})
 
 
@@ -102,3 +107,13 @@ def test_answers_come_from_their_own_file(root):
     )
     (record,) = load(root, {"file": "q.json", "corpus": "vqa2", "answers": "a.json"})
     assert record.soft_answers == (("yes", 1.0),) and record.answer_type == "yes/no"
+
+
+def test_a_source_is_a_name_a_section_or_a_list_of_both():
+    one = AnnotationSource("a.json", split=("train",))
+    assert parse_sources({"file": "a.json", "split": "train"}, "x") == (one,)
+    assert parse_sources("a.json", "x") == (AnnotationSource("a.json"),)
+    assert parse_sources(["b.json", {"file": "a.json", "split": ["train"]}], "x") == (
+        AnnotationSource("b.json"),
+        one,
+    )

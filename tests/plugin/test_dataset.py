@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from clipbert_mmf.paths import project_dir
 from clipbert_mmf.plugin import builder as builder_file
+from clipbert_mmf.plugin import dataset_files
 from clipbert_mmf.plugin.dataset import UnreadableMediaError
 from clipbert_mmf.video.failures import TooManyFailuresError
 
@@ -180,9 +181,8 @@ def test_a_wrong_configuration_is_an_error_at_start(corpus, tmp_path, changes, e
 def test_the_training_split_is_read_once_for_all_splits_and_its_answers(corpus, tmp_path, monkeypatch):
     read = []
     plain = builder_file.load_sources
-    monkeypatch.setattr(
-        builder_file, "load_sources", lambda *a, **k: read.append(k["where"]) or plain(*a, **k)
-    )
+    for module in (builder_file, dataset_files):
+        monkeypatch.setattr(module, "load_sources", lambda *a, **k: read.append(k["where"]) or plain(*a, **k))
     answers = [
         build(corpus, tmp_path, split, "msrvtt_qa").maker.answers for split in ("train", "val", "test")
     ]
@@ -196,5 +196,5 @@ def test_answers_may_be_named_as_a_plain_file_and_other_keys_are_refused(corpus,
         build(corpus, tmp_path, "test", "msrvtt_qa", answers=str(tmp_path / "own.json")).maker.answers["blue"]
         == 1
     )
-    with pytest.raises(ValueError, match=r"msrvtt_qa.answers: unknown keys \['size'\]; allowed are \['file'"):
+    with pytest.raises(ValueError, match=r"msrvtt_qa\.answers\.size is unknown; allowed are file, min_count"):
         build(corpus, tmp_path, "test", "msrvtt_qa", answers={"size": 3})

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.media import make_video
-from clipbert_mmf.annotations.sources import load_sources
+from clipbert_mmf.annotations.sources import load_sources, parse_sources
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.recipe import choose_dataset
 from clipbert_mmf.inference.sources import find_model, read_run
@@ -52,9 +52,9 @@ def load_corpus(run: Path) -> Corpus:
     name = choose_dataset(config, str(run))
     section = config["dataset_config"][name]
     root = Path(section["data_dir"])
-    records = load_sources(
-        section["annotations"]["test"], root, SPECS[name], where=f"{run}: annotations.test"
-    )
+    where = f"{run}: annotations.test"
+    sources = parse_sources(section["annotations"]["test"], where)
+    records = load_sources(sources, root, SPECS[name].corpus, where=where)
     maker = RetrievalEvaluation(records, model.encode_texts)
     store = open_store(str(root / section["media"]["test"]))
     frames = [model.preprocessing.read(store.read(maker.media_key(item)))[None] for item in range(len(maker))]

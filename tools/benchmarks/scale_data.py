@@ -113,7 +113,7 @@ def make_corpus(folder: Path, dataset: str, num_records: int) -> None:
 
 def start_up(dataset: str, folder: Path, clock: str) -> dict[str, float]:
     """Read a corpus as the builder does; return seconds and memory."""
-    from clipbert_mmf.annotations.sources import load_sources
+    from clipbert_mmf.annotations.sources import AnnotationSource, load_sources
     from clipbert_mmf.tasks.datasets import SPECS
     from clipbert_mmf.tasks.task import TASKS
     from clipbert_mmf.video.stores.open import open_store
@@ -122,7 +122,7 @@ def start_up(dataset: str, folder: Path, clock: str) -> dict[str, float]:
     reset_peak()
     before, now = read_resident_mib(), CLOCKS[clock]
     begin = now()
-    records = load_sources([{"file": CORPORA[dataset][0]}], folder, spec, where="annotations")
+    records = load_sources([AnnotationSource(CORPORA[dataset][0])], folder, spec.corpus, where="annotations")
     maker = TASKS[spec.task].training_items(records, lambda texts: None, is_training=True)
     store = open_store(str(folder / "media"))
     missing = sum(maker.groups.key(medium) not in store for medium in range(maker.num_media))

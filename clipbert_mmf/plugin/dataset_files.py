@@ -1,0 +1,92 @@
+"""Finds the files of a dataset: its directory, its media, its answer vocabulary."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from clipbert_mmf.annotations.grouping import PackedRecords
+from clipbert_mmf.annotations.sources import find_file, load_sources
+from clipbert_mmf.annotations.vocabulary import (
+    build_vocabulary,
+    count_answers,
+    read_vocabulary,
+    write_vocabulary,
+)
+from clipbert_mmf.plugin.dataset_config import DatasetConfig
+from clipbert_mmf.tasks.datasets import DatasetSpec
+
+#: Vocabularies of this process by what they follow from: MMF's release makes a new builder for every split.
+_VOCABULARIES: dict[tuple[str, ...], dict[str, int]] = {}
+
+
+def find_data_dir(data_dir: str, spec: DatasetSpec) -> Path:
+    """Return the data directory as an absolute path.
+
+    Raises:
+        FileNotFoundError: if there is no such directory.
+    """
+    root = Path(os.path.expanduser(data_dir))
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"dataset_config.{spec.name}.data_dir is '{root}': no such directory. Set it to where the annotations and "
+            f"media lie, e.g. dataset_config.{spec.name}.data_dir=/data/{spec.corpus}"
+        )
+    return root.resolve()
+
+
+def find_media(config: DatasetConfig, root: Path, spec: DatasetSpec, split: str) -> str | tuple[str, ...]:
+    """Return the location of a split's media, or the locations of several stores.
+
+    Raises:
+        FileNotFoundError: if a store is not there.
+    """
+
+    def find_store(given: str) -> str:
+        location = root / os.path.expanduser(given)
+        if "://" not in given and not location.exists():
+            raise FileNotFoundError(
+                f"dataset_config.{spec.name}.media.{split} is '{given}': {location} does not exist; "
+                f"expected a folder of {spec.media}s or an LMDB, below data_dir or absolute"
+            )
+        return given if "://" in given else str(location)
+
+    given = config.media[split]
+    return find_store(given) if isinstance(given, str) else tuple(map(find_store, given))
+
+
+def find_answers(
+    config: DatasetConfig,
+    root: Path,
+    spec: DatasetSpec,
+    save_dir: Path,
+    records: PackedRecords | None = None,
+) -> dict[str, int]:
+    """Return the answer vocabulary, a file's or the training split's, and save it with the run.
+
+    Args:
+        config: section of the dataset.
+        root: data directory.
+        spec: row of the table of datasets.
+        save_dir: folder of the run.
+        records: records of the training split, where they are read already.
+
+    Returns:
+        Answer to index.
+
+    Raises:
+        FileNotFoundError: if a file is not there.
+        ValueError: if the vocabulary's file is malformed, or no answer is left.
+    """
+    answers, where = config.answers, f"dataset_config.{spec.name}"
+    key = (spec.name, str(root), str(answers), str(config.annotations["train"]))
+    if key not in _VOCABULARIES and answers.file:
+        _VOCABULARIES[key] = read_vocabulary(find_file(root, answers.file, f"{where}.answers.file"))
+    elif key not in _VOCABULARIES:
+        if records is None:
+            place = f"{where}.annotations.train"
+            records = load_sources(config.annotations["train"], root, spec.corpus, where=place)
+        _VOCABULARIES[key] = build_vocabulary(count_answers(records), answers.num_answers, answers.min_count)
+    vocabulary = _VOCABULARIES[key]
+    write_vocabulary(save_dir / f"answers_{spec.name}.json", vocabulary)
+    return vocabulary
