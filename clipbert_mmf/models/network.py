@@ -14,7 +14,7 @@ from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
 from clipbert_mmf.modules.grid_encoder import GridEncoder
 from clipbert_mmf.scoring.clips import fold_clips
-from clipbert_mmf.scoring.objectives import count_words
+from clipbert_mmf.scoring.objectives import count_tokens
 from clipbert_mmf.scoring.ranking import rate_options
 from clipbert_mmf.shapes import IGNORED_TOKEN
 
@@ -302,7 +302,7 @@ class ClipBertNetwork(nn.Module):
         # Hidden words are predicted from the mean over clips; images have one clip.
         hidden = labels != IGNORED_TOKEN
         word_scores = head.score_words(rows.mean(1)[hidden])
-        right, total = count_words(word_scores.detach(), labels)
+        right, total = count_tokens(word_scores.detach(), labels)
         return {
             "mlm_scores": word_scores,
             "mlm_targets": labels[hidden],

@@ -1,41 +1,99 @@
-"""Losses registered with MMF: each unpacks a batch and calls ``scoring.objectives``.
+"""Register the losses of ``scoring.objectives`` with MMF, and add the contrastive loss to those of the configuration.
 
-In runs over several datasets ``params.datasets`` says whose batches a loss is for, and ``params.weight`` scales it.
+In runs over several datasets ``params.datasets`` names the datasets whose batches a loss is for; ``params.weight`` scales it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from mmf.common.registry import registry
-from torch import nn
+from torch import Tensor, nn
 
 from clipbert_mmf.scoring import objectives
+from clipbert_mmf.scoring.contrastive import contrastive_loss
 
 
-def _register(name: str, objective, scores: str = "scores", targets: str = "targets") -> None:
-    """Register a loss that reads ``scores`` from the output and ``targets`` from the output or the batch."""
+@dataclass(frozen=True)
+class Loss:
+    """A registered loss.
 
-    class Loss(nn.Module):
-        def __init__(self, datasets: Sequence[str] | None = None, weight: float = 1.0):
-            super().__init__()
-            # MMF's loss wrapper heeds a plain list only.
-            self.datasets = None if datasets is None else list(datasets)
-            self.weight = float(weight)
+    Attributes:
+        objective: takes scores and targets, returns a scalar.
+        scores: field of the model's output.
+        targets: field of the model's output, or of the batch.
+    """
 
-        def forward(self, sample_list, model_output):
-            right = model_output[targets] if targets in model_output else getattr(sample_list, targets)
-            return self.weight * objective(model_output[scores], right)
-
-    Loss.__name__ = Loss.__qualname__ = "".join(word.title() for word in name.split("_")) + "Loss"
-    Loss.__doc__ = objective.__doc__
-    registry.register_loss(name)(Loss)
+    objective: Callable[[Tensor, Tensor], Tensor]
+    scores: str = "scores"
+    targets: str = "targets"
 
 
-_register("clipbert_match", objectives.match_loss)
-_register("clipbert_itm", objectives.match_loss)
-_register("clipbert_mlm", objectives.masked_word_loss, scores="mlm_scores", targets="mlm_targets")
-_register("clipbert_answer_ce", objectives.answer_loss)
-_register("clipbert_choice_ce", objectives.choice_loss)
-_register("clipbert_soft_bce", objectives.soft_answer_loss)
-_register("clipbert_count_loss", objectives.count_loss)
+#: Registered key -> loss.
+LOSSES: dict[str, Loss] = {
+    "clipbert_match": Loss(objectives.match_loss),
+    "clipbert_itm": Loss(objectives.match_loss),
+    "clipbert_mlm": Loss(objectives.masked_token_loss, scores="mlm_scores", targets="mlm_targets"),
+    "clipbert_answer_ce": Loss(objectives.answer_loss),
+    "clipbert_choice_ce": Loss(objectives.choice_loss),
+    "clipbert_soft_bce": Loss(objectives.soft_answer_loss),
+    "clipbert_count_loss": Loss(objectives.count_loss),
+}
+
+
+class ClipBertLoss(nn.Module):
+    """Computes one loss of the table.
+
+    Args:
+        datasets: datasets whose batches it is for; None for all.
+        weight: factor of the loss.
+    """
+
+    loss: Loss
+
+    def __init__(self, datasets: Sequence[str] | None = None, weight: float = 1.0):
+        super().__init__()
+        # MMF's loss wrapper heeds a plain list only.
+        self.datasets = None if datasets is None else list(datasets)
+        self.weight = float(weight)
+
+    def forward(self, sample_list: Mapping[str, Any], model_output: Mapping[str, Any]) -> Tensor:
+        """Return a scalar from a batch and the model's output."""
+        source = model_output if self.loss.targets in model_output else sample_list
+        return self.weight * self.loss.objective(model_output[self.loss.scores], source[self.loss.targets])
+
+
+for _key, _loss in LOSSES.items():
+    _title = "".join(word.title() for word in _key.split("_"))
+    registry.register_loss(_key)(
+        type(f"{_title}Loss", (ClipBertLoss,), {"loss": _loss, "__module__": __name__})
+    )
+
+
+class JointLosses(nn.Module):
+    """Adds the contrastive loss to MMF's losses of a model, where the model returned embeddings (in training).
+
+    Args:
+        losses: MMF's losses of the configuration.
+        weight: factor of the contrastive loss.
+    """
+
+    def __init__(self, losses: nn.Module, weight: float):
+        super().__init__()
+        self.losses, self.weight = losses, weight
+
+    def forward(self, sample_list: Any, model_output: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return losses by ``<split>/<dataset>/<name>``."""
+        losses = self.losses(sample_list, model_output)
+        if "text_embeddings" in model_output:
+            loss = contrastive_loss(
+                text_embeddings=model_output["text_embeddings"],
+                video_embeddings=model_output["video_embeddings"],
+                scale=model_output["contrastive_scale"],
+                **{key: sample_list[key] for key in ("targets", "input_ids", "item_index", "media_index")},
+            )
+            key = f"{sample_list.dataset_type}/{sample_list.dataset_name}/clipbert_contrastive"
+            losses[key] = (self.weight * loss).view(1)
+        return losses

@@ -18,7 +18,9 @@ from clipbert_mmf.models.network import DatasetNetwork
 from clipbert_mmf.modules.heads import HEADS, list_heads
 from clipbert_mmf.optim.param_groups import make_param_groups
 from clipbert_mmf.paths import config_dir
-from clipbert_mmf.plugin.joint_losses import JointLosses
+
+# As a module: its import loads MMF, which imports this file before JointLosses is there.
+from clipbert_mmf.plugin import losses as plugin_losses
 from clipbert_mmf.weights.loading import load_weights
 from clipbert_mmf.weights.report import LoadReport, write_reports
 
@@ -61,7 +63,7 @@ class ClipBertModel(BaseModel):
         super().init_losses()
         if self.network.contrastive is not None:
             require_matching_texts(self.settings)
-            self.losses = JointLosses(self.losses, self.settings.contrastive.weight)
+            self.losses = plugin_losses.JointLosses(self.losses, self.settings.contrastive.weight)
 
     def get_optimizer_parameters(self, config: Any) -> list[dict[str, Any]]:
         """Return parameter groups: no weight decay on biases and norms, a learning rate for each part."""

@@ -1,1 +1,1 @@
-"""Every video against every text: shared out evenly, kept on disk, or narrowed down by embeddings first."""
+"""Score every video against every text: shared between processes, kept on disk, or narrowed down by embeddings."""

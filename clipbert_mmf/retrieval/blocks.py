@@ -1,7 +1,7 @@
-"""The pairs of a score matrix shared out evenly over processes, in blocks of one video and a range of its texts.
+"""Share the pairs of a score matrix evenly between processes, in blocks of one video and a range of its texts.
 
-A block begins and ends where a chunk of the cross-encoder does, so that however the matrix is cut the same texts go
-through it together: the scores are the same bit for bit. Before ``matrix`` computes them.
+A block begins and ends where a chunk of the cross-encoder does, so that the same texts go through it together for any number
+of processes, and the scores are the same bit for bit.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-#: What reading and encoding a video costs, in pairs; measured at full size by ``tools/benchmark.py eval``.
+#: Cost of reading and encoding a video, in pairs; measured at full size by ``tools/benchmark.py eval``.
 VIDEO_COST = 8
 
 
@@ -19,7 +19,8 @@ class Block:
 
     Attributes:
         video: index among the videos.
-        start, stop: places in the video's list; both multiples of the chunk, or the list's end.
+        start: place in the list, a multiple of the chunk.
+        stop: place in the list, a multiple of the chunk or the list's end.
     """
 
     video: int
@@ -28,30 +29,30 @@ class Block:
 
     @property
     def num_pairs(self) -> int:
-        """Number of its texts."""
+        """Return the number of its texts."""
         return self.stop - self.start
 
 
 def share_blocks(
     blocks: Sequence[Block], num_shares: int, chunk: int, video_cost: int = VIDEO_COST
 ) -> list[list[Block]]:
-    """Cut blocks into shares whose largest is as small as it can be while each is a run of neighbours.
+    """Cut blocks into shares of neighbours; the largest share is as small as possible.
 
     Where there are fewer videos than shares, or the numbers do not divide, several shares encode the same video and score
-    other texts of it.
+    different texts of it.
 
     Args:
-        blocks: what is to be scored, by video.
+        blocks: pairs to score, ordered by video.
         num_shares: number of processes.
         chunk: texts that go through the cross-encoder at once; nothing is cut inside one.
-        video_cost: of a video in a share, in pairs.
+        video_cost: cost of a video in a share, in pairs.
 
     Returns:
-        A list for each share; empty ones where there are fewer chunks than shares.
+        A list of blocks for each share; empty ones where there are fewer chunks than shares.
     """
     total = sum(block.num_pairs + video_cost for block in blocks)
     low, high = -(-total // num_shares), total
-    while low < high:  # the smallest capacity with which all blocks find room
+    while low < high:  # the smallest capacity that holds all blocks
         middle = (low + high) // 2
         if len(_fill(blocks, middle, chunk, video_cost)) <= num_shares:
             high = middle
@@ -69,7 +70,7 @@ def _fill(blocks: Sequence[Block], capacity: int, chunk: int, video_cost: int) -
             fits = room - video_cost
             taken = block.num_pairs if block.num_pairs <= fits else max(0, fits) // chunk * chunk
             if not taken and not shares[-1]:
-                taken = min(chunk, block.num_pairs)  # more than the capacity, but nobody could take less
+                taken = min(chunk, block.num_pairs)  # above the capacity, but a chunk is never cut
             if taken:
                 shares[-1].append(replace(block, stop=block.start + taken))
                 block = replace(block, start=block.start + taken)
@@ -89,11 +90,11 @@ def cut_blocks(blocks: Sequence[Block], chunk: int, max_pairs: int) -> Iterator[
 
 
 def list_missing(video: int, known: Sequence[bool], chunk: int) -> Iterator[Block]:
-    """Yield the runs of chunks in which a text's score is not known.
+    """Yield the runs of chunks that hold a text without a score.
 
     Args:
         video: index of the video.
-        known: for each text of the video's list.
+        known: whether the score is there, for each text of the video's list.
         chunk: texts that go through the cross-encoder at once.
     """
     start = None

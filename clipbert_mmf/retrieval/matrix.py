@@ -1,7 +1,6 @@
-"""Computes the scores of blocks of pairs with a network: a video is encoded once, its texts go through in chunks.
+"""Compute the scores of blocks of pairs with a network: each video is encoded once, its texts go through in chunks.
 
-After ``blocks`` said which; the caller reads the videos and keeps the scores. Plain PyTorch: MMF's evaluation, the
-benchmark and the tests call the same functions.
+The caller reads the videos and keeps the scores. Evaluation, the benchmark and the tests call the same functions.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from clipbert_mmf.retrieval.blocks import Block, cut_blocks, list_missing
 from clipbert_mmf.scoring.clips import fold_clips
 from clipbert_mmf.shapes import TokenBatch
 
-#: Pairs of one entry on disk, and between two steps of the progress bar.
+#: Largest number of pairs in one entry on disk, and between two steps of the progress bar.
 BLOCK_PAIRS = 512
 
 
 class PairScorer:
-    """A network with the texts of a split, sorted by length so that padding is computed for nobody.
+    """Scores pairs with a network and the texts of a split, sorted by length so that no padding is computed.
 
     Args:
-        network: in evaluation mode; one of several heads as ``select`` returns it.
-        tokens: ``(N, L)`` of all texts.
-        num_clips: K of every video.
+        network: network in evaluation mode, as ``select`` returns it where there are several heads.
+        tokens: ``(N, L)``, all texts.
+        num_clips: K, the same for every video.
     """
 
     def __init__(self, network: ClipBertNetwork | DatasetNetwork, tokens: TokenBatch, num_clips: int):
@@ -38,17 +37,22 @@ class PairScorer:
         self.order = text_lengths(tokens.input_mask).argsort(stable=True).cpu()
 
     def list_texts(self, chosen: Tensor | None = None) -> Tensor:
-        """Return the texts that ``chosen`` ``(N,)`` marks, all for None, in the order in which they are scored."""
+        """Return the texts that ``chosen`` marks (``(N,)`` bool; None marks all) in the order of scoring."""
         return self.order if chosen is None else self.order[chosen[self.order]]
 
     def score(self, visual: Tensor, texts: Tensor) -> Tensor:
-        """Return ``(n, A)`` float32 on the CPU: the folded scores of a video, ``(1, K, V, D)``, with texts ``(n,)``."""
+        """Return the folded scores of a video with some texts, ``(n, A)`` float32 on the CPU.
+
+        Args:
+            visual: ``(1, K, V, D)`` encoded clips.
+            texts: ``(n,)`` int64 indices.
+        """
         rows = [x[texts.to(x.device)] for x in self.tokens]
         videos = torch.zeros(len(texts), dtype=torch.int64, device=rows[0].device)
         return fold_clips(self.network.score_clips(visual, videos, *rows), self.network.fold).float().cpu()
 
     def embed_texts(self) -> Tensor:
-        """Return ``(N, E)`` float32 on the CPU."""
+        """Return the embeddings of all texts, ``(N, E)`` float32 on the CPU."""
         step = max(1, self.network.pairs_per_chunk)
         starts = range(0, len(self.order), step)
         parts = [
@@ -58,10 +62,10 @@ class PairScorer:
 
 
 def list_blocks(scorer: PairScorer, known: Tensor, chosen: Tensor | None = None) -> list[Block]:
-    """Return the blocks still to be scored.
+    """Return the blocks that have no scores yet.
 
     Args:
-        scorer: whose order of texts the blocks refer to.
+        scorer: gives the order of texts that the blocks refer to.
         known: ``(V, N)`` bool, pairs whose score is there already.
         chosen: ``(V, N)`` bool, pairs to score; None for all.
     """
@@ -80,15 +84,15 @@ def score_blocks(
     chosen: Tensor | None = None,
     count: Callable[[int], None] = lambda num_pairs: None,
 ) -> None:
-    """Score blocks.
+    """Score blocks and hand over the scores in parts of at most ``BLOCK_PAIRS``.
 
     Args:
         scorer: network and texts.
-        blocks: by video.
-        encoded: each video of the blocks, in their order, with its ``(1, K, V, D)`` clips; None where it cannot be read.
-        keep: takes a video, its texts ``(n,)`` and their scores ``(n, A)``.
-        chosen: as in ``list_blocks``.
-        count: told the number of pairs that are done.
+        blocks: pairs to score, ordered by video.
+        encoded: each video of the blocks, in their order, with its ``(1, K, V, D)`` clips; None for an unreadable one.
+        keep: gets a video, its texts ``(n,)`` and their scores ``(n, A)``.
+        chosen: ``(V, N)`` bool, pairs to score; None for all.
+        count: gets the number of pairs of each finished part.
     """
     by_video: dict[int, list[Block]] = {}
     for block in blocks:

@@ -1,7 +1,8 @@
-"""Scores of pairs on disk, so that a long evaluation goes on where it was killed; bound to everything they follow from.
+"""Keep scores of pairs on disk, so that a long evaluation resumes where it was killed.
 
-A folder holds one subfolder for each combination of model, texts, videos, sampling and arithmetic, named by its hash; in
-it, an entry for each block of pairs. An entry is written beside its place and moved there: a kill leaves whole entries only.
+Scores are bound to all that they depend on: a folder holds one subfolder for each combination of model, texts, videos,
+sampling and arithmetic, named by its hash, with a file for each block of pairs. A file is written under another name and then
+renamed, so that a killed process leaves complete entries only.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from clipbert_mmf.models.network import ClipBertNetwork, DatasetNetwork
 logger = logging.getLogger(__name__)
 
 _IDENTITY_FILE = "identity.json"
-#: What an entry's name ends in.
+#: Ending of an entry's file name.
 _ENDING = ".safetensors"
 
 
@@ -42,7 +43,7 @@ def hash_values(values: object) -> str:
 
 
 def hash_network(network: ClipBertNetwork | DatasetNetwork) -> str:
-    """Return a hash of all weights, and of how a ``ClipBertNetwork`` joins its clips."""
+    """Return a hash of all weights of a network, of its fold and of its fusion of clips."""
     return hash_values([hash_tensors(network.state_dict()), network.fold, network.clip_fusion])
 
 
@@ -51,7 +52,7 @@ class ScoreStore:
 
     Args:
         folder: made if missing; several evaluations may share it. All processes of a run must see the same one.
-        identity: what the scores follow from: a word for people -> a hash or a value.
+        identity: all that the scores depend on: a name that people understand -> a hash or a value.
     """
 
     def __init__(self, folder: str | Path, identity: Mapping[str, str]):
@@ -59,7 +60,7 @@ class ScoreStore:
         self.place = self.folder / hash_values(self.identity)[:16]
 
     def open(self) -> None:
-        """Make the place, and tell of others in the folder that do not suit and why; for one process of the run."""
+        """Make the subfolder, and log which others of the folder are not used and why; for one process of the run."""
         self.place.mkdir(parents=True, exist_ok=True)
         for path in sorted(self.folder.glob(f"*/{_IDENTITY_FILE}")):
             other = _read_identity(path)
@@ -85,13 +86,13 @@ class ScoreStore:
         _write_beside(self.place / name, lambda part: save_file(content, part, {"video": str(video)}))
 
     def read(self) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Yield what ``write`` kept, in any order; what is damaged is told and left out."""
+        """Yield video, texts and scores of each entry, in any order; a damaged entry is logged and left out."""
         for path in sorted(self.place.glob(f"*{_ENDING}")):
             try:
                 content = load_file(path)
                 yield int(path.name[5:11]), content["texts"], content["scores"]
             except (SafetensorError, ValueError, KeyError, OSError) as error:
-                logger.warning("%s is damaged and computed anew: %s", path, error)
+                logger.warning("%s is damaged; its pairs are computed again: %s", path, error)
 
 
 def _read_identity(path: Path) -> dict[str, str] | None:
@@ -102,7 +103,8 @@ def _read_identity(path: Path) -> dict[str, str] | None:
     return content if isinstance(content, dict) else None
 
 
-def _write_beside(place: Path, write) -> None:
+def _write_beside(place: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make a file under another name, then rename it."""
     part = place.with_name(f"{place.name}.{os.getpid()}.part")
     write(part)
     os.replace(part, place)

@@ -1,6 +1,6 @@
-"""Two-stage retrieval: a dot product of embeddings chooses k candidates for each query, the cross-encoder ranks them.
+"""Choose the k best candidates of each query by a dot product of embeddings, for the cross-encoder to rank.
 
-Beside the exact way, which scores every pair; ``scoring.ranking`` puts the others behind the k, by the dot product.
+``scoring.ranking`` ranks the other candidates behind these, by the dot product. Exact retrieval scores every pair.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def compare_embeddings(videos: Tensor, texts: Tensor, readable: Tensor) -> Tensor:
-    """Return ``(V, N)`` dot products of ``(V, E)`` and ``(N, E)``; minus infinity for a video that could not be read."""
+    """Return ``(V, N)`` dot products of ``(V, E)`` videos and ``(N, E)`` texts; minus infinity for an unreadable video."""
     return (videos.float() @ texts.float().T).masked_fill(~readable.bool()[:, None], -torch.inf)
 
 
@@ -18,8 +18,8 @@ def choose_candidates(similarity: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
     """Choose the k most similar videos of each text, and the k most similar texts of each video.
 
     Args:
-        similarity: ``(V, N)``; minus infinity for what may not be chosen.
-        top_k: k, at least 1; more than there are means all.
+        similarity: ``(V, N)``; minus infinity for a pair that may not be chosen.
+        top_k: k, at least 1; more than there are candidates means all.
 
     Returns:
         Two ``(V, N)`` bool: for text-to-video and for video-to-text retrieval.
@@ -34,7 +34,7 @@ def choose_candidates(similarity: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
 
 
 def _mark_best(similarity: Tensor, top_k: int, dim: int) -> Tensor:
-    # Stable: of equal ones the first is chosen, on any number of processes.
+    # A stable sort chooses the first of equal candidates for any number of processes.
     best = similarity.argsort(dim=dim, descending=True, stable=True).narrow(
         dim, 0, min(top_k, similarity.shape[dim])
     )

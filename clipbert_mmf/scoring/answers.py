@@ -1,4 +1,4 @@
-"""How good each answer is, pair by pair (spec section 5): right or wrong, VQA's partial scores, counts."""
+"""Score the answer of each pair (spec section 5): right or wrong, VQA's partial scores, counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clipbert_mmf.scoring.objectives import widen_targets
 
 
 def score_classes(scores: Tensor, targets: Tensor) -> Tensor:
-    """Return 1.0 where the highest score is the target's; an answer outside the vocabulary (-1) is never right.
+    """Return 1.0 where the target has the highest score; an answer outside the vocabulary (-1) is never right.
 
     Args:
         scores: ``(P, A)``.
@@ -22,10 +22,10 @@ def score_classes(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def score_soft_answers(scores: Tensor, targets: Tensor) -> Tensor:
-    """Return VQA's official score of the answer each pair gives.
+    """Return VQA's official score of each pair's answer, the one with the highest logit.
 
     An answer that n of ten people gave scores ``min(1, 0.3 n)``, the mean over the ten ways to leave one of them out;
-    ``targets`` hold these values, so the score is the one at the highest logit.
+    ``targets`` holds these scores.
 
     Args:
         scores: ``(P, A)``.
@@ -37,17 +37,17 @@ def score_soft_answers(scores: Tensor, targets: Tensor) -> Tensor:
     return widen_targets(targets, scores.shape[1]).gather(1, scores.argmax(-1, keepdim=True))[:, 0].double()
 
 
-#: Smallest and largest count of TGIF-QA.
+#: Smallest and largest count in TGIF-QA.
 COUNT_RANGE = (1, 10)
 
 
 def round_counts(scores: Tensor) -> Tensor:
-    """Return the counts that ``(P, 1)`` outputs mean: rounded, and kept in ``COUNT_RANGE``."""
+    """Return ``(P,)`` float64 counts from ``(P, 1)`` outputs: rounded, and kept in ``COUNT_RANGE``."""
     return scores.double().reshape(-1).round().clamp(*COUNT_RANGE)
 
 
 def square_count_errors(scores: Tensor, targets: Tensor, readable: Tensor) -> Tensor:
-    """Return ``(P,)`` float64 squared errors of the rounded counts; an unreadable item errs as far as one can.
+    """Return ``(P,)`` float64 squared errors of the rounded counts; an unreadable item has the largest possible error.
 
     Args:
         scores: ``(P, 1)``.

@@ -25,7 +25,7 @@ def guess_answer(answers: Sequence[Hashable]) -> float:
 
 def guess_soft_answer(answers: Sequence[Mapping[str, float] | Iterable[tuple[str, float]]]) -> float:
     """Return the VQA accuracy of the one answer that scores best, whatever is asked; 0 where nothing scores."""
-    totals: Counter = Counter()
+    totals: Counter[str] = Counter()
     for scores in answers:
         totals.update(dict(scores))
     return totals.most_common(1)[0][1] / len(answers) if totals else 0.0

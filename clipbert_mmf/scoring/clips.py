@@ -1,4 +1,4 @@
-"""Scores of a video's clips to one row (paper section 3, equations 4 to 6). After the heads, before losses and metrics."""
+"""Fold the scores of a video's clips into one row (paper section 3, equations 4 to 6)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ FOLDS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda clip_logits: clip_logits.mean(1),
     "max": lambda clip_logits: clip_logits.amax(1),
     "lse": lambda clip_logits: torch.logsumexp(clip_logits, 1),
-    # For counts: each clip adds what happens in it.
+    # For counts: each clip adds its own.
     "sum": lambda clip_logits: clip_logits.sum(1),
 }
 
 
 def register_fold(name: str, fold: Callable[[Tensor], Tensor]) -> None:
-    """Make ``model_config.clipbert.fold: <name>`` possible: from ``(P, K, A)`` logits to ``(P, A)``.
+    """Register a fold, so that ``model_config.clipbert.fold: <name>`` is possible.
+
+    Args:
+        name: value of the configuration key.
+        fold: maps ``(P, K, A)`` logits to ``(P, A)``.
 
     Raises:
-        ValueError: if the name is taken by another fold.
+        ValueError: if another fold has the name.
     """
     add_to_table(FOLDS, "a fold", name, fold)
 
@@ -31,8 +35,8 @@ def register_fold(name: str, fold: Callable[[Tensor], Tensor]) -> None:
 def fold_clips(clip_logits: Tensor, how: str) -> Tensor:
     """Fold the scores of a video's K clips into one score row per pair.
 
-    ``lse`` is a soft maximum: a clip that is sure can outvote clips that saw nothing. Cross-entropy on its result
-    is the paper's multi-clip loss (eq. 6), so training and inference share this function.
+    ``lse`` is a soft maximum: one confident clip can outvote the others. The cross-entropy of its result is the paper's
+    multi-clip loss (eq. 6), so training and inference share this function.
 
     Args:
         clip_logits: ``(P, K, A)`` float, before any softmax.
@@ -54,11 +58,11 @@ def fold_clips(clip_logits: Tensor, how: str) -> Tensor:
 
 
 def match_times(times_sec: Sequence[Sequence[float]], num_rows: int) -> list[tuple[float, float]]:
-    """Return start and end of what each row of clip scores was read from.
+    """Return the start and end, in seconds, of the span that each row of clip scores is about.
 
     Args:
-        times_sec: of each clip, in their order; may be empty.
-        num_rows: as many as clips, or 1 where clips were read together: that row is about all of them.
+        times_sec: start and end of each clip, in order; may be empty.
+        num_rows: the number of clips, or 1 where clips were read together and the row is about all of them.
     """
     times = [(float(start), float(end)) for start, end in times_sec]
     if num_rows == 1 and len(times) > 1:

@@ -1,16 +1,41 @@
-"""Rows of all ranks in one tensor, each item once: what every exact metric starts from. After the model, before ranking."""
+"""Gather rows of all ranks in one tensor, and find each item once: every exact metric starts from these."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
+# As Any: the types of the collectives are unknown to a checker.
+_dist: Any = torch.distributed
+_rows_are_gathered: ContextVar[bool] = ContextVar("rows_are_gathered", default=False)
+
+
+@contextmanager
+def as_gathered() -> Generator[None]:
+    """Let ``gather_rows`` return what it is given: the caller has brought the rows of all ranks to every rank.
+
+    An evaluation that has gathered its report computes the metrics inside, so that nothing is gathered twice.
+    """
+    token = _rows_are_gathered.set(True)
+    try:
+        yield
+    finally:
+        _rows_are_gathered.reset(token)
+
+
+def is_distributed() -> bool:
+    """Tell whether other ranks have rows that this one lacks."""
+    initialized = _dist.is_available() and _dist.is_initialized()
+    return not _rows_are_gathered.get() and initialized and _dist.get_world_size() > 1
+
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """Concatenate a tensor of all ranks along dimension 0, whatever their lengths.
+    """Concatenate a tensor of all ranks along dimension 0; their lengths may differ.
 
     All ranks must call it, in the same order.
 
@@ -20,73 +45,51 @@ def gather_rows(rows: Tensor) -> Tensor:
     Returns:
         ``(rows of all ranks, ...)`` on the device of ``rows``; ``rows`` itself in a single process.
     """
-    distributed = torch.distributed
     if not is_distributed():
         return rows
-    gathered: list[Tensor | None] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(gathered, rows.cpu())
+    gathered: list[Tensor] = [rows] * _dist.get_world_size()
+    _dist.all_gather_object(gathered, rows.cpu())
     return torch.cat(gathered).to(rows.device)
 
 
 class _GatherWithGradient(torch.autograd.Function):
-    """Rows of all ranks; a row's gradient is the sum of what all ranks' losses want of it."""
+    """Rows of all ranks; the gradient of a row is the sum of its gradients in the losses of all ranks.
+
+    ``torch.distributed.nn.all_gather`` is deprecated, and wants equal lengths.
+    """
 
     @staticmethod
-    def forward(ctx, rows: Tensor) -> Tensor:
-        distributed = torch.distributed
-        counts = [
-            torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(distributed.get_world_size())
-        ]
-        distributed.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        own = torch.tensor([len(rows)], device=rows.device)
+        counts = [torch.zeros_like(own) for _ in range(_dist.get_world_size())]
+        _dist.all_gather(counts, own)
         ctx.counts = [int(count) for count in counts]
         # Collectives want equal shapes.
         padded = rows.new_zeros(max(ctx.counts), *rows.shape[1:])
         padded[: len(rows)] = rows
-        gathered = [torch.empty_like(padded) for _ in counts]
-        distributed.all_gather(gathered, padded)
-        return torch.cat([part[:count] for part, count in zip(gathered, ctx.counts)])
+        gathered = [torch.empty_like(padded) for _ in ctx.counts]
+        _dist.all_gather(gathered, padded)
+        return torch.cat([part[:count] for part, count in zip(gathered, ctx.counts, strict=True)])
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        gradient = gradient.contiguous()
-        torch.distributed.all_reduce(gradient)
-        start = sum(ctx.counts[: torch.distributed.get_rank()])
-        return gradient[start : start + ctx.counts[torch.distributed.get_rank()]]
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        gradient = grad_outputs[0].contiguous()
+        _dist.all_reduce(gradient)
+        start = sum(ctx.counts[: _dist.get_rank()])
+        return gradient[start : start + ctx.counts[_dist.get_rank()]]
+
+
+_gather: Any = _GatherWithGradient
 
 
 def gather_with_gradient(rows: Tensor) -> Tensor:
-    """As ``gather_rows``, and gradients find their way back to the rank whose row it is.
+    """Gather as ``gather_rows`` does; gradients go back to the rank that owns the row.
 
     All ranks must call it, and all must compute the gradient.
     """
     if not is_distributed():
         return rows
-    return _GatherWithGradient.apply(rows)
-
-
-_is_gathered = False
-
-
-@contextmanager
-def as_gathered() -> Iterator[None]:
-    """Inside it every rank holds the rows of all ranks already, and ``gather_rows`` returns what it is given."""
-    global _is_gathered
-    before, _is_gathered = _is_gathered, True
-    try:
-        yield
-    finally:
-        _is_gathered = before
-
-
-def is_distributed() -> bool:
-    """Tell whether there are other ranks with rows of their own."""
-    distributed = torch.distributed
-    return (
-        not _is_gathered
-        and distributed.is_available()
-        and distributed.is_initialized()
-        and distributed.get_world_size() > 1
-    )
+    return _gather.apply(rows)
 
 
 def first_of_each(index: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Losses as functions of tensors (spec section 5); ``losses`` gives them to MMF."""
+"""Compute losses from tensors (spec section 5); ``plugin.losses`` registers them with MMF."""
 
 from __future__ import annotations
 
@@ -10,26 +10,30 @@ from clipbert_mmf.shapes import IGNORED_TOKEN, UNKNOWN_ANSWER
 
 
 def match_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of pairs: ``(P, 2)`` logits against ``(B, N)`` 0 or 1."""
+    """Return the cross-entropy of pairs: ``(P, 2)`` logits against ``(B, N)`` int64, 1 for a match."""
     return F.cross_entropy(scores.float(), targets.reshape(-1))
 
 
 def answer_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy over answers, ``(P, A)`` against ``(B, N)``; unknown answers do not train."""
+    """Return the cross-entropy over answers, ``(P, A)`` against ``(B, N)`` int64; unknown answers do not train."""
     targets = targets.reshape(-1)
     total = F.cross_entropy(scores.float(), targets, ignore_index=UNKNOWN_ANSWER, reduction="sum")
     return total / (targets != UNKNOWN_ANSWER).sum().clamp(min=1)
 
 
 def choice_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy over options: ``(B, N)`` against ``(B,)``."""
+    """Return the cross-entropy over options, ``(B, N)`` against ``(B,)`` int64."""
     return F.cross_entropy(scores.float(), targets)
 
 
 def soft_answer_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy, ``(P, A)`` against ``(B, N, A)``: summed over answers, averaged over pairs.
+    """Return the binary cross-entropy summed over answers and averaged over pairs.
 
     Outputs beyond the vocabulary, which models of a fixed width have, are never right.
+
+    Args:
+        scores: ``(P, A)`` logits.
+        targets: ``(B, N, A)`` or fewer answers, 0 to 1.
 
     Raises:
         ValueError: if there are fewer outputs than answers.
@@ -39,7 +43,7 @@ def soft_answer_loss(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def widen_targets(targets: Tensor, num_outputs: int) -> Tensor:
-    """Return ``(P, num_outputs)`` soft targets, 0 for outputs beyond the vocabulary.
+    """Return ``(P, num_outputs)`` soft targets; outputs beyond the vocabulary get 0.
 
     Raises:
         ValueError: if there are fewer outputs than answers.
@@ -54,28 +58,28 @@ def widen_targets(targets: Tensor, num_outputs: int) -> Tensor:
 
 
 def count_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Squared error of a count: ``(P, 1)`` against ``(B, N)``."""
+    """Return the mean squared error of counts, ``(P, 1)`` against ``(B, N)``."""
     return F.mse_loss(scores.float().reshape(-1), targets.reshape(-1).float())
 
 
-def masked_word_loss(word_scores: Tensor, word_targets: Tensor) -> Tensor:
-    """Cross-entropy of the M hidden words, ``(M, vocab)`` against ``(M,)``; 0 with a gradient path where M is 0."""
-    if not len(word_targets):
-        return word_scores.sum() * 0.0
-    return F.cross_entropy(word_scores.float(), word_targets)
+def masked_token_loss(token_scores: Tensor, token_targets: Tensor) -> Tensor:
+    """Return the cross-entropy of the M hidden tokens, ``(M, vocab)`` against ``(M,)`` int64; 0 where M is 0."""
+    if not len(token_targets):
+        return token_scores.sum() * 0.0  # keeps a path for the gradient
+    return F.cross_entropy(token_scores.float(), token_targets)
 
 
-def count_words(word_scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how many hidden words of each pair are right, and how many there are.
+def count_tokens(token_scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the number of hidden tokens of each pair that are found, and the number of hidden tokens.
 
     Args:
-        word_scores: ``(M, vocab)`` for the labelled positions of ``labels``, in row order.
+        token_scores: ``(M, vocab)`` for the labelled positions of ``labels``, in row order.
         labels: ``(P, L)`` int64, ``IGNORED_TOKEN`` where nothing is predicted.
 
     Returns:
         Two ``(P,)`` int64.
     """
     hidden = labels != IGNORED_TOKEN
-    right = torch.zeros_like(labels)
-    right[hidden] = (word_scores.argmax(-1) == labels[hidden]).to(labels.dtype)
-    return right.sum(1), hidden.sum(1)
+    found = torch.zeros_like(labels)
+    found[hidden] = (token_scores.argmax(-1) == labels[hidden]).to(labels.dtype)
+    return found.sum(1), hidden.sum(1)

@@ -1,4 +1,4 @@
-"""Ranks of right answers in a score matrix, and what is reported of them (spec section 5)."""
+"""Rank the correct candidates of a score matrix and summarise the ranks (spec section 5)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ class RankSummary:
     """Retrieval in one direction.
 
     Attributes:
-        recall: share of queries, 0 to 1, whose first right answer is within the depth.
-        median_rank, mean_rank: 1-based.
-        num_ties: queries for which a wrong answer scored exactly as the best right one.
+        recall: depth -> share of queries, 0 to 1, whose best correct candidate ranks within the depth.
+        median_rank: 1-based.
+        mean_rank: 1-based.
+        num_ties: number of queries whose best correct candidate has the score of a wrong one.
     """
 
     recall: dict[int, float]
@@ -27,33 +28,35 @@ class RankSummary:
 
 
 def match_margin(scores: Tensor) -> Tensor:
-    """Return ``(...)`` of ``(..., 2)`` logits: how much surer a match is than none; orders as the softmax, without ties."""
+    """Return the logit of a match minus that of none, ``(...)`` from ``(..., 2)``.
+
+    It orders pairs as the softmax does, which ties where it saturates.
+    """
     return scores[..., -1] - scores[..., 0]
 
 
 def rate_options(scores: Tensor) -> Tensor:
-    """Return ``(...)`` of the ``(..., A)`` logits of options: their one output, or how much surer "yes" is than "no"."""
+    """Return ``(...)`` scores of options from ``(..., A)`` logits: the only output, or that of "yes" minus "no"."""
     return match_margin(scores) if scores.shape[-1] == 2 else scores[..., 0]
 
 
 def rank_first_match(scores: Tensor, matches: Tensor, first: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return each query's rank of its best right answer, ties broken against us.
+    """Return the rank of each query's best correct candidate; wrong candidates with its score rank before it.
 
     Args:
-        scores: ``(queries, candidates)``; minus infinity for a candidate that could not be read.
+        scores: ``(queries, candidates)``; minus infinity for an unreadable candidate.
         matches: ``(queries, candidates)`` bool.
-        first: ``(queries, candidates)`` bool, those that stand before all others whatever the scores; None for all.
+        first: ``(queries, candidates)`` bool, candidates that rank before all others whatever the scores; None for all.
 
     Returns:
-        ``(queries,)`` int64 ranks from 1, and ``(queries,)`` bool: a wrong candidate scored the same.
+        ``(queries,)`` int64 ranks from 1, and ``(queries,)`` bool: a wrong candidate has the same score.
 
     Raises:
-        ValueError: if a query has no right answer.
+        ValueError: if a query has no correct candidate.
     """
     if not bool(matches.any(1).all()):
-        raise ValueError(
-            f"queries {torch.nonzero(~matches.any(1)).flatten()[:5].tolist()} have no right answer"
-        )
+        unanswered = [int(query) for query in torch.nonzero(~matches.any(1)).flatten()[:5]]
+        raise ValueError(f"queries {unanswered} have no correct candidate")
     first = torch.ones_like(matches) if first is None else first
     best_is_first = (matches & first).any(1, keepdim=True)
     best = scores.masked_fill(~matches | (first != best_is_first), -torch.inf).amax(1, keepdim=True)
@@ -79,38 +82,40 @@ def summarize_retrieval(
 ) -> tuple[RankSummary, RankSummary]:
     """Summarise text-to-video and video-to-text retrieval.
 
-    An unreadable video is a miss both ways: its texts find everything else first, and it finds none of its texts.
+    An unreadable video is a miss in both directions: all other videos rank before it for its texts, and all other texts
+    rank before its own.
 
     Args:
         scores: ``(videos, texts)``.
         matches: ``(videos, texts)`` bool.
         readable: ``(videos,)`` bool.
-        candidates: of two-stage retrieval, where ``scores`` counts for chosen pairs only: ``(videos, texts)`` similarity
-            that the others are ranked by, and two bool of the same shape, the pairs chosen for text-to-video and for
+        candidates: two-stage retrieval only, where ``scores`` ranks chosen pairs alone: ``(videos, texts)`` similarity
+            that ranks the others, and two bool of the same shape, the pairs chosen for text-to-video and for
             video-to-text.
+
+    Returns:
+        Text-to-video and video-to-text.
     """
-    if candidates is None:
-        return _summarize_directions((scores, scores), matches, readable, (None, None))
-    similarity, *chosen = candidates
-    ordered = [torch.where(first, scores.double(), similarity.double()) for first in chosen]
-    return _summarize_directions(ordered, matches, readable, [first & readable[:, None] for first in chosen])
-
-
-def _summarize_directions(scores, matches, readable, first) -> tuple[RankSummary, RankSummary]:
-    for_texts, for_videos = (one.double().masked_fill(~readable[:, None], -torch.inf) for one in scores)
-    # Videos or texts without a partner are candidates only.
-    texts = matches.any(0)
-    videos = matches.any(1)
-    first_videos, first_texts = first
+    for_texts = for_videos = scores
+    first_videos = first_texts = None
+    if candidates is not None:
+        similarity, first_videos, first_texts = candidates
+        for_texts, for_videos = (
+            torch.where(first, scores.double(), similarity.double()) for first in (first_videos, first_texts)
+        )
+        first_videos, first_texts = (first & readable[:, None] for first in (first_videos, first_texts))
+    for_texts, for_videos = (
+        one.double().masked_fill(~readable[:, None], -torch.inf) for one in (for_texts, for_videos)
+    )
     return (
-        summarize_ranks(
-            *rank_first_match(
-                for_texts.T[texts], matches.T[texts], None if first_videos is None else first_videos.T[texts]
-            )
-        ),
-        summarize_ranks(
-            *rank_first_match(
-                for_videos[videos], matches[videos], None if first_texts is None else first_texts[videos]
-            )
-        ),
+        _summarize_queries(for_texts.T, matches.T, None if first_videos is None else first_videos.T),
+        _summarize_queries(for_videos, matches, first_texts),
+    )
+
+
+def _summarize_queries(scores: Tensor, matches: Tensor, first: Tensor | None) -> RankSummary:
+    """Summarise ``(queries, candidates)``; a query without a correct candidate is only a candidate of others."""
+    kept = matches.any(1)
+    return summarize_ranks(
+        *rank_first_match(scores[kept], matches[kept], None if first is None else first[kept])
     )

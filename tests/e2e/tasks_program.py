@@ -1,6 +1,7 @@
 """Runs several command lines of ``mmf_run``, each in a fork of a process that has imported the libraries once.
 
-Arguments: a JSON file with {name: [options]}; the output of each goes to ``<file>.<name>.log``, exit codes are printed.
+Arguments: a JSON file with {name: [options]}. The output of each goes to ``<file>.<name>.log``, the numbers that MMF keeps of
+the last evaluation of each split to ``<file>.<name>.metrics``; exit codes are printed.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 import mmf  # noqa: F401
 import sklearn.metrics  # noqa: F401
 import tensorboard  # noqa: F401
+from mmf.common.registry import registry
 from mmf.utils.env import setup_imports
 from mmf_cli.run import run
 
@@ -32,6 +34,14 @@ for name, options in json.loads(plan.read_text()).items():
             traceback.print_exc()
             sys.stderr.flush()
             os._exit(1)
+        kept = registry.get("metrics", {}, no_warning=True)
+        numbers = {
+            name: float(value)
+            for splits in kept.values()
+            for values in splits.values()
+            for name, value in values.items()
+        }
+        Path(f"{plan}.{name}.metrics").write_text(json.dumps(numbers))
         sys.stdout.flush()
         os._exit(0)
     codes[name] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -118,6 +118,6 @@ def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path):
     loss.backward()
     torch.testing.assert_close((3 * first["loss"] + second["loss"]) / 4, loss.detach())
     for own, other, leaf, joined in zip(
-        first["gradients"], second["gradients"], leaves, (torch.cat, torch.cat, sum)
+        first["gradients"], second["gradients"], leaves, (torch.cat, torch.cat, sum), strict=True
     ):
         torch.testing.assert_close(joined([own, other]), leaf.grad)
