@@ -4,7 +4,6 @@ from __future__ import annotations
 
 #: Medium -> endings, in lower case.
 MEDIA_ENDINGS: dict[str, frozenset[str]] = {
-    # fmt: off
     "video": frozenset(
         [
             ".mp4",
@@ -22,6 +21,5 @@ MEDIA_ENDINGS: dict[str, frozenset[str]] = {
             ".3gp",
         ]
     ),
-    # fmt: on
     "image": frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"]),
 }

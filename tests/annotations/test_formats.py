@@ -1,114 +1,43 @@
-"""Owners' formats and ClipBERT's jsonl, right and wrong ones."""
+"""The format of a file is found by its content; a malformed file is named with place, found and expected."""
 
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 
 from clipbert_mmf.annotations import AnnotationError, read_annotations, read_keys
+from tests.annotations.owner_files import MSRVTT, video, write
+from tests.real_data import REAL_DATA
 
-REAL = Path(__file__).resolve().parents[3].parent / "shared" / "realdata" / "annotations"
-
-
-def video(number, split="train"):
-    return {
-        "category": 1,
-        "url": "",
-        "video_id": f"video{number}",
-        "start time": 0.0,
-        "end time": 1.0,
-        "split": split,
-        "id": number,
-    }
-
-
-MSRVTT = {
-    "info": {},
-    "videos": [video(0), video(1, "validate"), video(2, "test")],
-    "sentences": [
-        {"caption": " a  cat\n", "video_id": "video2", "sen_id": 7},
-        {"caption": "ein Hünd", "video_id": "video0", "sen_id": 8},
-        {"caption": "a dog", "video_id": "video1", "sen_id": 9},
-    ],
-}
-
-
-def write(path, content):
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-        return path
-    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-    return path
-
-
-def test_msrvtt_json_gives_captions_of_the_wanted_splits_in_file_order(tmp_path):
-    path = write(tmp_path / "a.json", MSRVTT)
-    assert [(r.media_key, r.text, r.text_id) for r in read_annotations(path, "msrvtt", ["train", "val"])] == [
-        ("video0", "ein Hünd", "8"),
-        ("video1", "a dog", "9"),
-    ]
-    assert [r.text for r in read_annotations(path, "msrvtt")] == ["a cat", "ein Hünd", "a dog"]
-
-
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_msrvtt_test_csv_with_any_separator_and_quotes(tmp_path, separator):
-    rows = [
-        ["key", "vid_key", "video_id", "sentence"],
-        ["ret0", "msr1", "video1", '"say ""hi"" again"'],
-        ["ret1", "msr2", "video2", "same"],
-        ["ret2", "msr3", "video3", "same"],
-    ]
-    path = write(tmp_path / "t.csv", "\r\n".join(separator.join(row) for row in rows))
-    records = list(read_annotations(path, "msrvtt"))
-    assert [r.text_id for r in records] == ["ret0", "ret1", "ret2"]
-    assert records[0].text == 'say "hi" again'
-
-
-def test_clipbert_jsonl_without_a_final_newline(tmp_path):
-    path = write(
-        tmp_path / "r.jsonl",
-        '{"caption": "x y", "clip_name": "video7", "sen_id": 3, "extra": 1}\n'
-        '{"caption": ["one.", "two."], "clip_name": "v_8", "retrieval_key": "ret4"}',
-    )
-    assert [(r.media_key, r.text, r.text_id) for r in read_annotations(path, "msrvtt")] == [
-        ("video7", "x y", "3"),
-        ("v_8", "one. two.", "ret4"),
-    ]
-
-
-def test_coco_captions_karpathy_and_jsonl(tmp_path):
-    coco = {
-        "images": [{"id": 5, "file_name": "COCO_val2014_000000000005.jpg"}],
-        "annotations": [{"image_id": 5, "id": 1, "caption": "a b \n"}],
-    }
-    assert [
-        (r.media_key, r.text) for r in read_annotations(write(tmp_path / "c.json", coco), "coco_captions")
-    ] == [("COCO_val2014_000000000005", "a b")]
-    karpathy = {
-        "dataset": "coco",
-        "images": [
-            {"filename": f"{split}.jpg", "split": split, "sentences": [{"raw": split, "sentid": 1}]}
-            for split in ("train", "restval", "val")
-        ],
-    }
-    path = write(tmp_path / "k.json", karpathy)
-    assert [r.text for r in read_annotations(path, "coco_captions", ["train"])] == ["train", "restval"]
-    path = write(tmp_path / "p.jsonl", '{"coco_id": 12, "caption": "c"}\n{"vg_id": 13, "caption": "d"}\n')
-    assert [r.media_key for r in read_annotations(path, "coco_captions")] == ["12", "13"]
+REAL = REAL_DATA / "annotations"
 
 
 TGIF_HEADER = "gif_name\tquestion\ta1\ta2\ta3\ta4\ta5\tanswer\tvid_id\tkey\r\n"
+
+
 TGIF_ROW = "g\tq ?\ta\tb\tc\td\te\t{}\tA{}\t1\r\n"
+
+
 COCO = {
     "images": [{"id": 5, "file_name": "5.jpg"}],
     "annotations": [{"image_id": 5, "id": 1, "caption": "a"}],
 }
+
+
 QUESTION = {"question_id": 1, "image_id": 2, "question": "is it ?"}
+
+
 VQA = {"data_subtype": "val2014", "questions": [QUESTION]}
+
+
 QA = {"answer": "a", "id": 1, "question": "what ?", "video_id": 3}
+
+
 DIDEMO = {"video": "a.mov", "description": "d", "times": [[0, 0]]}
+
+
 CHOICE = {"qid": 1, "clip_name": "video1", "answer": "0", "options": list("abcde")}
+
 
 #: Case -> (corpus, content, what the error says).
 BROKEN = {
@@ -300,141 +229,6 @@ def test_a_malformed_file_is_named_with_place_found_and_expected(tmp_path, name)
     with pytest.raises(AnnotationError, match=message) as raised:
         list(read_annotations(write(tmp_path / "broken", content), corpus))
     assert str(tmp_path / "broken") in str(raised.value)
-
-
-def test_msrvtt_questions_and_choices(tmp_path):
-    array = write(tmp_path / "q.json", [QA, {**QA, "id": 2, "question": "Who  is it ?", "answer": "man"}])
-    lines = write(
-        tmp_path / "q.jsonl",
-        json.dumps({"question": "how ?", "answer": "x", "video_id": "video3", "answer_type": "how"}),
-    )
-    by_video = write(tmp_path / "v.json", {"video3": [{"question": "where is it ?", "answer": "park"}]})
-    found = [record for path in (array, lines, by_video) for record in read_annotations(path, "msrvtt_qa")]
-    assert {record.media_key for record in found} == {"video3"}
-    assert [record.answer_type for record in found] == ["what", "who", "how", "where"]
-    assert [record.answer for record in found] == ["a", "man", "x", "park"]
-    table = write(
-        tmp_path / "c.csv", "key\tvid_key\ta1\ta2\ta3\ta4\ta5\tanswer\r\nk0\tmsr12\tA\tB\tC\tD\tE\t2\r\n"
-    )
-    lines = write(
-        tmp_path / "c.jsonl",
-        json.dumps({**CHOICE, "clip_name": "video12", "answer": "2", "options": list("ABCDE")}),
-    )
-    for path in (table, lines):
-        (record,) = read_annotations(path, "msrvtt_choice")
-        assert (record.media_key, record.answer, record.options) == ("video12", 2, tuple("ABCDE"))
-
-
-def test_tgif_tables_are_tab_separated_whatever_their_name_and_may_quote(tmp_path):
-    path = write(tmp_path / "t.csv", TGIF_HEADER + TGIF_ROW.format(3, 1).replace("q ?", '"he says ""hi"" "'))
-    (record,) = read_annotations(path, "tgif_choice")
-    assert (record.media_key, record.text, record.answer, record.text_id) == ("g", 'he says "hi"', 3, "A1")
-    path = write(
-        tmp_path / "f.csv",
-        "gif_name\tquestion\tanswer\ttype\tvid_id\tkey\tdescription\r\ng\tq\tred\t2\tF1\t1\td\r\n",
-    )
-    (record,) = read_annotations(path, "tgif_frameqa")
-    assert (record.answer, record.answer_type) == ("red", "color")
-
-
-def test_paragraphs_are_joined_in_file_order_from_rows_that_are_not_adjacent(tmp_path):
-    rows = [
-        {**DIDEMO, "description": "one"},
-        {**DIDEMO, "video": "b.", "description": "x"},
-        {**DIDEMO, "description": "two "},
-    ]
-    assert [(r.media_key, r.text) for r in read_annotations(write(tmp_path / "d.json", rows), "didemo")] == [
-        ("a", "one two"),
-        ("b", "x"),
-    ]
-    path = write(
-        tmp_path / "a.json",
-        {"v_x": {"duration": 9, "timestamps": [[3, 4], [0, 99]], "sentences": [" a\n b.", "c."]}},
-    )
-    assert [(r.media_key, r.text) for r in read_annotations(path, "activitynet")] == [("v_x", "a b. c.")]
-
-
-def test_tables_may_hold_newlines_tabs_blank_rows_and_a_byte_order_mark(tmp_path):
-    quoted = '"one\r\ntwo\tthree ""four"""'
-    rows = [
-        TGIF_ROW.format(0, 1).replace("q ?", quoted),
-        "\t" * 9 + "\r\n",
-        "\r\n",
-        TGIF_ROW.format(1, 2).rstrip(),
-    ]
-    path = write(tmp_path / "t.csv", b"\xef\xbb\xbf\r\n" + (TGIF_HEADER + "".join(rows)).encode())
-    assert [(r.text, r.answer, r.text_id) for r in read_annotations(path, "tgif_choice")] == [
-        ('one two three "four"', 0, "A1"),
-        ("q ?", 1, "A2"),
-    ]
-    # Lines are those of the file, whatever a quoted field holds.
-    path = write(tmp_path / "b.csv", TGIF_HEADER + rows[0] + "g\tq\r\n")
-    with pytest.raises(AnnotationError, match="line 4: found .*10 columns"):
-        list(read_annotations(path, "tgif_choice"))
-
-
-def test_didemo_names_lose_one_ending_and_any_number_of_annotators_is_right(tmp_path):
-    names = ["1@N00_1_a.mov", "1@N00_1_b.", "1@N00_1_c.3gp", "1@N00_1_d.MPG.mp4", "1@N00_1_e"]
-    rows = [
-        {**DIDEMO, "video": name, "times": [[0, 1]] * (4 + number % 4), "download_link": ""}
-        for number, name in enumerate(names)
-    ]
-    assert [r.media_key for r in read_annotations(write(tmp_path / "d.json", rows), "didemo")] == [
-        "1@N00_1_a",
-        "1@N00_1_b",
-        "1@N00_1_c",
-        "1@N00_1_d.MPG",
-        "1@N00_1_e",
-    ]
-
-
-def test_empty_sentences_leave_no_double_blanks(tmp_path):
-    path = write(
-        tmp_path / "a.json", {"v_x": {"sentences": ["", " a ", "\n", "b"]}, "v_y": {"sentences": []}}
-    )
-    assert [r.text for r in read_annotations(path, "activitynet")] == ["a b", ""]
-    path = write(tmp_path / "d.json", [{**DIDEMO, "description": text} for text in ("a", " ", "b")])
-    assert [r.text for r in read_annotations(path, "didemo")] == ["a b"]
-
-
-def test_regions_are_records_of_their_image_and_empty_phrases_pass(tmp_path):
-    entry = {
-        "id": 7,
-        "regions": [{"region_id": 1, "image_id": 7, "phrase": "a cat"}, {"id": 2, "image": 7, "phrase": " "}],
-    }
-    assert [
-        (r.media_key, r.text, r.text_id)
-        for r in read_annotations(write(tmp_path / "v.json", [entry]), "visual_genome")
-    ] == [("7", "a cat", "1")]
-
-
-def test_vqa_answers_are_normalised_scored_and_missing_ones_left_out(tmp_path, caplog):
-    answers = ["Two.", "2", "two", "a dog", "the dog", "dog", "Dog!", "dont", "x,y", "1,000"]
-    annotation = {
-        "question_id": 1,
-        "answer_type": "other",
-        "answers": [{"answer": answer} for answer in answers],
-    }
-    questions = write(tmp_path / "q.json", {**VQA, "questions": [QUESTION, {**QUESTION, "question_id": 9}]})
-    (record,) = read_annotations(
-        questions, "vqa2", companion=write(tmp_path / "a.json", {"annotations": [annotation]})
-    )
-    assert record.media_key == "COCO_val2014_000000000002" and "1 of 2 questions" in caplog.text
-    assert dict(record.soft_answers) == pytest.approx(
-        {"2": 0.9, "dog": 1.0, "don't": 0.3, "x y": 0.3, "1000": 0.3}
-    )
-    lines = write(
-        tmp_path / "l.jsonl",
-        json.dumps({"question": "q", "image_id": "i", "question_id": 1, "labels": {"yes": 1.0}}),
-    )
-    assert next(read_annotations(lines, "vqa2")).soft_answers == (("yes", 1.0),)
-
-
-def test_an_unknown_split_names_those_there_are(tmp_path):
-    with pytest.raises(
-        AnnotationError, match=r"found \['test', 'train', 'val'\]; expected a split of \['dev'\]"
-    ):
-        list(read_annotations(write(tmp_path / "a.json", MSRVTT), "msrvtt", ["dev"]))
 
 
 #: Question files whose answers are in another one.

@@ -16,12 +16,12 @@ from PIL import Image
 from clipbert_mmf.video.decode import BACKENDS, describe_video, read_frames
 from clipbert_mmf.video.errors import DecodeError
 from clipbert_mmf.video.images import read_image
+from tests.real_data import REAL_DATA
 
-REAL = Path(__file__).resolve().parents[3] / "shared" / "realdata"
-VIDEOS = sorted((REAL / "videos").rglob("*.*"))
-IMAGES = sorted((REAL / "images").rglob("*.*"))
+VIDEOS = sorted((REAL_DATA / "videos").rglob("*.*"))
+IMAGES = sorted((REAL_DATA / "images").rglob("*.*"))
 
-pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="the real files are not here")
+pytestmark = pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real files are not here")
 
 #: ``auto`` is PyAV.
 DISTINCT_BACKENDS = [backend for backend in BACKENDS if backend != "auto"]

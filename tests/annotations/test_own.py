@@ -1,0 +1,63 @@
+"""A user's own rows: video and text, or video, question and answer, with optional columns."""
+
+from pathlib import Path
+
+import pytest
+
+from clipbert_mmf.annotations import AnnotationError
+from clipbert_mmf.annotations.own import parse_questions, parse_texts
+from clipbert_mmf.annotations.records import Source
+
+SOURCE = Path("own.csv")
+
+
+def parse(parser, *rows, splits=None):
+    return list(parser(Source(SOURCE, splits), ((f"line {n}", row) for n, row in enumerate(rows, start=2))))
+
+
+def test_a_video_is_named_with_or_without_folder_and_ending():
+    rows = [{"video": name, "text": "t"} for name in ("a.mp4", "x/b.MOV", "c", "d.e", "x\\f.gif")]
+    assert [record.media_key for record in parse(parse_texts, *rows)] == ["a", "b", "c", "d.e", "f"]
+
+
+def test_rows_of_other_splits_are_left_out():
+    rows = [{"video": "a", "text": "x", "split": "train"}, {"video": "b", "text": "y", "split": "val"}]
+    assert [record.text for record in parse(parse_texts, *rows, splits=["val"])] == ["y"]
+    with pytest.raises(AnnotationError, match="column 'split': found ..train., .val..; expected a row of"):
+        parse(parse_texts, *rows, splits=["dev"])
+
+
+def test_a_question_is_answered_by_text_or_by_an_option_or_its_index():
+    base = {"video": "a", "question": "what ?"}
+    free, by_text, by_index = parse(
+        parse_questions,
+        {**base, "answer": " red ", "type": "color"},
+        {**base, "options": "red|blue", "answer": "blue"},
+        {**base, "options": ["red", "blue"], "answer": 0},
+    )
+    assert (free.answer, free.answer_type, free.options) == ("red", "color", ())
+    assert (by_text.answer, by_index.answer, by_text.options) == (1, 0, ("red", "blue"))
+
+
+def test_a_window_is_read_in_seconds():
+    (record,) = parse(parse_texts, {"video": "a", "text": "t", "start_sec": "1", "end_sec": 2.5})
+    assert record.window_sec == (1.0, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"video": "", "text": "t"}, "line 2, 'video'"),
+        ({"video": "a", "text": " "}, "line 2, 'text': found ''; expected words"),
+        ({"video": "a", "text": "t", "start_sec": 3}, "'start_sec' and 'end_sec'"),
+        ({"video": "a", "text": "t", "start_sec": 3, "end_sec": 1}, "the start before the end"),
+    ],
+)
+def test_a_wrong_row_is_named(row, message):
+    with pytest.raises(AnnotationError, match=message):
+        parse(parse_texts, row)
+
+
+def test_an_id_may_occur_once():
+    with pytest.raises(AnnotationError, match="line 3: found '7'; expected each id once"):
+        parse(parse_texts, {"video": "a", "text": "t", "id": "7"}, {"video": "b", "text": "u", "id": "7"})

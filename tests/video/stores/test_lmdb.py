@@ -1,0 +1,35 @@
+"""An LMDB of the released layout is read without locks."""
+
+import pytest
+
+from clipbert_mmf.video.errors import MissingMediaError, StoreError
+from clipbert_mmf.video.stores.open import open_store
+
+
+def test_an_lmdb_is_found_by_its_folder_and_by_its_file(stores):
+    for location in (stores["lmdb"], stores["lmdb"] / "data.mdb"):
+        assert open_store(location).read("deep") == b"ten"
+
+
+def test_two_stores_at_one_lmdb_work_side_by_side(stores):
+    first, second = open_store(stores["lmdb"]), open_store(stores["lmdb"])
+    assert first.read("deep") == second.read("deep") == b"ten"
+
+
+def test_an_lmdb_is_opened_read_only_without_a_lock_file(stores):
+    (stores["lmdb"] / "lock.mdb").unlink(missing_ok=True)
+    open_store(stores["lmdb"]).read("deep")
+    assert not (stores["lmdb"] / "lock.mdb").exists()
+
+
+def test_a_key_longer_than_lmdb_allows_is_simply_missing(stores):
+    store = open_store(stores["lmdb"])
+    assert "k" * 2000 not in store
+    with pytest.raises(MissingMediaError):
+        store.read("k" * 2000)
+
+
+def test_a_broken_lmdb_is_an_error(tmp_path):
+    (tmp_path / "data.mdb").write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError, match="not a readable LMDB"):
+        open_store(tmp_path).keys()
