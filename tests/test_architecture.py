@@ -16,25 +16,13 @@ EXCEPTIONS = {
     "host.loading imports plugin.registration",  # Importing MMF registers the plugin; named as text, imported then.
     "host.shims.config imports paths",  # MMF finds our configurations; named as text, imported when it looks for one.
 }
-# TEMPORARY, until the layout is complete.
-LEVEL["settings"] = 0
+# TEMPORARY, until the layout is complete: these tests move, or use plain dictionaries.
 EXCEPTIONS |= {
-    "annotations.sources imports tasks.datasets",
-    "inference.pretrained imports library.search_index",
-    "training.run_setup imports plugin.schedules",
-    "training.evaluation imports mmf",
-    "training.loop imports mmf",
-    "training.early_stopping imports mmf",
-    "training.run_setup imports mmf",
-    "training.retrieval_evaluation imports mmf",
-    "training.checkpoints imports mmf",
-    "training.checkpoints imports omegaconf",
+    "tasks.test_datasets imports mmf",
     "weights.test_loading imports omegaconf",
-    "training.test_run_setup imports omegaconf",
     "training.test_trainer imports mmf",
     "training.test_trainer imports mmf_cli",
 }
-# END OF TEMPORARY.
 
 
 def list_imports(folder: str) -> dict[str, set[str]]:

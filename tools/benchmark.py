@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 #: Subcommand to one line of help; the code is ``benchmarks/<name>.py`` and is imported only when asked for.
 BENCHMARKS = {

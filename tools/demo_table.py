@@ -5,11 +5,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from clipbert_mmf.report.run_record import read_run_record
 from clipbert_mmf.tasks.datasets import SPECS, DatasetSpec

@@ -10,10 +10,7 @@ import argparse
 import contextlib
 import json
 import multiprocessing
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from demo_corpus.image_corpora import write_coco, write_memes, write_visual_genome, write_vqa2
 from demo_corpus.sizes import Sizes

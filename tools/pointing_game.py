@@ -1,9 +1,8 @@
-"""Does the saliency map point at the thing? ``python tools/pointing_game.py RUN_DIR --data data/demo/msrvtt``.
+"""Measures whether the saliency map points at the thing: ``python tools/pointing_game.py RUN_DIR``.
 
-The demo corpus shows one coloured thing at a time on soft grey, so a frame itself says where its thing is. A map hits
-where its highest place lies in the thing's box; a map without any warm place counts as a random one. Beside the hits: a
-random place, and the middle of the frame. Texts are the test's captions, or one question for each video with its right
-answer.
+The demo corpus shows one coloured thing at a time on soft grey, so pixels tell where the thing is. A map hits if its
+maximum lies in the thing's box; a map without a positive value counts as a random one. Beside the hits: a random place, and
+the middle of the frame. Texts are the captions of the test set, or one question for each video with its correct answer.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,8 +20,8 @@ from tqdm import tqdm
 
 from clipbert_mmf.annotations.reading import iterate_table
 from clipbert_mmf.inference.evidence import describe_evidence
-from clipbert_mmf.inference.saliency import SALIENCY_METHODS
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.inference.saliency import SALIENCY_METHODS
 from clipbert_mmf.report.pictures import crop_padding
 
 #: Things that fill more of a frame than this cannot be missed.
@@ -32,7 +29,7 @@ MAX_SHARE = 0.6
 
 
 def find_box(frame: Tensor) -> tuple[int, int, int, int] | None:
-    """Return top, bottom, left and right (ends exclusive) of what is no background in ``(3, H, W)``, or None."""
+    """Return top, bottom, left and right (ends exclusive) of the thing in a frame ``(3, H, W)``, or None."""
     pixels = frame.float()
     grey = pixels.mean(0)
     is_thing = (pixels.amax(0) - pixels.amin(0) > 60) | (grey < 60) | (grey > 200)
@@ -43,7 +40,7 @@ def find_box(frame: Tensor) -> tuple[int, int, int, int] | None:
 
 
 def points_at(saliency: Tensor, box: tuple[int, int, int, int]) -> float:
-    """Return 1 if the highest place of ``(H, W)`` is in a box, 0 if not, the box's share if no place is warm."""
+    """Return 1 if the maximum of ``(H, W)`` lies in a box, 0 if not, the share of the box if no value is positive."""
     top, bottom, left, right = box
     if float(saliency.max()) <= 0:
         return (bottom - top) * (right - left) / saliency.numel()
@@ -60,7 +57,8 @@ def read_texts(data: Path, asks: tuple[str, ...], limit: int) -> list[tuple[str,
             :limit
         ]
     rows = iterate_table(data / "MSRVTT_JSFUSION_test.csv")
-    return [(row["video_id"], row["sentence"], None) for _, row in rows][:limit]
+    texts: list[tuple[str, str, str | None]] = [(row["video_id"], row["sentence"], None) for _, row in rows]
+    return texts[:limit]
 
 
 def play(model: ClipBert, data: Path, texts: list[tuple[str, str, str | None]]) -> dict[str, float]:
@@ -104,7 +102,7 @@ def play(model: ClipBert, data: Path, texts: list[tuple[str, str, str | None]]) 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, play and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run_dir", help="folder of a run on the demo corpus: msrvtt_retrieval or msrvtt_qa")
     parser.add_argument(
         "--data", type=Path, default=Path("data/demo/msrvtt"), help="the demo corpus's MSR-VTT"

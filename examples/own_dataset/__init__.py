@@ -22,7 +22,7 @@ def parse_steps(source, entries) -> Iterator[TextRecord]:
 
     ``entries`` yields each line's place, for errors, and its object; a JSON array or a table comes the same way.
     """
-    for place, entry in entries:
+    for _, entry in entries:
         yield TextRecord(
             media_key=entry["clip"], text=entry["step"], text_id=f"{entry['clip']}-{entry['number']}"
         )

@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.curves import Curve, format_curves
+from benchmarks.largest_batch import search_largest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -87,17 +90,11 @@ def test_the_scale_benchmark_draws_curves_and_writes_json(tmp_path):
 
 
 def test_the_largest_batch_is_found_between_powers_of_two():
-    sys.path.insert(0, str(ROOT / "tools"))
-    from benchmarks.largest_batch import search_largest
-
     for largest in (0, 1, 2, 3, 16, 190):
         assert search_largest(lambda number, largest=largest: number <= largest) == largest
 
 
 def test_growth_is_told_as_a_power_of_the_size():
-    sys.path.insert(0, str(ROOT / "tools"))
-    from benchmarks.curves import Curve, format_curves
-
     curve = Curve(
         "squares", "side", "areas", {2: {"area": 4.0, "sides": 4.0}, 4: {"area": 16.0, "sides": 4.0}}
     )

@@ -12,11 +12,9 @@ from PIL import Image
 from clipbert_mmf.annotations import read_annotations, read_keys
 from clipbert_mmf.video.decode import read_frames
 from clipbert_mmf.video.stores.open import open_store
+from demo_corpus.world import ACTS, COLOURS, SHAPES, SIZES, Thing, paint
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_demo_corpus.py"
-sys.path.insert(0, str(TOOL.parent))
-
-from demo_corpus.world import ACTS, COLOURS, SHAPES, SIZES, Thing, paint  # noqa: E402
 
 
 def generate(out):
@@ -65,7 +63,8 @@ def test_two_runs_write_the_same_annotations_and_pictures(corpus, tmp_path):
 def test_every_video_and_image_can_be_read(corpus):
     videos = open_store(str(corpus / "msrvtt" / "videos"))
     assert len(videos) == 10 + 6
-    for key in videos.keys():
+    keys = videos.keys()
+    for key in keys:
         assert read_frames(videos.read(key), lambda info: [[0.0, info.duration_sec]], key=key).shape[:2] == (
             1,
             2,

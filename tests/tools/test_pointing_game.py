@@ -1,18 +1,12 @@
 """The pointing game on the demo corpus: boxes from the frames, and a table from an untrained model."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from tests.inference.small_run import make_run
 
 pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 import pointing_game
-
-sys.path.pop(0)
 
 
 def test_a_map_hits_where_its_top_is_in_the_box():

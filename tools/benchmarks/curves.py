@@ -1,9 +1,10 @@
-"""What grows with what: measured points, where they stop being linear, as a table and as a picture."""
+"""Formats and draws how numbers grow with a size, and with which power."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -37,7 +38,7 @@ class Curve:
         return {
             after: math.log(self.points[after][column] / self.points[before][column])
             / math.log(after / before)
-            for before, after in zip(sizes, sizes[1:])
+            for before, after in pairwise(sizes)
             if min(self.points[size][column] for size in (before, after)) > 0
         }
 
@@ -81,7 +82,7 @@ def draw_curves(curves: list[Curve], folder: Path) -> list[Path]:
         columns = drawn[0].columns
         size = (3.6 * len(columns), 3.2)
         figure, panels = pyplot.subplots(1, len(columns), figsize=size, squeeze=False, layout="constrained")
-        for column, panel in zip(columns, panels[0]):
+        for column, panel in zip(columns, panels[0], strict=True):
             for curve in drawn:
                 sizes = sorted(curve.points)
                 # Against the smallest size: curves over 1 to 8 clips and 224 to 640 pixels fit one panel.

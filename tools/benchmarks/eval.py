@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -59,11 +60,15 @@ def score(corpus: Corpus, chosen: torch.Tensor | None = None) -> torch.Tensor:
     matrix = torch.zeros(*corpus.matches.shape, 2)
     blocks: list[Block] = list_blocks(scorer, torch.zeros_like(corpus.matches), chosen)
     encoded = ((video, corpus.visual[video]) for video in dict.fromkeys(block.video for block in blocks))
+
+    def keep(video: int, texts: torch.Tensor, scores: torch.Tensor) -> None:
+        matrix[video].index_copy_(0, texts, scores)
+
     score_blocks(
         scorer,
         blocks,
         encoded,
-        lambda video, texts, scores: matrix[video].index_copy_(0, texts, scores),
+        keep,
         chosen,
     )
     return matrix
@@ -84,7 +89,7 @@ def describe(
     ranks = summarize_retrieval(match_margin(scores), corpus.matches, readable, candidates)
     numbers = {
         f"{way}_{key}": value
-        for way, summary in zip(("t2v", "v2t"), ranks)
+        for way, summary in zip(("t2v", "v2t"), ranks, strict=True)
         for key, value in (
             ("r1", summary.recall[1]),
             ("r5", summary.recall[5]),
@@ -99,13 +104,14 @@ def compare_ways(corpus: Corpus, others: dict[str, Corpus], rounds: int) -> list
     exact, sec = repeat(lambda: score(corpus), rounds)
     lines = [describe("all pairs", corpus, exact, sec, corpus.matches.numel())]
     for title, other in others.items():
-        scores, other_sec = repeat(lambda: score(other), rounds)
+        scores, other_sec = repeat(partial(score, other), rounds)
         lines.append(describe(title, other, scores, other_sec, other.matches.numel()))
     similarity, embed_sec = repeat(lambda: embed(corpus), rounds)
     most = max(corpus.matches.shape)
+    scores = torch.empty(0)
     for top_k in [k for k in (1, 2, 3, 5, 10, 20) if k < most] + [most]:
         chosen = choose_candidates(similarity, top_k)
-        scores, sec = repeat(lambda: score(corpus, chosen[0] | chosen[1]), rounds)
+        scores, sec = repeat(partial(score, corpus, chosen[0] | chosen[1]), rounds)
         num_pairs = int((chosen[0] | chosen[1]).sum())
         lines.append(
             {
@@ -120,7 +126,7 @@ def compare_ways(corpus: Corpus, others: dict[str, Corpus], rounds: int) -> list
     return lines
 
 
-def repeat(call: Callable, rounds: int):
+def repeat(call: Callable[[], torch.Tensor], rounds: int) -> tuple[torch.Tensor, float]:
     """Return a result and the least CPU time of some calls."""
     results = [time_cpu(call) for _ in range(rounds)]
     return results[0][0], min(sec for _, sec in results)
@@ -146,7 +152,9 @@ def draw(lines: list[dict], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for axis, (field, title, factor) in zip(axes, (("r1", "R@1 in %", 100), ("mean_rank", "mean rank", 1))):
+    for axis, (field, title, factor) in zip(
+        axes, (("r1", "R@1 in %", 100), ("mean_rank", "mean rank", 1)), strict=True
+    ):
         for way, colour, name in (
             ("t2v", "tab:blue", "text to video"),
             ("v2t", "tab:orange", "video to text"),
@@ -168,7 +176,7 @@ def draw(lines: list[dict], path: Path) -> None:
                         xytext=(2, -9),
                         textcoords="offset points",
                     )
-            for marker, line in zip("*Xs", [line for line in lines if "k" not in line]):
+            for marker, line in zip("*Xs", [line for line in lines if "k" not in line], strict=False):
                 axis.plot(
                     line["cpu_sec"],
                     factor * line[f"{way}_{field}"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 
 import torch
@@ -57,7 +58,7 @@ def _compute(corpus: Corpus, shares: int = 1, known: Tensor | None = None, keep=
     return matrix
 
 
-class _Killed(Exception):
+class _KilledError(Exception):
     """Stands for a signal."""
 
 
@@ -68,13 +69,11 @@ def _resume(corpus: Corpus) -> Tensor:
 
         def keep(video, texts, scores):
             if video >= len(corpus.matches) // 2:
-                raise _Killed
+                raise _KilledError
             store.write(video, texts, scores)
 
-        try:
+        with contextlib.suppress(_KilledError):
             _compute(corpus, keep=keep)
-        except _Killed:
-            pass
         matrix = torch.full((*corpus.matches.shape, 2), torch.nan)
         for video, texts, scores in store.read():
             matrix[video, texts] = scores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -57,19 +58,20 @@ def measure_units(quick: bool, rounds: int) -> dict[str, dict[str, dict[str, flo
         text = torch.randint(5, 400, (1, tokens))
         texts = [text, torch.ones_like(text), torch.zeros_like(text)]
 
-        def score(fusion: str):
-            network.clip_fusion = fusion
-            return network.score_clips(visual, torch.zeros(1, dtype=torch.int64), *texts)
-
-        calls = {
-            "encode": (1, lambda: network.encode_clips(frames)),
-            "pair": (clips, lambda: score("fold")),
-            "concat pair": (1, lambda: score("concat")),
-            "embed clip": (4, lambda: network.embed_videos(visual[:, :4])),
-            "embed text": (1, lambda: network.embed_texts(*texts)),
+        calls: dict[str, tuple[int, Callable[[], Any]]] = {
+            "encode": (1, partial(network.encode_clips, frames)),
+            "pair": (clips, partial(_score, network, "fold", visual, texts)),
+            "concat pair": (1, partial(_score, network, "concat", visual, texts)),
+            "embed clip": (4, partial(network.embed_videos, visual[:, :4])),
+            "embed text": (1, partial(network.embed_texts, *texts)),
         }
         units[name] = {unit: _measure(call, count, rounds) for unit, (count, call) in calls.items()}
     return units
+
+
+def _score(network: Any, fusion: str, visual: torch.Tensor, texts: list[torch.Tensor]) -> torch.Tensor:
+    network.clip_fusion = fusion
+    return network.score_clips(visual, torch.zeros(1, dtype=torch.int64), *texts)
 
 
 def _measure(call: Callable, count: int, rounds: int) -> dict[str, float]:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -123,7 +124,7 @@ def scoring_rows(pair: Pair, args: argparse.Namespace, peaks: dict[str, float]) 
 
     def plain():
         # Eight texts at a time, as a released evaluation batch; pixels are encoded for each.
-        batches = zip(ids.split(8, 1), mask.split(8, 1))
+        batches = zip(ids.split(8, 1), mask.split(8, 1), strict=True)
         return torch.cat([pair.plain(frames[:, 0].float(), *texts) for texts in batches])
 
     def ours(precision):
@@ -270,7 +271,8 @@ def run(args: argparse.Namespace) -> list[Row]:
     args.rounds = 1 if args.quick else args.rounds
     peaks = {name: measure_peak(dtype or torch.float32, args) for name, dtype in PRECISIONS.items()}
     pair = Pair(args.quick, args.device)
-    rows, facts = [], {"peak_gflops": {name: round(peak / 1e9, 1) for name, peak in peaks.items()}}
+    rows: list[Row] = []
+    facts: dict[str, Any] = {"peak_gflops": {name: round(peak / 1e9, 1) for name, peak in peaks.items()}}
     for name in args.parts:
         part = PARTS[name](pair, args, peaks)
         rows += part[0]

@@ -31,15 +31,20 @@ class Pair:
         settings, self.device = load_settings(quick), device
         sizes = settings["transformer"]
         self.ours = build_network(parse_model_config(settings))
-        for module in self.ours.modules():  # random running statistics, as trained norms have them
-            if hasattr(module, "running_var"):
-                module.running_mean.normal_(0, 0.1)
-                module.running_var.uniform_(0.8, 1.2)
+        # Random running statistics, as trained norms have them.
+        for name, buffer in self.ours.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.normal_(0, 0.1)
+            elif name.endswith("running_var"):
+                buffer.uniform_(0.8, 1.2)
         self.plain = PlainClipBert(
             self.ours,
-            *(sizes[key] for key in ("hidden_size", "num_layers", "num_heads", "intermediate_size")),
-            settings["backbone"]["depth"],
-            sizes["dropout"],
+            hidden_size=sizes["hidden_size"],
+            num_layers=sizes["num_layers"],
+            num_heads=sizes["num_heads"],
+            intermediate_size=sizes["intermediate_size"],
+            depth=settings["backbone"]["depth"],
+            dropout=sizes["dropout"],
         )
         self.ours.to(device), self.plain.to(device)
         self.size, self.vocab_size = 64 if quick else 448, sizes["vocab_size"]

@@ -6,6 +6,8 @@ float32, texts padded to the limit, and pixels encoded again for every batch of 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -19,17 +21,31 @@ class PlainClipBert(nn.Module):
     """Float frames and padded texts to scores of one clip.
 
     Args:
-        network: ours, whose weights are copied.
-        hidden_size, num_layers, num_heads, intermediate_size: of its transformer.
-        depth: of its ResNet.
-        dropout: of the transformer and the head.
+        network: our network, whose weights are copied.
+        hidden_size: width of its transformer.
+        num_layers: number of layers of its transformer.
+        num_heads: number of attention heads.
+        intermediate_size: width of the feed-forward layers.
+        depth: function of torchvision that builds its ResNet, such as ``resnet50``.
+        dropout: probability in the transformer and the head.
     """
 
+    mean: Tensor
+
     def __init__(
-        self, network: ClipBertNetwork, hidden_size, num_layers, num_heads, intermediate_size, depth, dropout
+        self,
+        network: ClipBertNetwork,
+        hidden_size: int,
+        num_layers: int,
+        num_heads: int,
+        intermediate_size: int,
+        depth: str,
+        dropout: float,
     ):
         super().__init__()
-        vocab_size = network.text_embedding.words.num_embeddings
+        # The class of the network's parts depends on its configuration.
+        ours: Any = network
+        vocab_size = ours.text_embedding.words.num_embeddings
         config = BertConfig(
             vocab_size,
             hidden_size,
@@ -38,7 +54,7 @@ class PlainClipBert(nn.Module):
             intermediate_size,
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
-            max_position_embeddings=network.text_embedding.positions.num_embeddings,
+            max_position_embeddings=ours.text_embedding.positions.num_embeddings,
             attn_implementation="eager",
         )
         self.bert = BertModel(config)
@@ -51,7 +67,7 @@ class PlainClipBert(nn.Module):
         self.resnet = nn.Sequential(*list(resnet.children())[:-2])
         for part in list(self.resnet)[:5]:  # stem and res2 do not train
             part.requires_grad_(False)
-        self.grid = nn.Conv2d(network.grid_encoder.conv.in_channels, hidden_size, 3, padding=1, bias=False)
+        self.grid = nn.Conv2d(ours.grid_encoder.conv.in_channels, hidden_size, 3, padding=1, bias=False)
         self.rows, self.columns = nn.Embedding(100, hidden_size), nn.Embedding(100, hidden_size)
         self.visual_type = nn.Embedding(1, hidden_size)
         self.visual_norm = nn.LayerNorm(hidden_size, eps=1e-12)
@@ -62,18 +78,17 @@ class PlainClipBert(nn.Module):
             nn.ReLU(),
             nn.Linear(2 * hidden_size, 2),
         )
-        self.register_buffer("mean", network.backbone.pixel_mean.clone())
-        self._copy(network, resnet)
+        self.register_buffer("mean", ours.backbone.pixel_mean.clone())
+        self._copy(ours, resnet)
 
     @torch.no_grad()
-    def _copy(self, network: ClipBertNetwork, resnet: nn.Module) -> None:
+    def _copy(self, network: Any, resnet: nn.Module) -> None:
         backbone = FORMATS["torchvision"]
-        names = {own: backbone.rename(f"backbone.{own}") for own in network.backbone.state_dict()}
-        resnet.load_state_dict(
-            {names[own]: value for own, value in network.backbone.state_dict().items()}, strict=False
-        )
-        bert = {FORMATS["bare_bert"].rename(own): value for own, value in network.state_dict().items()}
-        self.bert.load_state_dict({name: value for name, value in bert.items() if name}, strict=False)
+        weights = network.backbone.state_dict().items()
+        renamed = [(backbone.rename(f"backbone.{own}"), value) for own, value in weights]
+        resnet.load_state_dict({name: value for name, value in renamed if name}, strict=False)
+        renamed = [(FORMATS["bare_bert"].rename(own), value) for own, value in network.state_dict().items()]
+        self.bert.load_state_dict({name: value for name, value in renamed if name}, strict=False)
         visual = network.visual_embedding
         for target, source in (
             (self.grid, network.grid_encoder.conv),
@@ -104,4 +119,4 @@ class PlainClipBert(nn.Module):
         seen = torch.cat([mask, mask.new_ones(visual.shape[:2])], 1)
         bias = (1.0 - seen[:, None, None].float()) * torch.finfo(torch.float32).min
         encoded = self.bert.encoder(hidden, attention_mask=bias)[0]
-        return self.head(self.bert.pooler(encoded))
+        return self.head(self.bert.pooler(encoded))  # pyright: ignore[reportOptionalCall]  BertModel has one by default

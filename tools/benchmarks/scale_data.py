@@ -12,7 +12,9 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.curves import Curve
 from benchmarks.memory import read_peak_mib, read_private_mib, read_resident_mib, reset_peak
@@ -111,6 +113,10 @@ def make_corpus(folder: Path, dataset: str, num_records: int) -> None:
         (folder / "media" / f"{stem}.mp4").touch()
 
 
+def _tokenize_nothing(texts: Sequence[str]) -> Any:
+    return None
+
+
 def start_up(dataset: str, folder: Path, clock: str) -> dict[str, float]:
     """Read a corpus as the builder does; return seconds and memory."""
     from clipbert_mmf.annotations.sources import AnnotationSource, load_sources
@@ -123,7 +129,7 @@ def start_up(dataset: str, folder: Path, clock: str) -> dict[str, float]:
     before, now = read_resident_mib(), CLOCKS[clock]
     begin = now()
     records = load_sources([AnnotationSource(CORPORA[dataset][0])], folder, spec.corpus, where="annotations")
-    maker = TASKS[spec.task].training_items(records, lambda texts: None, is_training=True)
+    maker = TASKS[spec.task].training_items(records, _tokenize_nothing, is_training=True)
     store = open_store(str(folder / "media"))
     missing = sum(maker.groups.key(medium) not in store for medium in range(maker.num_media))
     seconds, peak = now() - begin, read_peak_mib() - before

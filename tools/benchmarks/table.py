@@ -62,7 +62,7 @@ def compare(
         peer_sec.append(measure_seconds(run_peer, clock))
         ours_sec.append(measure_seconds(run_ours, clock))
     peer_ms, ours_ms = (1e3 * statistics.median(values) for values in (peer_sec, ours_sec))
-    ratio = statistics.median(theirs / ours for theirs, ours in zip(peer_sec, ours_sec))
+    ratio = statistics.median(theirs / ours for theirs, ours in zip(peer_sec, ours_sec, strict=True))
     return Row(case, peer, round(peer_ms, 3), round(ours_ms, 3), round(ratio, 2), goal)
 
 

@@ -56,18 +56,18 @@ def write_coco(out: Path, sizes: Sizes, pool) -> None:
             {
                 "images": [
                     {"id": number, "file_name": Path(job[0]).name, "width": width, "height": height}
-                    for number, job, (width, height) in zip(numbers, jobs, pictures)
+                    for number, job, (width, height) in zip(numbers, jobs, pictures, strict=True)
                 ],
                 "annotations": [
                     {"image_id": number, "id": 10 * number + i, "caption": caption}
-                    for number, texts in zip(numbers, captions)
+                    for number, texts in zip(numbers, captions, strict=True)
                     for i, caption in enumerate(texts)
                 ],
             },
         )
         karpathy += [
             _karpathy_entry(number, year, Path(job[0]).name, texts)
-            for number, job, texts in zip(numbers, jobs, captions)
+            for number, job, texts in zip(numbers, jobs, captions, strict=True)
         ]
         first += count
     write_json(out / "dataset_coco.json", {"dataset": "coco", "images": karpathy})

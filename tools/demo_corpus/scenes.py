@@ -11,11 +11,11 @@ from PIL import Image
 from demo_corpus.media import FRAME_SIZES
 from demo_corpus.world import ACTS, Thing, draw_distinct, make_background, paint
 
-#: Frames of a GIF, and how many of them one act takes.
+#: Number of frames of a GIF and of one act.
 GIF_FRAMES, ACT_FRAMES, GIF_FPS = 40, 3, 10
-#: Share of a GIF in which its third thing is there.
+#: Share of a GIF that shows its third thing.
 GLIMPSE = 0.6
-#: What a long video's frames per second are; its motion is slow.
+#: Frames per second of a long video; its motion is slow.
 STORY_FPS = 4
 
 
@@ -38,13 +38,14 @@ class GifScene:
     glimpse_start: int = 0
 
     def pose_at(self, frame: int) -> str:
-        """What the actor does."""
+        """Return the act of the actor in a frame, or an empty string."""
         return next((act for start, end, act in self.acts if start <= frame < end), "")
 
 
 def draw_gif_scene(rng: np.random.Generator, changes: bool) -> GifScene:
     """Draw a scene: one act repeated 2 to 8 times, or one act and then another."""
-    scene = GifScene(*draw_distinct(rng, 3))
+    actor, bystander, glimpsed = draw_distinct(rng, 3)
+    scene = GifScene(actor, bystander, glimpsed)
     names = list(ACTS)
     scene.glimpse_start = int(rng.integers(0, GIF_FRAMES - int(GLIMPSE * GIF_FRAMES)))
     if changes:
@@ -117,7 +118,7 @@ def describe_story(story: Story) -> list[str]:
     """Return a sentence for each thing."""
     openings = ["first we see", "then there is", "next comes", "finally we see"]
     openings = [*openings[: len(story.things) - 1], openings[-1]]
-    return [f"{opening} {thing.phrase}" for opening, thing in zip(openings, story.things)]
+    return [f"{opening} {thing.phrase}" for opening, thing in zip(openings, story.things, strict=True)]
 
 
 def render_story(story: Story, seed: list[int]) -> tuple[list[Image.Image], int]:

@@ -71,7 +71,8 @@ def plan_videos(seed: int, counts: dict[str, int], captions: int) -> list[dict]:
 def make_video(job: tuple[dict, str, int]) -> None:
     """Render and encode one planned video."""
     video, directory, seed = job
-    frames, fps = render_frames(*video["things"], [seed, 2, video["id"]])
+    first, second = video["things"]
+    frames, fps = render_frames(first, second, [seed, 2, video["id"]])
     write_video(Path(directory) / (video["video_id"] + video["extension"]), frames, fps)
 
 
@@ -125,7 +126,9 @@ def _write_choices(out: Path, videos: list[dict], rng: np.random.Generator) -> N
         wrong = [others[i]["captions"][0] for i in rng.permutation(len(others))[: NUM_OPTIONS - 1]]
         wrong += [video["captions"][1] + " yes"] * (NUM_OPTIONS - 1 - len(wrong))
         answer = int(rng.integers(NUM_OPTIONS))
-        rows.append([f"msr{video['id']}", *wrong[:answer], video["captions"][0], *wrong[answer:], answer])
+        rows.append(
+            [f"msr{video['id']}", *wrong[:answer], video["captions"][0], *wrong[answer:], str(answer)]
+        )
     write_table(out / "MSR_MC_test.csv", rows, "\t")
 
 
@@ -246,7 +249,7 @@ def write_didemo(out: Path, sizes: Sizes, pool) -> None:
             jobs.append(
                 (render_story, story, str(out / "videos" / (key + extension)), [sizes.seed, 10, number])
             )
-            for start, sentence in zip(story.starts_sec, describe_story(story)):
+            for start, sentence in zip(story.starts_sec, describe_story(story), strict=True):
                 chunk = int(start // 5)
                 rows.append(
                     {
@@ -285,7 +288,8 @@ def write_activitynet(out: Path, sizes: Sizes, pool) -> None:
             document[key] = {
                 "duration": round(story.duration_sec, 2),
                 "timestamps": [
-                    [round(start, 2), round(end, 2)] for start, end in zip(story.starts_sec, ends)
+                    [round(start, 2), round(end, 2)]
+                    for start, end in zip(story.starts_sec, ends, strict=True)
                 ],
                 "sentences": [
                     (" " if i else "") + sentence for i, sentence in enumerate(describe_story(story))

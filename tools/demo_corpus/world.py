@@ -136,7 +136,7 @@ def draw_distinct(rng: np.random.Generator, count: int) -> list[Thing]:
     sizes = rng.integers(len(SIZES), size=count)
     return [
         Thing(list(COLOURS)[c], SHAPES[s], list(SIZES)[z], list(PLACES)[p])
-        for c, s, z, p in zip(colours, shapes, sizes, places)
+        for c, s, z, p in zip(colours, shapes, sizes, places, strict=True)
     ]
 
 
@@ -176,7 +176,9 @@ def describe_video(first: Thing, second: Thing, rng: np.random.Generator, count:
 def make_background(rng: np.random.Generator, width: int, height: int) -> Image.Image:
     """Return a soft grey texture, so that no colour of a thing is the background's."""
     coarse = rng.integers(95, 165, (5, 5)).astype(np.uint8)
-    smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.BICUBIC), dtype=np.float32)
+    smooth = np.asarray(
+        Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32
+    )
     grain = rng.normal(0, 4, (height, width))
     grey = np.clip(smooth + grain, 0, 255).astype(np.uint8)
     return Image.fromarray(np.stack([grey] * 3, -1))
