@@ -9,7 +9,7 @@ def find(queue=None):
     import mmf  # noqa: F401
     from mmf.common.registry import registry
 
-    name = registry.get_model_class("clipbert").__name__.lower()
+    name = registry.get_model_class("clipbert").__name__
     if queue is not None:
         queue.put(name)
     return name
