@@ -59,7 +59,10 @@ def test_importing_mmf_registers_everything_in_main_and_spawned_processes():
         [sys.executable, str(program)], capture_output=True, text=True, timeout=200, env=environment
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip().splitlines()[-1] == "main: ClipBertModel; spawned: ClipBertModel; worker: ClipBertModel"
+    assert (
+        done.stdout.strip().splitlines()[-1]
+        == "main: ClipBertModel; spawned: ClipBertModel; worker: ClipBertModel"
+    )
 
 
 def test_importing_the_package_after_mmf_registers_too():
