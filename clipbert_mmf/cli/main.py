@@ -54,6 +54,8 @@ VERBS: dict[str, Verb] = {
     "predict": Verb("write the predictions of a run over its dataset, through MMF", "predict"),
     "evaluate": Verb("compute metrics from a file of predictions", "evaluate"),
     "report": Verb("write one HTML page about a run", "report"),
+    "ablate": Verb("run a table or figure of the paper row by row", "ablate"),
+    "compare": Verb("train models on the same data with the same budget", "compare"),
     "new-dataset": Verb("write the first files of a dataset of your own", "new_dataset"),
 }
 

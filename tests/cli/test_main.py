@@ -17,7 +17,7 @@ WORDS = ([], ["--help"], ["-h"], ["--version"])
 def test_every_verb_of_the_package_is_in_the_table():
     assert set(VERBS) >= {
         *("score", "answer", "search", "embed", "demo", "check", "inspect", "convert", "report", "evaluate"),
-        *("predict", "build-store", "new-dataset"),
+        *("predict", "build-store", "ablate", "compare", "new-dataset"),
     }
 
 

@@ -1,0 +1,255 @@
+"""``clipbert ablate``: a table or figure of the paper, row by row, our numbers beside the paper's.
+
+A row that has a result is not run again unless its options changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipbert_mmf.cli.mmf_process import run_mmf
+from clipbert_mmf.cli.model_options import add_json
+from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.paths import project_dir
+from clipbert_mmf.report.ablations import (
+    AblationRow,
+    Ablations,
+    RowResult,
+    draw_ablation,
+    format_ablation_table,
+    load_ablations,
+)
+from clipbert_mmf.report.run_results import read_final_metrics, read_step_seconds
+
+#: Updates of a row that measures memory and time.
+NUM_COST_UPDATES = 12
+_START_KEY = "model_config.clipbert.weights.clipbert"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    ablations = load_ablations()
+    parser.add_argument("table", choices=sorted(ablations.tables))
+    parser.add_argument("--corpus", choices=sorted(ablations.corpora), default="demo", help="(default: demo)")
+    parser.add_argument(
+        "--task", choices=sorted(ablations.tasks), default="retrieval", help="(default: retrieval)"
+    )
+    parser.add_argument("--start", help="checkpoint of the image-text pre-training")
+    parser.add_argument(
+        "--weights",
+        nargs="*",
+        default=[],
+        metavar="NAME=FILE",
+        help="files of table 5: bert, tsn, imagenet, grid_feat",
+    )
+    parser.add_argument(
+        "--rows", nargs="*", default=["*"], metavar="PATTERN", help="names of rows to run, e.g. 'lse_*'"
+    )
+    parser.add_argument("--updates", type=int, help="updates of each row (default: those of the recipe)")
+    parser.add_argument("--save", type=Path, default=Path("save/ablations"), help="(default: save/ablations)")
+    parser.add_argument("--show", action="store_true", help="print the command line of each row, run none")
+    parser.add_argument("--user-dir", metavar="DIR", help="env.user_dir of every run")
+    add_json(parser)
+    parser.add_argument(
+        "options",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="options of every mmf_run, e.g. dataset_config.msrvtt_retrieval.data_dir=/data/msrvtt",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the rows that have no result; print and write the table, draw a figure."""
+    ablation = AblationRun.from_options(load_ablations(), options)
+    if options.show:
+        commands = ablation.list_commands(options.rows)
+        print_result(options, commands, map(shlex.join, commands.values()))
+        return 0
+    results = ablation.run(options.rows)
+    table = f"{ablation.title}. {ablation.caption}\n\n{format_ablation_table(ablation.columns, results)}"
+    (ablation.save / "table.md").write_text(table, encoding="utf-8")
+    lines = ["", table]
+    if options.table.startswith("figure") and any(one.ours for one in results):
+        picture = ablation.save / f"{options.table}.png"
+        draw_ablation(ablation.title, ablation.columns[0], results, picture)
+        lines.append(str(picture))
+    content = {one.name: {"ours": one.ours, "paper": one.row.paper} for one in results}
+    print_result(options, content, lines)
+    return 0
+
+
+@dataclass(frozen=True)
+class AblationRun:
+    """One table or figure on one corpus and task.
+
+    Attributes:
+        title: of the table, with dataset and corpus.
+        caption: sentence for the reader of the table.
+        columns: titles of the labels.
+        kind: ``runs`` of the table.
+        rows: name to row.
+        row_options: name to the row's overrides as options of ``mmf_run``; None where a weights file is not given.
+        defaults: overrides of every row as options of ``mmf_run``.
+        common: options of every row before its overrides.
+        extra: options of every row after its overrides.
+        dataset: registry key.
+        metrics: name in the table to name in ``metrics.jsonl``.
+        save: folder of all rows.
+    """
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    kind: str
+    rows: dict[str, AblationRow]
+    row_options: dict[str, list[str] | None]
+    defaults: list[str]
+    common: list[str]
+    extra: list[str]
+    dataset: str
+    metrics: dict[str, str]
+    save: Path
+
+    @classmethod
+    def from_options(cls, ablations: Ablations, options: argparse.Namespace) -> AblationRun:
+        """Return what the command line asks for.
+
+        Args:
+            ablations: all tables.
+            options: with the attributes of ``add_arguments``.
+        """
+        table, task = ablations.tables[options.table], ablations.tasks[options.task]
+        corpus = ablations.corpora[options.corpus]
+        files = {"pretrained": options.start} if options.start else {}
+        for pair in options.weights:
+            name, separator, file = pair.partition("=")
+            if not separator:
+                raise ValueError(f"--weights {pair}: expected NAME=FILE, such as bert=bert-base-uncased")
+            files[name] = file
+        recipe = project_dir() / "clipbert" / "configs" / task.dataset / f"{corpus.recipe}.yaml"
+        common = [f"config={recipe}", "model=clipbert", f"dataset={task.dataset}"]
+        if options.start:
+            common.append(f"{_START_KEY}={options.start}")
+        if options.updates:
+            common += [
+                f"training.max_updates={options.updates}",
+                f"training.evaluation_interval={options.updates}",
+            ]
+        if options.user_dir:
+            common.append(f"env.user_dir={Path(options.user_dir).resolve()}")
+
+        def write(overrides: dict[str, Any]) -> list[str] | None:
+            return ablations.write_overrides(overrides, task.dataset, corpus.frame_px, files)
+
+        return cls(
+            title=f"{table.title} ({task.dataset}, {options.corpus} corpus)",
+            caption=corpus.caption,
+            columns=table.columns,
+            kind=table.runs,
+            rows=table.rows,
+            row_options={
+                name: write({**table.defaults, **row.overrides}) for name, row in table.rows.items()
+            },
+            defaults=write(table.defaults) or [],
+            common=common,
+            extra=options.options,
+            dataset=task.dataset,
+            metrics=task.metrics,
+            save=options.save / f"{options.table}_{options.task}_{options.corpus}",
+        )
+
+    def list_commands(self, patterns: list[str]) -> dict[str, list[str]]:
+        """Return the command lines that ``run`` starts, by row; rows whose weights files are not given are left out.
+
+        Args:
+            patterns: of names of rows, as a shell has them.
+        """
+        commands = {"trained": ["mmf_run", *self._write_training_options()]} if self.kind == "once" else {}
+        trained = self.save / "trained" / "clipbert_final.pth" if self.kind == "once" else None
+        for name, own in self.row_options.items():
+            if own is not None and _matches(name, patterns):
+                commands[name] = ["mmf_run", *self._write_row_options(self.save / name, own, trained)]
+        return commands
+
+    def run(self, patterns: list[str]) -> list[RowResult]:
+        """Run every wanted row that has no result; progress goes to stderr.
+
+        Args:
+            patterns: of names of rows, as a shell has them.
+
+        Returns:
+            All rows in order, with the results that there are.
+        """
+        results = []
+        for number, (name, row) in enumerate(self.rows.items(), 1):
+            own = self.row_options[name]
+            ours = {} if own is None else self._read_saved(self.save / name, own)
+            if not ours and _matches(name, patterns):
+                sys.stderr.write(f"[{number}/{len(self.rows)}] {' '.join(row.label)}\n")
+                if own is None:
+                    sys.stderr.write("    left out: its weights file was not given (--weights)\n")
+                else:
+                    ours = self.run_row(self.save / name, own)
+                    saved = {"options": [*self.common, *own, *self.extra], "ours": ours}
+                    text = json.dumps(saved, indent=1) + "\n"
+                    (self.save / name / "result.json").write_text(text, encoding="utf-8")
+            results.append(RowResult(name, row, ours))
+        self.save.mkdir(parents=True, exist_ok=True)
+        return results
+
+    def run_row(self, folder: Path, own: list[str]) -> dict[str, float]:
+        """Train and test one row, or only test or measure it, as the table asks."""
+        trained = self._train_once() if self.kind == "once" else None
+        cost = run_mmf(self._write_row_options(folder, own, trained), folder.with_suffix(".log"))
+        if self.kind == "cost":
+            return {**cost._asdict(), "step_seconds": read_step_seconds(folder)}
+        measured = read_final_metrics(folder, self.dataset, "test")
+        return {**cost._asdict(), **{name: measured[key] for name, key in self.metrics.items()}}
+
+    def _write_row_options(self, folder: Path, own: list[str], trained: Path | None) -> list[str]:
+        options = [*self.common, *own, *self.extra, f"env.save_dir={folder}"]
+        if trained is not None:
+            options = [option for option in options if not option.startswith(f"{_START_KEY}=")]
+            return [*options, f"{_START_KEY}={trained}", "run_type=test"]
+        if self.kind == "cost":
+            return [
+                *options,
+                f"training.max_updates={NUM_COST_UPDATES}",
+                "training.log_interval=2",
+                "run_type=train",
+                "training.evaluation_interval=100000",
+                "training.num_workers=0",
+            ]
+        return [*options, "run_type=train_val_test"]
+
+    def _write_training_options(self) -> list[str]:
+        folder = self.save / "trained"
+        return [*self.common, *self.defaults, *self.extra, f"env.save_dir={folder}", "run_type=train"]
+
+    def _read_saved(self, folder: Path, own: list[str]) -> dict[str, float]:
+        """Return a row's result, or nothing where there is none or it was made with other options."""
+        path = folder / "result.json"
+        saved = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return saved["ours"] if saved.get("options") == [*self.common, *own, *self.extra] else {}
+
+    def _train_once(self) -> Path:
+        """Return the checkpoint that all rows of a figure test; train it where there is none of these options."""
+        trained, options = self.save / "trained", [*self.common, *self.defaults, *self.extra]
+        final, made_with = trained / "clipbert_final.pth", trained / "options.json"
+        is_known = made_with.exists() and json.loads(made_with.read_text(encoding="utf-8")) == options
+        if not (final.exists() and is_known):
+            sys.stderr.write("    trains first\n")
+            run_mmf(self._write_training_options(), self.save / "trained.log")
+            made_with.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
+        return final
+
+
+def _matches(name: str, patterns: list[str]) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)

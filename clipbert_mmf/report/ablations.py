@@ -1,0 +1,242 @@
+"""The paper's tables and figures as rows of overrides, and their results as a table and a picture.
+
+The rows stand in ``projects/clipbert/configs/ablations.yaml``; ``clipbert ablate`` runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from clipbert_mmf.configuration import ConfigurationError, parse_config
+from clipbert_mmf.inference.settings import read_yaml
+from clipbert_mmf.paths import project_dir
+
+#: Frame size of the paper, pixels; ``image_size`` of a row is relative to it.
+PAPER_FRAME_PX = 448
+#: Frame sizes are multiples of it, and not below it, pixels.
+_FRAME_STEP_PX = 16
+#: Results that are no shares of something.
+_COSTS = ("max_memory_mib", "step_seconds")
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """One row of a table or figure.
+
+    Attributes:
+        label: one text for each of the table's columns.
+        overrides: abbreviated key to value.
+        paper: metric to the paper's number.
+    """
+
+    label: tuple[str, ...]
+    overrides: dict[str, Any] = field(default_factory=dict)
+    paper: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AblationTable:
+    """One table or figure.
+
+    Attributes:
+        title: with its number in the paper.
+        columns: titles of the labels.
+        runs: ``each`` row trains and is tested, one model is trained ``once`` and tested by every row, or rows measure
+            the ``cost`` of a few updates.
+        defaults: overrides of every row, before its own.
+        rows: name to row.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    runs: Literal["each", "once", "cost"]
+    defaults: dict[str, Any]
+    rows: dict[str, AblationRow]
+
+
+@dataclass(frozen=True)
+class AblationTask:
+    """A dataset on which rows run.
+
+    Attributes:
+        dataset: registry key.
+        metrics: name in the tables to name in ``metrics.jsonl``.
+    """
+
+    dataset: str
+    metrics: dict[str, str]
+
+
+@dataclass(frozen=True)
+class AblationCorpus:
+    """A kind of data on which rows run.
+
+    Attributes:
+        recipe: file of a dataset's configurations, without its ending.
+        frame_px: frame size where the paper's is ``PAPER_FRAME_PX``.
+        caption: sentence for the reader of a table.
+    """
+
+    recipe: str
+    frame_px: int
+    caption: str
+
+
+@dataclass(frozen=True)
+class Ablations:
+    """The content of ``ablations.yaml``.
+
+    Attributes:
+        prefixes: beginning of an abbreviated key to the beginning of the configuration's key, with ``{dataset}``.
+        tasks: by name.
+        corpora: by name.
+        tables: by name.
+    """
+
+    prefixes: dict[str, str]
+    tasks: dict[str, AblationTask]
+    corpora: dict[str, AblationCorpus]
+    tables: dict[str, AblationTable]
+
+    def write_overrides(
+        self,
+        overrides: Mapping[str, Any],
+        dataset: str,
+        frame_px: int = PAPER_FRAME_PX,
+        files: Mapping[str, str] | None = None,
+    ) -> list[str] | None:
+        """Return overrides as options of ``mmf_run``.
+
+        Args:
+            overrides: abbreviated key to value.
+            dataset: registry key.
+            frame_px: frame size where the paper's is ``PAPER_FRAME_PX``.
+            files: name to path of weights, for values such as ``{bert}``.
+
+        Returns:
+            ``KEY=VALUE`` texts, or None where a weights file is needed that is not given.
+
+        Raises:
+            ConfigurationError: for a key with an unknown beginning.
+        """
+        options = []
+        for key, value in overrides.items():
+            beginning, _, rest = key.partition(".")
+            if beginning not in self.prefixes:
+                allowed = ", ".join(sorted(self.prefixes))
+                raise ConfigurationError(f"override '{key}' begins with '{beginning}'; allowed are {allowed}")
+            if rest.endswith("image_size"):
+                steps = round(value * frame_px / PAPER_FRAME_PX / _FRAME_STEP_PX)
+                value = max(1, steps) * _FRAME_STEP_PX
+            if isinstance(value, str) and value.startswith("{"):
+                name = value.strip("{}")
+                if name not in (files or {}):
+                    return None
+                value = (files or {})[name]
+            place = self.prefixes[beginning].replace("{dataset}", dataset)
+            options.append(f"{place}.{rest}={format_option(value)}")
+        return options
+
+
+def load_ablations(path: Path | None = None) -> Ablations:
+    """Read the tables and figures of the paper.
+
+    Args:
+        path: YAML file; that of the package where it is None.
+
+    Raises:
+        ConfigurationError: for an unknown or a missing key, or a value of another type.
+    """
+    file = path or project_dir() / "clipbert" / "configs" / "ablations.yaml"
+    return parse_config(Ablations, read_yaml(file), file.name)
+
+
+def format_option(value: Any) -> str:
+    """Write a value as MMF's command line reads it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """A row beside its result.
+
+    Attributes:
+        name: of the row.
+        row: as the file has it.
+        ours: name to number, with ``seconds``; empty where the row has not run.
+    """
+
+    name: str
+    row: AblationRow
+    ours: dict[str, float]
+
+
+def format_ablation_table(columns: Sequence[str], results: Sequence[RowResult]) -> str:
+    """Return a Markdown table: our numbers, then the paper's."""
+    names = list(dict.fromkeys(name for one in results for name in one.ours if name != "seconds"))
+    shared = [name for name in names if any(name in one.row.paper for one in results)]
+    header = [*columns, *names, *(f"paper: {name}" for name in shared), "seconds"]
+    lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
+    for one in results:
+        ours = [_format_number(name, one.ours.get(name), name not in _COSTS) for name in names]
+        paper = [_format_number(name, one.row.paper.get(name), False) for name in shared]
+        seconds = f"{one.ours['seconds']:.0f}" if one.ours else "not run"
+        lines.append(f"| {' | '.join([*one.row.label, *ours, *paper, seconds])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _format_number(name: str, value: float | None, is_share: bool) -> str:
+    """Write a number as the paper does: shares in percent."""
+    if value is None:
+        return ""
+    return f"{value * 100:.1f}" if is_share and "rank" not in name else f"{value:.4g}"
+
+
+def draw_ablation(title: str, column: str, results: Sequence[RowResult], path: Path) -> None:
+    """Draw a figure: metrics, or memory and time, against the first column.
+
+    Args:
+        title: of the figure.
+        column: title of the first column.
+        results: those without a result are left out; at least one has one.
+        path: PNG file to write.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    results = [one for one in results if one.ours]
+    is_cost = "step_seconds" in results[0].ours
+    names = list(_COSTS) if is_cost else [n for n in results[0].ours if n.startswith(("t2v_r", "qa"))]
+    figure, axes = plt.subplots(1, 2 if is_cost else 1, figsize=(9 if is_cost else 5.5, 3.8), squeeze=False)
+    # Title of a line -> index of the label that is its place, and its rows.
+    lines: dict[str, tuple[int, list[RowResult]]] = {column: (0, results)}
+    if is_cost:
+        lines = {
+            "N_train (T = 1)": (0, [one for one in results if one.row.label[-1] == "1"]),
+            "T (N_train = 1)": (1, [one for one in results if one.row.label[0] == "1"]),
+        }
+    units = {"max_memory_mib": "resident memory, MiB", "step_seconds": "seconds per update"}
+    for number, name in enumerate(names):
+        axis, ticks = axes[0][number if is_cost else 0], set[int]()
+        for line, (label, group) in lines.items():
+            places = [int(one.row.label[label]) for one in group]
+            values = [one.ours[name] for one in group]
+            axis.plot(places, values, marker="o", label=line if is_cost else name)
+            ticks.update(places)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(sorted(ticks), [str(place) for place in sorted(ticks)])
+        axis.set_xlabel("clips or frames" if is_cost else column)
+        axis.set_ylabel(units.get(name, "share"))
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.suptitle(title)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
