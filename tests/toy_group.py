@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.toy_runs import PLUGIN, ROOT, free_port, toy_options
+from clipbert_mmf.cli.mmf_process import find_free_port
+from tests.toy_runs import PLUGIN, ROOT, toy_options
 
 
 def run_group(
@@ -37,7 +38,7 @@ def run_group(
         ``state_bytes`` of the optimizer.
     """
     plan = [
-        {"name": name, "options": make_options(folder / name, *options), "port": free_port()}
+        {"name": name, "options": make_options(folder / name, *options), "port": find_free_port()}
         for name, options in runs.items()
     ]
     environment = {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from clipbert_mmf.cli.mmf_process import make_offline_environment, make_rank_environment
 
 PLUGIN = Path(__file__).resolve().parent / "toy_plugin"
 ROOT = PLUGIN.parent.parent
@@ -37,33 +37,14 @@ def run_here(save_dir: Path, *options: str, predict: bool = False) -> list[dict]
 
 def start(save_dir: Path, *options: str, rank: int = 0, world_size: int = 1, port: int = 0, **env: str):
     """Start a process of its own, as one of ``world_size``."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
-        "MMF_USER_DIR": str(PLUGIN),
-        **env,
-    }
-    if world_size > 1:
-        environment.update(
-            MASTER_ADDR="127.0.0.1",
-            MASTER_PORT=str(port),
-            WORLD_SIZE=str(world_size),
-            RANK=str(rank),
-            LOCAL_RANK=str(rank),
-        )
+    own = {"MMF_USER_DIR": str(PLUGIN), **env, **make_rank_environment(rank, world_size, port)}
+    environment = make_offline_environment(ROOT, **own)
     return start_program([str(PROGRAM), *toy_options(save_dir, *options)], environment)
 
 
 def start_torchrun(save_dir: Path, launcher: list[str], *options: str, **env: str):
     """Start torchrun on one node."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
-        "MMF_USER_DIR": str(PLUGIN),
-        **env,
-    }
+    environment = make_offline_environment(ROOT, **{"MMF_USER_DIR": str(PLUGIN), **env})
     return start_program(
         ["-m", "torch.distributed.run", *launcher, str(PROGRAM), *toy_options(save_dir, *options)],
         environment,
@@ -79,13 +60,6 @@ def start_program(arguments: list[str], environment: dict[str, str], before: tup
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def read_records(save_dir: Path) -> list[dict]:

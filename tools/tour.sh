@@ -36,9 +36,7 @@ look "$save/retrieval/metrics.jsonl" "$save/retrieval/weights_report.json"
 
 predictions=$save/retrieval/predictions
 compgen -G "$predictions/*.json" >/dev/null ||
-  step "4. Predicting the test videos" mmf_predict config=$recipes/msrvtt_retrieval/demo.yaml model=clipbert \
-    dataset=msrvtt_retrieval "${corpus[@]}" env.save_dir="$save/predict" env.report_dir="$predictions" \
-    model_config.clipbert.weights.clipbert="$save/retrieval/clipbert_final.pth"
+  step "4. Predicting the test videos" clipbert predict "$save/retrieval"
 file=$(ls -t "$predictions"/*.json | head -1)
 step "5. Judging the predictions from their file" clipbert evaluate "$file" --ranks "$save/ranks.csv"
 look "$file" "$save/ranks.csv"
@@ -50,7 +48,7 @@ step "7. Searching the videos" clipbert search --model "$save/retrieval" --index
   "$data/msrvtt/videos" "a red circle and then a blue square" "a small green star"
 
 step "8. Comparing with MMF's own models, $((updates / 10)) updates each" \
-  python tools/compare_models.py clipbert:msrvtt_qa mmbt:msrvtt_qa unimodal_text:msrvtt_qa --data "$data" \
+  clipbert compare clipbert:msrvtt_qa mmbt:msrvtt_qa unimodal_text:msrvtt_qa --data "$data" \
   --updates $((updates / 10)) --save "$save/compare" --start "$save/pretrain/clipbert_final.pth"
 look "$save/compare/compare.png" "$save/compare/table.md"
 echo "The tour took $((SECONDS - begin)) s. Next: docs/index.md"

@@ -99,7 +99,6 @@ class AblationRun:
         defaults: overrides of every row as options of ``mmf_run``.
         common: options of every row before its overrides.
         extra: options of every row after its overrides.
-        dataset: registry key.
         metrics: name in the table to name in ``metrics.jsonl``.
         save: folder of all rows.
     """
@@ -113,7 +112,6 @@ class AblationRun:
     defaults: list[str]
     common: list[str]
     extra: list[str]
-    dataset: str
     metrics: dict[str, str]
     save: Path
 
@@ -160,7 +158,6 @@ class AblationRun:
             defaults=write(table.defaults) or [],
             common=common,
             extra=options.options,
-            dataset=task.dataset,
             metrics=task.metrics,
             save=options.save / f"{options.table}_{options.task}_{options.corpus}",
         )
@@ -210,7 +207,7 @@ class AblationRun:
         cost = run_mmf(self._write_row_options(folder, own, trained), folder.with_suffix(".log"))
         if self.kind == "cost":
             return {**cost._asdict(), "step_seconds": read_step_seconds(folder)}
-        measured = read_final_metrics(folder, self.dataset, "test")
+        measured = read_final_metrics(folder, "test")
         return {**cost._asdict(), **{name: measured[key] for name, key in self.metrics.items()}}
 
     def _write_row_options(self, folder: Path, own: list[str], trained: Path | None) -> list[str]:

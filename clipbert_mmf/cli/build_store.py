@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
             options.to,
             encoding=encoding,
             num_workers=options.workers,
-            advance=progress.update,
+            advance=lambda count: _advance(progress, count),
             **shards,
         )
     write_report(report, options.report or report_path(options.target))
@@ -57,3 +57,7 @@ def run(options: argparse.Namespace) -> int:
     for key, reason in report.failed.items():
         logger.info("failed: %s: %s", key, reason)
     return 1 if report.failed else 0
+
+
+def _advance(progress: tqdm, num_media: int) -> None:
+    progress.update(num_media)

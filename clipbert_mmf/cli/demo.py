@@ -71,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
                 f"{options.videos} and every upload, upload files and use this machine's time; there is no password.\n"
             )
         shown = f"[{options.host}]" if ":" in options.host else options.host
-        url = f"http://{shown}:{server.effective_port}/"
+        # waitress has no type for the attribute of its one-socket servers.
+        url = f"http://{shown}:{server.effective_port}/"  # pyright: ignore[reportAttributeAccessIssue]
         print_result(options, {"url": url}, [f"{url} (Ctrl+C ends it)"])
         sys.stdout.flush()
         # A polite kill ends as Ctrl+C does, so that uploads are removed.

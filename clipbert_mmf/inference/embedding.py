@@ -120,18 +120,19 @@ def write_embeddings(embeddings: Embeddings, path: str | Path) -> Path:
     path = Path(path)
     require_embedding_ending(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    names = {"video_files": embeddings.video_files, "text_strings": embeddings.text_strings}
     if path.suffix == ".npz":
         np.savez(
             path,
             videos=embeddings.videos.numpy(),
             texts=embeddings.texts.numpy(),
+            video_files=np.array(embeddings.video_files, dtype=str),
+            text_strings=np.array(embeddings.text_strings, dtype=str),
             scale=np.float32(embeddings.scale),
-            **{name: np.array(values, dtype=str) for name, values in names.items()},
         )
     else:
         tensors = {"videos": embeddings.videos, "texts": embeddings.texts}
         tensors["scale"] = torch.tensor([embeddings.scale])
+        names = {"video_files": embeddings.video_files, "text_strings": embeddings.text_strings}
         save_file(tensors, path, {name: json.dumps(values) for name, values in names.items()})
     return path
 

@@ -8,29 +8,28 @@ from typing import Any
 import torch
 
 from clipbert_mmf.inference.settings import read_json_lines
+from clipbert_mmf.report.run_record import read_run_record
 
 
 class RunResultError(ValueError):
     """A run's folder that lacks a number; the message names the file."""
 
 
-def read_final_metrics(folder: Path, dataset: str, split: str) -> dict[str, float]:
-    """Return the last metrics of a split by the last part of their names.
+def read_final_metrics(folder: Path, split: str) -> dict[str, float]:
+    """Return the last metrics of a split by short name, ``<metric>/<name>``.
 
     Args:
         folder: of the run.
-        dataset: registry key.
         split: ``val`` or ``test``.
 
     Raises:
+        FileNotFoundError: if it is not the folder of a run.
         RunResultError: if the run has none, for example because it was stopped.
     """
-    file, prefix = folder / "metrics.jsonl", f"{split}/{dataset}/"
-    for line in reversed(read_json_lines(file)):
-        if line.get("split") == split and line.get("metrics"):
-            own = {name: value for name, value in line["metrics"].items() if name.startswith(prefix)}
-            return {name.rpartition("/")[2].removeprefix("clipbert_"): value for name, value in own.items()}
-    raise RunResultError(f"{file} has no metrics of '{split}' of {dataset}; did the run finish?")
+    metrics = read_run_record(folder).read_metrics(split)
+    if not metrics:
+        raise RunResultError(f"{folder / 'metrics.jsonl'} has no metrics of '{split}'; did the run finish?")
+    return metrics
 
 
 def read_training_lines(folder: Path) -> list[dict[str, Any]]:

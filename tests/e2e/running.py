@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
+from clipbert_mmf.cli.mmf_process import (
+    MMF_RUN,
+    find_free_port,
+    make_offline_environment,
+    make_rank_environment,
+)
 from clipbert_mmf.scoring.metrics import split_metric_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,14 +42,7 @@ def demo_options(corpus: Path, dataset: str, save_dir: Path, *options: str) -> l
 
 def make_environment(**more: str) -> dict[str, str]:
     """Return the environment of a process of a test: this tree's package, one thread, no hub."""
-    return {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        **more,
-    }
+    return make_offline_environment(ROOT, **more)
 
 
 def run_plan(program: str, plan: dict[str, list[str]], folder: Path, *arguments: Path) -> dict[str, int]:
@@ -69,21 +66,9 @@ def run_plan(program: str, plan: dict[str, list[str]], folder: Path, *arguments:
 
 def start_mmf(options: list[str], rank: int = 0, world_size: int = 1, port: int = 0) -> subprocess.Popen:
     """Start ``mmf_run`` as one of ``world_size`` processes, as torchrun does."""
-    place = (
-        {}
-        if world_size == 1
-        else {
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "WORLD_SIZE": str(world_size),
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-        }
-    )
-    code = "import clipbert_mmf\nfrom mmf_cli.run import run\nrun()"
     return subprocess.Popen(
-        [sys.executable, "-c", code, *options],
-        env=make_environment(**place),
+        [*MMF_RUN, *options],
+        env=make_environment(**make_rank_environment(rank, world_size, port)),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -93,9 +78,7 @@ def start_mmf(options: list[str], rank: int = 0, world_size: int = 1, port: int 
 
 def run_mmf(options: list[str], world_size: int = 1, fails: bool = False) -> str:
     """Run to the end and return what the first process printed."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = find_free_port()
     processes = [start_mmf(options, rank, world_size, port) for rank in range(world_size)]
     outputs = [process.communicate(timeout=250)[0] for process in processes]
     for process, output in zip(processes, outputs):

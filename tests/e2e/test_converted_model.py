@@ -9,7 +9,7 @@ import torch
 from clipbert_mmf.annotations import read_annotations
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.video.stores.open import open_store
-from tests.e2e.running import ROOT, demo_options, read_metrics, run_mmf
+from tests.e2e.running import demo_options, read_metrics, run_mmf
 
 
 @pytest.fixture(scope="module")

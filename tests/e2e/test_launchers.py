@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("mmf")
 
+from clipbert_mmf.cli.mmf_process import find_free_port
 from tests.toy_runs import (
     PLUGIN,
     PROGRAM,
     ROOT,
-    free_port,
     losses_by_update,
     read_records,
     run_here,
@@ -56,7 +56,7 @@ def test_torchrun_on_two_nodes_tells_the_reason_and_starts_again_from_the_last_c
         "--max-restarts=1",
         "--rdzv-backend=c10d",
         "--rdzv-id=toy",
-        f"--rdzv-endpoint=127.0.0.1:{free_port()}",
+        f"--rdzv-endpoint=127.0.0.1:{find_free_port()}",
     ]
     options = [*OPTIONS, "training.checkpoint_interval=1", "checkpoint.resume=true"]
     # As the documentation says: with the agents' own store, a second start may find the addresses of the first.
@@ -76,12 +76,12 @@ def test_torchrun_on_two_nodes_tells_the_reason_and_starts_again_from_the_last_c
 
 def test_srun_alone_starts_a_run_and_a_process_that_hangs_ends_it_with_its_number(expected, tmp_path):
     job = {
-        "SLURM_JOB_ID": str(free_port()),
+        "SLURM_JOB_ID": str(find_free_port()),
         "SLURM_STEP_ID": "0",
         "SLURM_STEP_NUM_TASKS": "2",
         "SLURM_STEP_NODELIST": "127.0.0.[1-2]",
         "SLURM_LOCALID": "0",
-        "MASTER_PORT": str(free_port()),
+        "MASTER_PORT": str(find_free_port()),
     }
     arguments = [str(PROGRAM), *toy_options(tmp_path, *OPTIONS, "distributed.timeout_sec=10")]
     waiting = start_program(arguments, environment(**job, SLURM_PROCID="0"))

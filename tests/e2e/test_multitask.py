@@ -10,7 +10,7 @@ import torch
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.settings import RecipeError, read_json_lines
 from clipbert_mmf.scoring.metrics import split_metric_name
-from tests.e2e.running import ROOT, run_mmf, run_plan
+from tests.e2e.running import run_mmf, run_plan
 
 DATASETS = ("msrvtt_retrieval", "msrvtt_qa", "msrvtt_mc")
 

@@ -5,7 +5,8 @@ import torch
 
 pytest.importorskip("mmf")
 
-from tests.toy_runs import free_port, losses_by_update, read_records, run_here, start
+from clipbert_mmf.cli.mmf_process import find_free_port
+from tests.toy_runs import losses_by_update, read_records, run_here, start
 
 #: 30 items in batches of 4: the last batch of an epoch has two items, one for each of two processes.
 UNEVEN = ["dataset_config.toy_points.num_train=30", "training.update_frequency=3", "training.max_updates=7"]
@@ -32,7 +33,7 @@ def alone(tmp_path_factory):
 
 def test_a_process_that_dies_ends_the_others_and_the_run_goes_on_with_fewer(alone, tmp_path):
     """One of two is killed in the middle of the second epoch; one process resumes and gets the same losses."""
-    port, options = free_port(), [*UNEVEN, "training.checkpoint_interval=1"]
+    port, options = find_free_port(), [*UNEVEN, "training.checkpoint_interval=1"]
     survivor = start(tmp_path, *options, rank=0, world_size=2, port=port)
     victim = start(tmp_path, *options, rank=1, world_size=2, port=port, TOY_KILL_AT_READ="21")
     outputs = finish(survivor, victim, timeout=60)

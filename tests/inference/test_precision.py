@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from clipbert_mmf.cli.main import main
 from clipbert_mmf.inference.precision import compare_precision, compare_scores
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.weights.loading import load_weights
 from tests.inference.small_run import make_run
 from tests.parity import released_format as released
-from clipbert_mmf.cli.main import main
 
 TEXTS = [
     "a red circle",

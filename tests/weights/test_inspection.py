@@ -11,12 +11,12 @@ import torchvision
 import yaml
 from transformers import BertConfig, BertModel
 
+from clipbert_mmf.cli.main import main
 from clipbert_mmf.inference.inspecting import inspect_weights
 from clipbert_mmf.weights.files import WeightsFileError
 from tests.inference.small_run import make_run, run_config
 from tests.parity import released_format as released
 from tests.weights.test_loading import to_mmaction2
-from clipbert_mmf.cli.main import main
 
 
 @pytest.fixture(scope="module")

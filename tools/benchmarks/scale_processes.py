@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
 from benchmarks.curves import Curve
+from clipbert_mmf.cli.mmf_process import (
+    MMF_RUN,
+    find_free_port,
+    make_offline_environment,
+    make_rank_environment,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,13 +56,9 @@ def process_curves(folder: Path, quick: bool, clock: str) -> list[Curve]:
 
 def train(corpus: Path, save: Path, world_size: int, updates: int, options: list[str]) -> dict[str, float]:
     """Run ``mmf_run`` in ``world_size`` processes of one thread; return its speed and the memory of one process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = find_free_port()
     command = [
-        sys.executable,
-        "-c",
-        "import clipbert_mmf\nfrom mmf_cli.run import run\nrun()",
+        *MMF_RUN,
         "config=projects/clipbert/configs/msrvtt_retrieval/demo.yaml",
         "model=clipbert",
         "dataset=msrvtt_retrieval",
@@ -74,21 +75,7 @@ def train(corpus: Path, save: Path, world_size: int, updates: int, options: list
     ]
     processes = []
     for rank in range(world_size):
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(ROOT),
-            "HF_HUB_OFFLINE": "1",
-            "TOKENIZERS_PARALLELISM": "false",
-        }
-        if world_size > 1:
-            environment.update(
-                MASTER_ADDR="127.0.0.1",
-                MASTER_PORT=str(port),
-                WORLD_SIZE=str(world_size),
-                RANK=str(rank),
-                LOCAL_RANK=str(rank),
-            )
+        environment = make_offline_environment(ROOT, **make_rank_environment(rank, world_size, port))
         with open(save.parent / f"{save.name}_{rank}.log", "w") as log:
             processes.append(
                 subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
