@@ -47,9 +47,13 @@ class PairScorer:
             visual: ``(1, K, V, D)`` encoded clips.
             texts: ``(n,)`` int64 indices.
         """
-        rows = [x[texts.to(x.device)] for x in self.tokens]
-        videos = torch.zeros(len(texts), dtype=torch.int64, device=rows[0].device)
-        return fold_clips(self.network.score_clips(visual, videos, *rows), self.network.fold).float().cpu()
+        ids, mask, segments = (x[texts.to(x.device)] for x in self.tokens)
+        videos = torch.zeros(len(texts), dtype=torch.int64, device=ids.device)
+        return (
+            fold_clips(self.network.score_clips(visual, videos, ids, mask, segments), self.network.fold)
+            .float()
+            .cpu()
+        )
 
     def embed_texts(self) -> Tensor:
         """Return the embeddings of all texts, ``(N, E)`` float32 on the CPU."""

@@ -1,4 +1,4 @@
-"""What an answer without the video would reach: beside every result, so that it can be told from nothing."""
+"""Compute results that need no video; a model is compared with these."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from clipbert_mmf.host.flavour import mmf_version
+from clipbert_mmf.host.mmf_version import mmf_version
 from tests.e2e.running import SMALL, read_metrics, run_plan
 
 OWN_TRAINER = {"release": "base_trainer", "main": "mmf"}[mmf_version()]
@@ -45,6 +45,8 @@ def runs(corpus, tmp_path_factory):
         if name == "msrvtt_retrieval":
             plan["own"] = [*common, f"env.save_dir={folder / 'own'}", "run_type=train_val"]
             plan["own"] += [f"training.trainer={OWN_TRAINER}", "training.tensorboard=true"]
+            plan["old"] = [*common, f"env.save_dir={folder / 'old'}", f"training.trainer={OWN_TRAINER}"]
+            plan["old"] += ["training.early_stop.criteria=val/msrvtt_retrieval/clipbert_t2v_r1"]
     return folder, run_plan("tasks_program.py", plan, folder)
 
 
@@ -78,3 +80,10 @@ def test_mmfs_own_early_stopping_log_and_tensorboard_know_the_names(runs):
         events.Reload()
         written |= set(events.Tags()["scalars"])
     assert criterion in written
+
+
+def test_a_name_of_version_0_1_stops_the_run_with_the_new_one(runs):
+    folder, codes = runs
+    log = (folder / "plan.json.old.log").read_text()
+    assert codes["old"] != 0
+    assert "write 'val/msrvtt_retrieval/clipbert_retrieval/t2v_r1'" in log, log[-3000:]

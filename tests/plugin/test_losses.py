@@ -1,11 +1,13 @@
 """Registered losses: what each reads from the batch and the output, and that gradients flow."""
 
+import math
+
 import pytest
 import torch
 from mmf.common.registry import registry
 from mmf.common.sample import SampleList
 
-import clipbert_mmf.plugin.losses  # noqa: F401  registers
+from clipbert_mmf.plugin.losses import LOSSES, JointLosses
 
 
 def batch(**fields) -> SampleList:
@@ -51,5 +53,39 @@ def test_half_precision_scores_are_lost_in_full_precision():
     assert loss.dtype == torch.float32
 
 
-def test_no_loss_is_named_as_mmfs_compound_one():
-    assert not any(name.startswith("multi") for name in CASES)
+def test_a_weight_scales_a_loss_and_datasets_are_a_list():
+    scores, right = torch.randn(4, 2), batch(targets=torch.tensor([[1, 0], [1, 0]]))
+    make = registry.get_loss_class("clipbert_match")
+    torch.testing.assert_close(
+        make(weight=0.5)(right, {"scores": scores}) * 2, make()(right, {"scores": scores})
+    )
+    assert make().datasets is None and type(make(datasets=("quiz",)).datasets) is list
+
+
+def test_the_contrastive_loss_joins_those_of_the_configuration_where_there_are_embeddings():
+    samples = batch(
+        targets=torch.eye(2, dtype=torch.int64),
+        input_ids=torch.arange(8).view(2, 2, 2),
+        item_index=torch.arange(2),
+        media_index=torch.arange(2),
+        dataset_type="train",
+        dataset_name="quiz",
+    )
+    losses = JointLosses(
+        lambda sample_list, model_output: {"train/quiz/clipbert_match": torch.ones(1)}, weight=0.5
+    )
+    assert set(losses(samples, {})) == {"train/quiz/clipbert_match"}
+    output = {
+        "text_embeddings": torch.eye(2)[:, None].expand(2, 2, 2).clone().requires_grad_(),
+        "video_embeddings": torch.eye(2).requires_grad_(),
+        "contrastive_scale": torch.tensor([1.0]),
+    }
+    found = losses(samples, output)["train/quiz/clipbert_contrastive"]
+    assert found.shape == (1,) and found.item() == pytest.approx(0.5 * math.log(1 + math.exp(-1)))
+    found.backward()
+    assert output["video_embeddings"].grad.abs().sum() > 0
+
+
+def test_every_loss_of_the_table_is_registered_and_none_is_named_as_mmfs_compound_one():
+    assert set(CASES) | {"clipbert_mlm"} == set(LOSSES)
+    assert not any(name.startswith("multi") for name in LOSSES)
