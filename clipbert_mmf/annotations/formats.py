@@ -54,7 +54,7 @@ class AnnotationFormat:
     pattern: str = ""
 
     def fits(self, kind: str, sample: Any) -> bool:
-        """Whether content of ``kind`` whose header, first record or document is ``sample`` is of this format."""
+        """Return whether content of ``kind`` whose header, first record or document is ``sample`` is of this format."""
         if kind != self.kind:
             return False
         if self.pattern:
@@ -196,7 +196,7 @@ def read_annotations(
 
 
 def has_column(path: Path, name: str, columns: Mapping[str, str] | None = None) -> bool:
-    """Whether a table's header, or the first record of lines or an array, has a column."""
+    """Return whether a table's header, or the first record of lines or an array, has a column."""
     return (columns or {}).get(name, name) in _classify(Path(path), read_start(Path(path)))[1]
 
 

@@ -1,1 +1,1 @@
-"""Frames and texts to tensors of one size."""
+"""Turns frames and texts into tensors of one size."""

@@ -1,1 +1,1 @@
-"""From the bytes of a video or an image to uint8 RGB frames: stores, sampling, decoding, checks."""
+"""Reads videos and images as uint8 RGB frames: stores, sampling, decoding, checks."""

@@ -1,4 +1,4 @@
-"""Opens every medium of a store before a run does: which are good, which are broken and why, and how they look.
+"""Opens every medium of a store before a run does, and reports the broken ones with reasons and pictures.
 
 Each medium is read in a reader process under the watchdog: first, last and random frames. Every finding is a line of a
 journal, so that a check that was ended goes on where it stopped.
@@ -151,7 +151,7 @@ def check_into_folder(
 
     Args:
         location: as ``open_store`` takes it.
-        folder: where to write, made if it is not there.
+        folder: folder to write into, made if it is not there.
         num_workers: media at the same time, each in its own reader process.
         num_random: frames to decode beside the first and the last.
         timeout_sec: longest time for one medium.
@@ -183,8 +183,8 @@ def write_report(
     """Write ``report.json``, ``bad.jsonl`` (the format of a dataset's bad list) and ``contact_sheet.html``.
 
     Args:
-        findings: of ``check_store``.
-        folder: where to write.
+        findings: results of ``check_store``.
+        folder: folder to write into.
         location: place of the store, for the title.
         max_pictures: thumbnails in the contact sheet; of more media, evenly spread ones are shown.
     """

@@ -51,7 +51,7 @@ class ClipOptions:
         image_size: L, pixels.
         num_clips: K.
         num_frames: T.
-        sampling: where the clips lie, a key of ``SAMPLERS``.
+        sampling: rule that places the clips, a key of ``SAMPLERS``.
         fps: frames per second inside a clip, which then lasts T / fps seconds; or None.
         clip_len_sec: length of a clip; None with ``fps`` or for the paper's one second.
         window_sec: start and end of the part of every video that counts, or None for all of it.

@@ -29,7 +29,7 @@ def write_contact_sheet(
     Args:
         path: file to write.
         totals: sums over ``findings``.
-        findings: of ``check.check_store``.
+        findings: results of ``check.check_store``.
         max_pictures: thumbnails in the page; of more media, evenly spread ones are shown.
     """
     bad = [finding for finding in findings if finding.reason]

@@ -13,7 +13,7 @@ class MediaError(Exception):
     """A medium cannot be read.
 
     Args:
-        reason: what is wrong, in one line.
+        reason: the fault, in one line.
         key: the medium's key in the store, or its file name.
         store: the location of the store.
     """

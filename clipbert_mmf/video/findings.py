@@ -19,7 +19,7 @@ class Finding:
         key: in the store.
         reason: why it cannot be read; empty if it can.
         kind: ``video`` or ``image``.
-        num_bytes: of the encoded file.
+        num_bytes: size of the encoded file.
         duration_sec: end of the last frame, counted from the first.
         fps: frames per second on average.
         num_frames: frames that are shown.

@@ -1,6 +1,6 @@
 """Chooses which moments of a video become frames: pure time arithmetic, apart from decoding (paper section 3.1).
 
-Comes before ``decode``, which shows the frame on screen at each of these times. Randomness arrives as a generator.
+``decode`` then shows the frame on screen at each of these times. Randomness arrives as a generator.
 """
 
 from __future__ import annotations

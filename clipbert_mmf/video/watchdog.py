@@ -170,7 +170,7 @@ class _ReaderProcess:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it runs and this process, not the parent of a fork, started it."""
+        """True while it runs, in the process that started it; a fork of that process starts its own."""
         return self._owner == os.getpid() and self._process.poll() is None
 
     def wait(self) -> int:

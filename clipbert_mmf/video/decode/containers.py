@@ -1,4 +1,4 @@
-"""Tells from a container's own sizes whether a file was cut short.
+"""Finds files that were cut short, by the sizes that their containers state.
 
 FFmpeg reads a half-downloaded file without complaint and shows what is there; a sampler would then spread its clips
 over the wrong duration. Runs before any backend opens the file.
@@ -55,7 +55,7 @@ def _gif_ends(stream: BinaryIO, size: int) -> bool:
 
 
 def _walk_gif(data: bytes) -> bool:
-    """Tell whether the blocks of a GIF end where one of them ends."""
+    """Return whether the blocks of a GIF end where one of them ends."""
     position = 13 + _color_table_bytes(data[10:11])
     while position < len(data):
         kind = data[position]

@@ -1,7 +1,6 @@
 """Decodes a whole stream to learn when its frames are shown, where the packets do not tell.
 
 Packed B-frames in AVI, transport and program streams, files that lost their first key frame, VP8 with hidden frames.
-Used by ``pyav_backend``.
 """
 # pyright: reportUnknownMemberType=false
 # PyAV's own annotations leave the arguments of some methods open.

@@ -1,7 +1,7 @@
 """Reads the compressed packets of a video stream: which are one frame each, and where decoding may start.
 
 Reading packets is a hundred times cheaper than decoding them. Their presentation times tell every frame's time before
-anything is decoded. Used by ``pyav_backend``.
+anything is decoded.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class PacketTable:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the packets' times are the frames' times, so that nothing need be decoded to learn them."""
+        """True where the packets' times are the frames' times, so that nothing need be decoded to learn them."""
         if self.pts is None or not self.is_shown.any() or not self.is_key[0]:
             return False
         if (
@@ -74,7 +74,7 @@ class PacketTable:
 
     @property
     def has_leading_frames(self) -> bool:
-        """Whether a frame is decoded after a key frame but shown before it (an open group of pictures)."""
+        """True where a frame is decoded after a key frame but shown before it (an open group of pictures)."""
         shown_from = np.maximum.accumulate(np.where(self.is_key, self.known_pts, self.known_pts.min()))
         return bool((self.known_pts < shown_from).any())
 

@@ -26,8 +26,8 @@ class VideoInfo:
         duration_sec: end of the last frame, counted from the first frame.
         fps: frames per second on average.
         num_frames: frames that are shown.
-        width: of the stored picture, before any rotation, pixels.
-        height: of the stored picture, before any rotation, pixels.
+        width: pixels of the stored picture, before any rotation.
+        height: pixels of the stored picture, before any rotation.
         codec: FFmpeg's name of the codec.
         container: FFmpeg's name of the container.
     """
@@ -48,7 +48,7 @@ class Timeline:
     Attributes:
         ticks: (num_frames,) int64, strictly increasing.
         tick_sec: length of a tick.
-        last_ticks: how long the last frame is shown.
+        last_ticks: ticks for which the last frame is shown.
     """
 
     ticks: Indices
@@ -93,7 +93,7 @@ def make_timeline(pts: Indices, tick_sec: Fraction, last_ticks: int | None) -> T
     Args:
         pts: ``(num_frames,)`` ticks, at least one.
         tick_sec: length of a tick.
-        last_ticks: how long the frame shown last stays, or None where the file does not say: then as long as the
+        last_ticks: ticks for which the frame shown last stays, or None where the file does not say: then as long as the
             typical frame.
     """
     ticks = np.sort(np.asarray(pts, dtype=np.int64))

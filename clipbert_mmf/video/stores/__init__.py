@@ -1,1 +1,1 @@
-"""Stores of media: folder, LMDB, tar, iopath; building and re-encoding them."""
+"""Reads, builds and re-encodes stores of media: folders, LMDB, tar shards, iopath."""

@@ -50,9 +50,9 @@ class BuildReport:
         num_written: in this run.
         num_skipped: there before.
         failed: key -> reason.
-        bytes_in: of what this run read.
-        bytes_out: of what this run wrote.
-        seconds: of this run.
+        bytes_in: bytes that this run read.
+        bytes_out: bytes that this run wrote.
+        seconds: duration of this run.
         read_ms_before: median time of 8 random frames from the source, 0 where there is nothing to measure.
         read_ms_after: the same from the target.
     """
@@ -84,10 +84,10 @@ def build_store(
         source: the store to read.
         target: folder of the new store.
         kind: kind of the new store, a key of ``WRITERS``.
-        encoding: how to re-encode videos, or None to copy their bytes; images are always copied.
+        encoding: settings to re-encode videos with, or None to copy their bytes; images are always copied.
         num_workers: media read and re-encoded at the same time.
         advance: told how many media are done, for a progress bar.
-        writer_options: of the writer, such as ``shard_bytes``.
+        writer_options: arguments of the writer, such as ``shard_bytes``.
 
     Raises:
         ValueError: for an unknown kind, or if the target was begun with another encoding.
@@ -145,7 +145,7 @@ def guess_extension(data: bytes) -> str:
 
 
 def measure_reading(before: MediaStore, after: MediaStore, report: BuildReport, num_media: int = 8) -> None:
-    """Time 8 random frames of a few videos in both stores, in turn."""
+    """Time 8 random frames of a few videos in both stores, in turn, and add the medians to the report."""
     keys = after.keys()
     times: list[tuple[float, float]] = []
     for key in keys[:: max(1, len(keys) // num_media)][:num_media]:

@@ -34,7 +34,7 @@ class Encoding:
         fps: largest frame rate; never adds frames.
         gop: frames from one key frame to the next: the most that reading one frame has to decode.
         crf: quality of H.264, 0 to 51, lower is better.
-        preset: of x264, from ultrafast to veryslow.
+        preset: speed of x264, from ultrafast to veryslow.
     """
 
     short_side: int | None = None
