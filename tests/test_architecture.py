@@ -20,8 +20,6 @@ EXCEPTIONS = {
 EXCEPTIONS |= {
     "tasks.test_datasets imports mmf",
     "weights.test_loading imports omegaconf",
-    "training.test_trainer imports mmf",
-    "training.test_trainer imports mmf_cli",
 }
 
 

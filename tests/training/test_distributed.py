@@ -8,7 +8,6 @@ from torch.nn.parallel import DistributedDataParallel
 from clipbert_mmf.training import distributed as parallel
 from clipbert_mmf.training.distributed import check_batch_size
 from clipbert_mmf.training.options import ParallelOptions
-from clipbert_mmf.training.sharding import find_repeated_blocks, shard
 
 
 def test_a_batch_that_does_not_divide_is_refused_with_what_would_do(monkeypatch):
@@ -44,21 +43,3 @@ def test_parameters_without_a_gradient_are_named_before_they_are_waited_for(grou
         parallel.check_every_parameter_took_part(wrapped, ParallelOptions())
     parallel.check_every_parameter_took_part(wrapped, ParallelOptions(find_unused_parameters=True))
     parallel.check_every_parameter_took_part(model, ParallelOptions())
-
-
-def test_layers_and_stages_are_what_is_split_apart():
-    layers = nn.ModuleList(nn.TransformerEncoderLayer(8, 2) for _ in range(3))
-    model = nn.ModuleDict(
-        {
-            "embedding": nn.Embedding(4, 8),
-            "encoder": nn.ModuleDict({"layers": layers}),
-            "head": nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)),
-        }
-    )
-    assert find_repeated_blocks(model) == [*layers, model["head"][0], model["head"][2]]
-
-
-def test_one_process_has_nothing_to_shard():
-    model = nn.Linear(2, 2)
-    optimizer = torch.optim.AdamW(model.parameters())
-    assert shard(model, optimizer, ParallelOptions(sharding="full"), {}, torch.device("cpu")) is optimizer
