@@ -5,6 +5,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,18 @@ import torch
 
 from clipbert_mmf.annotations import AnnotationError, read_annotations
 from clipbert_mmf.cli.main import main
+from clipbert_mmf.demo.session import DemoSession
+from clipbert_mmf.demo.video_library import VideoLibrary
+from clipbert_mmf.inference.predictions import evaluate_predictions
+from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.models.build import build_network
-from clipbert_mmf.video.decode import read_frames
+from clipbert_mmf.modules.heads import HEADS
+from clipbert_mmf.scoring.clips import FOLDS
+from clipbert_mmf.tasks import TASKS
+from clipbert_mmf.video.decode import BACKENDS, read_frames
 from tests.e2e.running import ROOT, SMALL, read_metrics, run_mmf
 from tests.encoded_media import write_video
+from tests.inference.small_run import make_run
 from tests.network_settings import small_config
 
 NAMES = [f"clip_{number:02}" for number in range(12)]
@@ -34,12 +43,9 @@ def import_example(name):
 @pytest.fixture(autouse=True)
 def tables_as_before():
     """What an example adds is taken away again: other tests list what is allowed."""
-    from clipbert_mmf.modules.heads import HEADS
-    from clipbert_mmf.scoring.clips import FOLDS
-    from clipbert_mmf.video.decode import BACKENDS
-
-    tables = [(table, dict(table)) for table in (HEADS, FOLDS, BACKENDS)]
+    tables: list[tuple[dict, dict]] = [(table, dict(table)) for table in (HEADS, FOLDS, BACKENDS, TASKS)]
     yield
+    sys.modules.pop("own_parts", None)
     for table, content in tables:
         table.clear()
         table.update(content)
@@ -110,6 +116,69 @@ def test_the_example_head_and_fold_are_in_the_network():
     assert torch.allclose(output["scores"], output["clip_scores"].topk(2, dim=1).values.mean(1))
 
 
+def test_the_example_head_is_asked_on_the_command_line(own, tokenizer_dir, tmp_path, monkeypatch, capsys):
+    module = import_example("own_parts")
+    make_run(tmp_path / "run", tokenizer_dir, head={"type": "linear_match"}, fold="mean_of_two_best")
+    for name, table in (("linear_match", HEADS), ("mean_of_two_best", FOLDS), ("exact_count", TASKS)):
+        del table[name]
+    BACKENDS.pop("pillow")
+    video, model = str(own / "videos" / f"{NAMES[-1]}.mp4"), ["--model", str(tmp_path / "run")]
+    assert main(["score", *model, video, "a red circle"]) == 1
+    assert "linear_match" in capsys.readouterr().err
+    user_dir = ["--user-dir", str(ROOT / "examples" / "own_parts")]
+    assert main(["score", *user_dir, *model, video, "a red circle", "two dogs"]) == 0
+    assert len(capsys.readouterr().out.strip().splitlines()) == 2
+    monkeypatch.setenv("MMF_USER_DIR", user_dir[1])
+    assert main(["answer", *model, "--json", video, "what is it", "--options", "red", "blue"]) == 0
+    assert json.loads(capsys.readouterr().out)["answer"] in ("red", "blue")
+    assert HEADS["linear_match"].make.__qualname__ == module.LinearHead.__qualname__
+
+
+def test_the_example_head_is_asked_on_the_page_and_in_python(own, tokenizer_dir, tmp_path):
+    import_example("own_parts")
+    make_run(tmp_path / "run", tokenizer_dir, head={"type": "linear_match"}, fold="mean_of_two_best")
+    model = ClipBert.from_pretrained(tmp_path / "run")
+    video = own / "videos" / f"{NAMES[-1]}.mp4"
+    scored = model.score(video, ["a red circle", "two dogs"])
+    assert len(scored.probabilities) == 2 and model.answer(video, "what", ["red", "blue"]).answer in (
+        "red",
+        "blue",
+    )
+    assert next(iter(model.search(["red"], [video]).values()))[0].rank == 1
+    library = VideoLibrary(own / "videos", model.preprocessing, 0)
+    assert list(DemoSession(model, library, tmp_path / "index").modes) == ["score", "search", "choose"]
+    library.close()
+
+
+def test_the_example_task_trains_and_its_predictions_are_judged_by_its_own_number(
+    own, tokenizer_dir, tmp_path
+):
+    write_table(
+        own / "exact.csv",
+        ["video", "question", "answer"],
+        [[name, "how many", n % 3 + 1] for n, name in enumerate(NAMES)],
+    )
+    run_mmf(
+        [
+            "config=projects/clipbert/configs/video_text_csv/counts.yaml",
+            "dataset_config.video_text_csv.file=exact.csv",
+            "dataset_config.video_text_csv.task=exact_count",
+            "env.user_dir=examples/own_parts",
+            "evaluation.predict=true",
+            f"env.report_dir={tmp_path}",
+            *small_options("video_text_csv", own, tokenizer_dir, tmp_path),
+        ]
+    )
+    import_example("own_parts")
+    (file,) = tmp_path.glob("video_text_csv_run_test_*.json")
+    records = json.loads(file.read_text())
+    assert {record["task"] for record in records} == {"exact_count"}
+    task, found = TASKS["exact_count"], evaluate_predictions(records)
+    assert task.main_metric == "clipbert_count/accuracy" and task.main_metric in read_metrics(tmp_path, "val")
+    assert found[task.main_metric] == np.mean([record["right"] for record in records])
+    assert 0 < task.guess_from_predictions(records) <= 1
+
+
 def test_the_example_decoder_reads_gifs_and_leaves_the_rest(tmp_path):
     from PIL import Image
 
@@ -131,10 +200,17 @@ def test_a_name_that_is_taken_is_refused():
         register_dataset,
         register_fold,
         register_head,
+        register_task,
     )
 
     with pytest.raises(ValueError, match="a head 'match' is registered already"):
         register_head("match", HeadKind(7))
+    with pytest.raises(
+        ValueError, match=r"head 'guess' asks \['guess'\]; allowed are score, answer, choose, count"
+    ):
+        register_head("guess", HeadKind(7, asks=("guess",)))  # pyright: ignore[reportArgumentType]  # the error is tested
+    with pytest.raises(ValueError, match="a task 'count' is registered already"):
+        register_task(replace(TASKS["count"], smaller_is_better=False))
     with pytest.raises(ValueError, match="a fold 'lse' is registered already"):
         register_fold("lse", torch.sum)
     with pytest.raises(ValueError, match="a backend 'decord' is registered already"):
@@ -157,7 +233,7 @@ def test_a_new_dataset_passes_its_own_test_and_trains(own, tokenizer_dir, tmp_pa
     assert done.returncode == 0, done.stdout[-2000:]
     data = tmp_path / "data"
     (data / "videos").mkdir(parents=True)
-    for old, new in zip(NAMES, ("first", "second", "third", "fourth")):
+    for old, new in zip(NAMES, ("first", "second", "third", "fourth"), strict=False):
         (data / "videos" / f"{new}.mp4").write_bytes((own / "videos" / f"{old}.mp4").read_bytes())
     (data / "annotations.csv").write_text((tmp_path / "my_clips" / "annotations.csv").read_text())
     run_mmf(

@@ -142,7 +142,7 @@ def _add_guards(app: Flask) -> None:
         return response
 
     @app.errorhandler(Exception)
-    def describe_error(error: Exception) -> tuple[Response, int | None]:
+    def describe_error(error: Exception) -> tuple[Response, int]:
         if isinstance(error, UploadError):
             return jsonify(error=str(error)), 413 if error.is_too_large else 400
         if isinstance(error, UnknownVideoError):
@@ -152,7 +152,7 @@ def _add_guards(app: Flask) -> None:
         if isinstance(error, (ValueError, MediaError)):
             return jsonify(error=str(error)), 400
         if isinstance(error, HTTPException):
-            return jsonify(error=error.description), error.code
+            return jsonify(error=error.description), error.code or 500
         logger.error("a request of the page failed", exc_info=error)
         return jsonify(
             error="something went wrong here; the terminal that runs the page has the details"
@@ -249,7 +249,7 @@ def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
         OSError: if the address cannot be bound.
     """
     try:
-        from waitress import create_server
+        from waitress.server import create_server
     except ImportError as error:
         raise ImportError(
             "the demo page needs Flask and waitress: pip install 'clipbert_mmf[demo]'"

@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from clipbert_mmf.inference.media import find_media
 from clipbert_mmf.inference.preprocessing import Preprocessing
@@ -126,7 +126,7 @@ class VideoLibrary:
             return video
         raise UnknownVideoError("this video is not there any more; choose another one")
 
-    def add_upload(self, stream: BinaryIO, file_name: str) -> LibraryVideo:
+    def add_upload(self, stream: IO[bytes], file_name: str) -> LibraryVideo:
         """Keep an upload that the model can read.
 
         Args:
@@ -157,7 +157,7 @@ class VideoLibrary:
                 self._uploads.popitem(last=False)[1].path.unlink(missing_ok=True)
         return video
 
-    def _write(self, stream: BinaryIO, path: Path, name: str) -> None:
+    def _write(self, stream: IO[bytes], path: Path, name: str) -> None:
         size = 0
         with path.open("xb") as file:
             while block := stream.read(_BLOCK_BYTES):

@@ -310,7 +310,7 @@ def answer_question(
         raise ValueError("the question is empty")
     if ability is not None:
         require_ability(model, ability)
-    chosen = ability or next((one for one in model.asks if one in ANSWERING), None)
+    chosen: Ability | None = ability or next((one for one in model.asks if one in ANSWERING), None)
     if chosen is None:
         raise WrongHeadError(
             f"this model's head is '{model.head_type}', which can be asked to {_join(model.asks)} and answers no questions"

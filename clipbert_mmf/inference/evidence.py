@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from clipbert_mmf.inference.saliency import (
 )
 from clipbert_mmf.inference.token_attribution import attribute_tokens
 from clipbert_mmf.models.network import ClipBertNetwork, text_lengths
+from clipbert_mmf.modules.cross_encoder import EncoderLayer
 from clipbert_mmf.scoring.clips import fold_clips
 from clipbert_mmf.scoring.ranking import rate_options
 from clipbert_mmf.shapes import TokenBatch
@@ -127,7 +128,7 @@ def describe_evidence(
         all_scores = explained.score_all(pictures)
         explained.column = _choose_column(model, all_scores, answer)
         scores = explained.pick(all_scores)
-        attention = _read_attention(model.network.encoder.layers[-1], *watch.last_inputs)
+        attention = _read_attention(watch.layer, *watch.last_inputs)
         best = model.network.encode_clips(pictures[None])[:, int(scores.argmax())].unsqueeze(1)
         weights = attribute_tokens(
             lambda ids: explained.score_texts(best, ids), token_rows[0], model.tokenizer.mask_token_id
@@ -204,12 +205,13 @@ class _LayerWatch:
 
     def __init__(self, network: ClipBertNetwork):
         self._network = network
+        self.layer = cast(EncoderLayer, network.encoder.layers[-1])
         self.last_inputs: tuple[Tensor, ...] = ()
         self.grid: tuple[int, int] = (0, 0)
 
     def __enter__(self) -> _LayerWatch:
         self._hooks = [
-            self._network.encoder.layers[-1].register_forward_pre_hook(self._keep),
+            self.layer.register_forward_pre_hook(self._keep),
             self._network.grid_encoder.register_forward_hook(self._measure),
         ]
         return self
@@ -225,8 +227,8 @@ class _LayerWatch:
         self.last_inputs = (arguments[0].detach(), arguments[1])
 
 
-def _read_attention(layer: nn.Module, hidden: Tensor, allowed: Tensor) -> Tensor:
+def _read_attention(layer: EncoderLayer, hidden: Tensor, allowed: Tensor) -> Tensor:
     """Return ``(K, L + V)``: the attention weights of row 0, which the fused kernel does not give."""
-    query, key = layer._split(layer.query(hidden[:, :1])), layer._split(layer.key(hidden))
+    query, key = layer.split_heads(layer.query(hidden[:, :1])), layer.split_heads(layer.key(hidden))
     logits = (query @ key.transpose(-1, -2)).float() / key.shape[-1] ** 0.5
     return logits.masked_fill(~allowed, -torch.inf).softmax(-1).mean(1)[:, 0].cpu()

@@ -51,6 +51,7 @@ def measure_grad_cam(
     # Parameters that do not train have no gradients, so Captum follows them from the pictures on.
     with torch.enable_grad():
         saliency = LayerGradCam(score, network.grid_encoder).attribute(pictures, relu_attributions=True)
+    assert isinstance(saliency, Tensor)  # one layer was asked for
     return saliency.detach().float().squeeze(1).unflatten(0, pictures.shape[:2])
 
 

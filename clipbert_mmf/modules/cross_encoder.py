@@ -32,9 +32,9 @@ class EncoderLayer(nn.Module):
         """Return the first ``num_rows`` rows (all by default) of ``(P, S, D)``; ``allowed`` is (P, 1, 1, S) bool."""
         rows = hidden if num_rows is None else hidden[:, :num_rows]
         attended = F.scaled_dot_product_attention(
-            self._split(self.query(rows)),
-            self._split(self.key(hidden)),
-            self._split(self.value(hidden)),
+            self.split_heads(self.query(rows)),
+            self.split_heads(self.key(hidden)),
+            self.split_heads(self.value(hidden)),
             attn_mask=allowed,
             dropout_p=self.dropout.p if self.training else 0.0,
         )
@@ -43,7 +43,7 @@ class EncoderLayer(nn.Module):
         fed = self.output(F.gelu(self.intermediate(rows)))
         return self.output_norm(rows + self.dropout(fed))
 
-    def _split(self, x: Tensor) -> Tensor:
+    def split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 

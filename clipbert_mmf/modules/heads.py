@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from clipbert_mmf.configuration import suggest
 from clipbert_mmf.tables import is_same_definition
 
-
 #: The questions that a trained model may be able to answer: how well texts fit a video, which answer of a vocabulary is
 #: correct, which of the given options is correct, how many there are.
 Ability = Literal["score", "answer", "choose", "count"]

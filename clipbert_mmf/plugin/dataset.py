@@ -25,19 +25,18 @@ from clipbert_mmf.video.failures import FailureLog
 
 logger = logging.getLogger(__name__)
 
-#: Other media tried in place of a broken one before training stops.
+#: Other media that are tried in place of an unreadable one before training stops.
 _MAX_REPLACEMENTS = 20
 
 
 class UnreadableMediaError(RuntimeError):
-    """A medium that ``strict`` evaluation needed could not be read, or no replacement could be found in training."""
+    """Raised for an unreadable medium in ``strict`` evaluation, or where training finds no replacement."""
 
 
 class ClipBertDataset(BaseDataset):
     """One split of one dataset.
 
-    The processors are attached by MMF after construction (``init_processors``): ``text_processor`` and, by split,
-    ``train_media_processor`` or ``eval_media_processor``.
+    MMF's ``init_processors`` attaches the processors after construction, and the builder then calls ``attach``.
 
     Args:
         dataset_name: registry key.
@@ -46,7 +45,24 @@ class ClipBertDataset(BaseDataset):
         media_location: store of the split's media, or several.
         seed: seed of the run; every random choice follows from (seed, epoch, item).
         parsed: the section as a dataclass.
+
+    Attributes:
+        text_processor: encodes texts.
+        train_media_processor: reads media of the training split.
+        eval_media_processor: reads media of the other splits.
+        maker: the items of the split.
+        failures: log of unreadable media.
+        task_name: name of the task, a key of ``TASKS``.
+        annotations: texts and ids for prediction records.
     """
+
+    text_processor: Any
+    train_media_processor: Any
+    eval_media_processor: Any
+    maker: ItemMaker
+    failures: FailureLog
+    task_name: str
+    annotations: SplitAnnotations
 
     def __init__(
         self,
@@ -63,8 +79,6 @@ class ClipBertDataset(BaseDataset):
         self.strict = parsed.strict
         self.max_failure_share = parsed.max_failure_share
         self.arrange = LAYOUTS[parsed.layout]
-        self.maker: ItemMaker | None = None
-        self.failures: FailureLog | None = None
         # Shared memory, so that workers that live on between epochs see a new epoch too.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._salt = zlib.crc32(f"{dataset_name}/{dataset_type}".encode())
@@ -75,8 +89,8 @@ class ClipBertDataset(BaseDataset):
         return self._dataset_type == "train"
 
     @property
-    def media_processor(self):
-        """The processor of this split."""
+    def media_processor(self) -> Any:
+        """The media processor of this split."""
         return self.train_media_processor if self.is_training else self.eval_media_processor
 
     def attach(self, maker: ItemMaker, task: Task, save_dir: Path) -> None:
@@ -128,7 +142,7 @@ class ClipBertDataset(BaseDataset):
     def set_epoch(self, epoch: int) -> None:
         """Draw other clips, negatives and masks from now on; a trainer calls this before each epoch.
 
-        Also takes over what other ranks found broken, and says once an epoch which decoders served.
+        Also reads which media other ranks found unreadable, and logs once an epoch which decoders served.
         """
         if int(self._epoch) == int(epoch):
             return
@@ -139,7 +153,7 @@ class ClipBertDataset(BaseDataset):
             logger.info("%s (%s): media served by %s", self.dataset_name, self._dataset_type, served)
 
     def describe_health(self) -> dict[str, int]:
-        """Return what a trainer logs beside the losses: how many of the split's media cannot be read."""
+        """Return numbers to log beside the losses: how many of the split's media are unreadable."""
         return {f"{self.dataset_name}/num_unreadable": self.failures.num_broken}
 
     def item_rng(self, item: int) -> np.random.Generator:
@@ -186,7 +200,7 @@ class ClipBertDataset(BaseDataset):
         )
         return sample
 
-    def _read(self, item: int, rng: np.random.Generator):
+    def _read(self, item: int, rng: np.random.Generator) -> Any:
         return self.media_processor(
             self.media_location, self.maker.media_key(item), rng, window_sec=self.maker.window_sec(item)
         )
@@ -223,13 +237,13 @@ class ClipBertDataset(BaseDataset):
         blank = self.media_processor.blank
         return blank.frames, blank.clip_times_sec, False
 
-    def prepare_batch(self, batch):
+    def prepare_batch(self, batch: Any) -> Any:
         """Move the batch to the device; with MMF's own trainers, also pass on the epoch they count."""
         epoch = registry.get("current_epoch", no_warning=True)
-        if self.is_training and epoch is not None:
+        if self.is_training and isinstance(epoch, int):
             self.set_epoch(epoch)
         return super().prepare_batch(batch)
 
-    def format_for_prediction(self, report) -> list[dict[str, Any]]:
+    def format_for_prediction(self, report: Any) -> list[dict[str, Any]]:
         """Return the prediction records of a batch: one per question, or per medium in retrieval."""
         return TASKS[self.task_name].record_predictions(self.dataset_name, self.annotations, report)

@@ -1,6 +1,6 @@
-"""The two shapes in which an item leaves: ours, and that of MMF's own image-and-text models.
+"""Arrange the fields of an item: in our own layout, or in that of MMF's own image-and-text models.
 
-After ``tasks`` made the text tensors and the processor the frames; MMF collates what comes out.
+The item maker made the text tensors and the processor the frames; MMF collates the result.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-#: What torchvision's networks, MMF's image encoders among them, were trained with; R, G, B of 0 to 1.
+#: Normalisation that torchvision's networks, MMF's image encoders among them, were trained with; R, G, B of 0 to 1.
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TEXT_FIELDS = (
     "input_ids",
@@ -29,10 +29,10 @@ def keep_layout(fields: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_mmf_layout(fields: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return what MMF's own models read, for N = K = T = 1.
+    """Return the fields that MMF's own models read, for N = K = T = 1.
 
     Args:
-        fields: of one item.
+        fields: the fields of one item.
 
     Returns:
         ``image`` (3, L, L) float32, normalised as torchvision's; ``input_ids``, ``input_mask``, ``segment_ids`` (L,);

@@ -99,8 +99,10 @@ def _draw_all(run: RunRecord) -> list[dict[str, str]]:
     """Return title, description and picture of each curve that the run has points for."""
     several = "," in run.datasets
 
-    def collect(split: str, section: str, wanted: Callable[[str], bool]) -> dict[str, tuple[list, list]]:
-        found: dict[str, tuple[list, list]] = {}
+    def collect(
+        split: str, section: str, wanted: Callable[[str], bool]
+    ) -> dict[str, tuple[list[float], list[float]]]:
+        found: dict[str, tuple[list[float], list[float]]] = {}
         for record in run.records:
             if record.get("split") != split or record.get("final"):
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ THUMBNAIL_PX = 150
 
 
 def draw_curves(
-    curves: dict[str, tuple[Sequence[float], Sequence[float]]], y_label: str, log_y: bool = False
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], y_label: str, log_y: bool = False
 ) -> str:
     """Return an SVG of values against updates; it takes its colours from the page.
 

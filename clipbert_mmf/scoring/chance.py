@@ -1,8 +1,8 @@
-"""Compute results that need no video; a model is compared with these."""
+"""Compute the results that need no video, to compare every result with."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -19,16 +19,17 @@ def guess_option(num_options: Sequence[int]) -> float:
 
 
 def guess_answer(answers: Sequence[Hashable]) -> float:
-    """Return the accuracy of the one answer that is right most often, whatever is asked: more than a random guess."""
+    """Return the accuracy of always giving the most frequent answer, which is more than that of a random guess."""
     return Counter(answers).most_common(1)[0][1] / len(answers)
 
 
 def guess_soft_answer(answers: Sequence[Mapping[str, float] | Iterable[tuple[str, float]]]) -> float:
-    """Return the VQA accuracy of the one answer that scores best, whatever is asked; 0 where nothing scores."""
-    totals: Counter[str] = Counter()
+    """Return the VQA accuracy of always giving the answer that scores best; 0 where nothing scores."""
+    totals: defaultdict[str, float] = defaultdict(float)
     for scores in answers:
-        totals.update(dict(scores))
-    return totals.most_common(1)[0][1] / len(answers) if totals else 0.0
+        for answer, score in dict(scores).items():
+            totals[answer] += score
+    return max(totals.values(), default=0.0) / len(answers)
 
 
 def guess_count(counts: Sequence[float]) -> float:

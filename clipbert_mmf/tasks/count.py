@@ -12,7 +12,7 @@ from clipbert_mmf.annotations.records import TextRecord
 from clipbert_mmf.scoring.answers import COUNT_RANGE, round_counts
 from clipbert_mmf.scoring.chance import guess_count
 from clipbert_mmf.tasks.examples import Example, choose_question_examples
-from clipbert_mmf.tasks.items import QuestionItems
+from clipbert_mmf.tasks.items import QuestionItems, require_answer
 from clipbert_mmf.tasks.judging import Records, average, count_records
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations
 from clipbert_mmf.tasks.task import Chance, Task, register_task
@@ -27,11 +27,12 @@ class CountItems(QuestionItems):
         Raises:
             ValueError: if the answer is no number.
         """
+        answer = require_answer(record)
         try:
-            return torch.tensor(float(record.answer))
+            return torch.tensor(float(answer))
         except ValueError:
             raise ValueError(
-                f"question '{record.text_id}' has the answer '{record.answer}'; expected a number"
+                f"question '{record.text_id}' has the answer '{answer}'; expected a number"
             ) from None
 
 
@@ -39,15 +40,15 @@ def write_counts(split: SplitAnnotations, prediction: ItemPrediction) -> Iterato
     """Yield one record per question: the number the model gave, rounded, and the correct one."""
     for n, row in split.iterate_rows(prediction):
         record = split.maker.records[row]
-        count = int(round_counts(prediction.scores[n])[0])
+        count, target = int(round_counts(prediction.scores[n])[0]), int(require_answer(record))
         answers = [{"answer": count, "value": float(prediction.scores[n, 0])}] if prediction.readable else []
         yield {
             "text_id": record.text_id,
             "text": record.text,
             "answer_type": None,
             "answers": answers,
-            "target": int(record.answer),
-            "right": float(prediction.readable and count == int(record.answer)),
+            "target": target,
+            "right": float(prediction.readable and count == target),
             "clips": prediction.describe_clips(prediction.clip_scores[:, n]) if prediction.readable else [],
         }
 
@@ -82,7 +83,9 @@ COUNT = Task(
     metric="clipbert_count",
     main_number="mse",
     smaller_is_better=True,
-    chance=Chance(guess_count, lambda prediction: prediction["target"], lambda record: float(record.answer)),
+    chance=Chance(
+        guess_count, lambda prediction: prediction["target"], lambda record: float(require_answer(record))
+    ),
     write_records=write_counts,
     judge_records=judge_counts,
     choose_examples=choose_examples,

@@ -64,6 +64,17 @@ def index_answer_type(record: TextRecord) -> int:
     return ANSWER_TYPES.index(record.answer_type) if record.answer_type in ANSWER_TYPES else -1
 
 
+def require_answer(record: TextRecord) -> str | int:
+    """Return the answer of a question.
+
+    Raises:
+        ValueError: if the annotations have none.
+    """
+    if record.answer is None:
+        raise ValueError(f"question '{record.text_id}' has no answer in the annotations")
+    return record.answer
+
+
 class ItemMaker:
     """Makes the items of one split: ``len``, the medium of each, and its text and target tensors.
 

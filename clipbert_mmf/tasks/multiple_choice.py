@@ -13,7 +13,7 @@ from torch import Tensor
 from clipbert_mmf.annotations.grouping import PackedRecords
 from clipbert_mmf.scoring.chance import guess_option
 from clipbert_mmf.tasks.examples import Example, choose_question_examples
-from clipbert_mmf.tasks.items import ItemConfig, ItemMaker, TextProcessor, index_answer_type
+from clipbert_mmf.tasks.items import ItemConfig, ItemMaker, TextProcessor, index_answer_type, require_answer
 from clipbert_mmf.tasks.judging import Records, judge_answers
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations, rank_scores
 from clipbert_mmf.tasks.task import Chance, Task, register_task
@@ -53,7 +53,7 @@ class ChoiceItems(ItemMaker):
         texts = [join_question_and_option(record.text, option) for option in record.options]
         return {
             **self.encode(texts),
-            "targets": torch.tensor(int(record.answer)),
+            "targets": torch.tensor(int(require_answer(record))),
             "text_index": torch.tensor(row),
             "answer_type": torch.tensor(index_answer_type(record)),
         }
@@ -69,7 +69,7 @@ def write_choices(split: SplitAnnotations, prediction: ItemPrediction) -> Iterat
         {"answer": record.options[index], "option": index, "probability": float(chances[index])}
         for index in best
     ]
-    target = int(record.answer)
+    target = int(require_answer(record))
     yield {
         "text_id": record.text_id,
         "text": record.text,

@@ -1,17 +1,30 @@
-"""A head, a fold and a decoder of one's own. ``env.user_dir=examples/own_parts`` makes them known to a run.
+"""A head, a fold, a decoder and a task of one's own.
+
+``env.user_dir=examples/own_parts`` makes them known to a run, ``--user-dir examples/own_parts`` to a verb of ``clipbert``.
 
 model_config.clipbert.head.type=linear_match model_config.clipbert.fold=mean_of_two_best
 dataset_config.msrvtt_retrieval.processors.eval_media_processor.params.backend=pillow
+dataset_config.video_text_csv.task=exact_count
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor, nn
 
-from clipbert_mmf.extending import CannotServeError, HeadKind, register_backend, register_fold, register_head
+from clipbert_mmf.extending import (
+    CannotServeError,
+    HeadKind,
+    register_backend,
+    register_fold,
+    register_head,
+    register_task,
+)
+from clipbert_mmf.scoring.chance import guess_answer
+from clipbert_mmf.tasks.count import COUNT, CountItems
 
 
 class LinearHead(nn.Module):
@@ -24,7 +37,7 @@ class LinearHead(nn.Module):
         self.output = nn.Linear(hidden_size, num_outputs)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Return ``(P, A)`` of ``(P, D)``."""
+        """Return scores ``(P, A)`` for pooled vectors ``(P, D)``."""
         return self.output(self.dropout(pooled))
 
 
@@ -60,6 +73,27 @@ def read_with_pillow(
             yield index, np.array(image.convert("RGB"))
 
 
-register_head("linear_match", HeadKind(2, LinearHead))
+class CountOfQuestion(CountItems):
+    """Counts, with a word before each question that tells the model to count."""
+
+    def encode(self, texts: list[str]) -> dict[str, Tensor]:
+        """Return the tokens of ``count: <question>``."""
+        return super().encode([f"count: {text}" for text in texts])
+
+
+#: Counting, judged by how many counts are exact in place of the squared error.
+EXACT_COUNT = replace(
+    COUNT,
+    name="exact_count",
+    training_items=CountOfQuestion,
+    evaluation_items=CountOfQuestion,
+    main_number="accuracy",
+    smaller_is_better=False,
+    chance=replace(COUNT.chance, guess=guess_answer),
+)
+
+# A model with this head can be asked to score texts and to choose among options.
+register_head("linear_match", HeadKind(2, LinearHead, asks=("score", "choose")))
 register_fold("mean_of_two_best", mean_of_two_best)
 register_backend("pillow", read_with_pillow)
+register_task(EXACT_COUNT)

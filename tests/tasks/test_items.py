@@ -6,8 +6,8 @@ import torch
 
 from clipbert_mmf.annotations.grouping import PackedRecords, group_by_media
 from clipbert_mmf.annotations.records import TextRecord
-from clipbert_mmf.shapes import IGNORED_TOKEN, TokenBatch
 from clipbert_mmf.configuration import ConfigurationError
+from clipbert_mmf.shapes import IGNORED_TOKEN, TokenBatch
 from clipbert_mmf.tasks import TASKS
 
 
