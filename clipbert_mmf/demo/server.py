@@ -22,7 +22,7 @@ from clipbert_mmf.video.errors import MediaError
 
 if TYPE_CHECKING:  # optional libraries, imported where they are needed
     from flask import Flask, Response
-    from waitress.server import BaseWSGIServer
+    from waitress.server import BaseWSGIServer, MultiSocketServer
 
 logger = logging.getLogger(__name__)
 
@@ -241,7 +241,7 @@ def _add_media(app: Flask, page: Page) -> None:
         return Response(base64.b64decode(url.partition(",")[2]), mimetype="image/jpeg")
 
 
-def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
+def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer | MultiSocketServer:
     """Return a waitress server that is bound already; ``effective_port`` says where, ``run()`` serves.
 
     Raises:

@@ -121,7 +121,7 @@ def describe_evidence(
     clips = model.read_clips(video)
     tokens = model.encode_texts([text])
     length = int(text_lengths(tokens.input_mask)[0])
-    token_rows = [x[:, :length].to(model.device) for x in tokens]
+    token_rows = TokenBatch(*(x[:, :length].to(model.device) for x in tokens))
     pictures = clips.frames.to(model.device, torch.float32)
     explained = _ExplainedScore(model, token_rows, pictures.shape)
     with torch.no_grad(), _LayerWatch(model.network) as watch:
@@ -131,11 +131,11 @@ def describe_evidence(
         attention = _read_attention(watch.layer, *watch.last_inputs)
         best = model.network.encode_clips(pictures[None])[:, int(scores.argmax())].unsqueeze(1)
         weights = attribute_tokens(
-            lambda ids: explained.score_texts(best, ids), token_rows[0], model.tokenizer.mask_token_id
+            lambda ids: explained.score_texts(best, ids), token_rows.input_ids, model.tokenizer.mask_token_id
         )
     method = choose_saliency_method(saliency, min(watch.grid))
     raised = SALIENCY_METHODS[method](explained, model.network, pictures, report_progress).cpu()
-    pieces = model.tokenizer.convert_ids_to_tokens(token_rows[0][0].tolist())
+    pieces = model.tokenizer.convert_ids_to_tokens(token_rows.input_ids[0].tolist())
     return Evidence(
         text,
         None if explained.column is None or not model.answers else model.answers[explained.column],
@@ -153,7 +153,7 @@ def describe_evidence(
 class _ExplainedScore(nn.Module):
     """The function from pictures to one score for each clip that Captum explains."""
 
-    def __init__(self, model: ExplainedModel, tokens: list[Tensor], shape: torch.Size):
+    def __init__(self, model: ExplainedModel, tokens: TokenBatch, shape: torch.Size):
         super().__init__()
         self._call = (model.network, tokens, shape)  # in a tuple: the network is not a part of this module
         self.answers_compete = not model.has_soft_answers
@@ -164,7 +164,7 @@ class _ExplainedScore(nn.Module):
         network, tokens, shape = self._call
         visual = network.encode_clips(pictures.view(1, *shape))
         videos = torch.zeros(1, dtype=torch.int64, device=visual.device)
-        return network.score_clips(visual, videos, *tokens)[0]
+        return network.score_clips(visual, videos, tokens.input_ids, tokens.input_mask, tokens.segment_ids)[0]
 
     def pick(self, scores: Tensor) -> Tensor:
         """Return the explained score ``(K,)`` of ``(K, A)``: an answer's, or the text's own."""
@@ -176,9 +176,9 @@ class _ExplainedScore(nn.Module):
         For an answer among others it is the log-probability: a word that raises all answers alike does not count.
         """
         network, tokens, _ = self._call
-        rest = (x.expand(len(input_ids), -1) for x in tokens[1:])
+        mask, segments = (x.expand(len(input_ids), -1) for x in (tokens.input_mask, tokens.segment_ids))
         videos = torch.zeros(len(input_ids), dtype=torch.int64, device=visual.device)
-        scores = network.score_clips(visual, videos, input_ids, *rest)[:, 0]
+        scores = network.score_clips(visual, videos, input_ids, mask, segments)[:, 0]
         compete = self.column is not None and self.answers_compete
         return self.pick(scores.log_softmax(-1) if compete else scores)
 
