@@ -13,7 +13,7 @@ def test_metrics_get_all_items_in_order_and_do_not_gather_again(tmp_path):
     parts = Parts(tmp_path)
     evaluation = parts.evaluator.evaluate("val")
     assert parts.host.measured == [(True, list(range(NUM_ITEMS["val"])))]
-    assert gathering._is_gathered is False and parts.run.model.training
+    assert gathering._rows_are_gathered.get() is False and parts.run.model.training
     assert set(evaluation.numbers) == {"val/points/ce", "val/total_loss", "val/points/accuracy"}
     assert evaluation.losses["val/total_loss"] == pytest.approx(evaluation.losses["val/points/ce"])
 
