@@ -161,10 +161,11 @@ def _read_source(source: AnnotationSource, root: Path, corpus: str, where: str) 
         records = _filter_keys(records, lambda media_key: start <= hash_share(media_key) < end)
     if source.num_texts:
         records = draw_texts(list(records), source.num_texts, _SUBSET_SEED)
-    number = -1
-    for number, record in enumerate(records):
+    is_empty = True
+    for record in records:
+        is_empty = False
         yield record
-    if number < 0:
+    if is_empty:
         raise ValueError(f"{where}: {path} has no record for {source.describe()}")
 
 

@@ -1,7 +1,4 @@
-"""From a run's checkpoint to files for others: the released ClipBERT's state dict, or a Hugging Face style folder.
-
-The last step after training; ``clipbert convert`` calls it.
-"""
+"""Writes a trained model for others: the released ClipBERT's state dict, or a Hugging Face style folder."""
 
 from __future__ import annotations
 
@@ -19,25 +16,28 @@ from clipbert_mmf.weights.export import to_released_state
 
 logger = logging.getLogger(__name__)
 
-#: What ``--to`` may be.
+#: Values of ``--to``.
 TARGETS = ("folder", "released")
 
 
 def convert_weights(
     source: str | Path, out: str | Path, to: str = "folder", replace: bool = False, **options: Any
 ) -> Path:
-    """Write a trained model for others; return where.
+    """Write a trained model for others.
 
     Args:
         source: the folder of a run, one of its checkpoints, a saved folder, or a hub name.
         out: the folder or file to write; it appears when it is complete.
         to: ``folder`` (``ClipBert.from_pretrained`` reads it) or ``released`` (a state dict for the released code).
-        replace: whether something that is there already may be replaced.
-        options: as ``ClipBert.from_pretrained`` has them.
+        replace: whether an existing file or folder may be replaced.
+        **options: options of ``ClipBert.from_pretrained``.
+
+    Returns:
+        The file or folder that was written.
 
     Raises:
-        ValueError: for an unknown target, or what ``from_pretrained`` and ``to_released_state`` raise.
-        FileExistsError: if ``out`` is there and may not be replaced.
+        ValueError: for an unknown target, or as ``from_pretrained`` and ``to_released_state`` raise it.
+        FileExistsError: if ``out`` exists and may not be replaced.
     """
     if to not in TARGETS:
         raise ValueError(f"target is '{to}'; allowed are {list(TARGETS)}")

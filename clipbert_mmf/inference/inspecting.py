@@ -1,7 +1,4 @@
-"""One file of weights of any kind against the model it is meant for; ``clipbert inspect`` calls it.
-
-Joins ``weights.inspection``, which compares, with the configuration of the model to compare with.
-"""
+"""Compares a file of weights with the model that the file, or the user, describes."""
 
 from __future__ import annotations
 
@@ -21,12 +18,12 @@ from clipbert_mmf.weights.loading import find_weights
 
 
 def inspect_weights(location: str | Path, config: str | Path | None = None) -> Inspection:
-    """Say what a file is and what it would fill.
+    """Describe a file of weights and the tensors of a model that it would fill.
 
     Args:
         location: file, folder, or hub name of a BERT.
-        config: a model's or a run's YAML; without it the model that the file itself describes, or else the paper's with
-            the head that the file has.
+        config: a model's or a run's YAML; None compares with the model that the file itself describes, or else with the
+            paper's model and the head that the file has.
 
     Raises:
         FileNotFoundError: if it is not there.

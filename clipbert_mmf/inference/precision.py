@@ -1,7 +1,4 @@
-"""Half precision against full: whether the decisions are the same, and how far the scores are apart.
-
-Uses a loaded model on real media; ``clipbert compare-precision`` prints the result.
-"""
+"""Compares half precision with full: whether decisions agree, and how far the scores differ."""
 
 from __future__ import annotations
 
@@ -23,15 +20,16 @@ PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class PrecisionComparison:
-    """How one precision differs from fp32 on the same pairs.
+    """The difference of one precision from fp32 on the same pairs.
 
     Attributes:
         precision: a key of ``PRECISIONS``.
         num_pairs: videos times texts.
-        pair_agreement: share of the pairs whose highest output is the same.
+        pair_agreement: share of the pairs whose highest output is the same, 0 to 1.
         num_videos: rows of the ranking.
-        ranking_agreement: share of the videos whose best text is the same.
-        max_error, mean_error: of the probabilities, absolute.
+        ranking_agreement: share of the videos whose best text is the same, 0 to 1.
+        max_error: largest absolute difference of probabilities.
+        mean_error: mean absolute difference of probabilities.
     """
 
     precision: str
@@ -56,9 +54,9 @@ def compare_precision(
     """Score every text against every video in fp32 and in a half precision.
 
     Args:
-        model: on the device to measure.
-        videos: ``(K, T, 3, L, L)`` each, as ``model.preprocessing.read`` gives them.
-        texts: N of them.
+        model: a model on the device to measure.
+        videos: each ``(K, T, 3, L, L)``, as ``model.preprocessing.read`` returns it.
+        texts: N texts.
         precision: a key of ``PRECISIONS``.
 
     Raises:
@@ -96,13 +94,13 @@ def compare_on_annotations(
     """Load a model and compare precisions on the media and texts of an annotation file.
 
     Args:
-        location: of the model.
+        location: the model.
         media: store of the media.
         texts: annotation file.
-        corpus: whose format that is, a key of ``annotations.FORMATS``.
+        corpus: formats of the file, a key of ``annotations.FORMATS``.
         precisions: keys of ``PRECISIONS``.
-        limit: of records.
-        options: of ``ClipBert.from_pretrained``.
+        limit: largest number of records.
+        **options: options of ``ClipBert.from_pretrained``.
     """
     model = ClipBert.from_pretrained(location, **options)
     records = list(islice(read_annotations(Path(texts), corpus), limit))
@@ -116,8 +114,9 @@ def compare_scores(full: Tensor, half: Tensor, precision: str) -> PrecisionCompa
     """Compare two sets of scores.
 
     Args:
-        full, half: ``(B, N, A)``, or ``(B, N)`` of a multiple-choice head, whose texts are its options.
-        precision: name of ``half``'s.
+        full: ``(B, N, A)``, or ``(B, N)`` for a multiple-choice head, whose texts are its options.
+        half: scores of the same shape.
+        precision: precision of ``half``.
     """
     if full.shape[-1] == 1:  # counts: rounded to decide, apart in units
         errors, pairs = (full - half).abs(), [scores[..., 0].round() for scores in (full, half)]

@@ -1,4 +1,4 @@
-"""Where a trained model is: a saved folder, a run of MMF's, one of its checkpoints, or a name on the hub."""
+"""Finds a trained model: a saved folder, the folder of a run, one of its checkpoints, or a name on the hub."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from clipbert_mmf.inference.recipe import CONFIG_FILE, PREPROCESSING_FILE
 from clipbert_mmf.inference.settings import RecipeError, read_yaml
 from clipbert_mmf.weights.files import WeightsFile, read_weights
 
-#: In a run's folder, first that is there; the final weights are those of the best state.
+#: Checkpoints of a run's folder, in the order they are tried; the final weights are those of the best state.
 _CHECKPOINTS = ("best.ckpt", "clipbert_final.pth", "current.ckpt")
 _RUN_CONFIG = "config.yaml"
 _HUB_NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
-#: What a saved folder holds, so that nothing else of a hub's repository is fetched.
+#: Files of a saved folder; nothing else of a hub's repository is fetched.
 _HUB_FILES = [
     CONFIG_FILE,
     PREPROCESSING_FILE,
@@ -36,7 +36,7 @@ def find_model(location: str | Path, revision: str | None = None) -> Path:
         revision: branch, tag or commit on the hub.
 
     Raises:
-        FileNotFoundError: if there is neither, or the hub cannot be reached and its cache lacks the model.
+        FileNotFoundError: if there is no such path, and the model is neither in the hub's cache nor can be fetched.
     """
     path = Path(location).expanduser()
     if path.exists():
@@ -44,7 +44,10 @@ def find_model(location: str | Path, revision: str | None = None) -> Path:
     if not _HUB_NAME.fullmatch(str(location)) or path.suffix in (".ckpt", ".pth", ".pt", ".safetensors"):
         raise FileNotFoundError(f"model '{location}': no such file or folder")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import HfHubHTTPError, HFValidationError
+    from huggingface_hub.utils import (  # older versions have no huggingface_hub.errors
+        HfHubHTTPError,  # pyright: ignore[reportPrivateImportUsage]
+        HFValidationError,  # pyright: ignore[reportPrivateImportUsage]
+    )
 
     try:
         return Path(snapshot_download(str(location), revision=revision, allow_patterns=_HUB_FILES))
@@ -57,19 +60,19 @@ def find_model(location: str | Path, revision: str | None = None) -> Path:
 
 
 def is_saved_folder(path: Path) -> bool:
-    """Whether a path is a folder with a ``config.json``, as ``ClipBert.save_pretrained`` writes it."""
+    """Return whether a path is a folder with a ``config.json``, as ``ClipBert.save_pretrained`` writes it."""
     return path.is_dir() and (path / CONFIG_FILE).is_file()
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """A checkpoint and what lies beside it.
+    """A checkpoint of a run, and the run's configuration.
 
     Attributes:
         checkpoint: read already; its numbers stay on disk until used.
-        config: of the run.
-        config_place: where that is from, for messages.
-        folder: of the run.
+        config: configuration of the run.
+        config_place: place of the configuration, for messages.
+        folder: folder of the run.
     """
 
     checkpoint: WeightsFile

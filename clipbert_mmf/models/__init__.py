@@ -1,1 +1,1 @@
-"""Models registered with MMF."""
+"""The network: its configuration, its construction, its data flow."""

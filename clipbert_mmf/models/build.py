@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from torch import nn
 
 from clipbert_mmf.configuration import ConfigurationError
@@ -32,8 +34,9 @@ def build_network(config: ModelConfig) -> ClipBertNetwork:
         dropout=sizes.dropout,
         layer_norm_eps=sizes.layer_norm_eps,
     )
+    out_channels: int = cast(Any, backbone).out_channels
     # The order of these calls decides which random numbers each module gets.
-    grid_encoder = GridEncoder(backbone.out_channels, sizes.hidden_size, config.grid_encoder.pool)
+    grid_encoder = GridEncoder(out_channels, sizes.hidden_size, config.grid_encoder.pool)
     temporal_fusion = TEMPORAL_FUSIONS[config.temporal_fusion](sizes.hidden_size)
     visual_embedding = VisualEmbedding(
         sizes.hidden_size,

@@ -125,7 +125,7 @@ class HeadConfig:
     num_answers: Annotated[int, InRange(at_least=1)] | None = None
     mean: float = 0.0
     std: Annotated[float, InRange(above=0)] = 1.0
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod
     def from_section(cls, values: Any, where: str) -> HeadConfig:
@@ -249,7 +249,7 @@ class ModelConfig:
     temporal_fusion: Annotated[str, OneOf(TEMPORAL_FUSIONS)] = "mean"
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
-    heads: dict[str, DatasetHeadConfig] = field(default_factory=dict)
+    heads: dict[str, DatasetHeadConfig] = field(default_factory=dict[str, DatasetHeadConfig])
     fold: Annotated[str, OneOf(FOLDS, REGISTERED)] = "lse"
     clip_fusion: Annotated[str, OneOf(CLIP_FUSIONS)] = "fold"
     contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
@@ -264,7 +264,10 @@ class ModelConfig:
 
     def list_losses(self) -> list[str]:
         """Return the registered names of the losses."""
-        return [str(loss["type"] if isinstance(loss, Mapping) else loss) for loss in self.losses]
+        names: list[str] = []
+        for loss in self.losses:
+            names.append(loss if isinstance(loss, str) else str(loss["type"]))
+        return names
 
 
 def parse_model_config(section: Mapping[str, Any] | None, where: str = SECTION) -> ModelConfig:
@@ -288,7 +291,7 @@ def parse_model_config(section: Mapping[str, Any] | None, where: str = SECTION) 
 
 def dump_model_config(config: ModelConfig) -> dict[str, Any]:
     """Return the section from which ``parse_model_config`` gives the same configuration, as plain values for JSON."""
-    section = to_plain(dataclasses.asdict(config))
+    section: dict[str, Any] = to_plain(dataclasses.asdict(config))
     for part in (section["backbone"], section["head"], *section["heads"].values()):
         part.update(part.pop("options"))
     return section

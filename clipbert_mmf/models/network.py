@@ -1,9 +1,12 @@
 """ClipBERT as plain PyTorch: receives its modules, has one data flow, and reads no configuration."""
 
+# PyTorch's own annotations are partial: unflatten, tolist and others have unknown types.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -240,6 +243,7 @@ class ClipBertNetwork(nn.Module):
         input_ids: Tensor,
         input_mask: Tensor,
         segment_ids: Tensor,
+        *,
         use: HeadUse | None = None,
     ) -> Tensor:
         """Score texts against encoded clips, in chunks that fit the memory.
@@ -298,7 +302,7 @@ class ClipBertNetwork(nn.Module):
         return clip_scores, self._score_words(head, rows, labels[:, : rows.shape[2]])
 
     @staticmethod
-    def _score_words(head: nn.Module, rows: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def _score_words(head: Any, rows: Tensor, labels: Tensor) -> dict[str, Tensor]:
         # Hidden words are predicted from the mean over clips; images have one clip.
         hidden = labels != IGNORED_TOKEN
         word_scores = head.score_words(rows.mean(1)[hidden])

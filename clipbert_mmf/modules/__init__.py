@@ -1,1 +1,1 @@
-"""The parts of the network, in the order of the data flow: backbone, fusion over time, embedding, encoder, heads."""
+"""Modules of the network, in the order of the data flow: backbone, temporal fusion, embedding, cross-encoder, heads."""

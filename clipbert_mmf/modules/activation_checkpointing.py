@@ -1,8 +1,9 @@
-"""Activation checkpointing: a part's inner results are dropped and computed again for the gradient (figure 5's memory)."""
+"""Activation checkpointing: drops the inner results of a module and computes them again for the gradient."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,24 +11,26 @@ from torch.utils.checkpoint import checkpoint
 
 
 def run_or_recompute(
-    part: Callable[..., Tensor],
+    part: nn.Module | Callable[..., Tensor],
     first: Tensor,
-    *others: object,
+    *others: Any,
     recompute: bool,
     owner: nn.Module | None = None,
 ) -> Tensor:
-    """Call a part; with ``recompute`` keep only its input, and call it again in the backward pass.
+    """Call a module; with ``recompute`` keep only its input, and call it again in the backward pass.
 
-    Random numbers are drawn alike both times. A part without a gradient to compute keeps nothing in any case.
+    Both calls draw the same random numbers. A module without a gradient to compute keeps nothing in any case.
 
     Args:
         part: called with ``first`` and ``others``.
-        first: what a gradient may flow to.
-        recompute: whether to.
-        owner: the module whose parameters the part uses, where the part is not it.
+        first: tensor that a gradient may flow to.
+        *others: further arguments.
+        recompute: whether the backward pass calls the module again.
+        owner: module whose parameters ``part`` uses, where ``part`` is a function.
     """
-    parameters = (owner or part).parameters()
-    needed = torch.is_grad_enabled() and (first.requires_grad or any(p.requires_grad for p in parameters))
-    if not (recompute and needed):
+    module = owner if owner is not None else part
+    trains = isinstance(module, nn.Module) and any(p.requires_grad for p in module.parameters())
+    if not (recompute and torch.is_grad_enabled() and (first.requires_grad or trains)):
         return part(first, *others)
-    return checkpoint(part, first, *others, use_reentrant=False)
+    result: Any = checkpoint(part, first, *others, use_reentrant=False)
+    return result

@@ -1,6 +1,6 @@
-"""Embeddings of texts and of videos on their own, so that a dot product finds candidates for the cross-encoder.
+"""Embeds texts and videos on their own, so that a dot product finds candidates for the cross-encoder.
 
-Beside the heads of pairs: it reads what the cross-encoder makes of a text without a video, and of clips without a text.
+It reads the cross-encoder's rows of a text without a video, and of clips without a text.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Of the scale of dot products before training, and the largest one, as in CLIP (Radford et al. 2021, section 2.5).
+#: Scale of dot products before training, and the largest one, as in CLIP (Radford et al. 2021, section 2.5).
 _FIRST_SCALE, _LAST_SCALE = 1 / 0.07, 100.0
 
 
 class ContrastiveHead(nn.Module):
-    """Two projections to unit vectors, and the learned scale (inverse temperature) of their dot products.
+    """Project texts and videos to unit vectors; learn the scale (inverse temperature) of their dot products.
 
     Args:
         hidden_size: D.
-        size: E, of the embeddings.
+        size: E, length of the embeddings.
     """
 
     def __init__(self, hidden_size: int, size: int):
@@ -30,16 +30,16 @@ class ContrastiveHead(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor([math.log(_FIRST_SCALE)]))
 
     def project_texts(self, rows: Tensor) -> Tensor:
-        """Return ``(N, E)`` unit vectors of ``(N, D)`` rows of ``[CLS]``."""
+        """Return unit vectors ``(N, E)`` for rows of ``[CLS]`` ``(N, D)``."""
         return self._normalize(self.text(rows))
 
     def project_videos(self, rows: Tensor) -> Tensor:
-        """Return ``(B, E)`` unit vectors of ``(B, K, V, D)`` visual rows: their mean over clips and places, projected."""
+        """Return unit vectors ``(B, E)`` for visual rows ``(B, K, V, D)``: their mean over clips and positions, projected."""
         return self._normalize(self.video(rows.mean((1, 2))))
 
     @property
     def scale(self) -> Tensor:
-        """``(1,)``, at most 100."""
+        """Scale of dot products ``(1,)``, at most 100."""
         return self.log_scale.float().exp().clamp(max=_LAST_SCALE)
 
     @staticmethod

@@ -1,6 +1,6 @@
-"""The transformer over text tokens, then visual tokens (spec section 3); heads read its first rows.
+"""The transformer over text tokens followed by visual tokens (paper section 3).
 
-Post-LN BERT layers through ``scaled_dot_product_attention``. The last layer computes only the rows that are read.
+It has BERT's post-LN layers with ``scaled_dot_product_attention``. The last layer computes only the rows that heads read.
 """
 
 from __future__ import annotations
@@ -13,9 +13,24 @@ from clipbert_mmf.modules.activation_checkpointing import run_or_recompute
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention and feed-forward, each followed by LayerNorm of the sum."""
+    """Apply self-attention and a feed-forward part, each followed by LayerNorm of the sum.
 
-    def __init__(self, hidden_size, num_heads, intermediate_size, dropout=0.1, layer_norm_eps=1e-12):
+    Args:
+        hidden_size: D.
+        num_heads: attention heads.
+        intermediate_size: width of the feed-forward part.
+        dropout: share of values that training drops.
+        layer_norm_eps: added to a variance before it is divided by.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_heads: int,
+        intermediate_size: int,
+        dropout: float = 0.1,
+        layer_norm_eps: float = 1e-12,
+    ):
         super().__init__()
         self.num_heads = num_heads
         self.query = nn.Linear(hidden_size, hidden_size)
@@ -29,7 +44,16 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden: Tensor, allowed: Tensor | None, num_rows: int | None = None) -> Tensor:
-        """Return the first ``num_rows`` rows (all by default) of ``(P, S, D)``; ``allowed`` is (P, 1, 1, S) bool."""
+        """Return the first rows of the layer's result.
+
+        Args:
+            hidden: ``(P, S, D)``.
+            allowed: ``(P, 1, 1, S)`` bool, True where attention may look; None allows all.
+            num_rows: rows to compute; None for all.
+
+        Returns:
+            ``(P, num_rows, D)``.
+        """
         rows = hidden if num_rows is None else hidden[:, :num_rows]
         attended = F.scaled_dot_product_attention(
             self.split_heads(self.query(rows)),
@@ -48,10 +72,16 @@ class EncoderLayer(nn.Module):
 
 
 class CrossEncoder(nn.Module):
-    """A stack of layers and BERT's pooler.
+    """Apply a stack of layers and BERT's pooler.
 
     Args:
-        recompute: whether layers are computed again in the backward pass in place of keeping what is in them.
+        hidden_size: D, a multiple of ``num_heads``.
+        num_layers: number of layers.
+        num_heads: attention heads.
+        intermediate_size: width of a layer's feed-forward part.
+        dropout: share of values that training drops.
+        layer_norm_eps: added to a variance before it is divided by.
+        recompute: whether the backward pass computes layers again instead of keeping their inner results.
 
     Raises:
         ValueError: if ``hidden_size`` is not a multiple of ``num_heads``.
@@ -59,13 +89,13 @@ class CrossEncoder(nn.Module):
 
     def __init__(
         self,
-        hidden_size,
-        num_layers,
-        num_heads,
-        intermediate_size,
-        dropout=0.1,
-        layer_norm_eps=1e-12,
-        recompute=False,
+        hidden_size: int,
+        num_layers: int,
+        num_heads: int,
+        intermediate_size: int,
+        dropout: float = 0.1,
+        layer_norm_eps: float = 1e-12,
+        recompute: bool = False,
     ):
         super().__init__()
         self.recompute = recompute
@@ -91,7 +121,7 @@ class CrossEncoder(nn.Module):
             keep_text: whether the last layer computes all text rows, or only ``[CLS]``.
 
         Returns:
-            ``(P, L or 1, D)`` rows of the last layer and ``(P, D)`` pooled.
+            Rows of the last layer ``(P, L or 1, D)``, and pooled vectors ``(P, D)``.
         """
         hidden = torch.cat([text, visual], 1)
         seen = torch.ones(visual.shape[:2], dtype=torch.bool, device=text.device)
@@ -106,8 +136,8 @@ class CrossEncoder(nn.Module):
 
         Args:
             tokens: ``(P, S, D)``.
-            mask: ``(P, S)``, 1 on tokens; None where all count.
-            num_rows: of the last layer, from the first; None for all.
+            mask: ``(P, S)``, 1 on tokens; None where there is no padding.
+            num_rows: rows of the last layer to compute, from the first; None for all.
 
         Returns:
             ``(P, num_rows, D)``.

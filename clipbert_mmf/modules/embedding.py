@@ -1,4 +1,4 @@
-"""Grids and word pieces to vectors the cross-encoder reads (spec section 3). After temporal fusion."""
+"""Turns grids and word pieces into the tokens that the cross-encoder reads (paper section 3)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ from torch import Tensor, nn
 
 
 class VisualEmbedding(nn.Module):
-    """Adds row, column and type embeddings to a grid and flattens it row by row.
+    """Add row, column and type embeddings to a grid and flatten it row by row.
 
     Args:
         hidden_size: D.
-        max_rows, max_columns: largest grid.
-        dropout: probability.
-        layer_norm_eps: of the LayerNorm.
-        num_sampled: positions kept at random while training (pixel random sampling of pre-training); 0 keeps all.
+        max_rows: tallest grid.
+        max_columns: widest grid.
+        dropout: share of values that training drops.
+        layer_norm_eps: added to a variance before it is divided by.
+        num_sampled: positions that training keeps at random (pixel random sampling of pre-training); 0 keeps all.
     """
 
     def __init__(
-        self, hidden_size, max_rows=100, max_columns=100, dropout=0.1, layer_norm_eps=1e-12, num_sampled=0
+        self,
+        hidden_size: int,
+        max_rows: int = 100,
+        max_columns: int = 100,
+        dropout: float = 0.1,
+        layer_norm_eps: float = 1e-12,
+        num_sampled: int = 0,
     ):
         super().__init__()
         self.rows = nn.Embedding(max_rows, hidden_size)
@@ -29,7 +36,7 @@ class VisualEmbedding(nn.Module):
         self.num_sampled = num_sampled
 
     def forward(self, grids: Tensor) -> Tensor:
-        """Return ``(clips, V, D)`` of ``(clips, D, h, w)``.
+        """Return visual tokens ``(clips, V, D)`` for grids ``(clips, D, h, w)``.
 
         Raises:
             ValueError: if the grid is larger than the tables.
@@ -51,10 +58,25 @@ class VisualEmbedding(nn.Module):
 
 
 class TextEmbedding(nn.Module):
-    """BERT's: word + position + type, LayerNorm, dropout."""
+    """Add word, position and type embeddings as BERT does, then LayerNorm and dropout.
+
+    Args:
+        vocab_size: number of words.
+        hidden_size: D.
+        max_positions: longest text in tokens.
+        num_types: number of segment types.
+        dropout: share of values that training drops.
+        layer_norm_eps: added to a variance before it is divided by.
+    """
 
     def __init__(
-        self, vocab_size, hidden_size, max_positions=512, num_types=2, dropout=0.1, layer_norm_eps=1e-12
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        max_positions: int = 512,
+        num_types: int = 2,
+        dropout: float = 0.1,
+        layer_norm_eps: float = 1e-12,
     ):
         super().__init__()
         self.words = nn.Embedding(vocab_size, hidden_size, padding_idx=0)
@@ -64,7 +86,7 @@ class TextEmbedding(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, input_ids: Tensor, segment_ids: Tensor) -> Tensor:
-        """Return ``(P, L, D)`` of ``(P, L)`` int64 ids.
+        """Return text tokens ``(P, L, D)`` for ids ``(P, L)`` int64.
 
         Raises:
             ValueError: if the text is longer than the position table.

@@ -22,7 +22,7 @@ class GridEncoder(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, hidden_size, 3, padding=1, bias=False)
         self.pool = pool
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch has no overload
 
     def forward(self, features: Tensor) -> Tensor:
         """Return grids ``(F, D, h', w')`` for features ``(F, C, h, w)``."""

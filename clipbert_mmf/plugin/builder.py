@@ -32,7 +32,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
         super().__init__(self.spec.name)
 
     @classmethod
-    def config_path(cls) -> str:
+    def config_path(cls) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]  # MMF calls it on the class
         """Return the absolute path of the dataset's default configuration."""
         return cls.spec.config or str(config_dir() / "datasets" / cls.spec.name / "defaults.yaml")
 
@@ -51,14 +51,16 @@ class ClipBertBuilder(BaseDatasetBuilder):
             FileNotFoundError: if ``data_dir``, an annotation file or the media are not there.
             ConfigurationError: for an unknown key, or a value that is not allowed.
         """
-        refuse_old_names(registry.get("config"))
+        run: Any = registry.get("config")
+        refuse_old_names(run)
         spec, where = self.spec, f"dataset_config.{self.spec.name}"
         parsed, task, section = parse_dataset_config(config, spec)
         root = find_data_dir(parsed.data_dir, spec)
-        seed = int(registry.get("config").training.seed or 0)
+        seed = int(run.training.seed or 0)
         location = find_media(parsed, root, spec, dataset_type)
         dataset = dataset_file.ClipBertDataset(spec.name, config, dataset_type, location, seed, parsed)
         dataset.init_processors()
+        text_processor: Any = dataset.text_processor  # pyright: ignore[reportAttributeAccessIssue]  # MMF sets it
         place = f"{where}.annotations.{dataset_type}"
         records = load_sources(parsed.annotations[dataset_type], root, spec.corpus, where=place)
         is_training, save_dir = dataset_type == "train", Path(get_mmf_env("save_dir"))
@@ -67,7 +69,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
             answers = find_answers(parsed, root, spec, save_dir, records if is_training else None)
             registry.register(f"{spec.name}_num_final_outputs", len(answers))
         maker = task.make_items(
-            records, dataset.text_processor, section, where, is_training=is_training, answers=answers
+            records, text_processor, section, where, is_training=is_training, answers=answers
         )
         dataset.attach(maker, task, save_dir)
         dataset.report_missing(spec.media)

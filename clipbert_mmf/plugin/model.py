@@ -14,7 +14,6 @@ from omegaconf import OmegaConf
 from clipbert_mmf.configuration import ConfigurationError, to_plain
 from clipbert_mmf.models.build import build_network, freeze_parts
 from clipbert_mmf.models.config import SECTION, HeadConfig, ModelConfig, parse_model_config
-from clipbert_mmf.models.network import DatasetNetwork
 from clipbert_mmf.modules.heads import HEADS, list_heads
 from clipbert_mmf.optim.param_groups import make_param_groups
 from clipbert_mmf.paths import config_dir
@@ -30,15 +29,14 @@ class ClipBertModel(BaseModel):
     """ClipBERT for every task; the head of the configuration, or of the batch's dataset, decides the task."""
 
     @classmethod
-    def config_path(cls) -> str:
+    def config_path(cls) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]  # MMF calls it on the class
         """Return the absolute path of the paper's configuration."""
         return str(config_dir() / "models" / "clipbert" / "defaults.yaml")
 
     def build(self) -> None:
         """Build the network from the configuration, load weights, freeze the parts that do not train."""
-        run = registry.get("config", None, no_warning=True)
-        section = parse_model_config(OmegaConf.to_container(self.config, resolve=True))
-        self.settings = complete_heads(section, list_datasets(run))
+        run: Any = registry.get("config", None, no_warning=True)
+        self.settings = complete_heads(parse_model_config(to_plain(self.config)), list_datasets(run))
         self.network = build_network(self.settings)
         weights = self.settings.weights
         reports = [
@@ -53,10 +51,6 @@ class ClipBertModel(BaseModel):
         # Without a run (in a tool or a test) there is no folder to save in.
         save_reports(reports, OmegaConf.select(run, "env.save_dir") if run is not None else None)
         freeze_parts(self.network, self.settings.freeze.backbone, self.settings.freeze.transformer)
-
-    def network_for(self, dataset: str) -> DatasetNetwork:
-        """Return the network that encodes and scores the pairs of a dataset."""
-        return self.network.select(dataset)
 
     def init_losses(self) -> None:
         """Make MMF's losses, and beside them the contrastive loss where ``contrastive.weight`` is above 0."""
@@ -116,8 +110,10 @@ def complete_heads(config: ModelConfig, datasets: list[str]) -> ModelConfig:
 
 def _count_answers(datasets: list[str]) -> int | None:
     """Return the size of the answer vocabulary that the datasets told MMF, or None."""
-    sizes = {name: registry.get(f"{name}_num_final_outputs", None, no_warning=True) for name in datasets}
-    sizes = {name: size for name, size in sizes.items() if size}
+    told: dict[str, Any] = {
+        name: registry.get(f"{name}_num_final_outputs", None, no_warning=True) for name in datasets
+    }
+    sizes = {name: int(size) for name, size in told.items() if size}
     if len(set(sizes.values())) > 1:
         raise ConfigurationError(
             f"the datasets have answer vocabularies of different sizes, {sizes}: give each its own head "

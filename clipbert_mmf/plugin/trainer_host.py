@@ -13,7 +13,7 @@ from mmf.utils.configuration import get_mmf_env
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from clipbert_mmf.models.network import DatasetNetwork
+from clipbert_mmf.models.network import ClipBertNetwork, DatasetNetwork
 from clipbert_mmf.plugin.trainer_checkpoint import RunCheckpoint
 from clipbert_mmf.plugin.trainer_options import parse_run_options
 from clipbert_mmf.training.checkpoints import find_stored_seed
@@ -142,7 +142,8 @@ class MmfHost:
     def find_network(self, name: str) -> DatasetNetwork | None:
         """Return the network of our model for a dataset."""
         model: Any = self.run.bare_model
-        return model.network_for(name) if hasattr(model, "network_for") else None
+        network = getattr(model, "network", None)
+        return network.select(name) if isinstance(network, ClipBertNetwork) else None
 
     def write_predictions(self, split: str, predict: Callable[[DataLoader[Any]], Sequence[Any]]) -> None:
         """Write predictions through MMF's reporter, which writes a dataset's file when the next one begins."""

@@ -1,4 +1,4 @@
-"""How Hugging Face's BERT names the text embedding, the layers, the pooler and the pre-training head; ClipBERT follows."""
+"""Names of the text embedding, the layers, the pooler and the pre-training head in Hugging Face's BERT and in ClipBERT."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LAYER = {
     "output": "output.dense",
     "output_norm": "output.LayerNorm",
 }
-#: Of a model ``bert`` with a pre-training head ``cls`` beside it.
+#: Names in a model ``bert`` with a pre-training head ``cls`` beside it.
 _PRETRAIN_HEAD = {
     "head.transform.weight": "cls.predictions.transform.dense.weight",
     "head.transform.bias": "cls.predictions.transform.dense.bias",
@@ -38,14 +38,14 @@ _PRETRAIN_HEAD = {
 
 
 def to_bert(own: str) -> str | None:
-    """``encoder.layers.3.query.weight`` -> ``bert.encoder.layer.3.attention.self.query.weight``."""
+    """Return BERT's name: ``bert.encoder.layer.3.attention.self.query.weight`` for ``encoder.layers.3.query.weight``."""
     if own in _PRETRAIN_HEAD:
         return _PRETRAIN_HEAD[own]
-    room, _, rest = own.partition(".")
-    if room == "text_embedding":
+    module, _, rest = own.partition(".")
+    if module == "text_embedding":
         part, leaf = rest.split(".")
         return f"bert.embeddings.{_TEXT[part]}.{leaf}"
-    if room != "encoder":
+    if module != "encoder":
         return None
     if rest.startswith("pooler."):
         return f"bert.pooler.dense.{rest.removeprefix('pooler.')}"
@@ -54,9 +54,9 @@ def to_bert(own: str) -> str | None:
 
 
 def to_visual_bert(own: str) -> str | None:
-    """As ``to_bert``, with ClipBERT's visual embedding and its pair heads."""
-    room, _, rest = own.partition(".")
-    if room == "visual_embedding":
+    """Return the name in ClipBERT's transformer, which is BERT's with a visual embedding and pair heads."""
+    module, _, rest = own.partition(".")
+    if module == "visual_embedding":
         part, leaf = rest.split(".")
         return f"bert.visual_embeddings.{_VISUAL[part]}.{leaf}"
     if own.startswith("head.hidden."):

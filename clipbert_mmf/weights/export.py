@@ -1,11 +1,12 @@
-"""Our network to the released ClipBERT's state dict: the way back of ``loading`` (spec section 8)."""
+"""Turns our network into the released ClipBERT's state dict; ``loading`` does the reverse."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from clipbert_mmf.modules.backbones.grid_resnet import PIXEL_MEAN, PIXEL_STD
+from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.modules.backbones.grid_resnet import PIXEL_MEAN, PIXEL_STD, GridResnet
 from clipbert_mmf.weights.formats import FORMATS
 
 _RELEASED = FORMATS["clipbert"]
@@ -13,25 +14,26 @@ _BERT = "transformer.bert"
 
 
 class ExportError(ValueError):
-    """A network that the asked format cannot hold; the message says which part and what to do."""
+    """The requested format cannot hold a network; the message names the part and says what to do."""
 
 
-def to_released_state(network: nn.Module) -> dict[str, Tensor]:
+def to_released_state(network: ClipBertNetwork) -> dict[str, Tensor]:
     """Return the network's tensors by the released model's names.
 
-    A table of visual positions, which the released model has and never reads, is added as zeros, and the masked-word
-    head's bias under both of its names: strict readers ask for them.
+    The table of visual positions, which the released model has and never reads, is added as zeros. The bias of the
+    masked-word head is added under both of its names. Strict readers need both.
 
     Args:
-        network: a ``ClipBertNetwork``.
+        network: network of one head.
 
     Raises:
-        ExportError: if the released code would compute something else with these tensors, or has no place for one.
+        ExportError: if the released code would compute other scores with these tensors, or has no place for one.
     """
     _check_fits(network)
-    state, homeless = {}, []
+    state: dict[str, Tensor] = {}
+    homeless: list[str] = []
     for own, value in network.state_dict().items():
-        if own.endswith("num_batches_tracked"):  # its frozen norms count nothing
+        if own.endswith("num_batches_tracked"):  # the released model's frozen norms count nothing
             continue
         name = _RELEASED.rename(own)
         if name is None:
@@ -49,8 +51,13 @@ def to_released_state(network: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def _check_fits(network: nn.Module) -> None:
+def _check_fits(network: ClipBertNetwork) -> None:
     backbone = network.backbone
+    if not isinstance(backbone, GridResnet):
+        raise ExportError(
+            f"the released ClipBERT has a ResNet as its backbone and this model a {type(backbone).__name__}; use the folder "
+            f"format"
+        )
     mean, std = backbone.pixel_mean.flatten().cpu(), backbone.pixel_std.flatten().cpu()
     for key, fits, wanted in (
         ("backbone.norm", hasattr(backbone.stem.norm, "running_mean"), "frozen_batch or batch"),

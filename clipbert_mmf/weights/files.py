@@ -1,7 +1,7 @@
-"""Bytes on disk to named tensors, without running any code that a file may hold.
+"""Reads named tensors from files and folders, without running any code that a file may hold.
 
-The first room of ``weights``: it knows containers (PyTorch, safetensors, Detectron2 pickles, folders of Hugging Face),
-not networks. ``formats`` tells what the names mean.
+It knows containers (PyTorch, safetensors, Detectron2 pickles, folders of Hugging Face), not networks. ``formats`` knows the
+meaning of the names.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from torch import Tensor
 
 from clipbert_mmf.weights.safe_pickle import ARRAY_GLOBALS, UnsafePickleError, load_pickle
 
-#: Where the tensors are in what people save, first that fits; "" is the file itself.
+#: Keys of a saved mapping that hold the tensors, in the order they are tried; "" is the mapping itself.
 _CONTAINERS = ("model", "state_dict", "model_state_dict", "blobs", "")
-#: In a folder, first that is there.
+#: Names of weights in a folder, in the order they are tried.
 _FILES_OF_FOLDER = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -34,19 +34,19 @@ _TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 class WeightsFileError(ValueError):
-    """A weights file that cannot be read, or not used for what it was given for; the message says why."""
+    """A weights file cannot be read, or not be used for the part it was given for; the message says why."""
 
 
 @dataclass
 class WeightsFile:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
-        path: of the file, or of the folder.
-        container: how it is stored, in words.
-        tensors: by the names of the file.
-        notes: other things it says about itself (author, epoch, ...), as text.
-        config: the configuration of the run that wrote it, where it is stored with the weights.
+        path: the file, or the folder.
+        container: the way it is stored, in words.
+        tensors: tensors by their names in the file.
+        notes: other things the file says about itself (author, epoch, ...), as text.
+        config: the configuration of the run that wrote it, where the file has it.
     """
 
     path: Path
@@ -60,12 +60,12 @@ def read_weights(path: str | Path) -> WeightsFile:
     """Read a file or a folder of weights.
 
     Args:
-        path: ``.pth``, ``.pt``, ``.ckpt``, ``.bin``, ``.safetensors``, ``.pkl``, or a Hugging Face folder; what is
-            inside decides, not the ending.
+        path: ``.pth``, ``.pt``, ``.ckpt``, ``.bin``, ``.safetensors``, ``.pkl``, or a Hugging Face folder; the content
+            decides, not the ending.
 
     Raises:
         FileNotFoundError: if nothing is there.
-        WeightsFileError: if it is no weights file, truncated, or needs code to be read.
+        WeightsFileError: if it is not a weights file, is truncated, or needs code to be read.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -79,7 +79,7 @@ def read_weights(path: str | Path) -> WeightsFile:
 
 
 def list_files(path: str | Path) -> list[Path]:
-    """Return the files that ``read_weights`` reads at a place: the file itself, or those of a folder.
+    """Return the files that ``read_weights`` reads: the file itself, or those of a folder.
 
     Raises:
         WeightsFileError: if it is a folder without weights, or one whose index is damaged.
@@ -145,7 +145,7 @@ def _read_file(path: Path) -> tuple[str, Any]:
         raise WeightsFileError(f"{path} would run code when read and is refused: {error}") from error
     except WeightsFileError:
         raise
-    except Exception as error:  # the readers of damaged bytes raise whatever they stumble over
+    except Exception as error:  # readers raise any error on damaged bytes
         asked = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", str(error))
         if asked:  # PyTorch's safe reader, of objects that are not tensors
             raise WeightsFileError(
@@ -173,7 +173,7 @@ def _read_torch(path: Path, is_zip: bool) -> Any:
         return torch.load(str(path), map_location="cpu", weights_only=True, mmap=is_zip or None)
 
 
-def _allow_arrays():
+def _allow_arrays() -> contextlib.AbstractContextManager[Any]:
     make = getattr(torch.serialization, "safe_globals", None)
     return make(list(ARRAY_GLOBALS)) if make else contextlib.nullcontext()
 
@@ -193,7 +193,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _split_content(content: Any, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Find the tensors in what was saved; the rest becomes notes."""
+    """Return the tensors of a saved mapping, and the rest of it as notes."""
     if not isinstance(content, dict):
         raise WeightsFileError(f"{path} holds a {type(content).__name__}, not a mapping of names to tensors")
     for key in _CONTAINERS:
@@ -225,8 +225,14 @@ def _describe(content: dict) -> Iterator[tuple[str, str]]:
 
 
 def with_one_head(file: WeightsFile, name: str, names: Iterable[str]) -> WeightsFile:
-    """Return a file of several heads, ``head.<name>.*`` for each of ``names``, as one that has ``name``'s alone, ``head.*``."""
-    tensors = {}
+    """Return a file of several heads with one of them.
+
+    Args:
+        file: has tensors ``head.<name>.*`` for several names.
+        name: the head to keep; its tensors become ``head.*``.
+        names: names of all datasets.
+    """
+    names, tensors = list(names), dict[str, Tensor]()
     for key, value in file.tensors.items():
         owner = next((one for one in names if f".head.{one}." in f".{key}"), None)
         if owner in (None, name):

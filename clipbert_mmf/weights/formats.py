@@ -1,6 +1,6 @@
-"""Whose names a file uses: one row per foreign format, recognised by what is inside (spec section 8).
+"""The table of foreign formats: how each names its tensors, and how a file is recognised by its names.
 
-A format is a function from our names to its own, so reading and writing share it. After ``files``, before ``loading``.
+A format is a function from our names to its own, so reading and writing share it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from clipbert_mmf.weights.resnet_names import to_caffe2, to_detectron2, to_mmact
 
 
 @dataclass(frozen=True)
-class Format:
+class WeightsFormat:
     """One way to name tensors.
 
     Attributes:
-        title: for people.
-        signatures: endings of names; a file with one of them is of this format, and what stands before is its prefix.
+        title: name for people.
+        signatures: endings of names; a file with one of them is of this format, and the rest of the name is its prefix.
         rename: our name -> its name without the prefix, or None where the format has no such part.
-        fills: where to use it for: ``clipbert``, ``backbone``, ``transformer``.
-        unused: patterns of names that are known and of no use here, with the reason.
-        constants: last part of our name -> value, where the format leaves out what never varies.
-        stride_in_1x1: where its bottlenecks stride, None where it does not matter.
+        fills: keys of ``model_config.clipbert.weights`` that such a file is for.
+        unused: pattern of names that are known and not used -> the reason.
+        constants: last part of our name -> value, for tensors that the format leaves out because they never vary.
+        stride_in_1x1: whether its bottlenecks stride in their first 1x1 convolution; None where it does not matter.
     """
 
     title: str
@@ -62,8 +62,8 @@ _BERT_UNUSED = {
 }
 
 #: In the order in which they are tried.
-FORMATS: dict[str, Format] = {
-    "clipbert_mmf": Format(
+FORMATS: dict[str, WeightsFormat] = {
+    "clipbert_mmf": WeightsFormat(
         "our own checkpoint",
         (
             "visual_embedding.rows.weight",
@@ -73,7 +73,7 @@ FORMATS: dict[str, Format] = {
         _keep,
         ("clipbert", "backbone", "transformer"),
     ),
-    "clipbert": Format(
+    "clipbert": WeightsFormat(
         "the released ClipBERT",
         ("cnn.grid_encoder.0.weight", "transformer.bert.visual_embeddings.row_position_embeddings.weight"),
         _to_released,
@@ -86,7 +86,7 @@ FORMATS: dict[str, Format] = {
         },
         stride_in_1x1=True,
     ),
-    "detectron2": Format(
+    "detectron2": WeightsFormat(
         "Detectron2's or grid-feat's ResNet",
         ("stem.conv1.weight",),
         to_detectron2,
@@ -99,7 +99,7 @@ FORMATS: dict[str, Format] = {
         },
         stride_in_1x1=True,
     ),
-    "caffe2": Format(
+    "caffe2": WeightsFormat(
         "MSRA's ImageNet ResNet from Caffe2",
         ("res2_0_branch2a_w",),
         to_caffe2,
@@ -113,7 +113,7 @@ FORMATS: dict[str, Format] = {
         {"running_mean": 0.0, "running_var": 1.0},
         stride_in_1x1=True,
     ),
-    "mmaction2": Format(
+    "mmaction2": WeightsFormat(
         "mmaction2's TSN",
         ("layer1.0.conv1.conv.weight",),
         to_mmaction2,
@@ -121,7 +121,7 @@ FORMATS: dict[str, Format] = {
         {r"cls_head\.": "the action classifier", **_COUNTERS},
         stride_in_1x1=False,
     ),
-    "torchvision": Format(
+    "torchvision": WeightsFormat(
         "torchvision's ResNet",
         ("layer1.0.conv1.weight",),
         to_torchvision,
@@ -129,21 +129,21 @@ FORMATS: dict[str, Format] = {
         {r"(^|\.)fc\.": "ImageNet's classifier", **_COUNTERS},
         stride_in_1x1=False,
     ),
-    "bert": Format(
+    "bert": WeightsFormat(
         "a BERT with heads",
         ("bert.embeddings.word_embeddings.weight",),
         to_bert,
         ("transformer",),
         _BERT_UNUSED,
     ),
-    "bare_bert": Format(
+    "bare_bert": WeightsFormat(
         "a BERT", ("embeddings.word_embeddings.weight",), _to_bare_bert, ("transformer",), _BERT_UNUSED
     ),
 }
 
 
 def find_prefixes(names: Iterable[str], signatures: Iterable[str]) -> list[str]:
-    """Return what stands before the first signature that names end with, shortest first; empty if none does."""
+    """Return the prefixes of names that end with the first signature found, shortest first; empty if none is found."""
     names = list(names)
     for signature in signatures:
         found = {
@@ -155,7 +155,7 @@ def find_prefixes(names: Iterable[str], signatures: Iterable[str]) -> list[str]:
 
 
 def detect_format(names: Iterable[str]) -> tuple[str, list[str]] | None:
-    """Return the key of the format of a file with these names, and its possible prefixes; None if none fits.
+    """Return the key of the format that has these names, and its possible prefixes; None if no format fits.
 
     A module that is registered twice has two prefixes, one of which may cover a part of it only.
     """
@@ -168,12 +168,12 @@ def detect_format(names: Iterable[str]) -> tuple[str, list[str]] | None:
 
 
 def modernise(name: str) -> str:
-    """Rename what TensorFlow's BERT calls ``gamma`` and ``beta``."""
+    """Return a name with ``weight`` and ``bias`` for TensorFlow's ``gamma`` and ``beta``."""
     return re.sub(
         r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
     )
 
 
-def why_unused(row: Format, name: str) -> str | None:
-    """Return why a name of a file is known to be of no use, or None."""
+def why_unused(row: WeightsFormat, name: str) -> str | None:
+    """Return the reason why a name of a file is not used, or None for an unknown name."""
     return next((reason for pattern, reason in row.unused.items() if re.search(pattern, name)), None)

@@ -1,7 +1,4 @@
-"""What a file of weights is, where it comes from, and what it would fill; nothing is loaded into a model.
-
-After ``files``, ``formats`` and the comparing half of ``loading``; used by ``clipbert inspect``.
-"""
+"""Describes a file of weights: its format, its origin, and the tensors of a network that it would fill. Loads nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import nn
-
+from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.weights.files import WeightsFile, WeightsFileError, list_files
 from clipbert_mmf.weights.formats import FORMATS, detect_format, modernise
 from clipbert_mmf.weights.loading import check_suits, match_tensors, name_ours
@@ -22,19 +18,20 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclass
 class Inspection:
-    """What is known of a file without loading it into a model.
+    """A description of a file that is not loaded into a model.
 
     Attributes:
-        path: of the file or folder.
-        container: how it is stored, in words.
-        format: whose names it uses, in words.
-        parts: the keys of ``model_config.clipbert.weights`` it may be given for.
-        files: name -> (bytes, sha256) of what was read.
-        num_tensors, num_values: how much is in it.
+        path: the file or folder.
+        container: the way it is stored, in words.
+        format: the format of its names, in words.
+        parts: keys of ``model_config.clipbert.weights`` that it may be given for.
+        files: name -> (bytes, sha256) of each file that was read.
+        num_tensors: number of tensors.
+        num_values: numbers in all tensors.
         dtypes: precision -> number of tensors.
-        notes: what it says about itself.
+        notes: what the file says about itself.
         report: what it would fill in the model it was compared with.
-        problem: why that model would compute something else with it, empty where it suits.
+        problem: the reason why that model would compute other results with it; empty where it fits.
     """
 
     path: str
@@ -63,12 +60,12 @@ class Inspection:
         return "\n".join([*lines, *([str(self.report)] if self.report else [])])
 
 
-def inspect_file(file: WeightsFile, network: nn.Module) -> Inspection:
+def inspect_file(file: WeightsFile, network: ClipBertNetwork) -> Inspection:
     """Say what a file is, and compare it with a network.
 
     Args:
         file: as ``read_weights`` returns it.
-        network: to compare with; its numbers are not needed, so it may be on the meta device.
+        network: network to compare with; its numbers are not needed, so it may be on the meta device.
 
     Raises:
         WeightsFileError: if its names are of no known format.

@@ -1,6 +1,6 @@
-"""From a file of anyone's to our network: what fits is used, the rest is reported (spec section 8).
+"""Loads files of any known format into our network: tensors that fit are used, the rest is reported.
 
-After ``files`` and ``formats``. A fine-tuning starts here from a pre-training checkpoint; its head is new.
+A fine-tuning starts here from a pre-training checkpoint; its head is new.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ import logging
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.modules.backbones.grid_resnet import GridResnet
 from clipbert_mmf.weights.files import WeightsFile, WeightsFileError, read_weights
-from clipbert_mmf.weights.formats import FORMATS, Format, detect_format, modernise, why_unused
+from clipbert_mmf.weights.formats import FORMATS, WeightsFormat, detect_format, modernise, why_unused
 from clipbert_mmf.weights.report import LoadReport
 
 logger = logging.getLogger(__name__)
 
-#: What a configuration key fills: names that begin so. The masked-word head comes with the transformer it was trained in.
+#: Key of ``model_config.clipbert.weights`` -> beginnings of the names that it fills. The masked-word head comes with the
+#: transformer it was trained in.
 PARTS: dict[str, tuple[str, ...]] = {
     "clipbert": ("",),
     "backbone": ("backbone.",),
@@ -31,22 +34,22 @@ PARTS: dict[str, tuple[str, ...]] = {
         "head.match.",
     ),
 }
-#: Tables of places: a longer or shorter one gives its first rows, further rows stay random.
-_TABLES_OF_PLACES = (
+#: Tables of positions: a longer or shorter one gives its first rows, further rows stay random.
+_POSITION_TABLES = (
     "text_embedding.positions.weight",
     "text_embedding.types.weight",
     "visual_embedding.rows.weight",
     "visual_embedding.columns.weight",
 )
 
-#: Tables of words: another number of rows is another vocabulary, whose rows mean other words, unless only the end
-#: differs: rows up to a round number, or a few words that were added. Then the first rows are used.
-_TABLES_OF_WORDS = ("text_embedding.words.weight", "head.decoder.weight", "head.decoder.bias")
+#: Tables of words: another number of rows means another vocabulary, whose rows are other words. Where only the end differs
+#: (rows up to a round number, or a few added words), the first rows are used.
+_WORD_TABLES = ("text_embedding.words.weight", "head.decoder.weight", "head.decoder.bias")
 _MAX_ADDED_WORDS, _MAX_ADDED_SHARE = 128, 0.01
 
 
 def load_weights(
-    network: nn.Module, location: str | Path, part: str = "clipbert", strict: bool = False
+    network: ClipBertNetwork, location: str | Path, part: str = "clipbert", strict: bool = False
 ) -> LoadReport:
     """Load what fits into the network and log what happened.
 
@@ -56,22 +59,22 @@ def load_weights(
 
     Args:
         network: changed in place.
-        location: a file, a Hugging Face folder, or for the transformer the name of a model on its hub.
+        location: a file, a Hugging Face folder, or for the transformer the name of a model on the hub.
         part: a key of ``PARTS``.
         strict: raise where anything is missing, left over, resized or of a wrong shape.
 
     Raises:
         FileNotFoundError: if nothing is there.
-        WeightsFileError: if the file cannot be read, is for another part, does not suit this network, or nothing fits;
-            with ``strict`` also if not everything does.
+        WeightsFileError: if the file cannot be read, is for another part, would compute other results in this network, or
+            nothing fits; with ``strict`` also if not everything fits.
     """
     return load_file(network, read_weights(find_weights(location, part)), part, strict)
 
 
 def load_file(
-    network: nn.Module, file: WeightsFile, part: str = "clipbert", strict: bool = False
+    network: ClipBertNetwork, file: WeightsFile, part: str = "clipbert", strict: bool = False
 ) -> LoadReport:
-    """As ``load_weights``, of a file that is read already."""
+    """Do what ``load_weights`` does, with a file that is read already."""
     row, names = name_ours(network, file, part)
     check_suits(network, row, file, part)
     report, values = match_tensors(network, file, row, names, part)
@@ -109,7 +112,7 @@ def find_weights(location: str | Path, part: str = "clipbert") -> Path:
     looks_like_name = not path.is_absolute() and str(location).count("/") <= 1 and not path.suffix
     if not looks_like_name:
         raise FileNotFoundError(f"model_config.clipbert.weights.{part} is '{location}': no such file")
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     for name in ("model.safetensors", "pytorch_model.bin"):
         try:
@@ -125,8 +128,8 @@ def find_weights(location: str | Path, part: str = "clipbert") -> Path:
     )
 
 
-def name_ours(network: nn.Module, file: WeightsFile, part: str) -> tuple[Format, dict[str, str]]:
-    """Return the file's format, and for each of our names that it covers the file's name of it.
+def name_ours(network: ClipBertNetwork, file: WeightsFile, part: str) -> tuple[WeightsFormat, dict[str, str]]:
+    """Return the file's format, and our name -> the file's name for each tensor that the format has.
 
     Raises:
         WeightsFileError: if no format fits, or the format's files do not hold this part.
@@ -153,11 +156,23 @@ def name_ours(network: nn.Module, file: WeightsFile, part: str) -> tuple[Format,
 
 
 def match_tensors(
-    network: nn.Module, file: WeightsFile, row: Format, names: dict[str, str], part: str
+    network: ClipBertNetwork, file: WeightsFile, row: WeightsFormat, names: dict[str, str], part: str
 ) -> tuple[LoadReport, dict[str, Tensor]]:
-    """Compare shapes; return the report, and the values to load by our names."""
+    """Compare shapes.
+
+    Args:
+        network: network to compare with; it may be on the meta device.
+        file: file that is read already.
+        row: the file's format.
+        names: our name -> the file's name.
+        part: a key of ``PARTS``.
+
+    Returns:
+        The report, and the values to load by our names.
+    """
     report = LoadReport(str(file.path), part, row.title, notes=file.notes)
-    state, values = network.state_dict(), {}
+    state: dict[str, Tensor] = network.state_dict()
+    values: dict[str, Tensor] = {}
     for own, name in names.items():
         value, target = file.tensors.get(name), state[own]
         constant = row.constants.get(own.rpartition(".")[2])
@@ -189,10 +204,10 @@ def match_tensors(
 def _may_take_first_rows(own: str, value: Tensor, target: Tensor) -> bool:
     if value.dim() != target.dim() or value.shape[1:] != target.shape[1:]:
         return False
-    if own in _TABLES_OF_WORDS:
+    if own in _WORD_TABLES:
         added = abs(len(value) - len(target))
         return added < _MAX_ADDED_WORDS and added <= _MAX_ADDED_SHARE * max(len(value), len(target))
-    return own in _TABLES_OF_PLACES
+    return own in _POSITION_TABLES
 
 
 def _keep_heads_quiet(report: LoadReport) -> None:
@@ -201,7 +216,7 @@ def _keep_heads_quiet(report: LoadReport) -> None:
         report.missing = [name for name in report.missing if not name.startswith("head.")]
 
 
-def _sort_rest(report: LoadReport, file: WeightsFile, row: Format, names: dict[str, str]) -> None:
+def _sort_rest(report: LoadReport, file: WeightsFile, row: WeightsFormat, names: dict[str, str]) -> None:
     asked = set(names.values())
     for name in file.tensors:
         if name in asked:
@@ -215,11 +230,11 @@ def _sort_rest(report: LoadReport, file: WeightsFile, row: Format, names: dict[s
             report.unused[name] = reason
 
 
-def check_suits(network: nn.Module, row: Format, file: WeightsFile, part: str) -> None:
-    """Raise ``WeightsFileError`` for weights that would fit in shape and still compute something else."""
+def check_suits(network: ClipBertNetwork, row: WeightsFormat, file: WeightsFile, part: str) -> None:
+    """Raise ``WeightsFileError`` for weights whose shapes fit and that would still compute other results."""
     state = network.state_dict()
-    backbone = getattr(network, "backbone", None)
-    if backbone is not None and part != "transformer" and row.stride_in_1x1 is not None:
+    backbone = network.backbone
+    if isinstance(backbone, GridResnet) and part != "transformer" and row.stride_in_1x1 is not None:
         if backbone.is_bottleneck and backbone.stride_in_1x1 != row.stride_in_1x1:
             value = str(row.stride_in_1x1).lower()
             raise WeightsFileError(
@@ -243,7 +258,7 @@ def check_suits(network: nn.Module, row: Format, file: WeightsFile, part: str) -
         _check_bert_config(network, json.loads(config.read_text(encoding="utf-8")), file.path)
 
 
-def _check_bert_config(network: nn.Module, config: dict, path: Path) -> None:
+def _check_bert_config(network: ClipBertNetwork, config: dict, path: Path) -> None:
     num_heads, hidden_size = network.encoder.layers[0].num_heads, network.encoder.pooler.in_features
     for key, wanted, why in (
         ("model_type", "bert", "only BERT's layers are the cross-encoder's"),

@@ -1,4 +1,4 @@
-"""What became of a file's tensors and of a network's: the table every load logs."""
+"""The table that every load logs: which tensors of the file were used, and which of the network were filled."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _SHOWN = 6
 
 @dataclass
 class LoadReport:
-    """What happened when a file was loaded.
+    """The result of loading a file.
 
     Attributes:
-        path: of the file.
-        part: what it was given for: ``clipbert``, ``backbone``, ``transformer``.
-        format: whose names it uses, in words.
+        path: the file.
+        part: the part it was given for: ``clipbert``, ``backbone``, ``transformer``.
+        format: the format of its names, in words.
         used: our names that were loaded.
-        resized: our names of which only the first rows fit: (in the file, in the model).
+        resized: our name -> shapes (in the file, in the model), where only the first rows fit.
         missing: our names that the file should have and lacks; they keep their random values.
         left_over: the file's names that the network has no place for.
-        wrong_shape: our name -> (in the file, in the model); they keep their random values.
-        unused: the file's names that are known to be of no use -> why.
+        wrong_shape: our name -> shapes (in the file, in the model); they keep their random values.
+        unused: the file's names that are known and not used -> the reason.
         notes: what the file says about itself.
     """
 
@@ -40,7 +40,7 @@ class LoadReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything fitted, which ``strict`` asks for."""
+        """Whether everything fits, which ``strict`` requires."""
         return not (self.resized or self.missing or self.left_over or self.wrong_shape)
 
     def __str__(self) -> str:
@@ -71,6 +71,11 @@ def _by(shape: tuple[int, ...]) -> str:
 
 
 def write_reports(reports: list[LoadReport], path: Path) -> None:
-    """Save reports as JSON, for the run's folder."""
+    """Save reports as JSON.
+
+    Args:
+        reports: one for each load.
+        path: file in the run's folder.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([asdict(report) for report in reports], indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""How others name the parts of a ResNet: Detectron2, Caffe2's MSRA models, torchvision, mmaction2."""
+"""Names of a ResNet's tensors in Detectron2, Caffe2's MSRA models, torchvision and mmaction2."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BackbonePart(NamedTuple):
         stage: 2 to 5, or 0 for the stem.
         block: from 0.
         conv: 1 to 3 along the path, 0 for the shortcut.
-        is_norm: of the norm after the convolution.
+        is_norm: whether it belongs to the norm after the convolution.
         leaf: ``weight``, ``bias``, ``running_mean``, ``running_var``.
     """
 
@@ -31,7 +31,7 @@ class BackbonePart(NamedTuple):
 
 
 def parse_part(own: str) -> BackbonePart | None:
-    """Return what our name stands for, or None outside the backbone."""
+    """Return the tensor that our name means, or None outside the backbone."""
     found = _OWN.fullmatch(own)
     if found is None:
         return None
@@ -51,7 +51,7 @@ def _on_backbone(rename: Callable[[BackbonePart], str | None]) -> Callable[[str]
 
 @_on_backbone
 def to_detectron2(part: BackbonePart) -> str:
-    """``backbone.stages.res3.0.path.1.norm.bias`` -> ``res3.0.conv2.norm.bias``."""
+    """Return Detectron2's name: ``res3.0.conv2.norm.bias`` for ``backbone.stages.res3.0.path.1.norm.bias``."""
     place = f"res{part.stage}.{part.block}" if part.stage else "stem"
     conv = f"conv{part.conv}" if part.conv else "shortcut"
     return f"{place}.{conv}.norm.{part.leaf}" if part.is_norm else f"{place}.{conv}.{part.leaf}"
@@ -59,7 +59,7 @@ def to_detectron2(part: BackbonePart) -> str:
 
 @_on_backbone
 def to_caffe2(part: BackbonePart) -> str:
-    """``backbone.stages.res3.0.path.1.norm.bias`` -> ``res3_0_branch2b_bn_b``; its norms have no statistics."""
+    """Return Caffe2's name: ``res3_0_branch2b_bn_b`` for ``backbone.stages.res3.0.path.1.norm.bias``."""
     branch = f"branch2{'abc'[part.conv - 1]}" if part.conv else "branch1"
     place = f"res{part.stage}_{part.block}_{branch}" if part.stage else "conv1"
     if not part.is_norm:
@@ -70,7 +70,7 @@ def to_caffe2(part: BackbonePart) -> str:
 
 @_on_backbone
 def to_torchvision(part: BackbonePart) -> str:
-    """``backbone.stages.res3.0.path.1.norm.bias`` -> ``layer2.0.bn2.bias``."""
+    """Return torchvision's name: ``layer2.0.bn2.bias`` for ``backbone.stages.res3.0.path.1.norm.bias``."""
     if not part.stage:
         return f"{'bn1' if part.is_norm else 'conv1'}.{part.leaf}"
     place = f"layer{part.stage - 1}.{part.block}"
@@ -81,7 +81,7 @@ def to_torchvision(part: BackbonePart) -> str:
 
 @_on_backbone
 def to_mmaction2(part: BackbonePart) -> str:
-    """``backbone.stages.res3.0.path.1.norm.bias`` -> ``layer2.0.conv2.bn.bias``."""
+    """Return mmaction2's name: ``layer2.0.conv2.bn.bias`` for ``backbone.stages.res3.0.path.1.norm.bias``."""
     kind = "bn" if part.is_norm else "conv"
     if not part.stage:
         return f"conv1.{kind}.{part.leaf}"

@@ -1,4 +1,4 @@
-"""Pickles of NumPy arrays, read by an unpickler that knows nothing else (Detectron2's and Caffe2's ``.pkl``)."""
+"""Reads pickles of NumPy arrays (Detectron2's and Caffe2's ``.pkl``) and refuses any other content."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ try:
 except ImportError:  # NumPy 1
     from numpy.core import multiarray
 
-#: What a pickled array refers to; PyTorch's own safe reader must be told.
-ARRAY_GLOBALS = (multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, codecs.encode) + tuple(
-    {type(np.dtype(name)) for name in ("float16", "float32", "float64", "int32", "int64", "uint8", "bool")}
+#: Functions and classes that a pickled array refers to; PyTorch's own safe reader needs the list.
+_DTYPES = ("float16", "float32", "float64", "int32", "int64", "uint8", "bool")
+ARRAY_GLOBALS: tuple[Any, ...] = (
+    multiarray._reconstruct,
+    multiarray.scalar,
+    np.ndarray,
+    np.dtype,
+    codecs.encode,
+    *{type(np.dtype(name)) for name in _DTYPES},
 )
 
 
@@ -30,7 +36,7 @@ class _ArrayType:
     """Stands for ``numpy.ndarray``, which a pickle may name but not call: calling it allocates any size."""
 
 
-def _start_array(kind: type, shape: tuple, code: Any) -> np.ndarray:
+def _start_array(kind: type, shape: tuple[int, ...], code: Any) -> Any:
     if kind is not _ArrayType or tuple(shape) != (0,):
         raise UnsafePickleError("it rebuilds something that is not an array")
     # The state that follows gives shape and bytes, and NumPy checks that they agree.
@@ -90,6 +96,6 @@ def load_pickle(path: Path) -> Any:
 def _check_sizes(file: BinaryIO, size: int) -> None:
     """Refuse a pickle whose memo is larger than the file: Python would make room for it before it fails."""
     for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument) > size:
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > size:
             raise UnsafePickleError(f"it asks for a memo of {argument} entries in {size} bytes")
     file.seek(0)

@@ -324,7 +324,9 @@ def test_the_texts_and_clips_are_those_of_the_processors(run):
     text = ClipBertTextProcessor(section["text_processor"]["params"])
     media = ClipBertVideoProcessor(section["eval_media_processor"]["params"])
     texts = ["a red circle and a large blue square on the left right top bottom", "two"]
-    assert all(torch.equal(ours, theirs) for ours, theirs in zip(model.encode_texts(texts), text(texts)))
+    assert all(
+        torch.equal(ours, theirs) for ours, theirs in zip(model.encode_texts(texts), text(texts), strict=True)
+    )
     assert media.options.clip_duration_sec == model.preprocessing.clips.clip_duration_sec
     assert media.frames_shape == (3, 2, 3, 64, 64)
 

@@ -147,7 +147,7 @@ def test_inputs_are_not_changed_and_evaluation_repeats():
     copies = [value.clone() for value in batch]
     with torch.no_grad():
         assert torch.equal(network(*batch)["scores"], network(*batch)["scores"])
-    assert all(torch.equal(a, b) for a, b in zip(batch, copies))
+    assert all(torch.equal(a, b) for a, b in zip(batch, copies, strict=True))
 
 
 def test_hidden_words_are_scored_where_they_are():

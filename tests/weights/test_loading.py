@@ -160,14 +160,14 @@ def test_batch_statistics_do_not_go_into_other_norms_and_rgb_is_told(resnet, tmp
 
 
 def bert_config(**changes):
-    sizes = dict(
-        vocab_size=50,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=24,
-    )
+    sizes = {
+        "vocab_size": 50,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 24,
+    }
     return BertConfig(**{**sizes, **changes})
 
 

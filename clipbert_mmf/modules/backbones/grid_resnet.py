@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +52,7 @@ class Conv(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
         self.norm = NORMS[norm](out_channels)
+        self.stride, self.padding = stride, kernel_size // 2
         self.activate = activate
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -61,10 +62,11 @@ class Conv(nn.Module):
         if isinstance(norm, FrozenBatchNorm2d):
             # A norm that never changes becomes part of the convolution: it needs no pass of its own, and under autocast
             # none in full precision. The product is made in the precision of the weights.
-            scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-            weight, bias = conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
-            return convolve(x, weight, bias, conv.stride[0], conv.padding[0], residual, activate)
-        x = norm(convolve(x, conv.weight, None, conv.stride[0], conv.padding[0]))
+            frozen: Any = norm
+            scale = frozen.weight * (frozen.running_var + frozen.eps).rsqrt()
+            weight, bias = conv.weight * scale.view(-1, 1, 1, 1), frozen.bias - frozen.running_mean * scale
+            return convolve(x, weight, bias, self.stride, self.padding, residual, activate)
+        x = norm(convolve(x, conv.weight, None, self.stride, self.padding))
         # In place: neither sum nor norm needs its result for the gradient.
         x = x if residual is None else x.add_(residual)
         return F.relu_(x) if activate else x
@@ -200,7 +202,7 @@ class GridResnet(nn.Module):
         self.out_channels = channels
         for part in [self.stem, *self.stages.values()][: options.freeze_at]:
             part.requires_grad_(False)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch has no overload
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return ``(F, C, h, w)`` for ``(F, 3, H, W)`` uint8 or float RGB frames, 0 to 255, padding included."""
