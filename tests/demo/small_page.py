@@ -53,6 +53,11 @@ def make_session(
     )
 
 
+def find_id(session: DemoSession, name: str) -> str:
+    """Return the id of a video of the folder."""
+    return next(video.video_id for video in session.library.list_folder() if video.name == name)
+
+
 @contextmanager
 def serving(session: DemoSession) -> Iterator[tuple[str, int]]:
     """Serve the page on a free port of this machine."""

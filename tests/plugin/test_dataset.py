@@ -97,7 +97,7 @@ def test_workers_give_what_one_process_gives_and_see_new_epochs(corpus, tmp_path
     )
     for epoch in (1, 2):
         dataset.set_epoch(epoch)
-        for number, batch in zip(range(3), loader):
+        for number, batch in zip(range(3), loader, strict=False):
             expected = SampleList(
                 [dataset[item] for item in range(4 * number, 4 * number + len(batch.item_index))]
             )

@@ -1,5 +1,6 @@
 """The page of a run: built from a real run's files, opened in a real browser at two widths."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -76,37 +77,6 @@ def test_missing_parts_are_said_in_a_sentence(tmp_path, tokenizer_dir):
         read_run_record(tmp_path / "empty")
 
 
-def test_a_run_over_several_datasets_is_told_apart(tmp_path, tokenizer_dir):
-    config = run_config(tokenizer_dir)
-    config["datasets"] = "msrvtt_retrieval,quiz"
-    make_run(tmp_path / "run", tokenizer_dir, config)
-    metrics = {"msrvtt_retrieval/clipbert_answers/accuracy": 0.25, "quiz/clipbert_answers/accuracy": 0.75}
-    with (tmp_path / "run" / "metrics.jsonl").open("w") as file:
-        for split in ("val", "test"):
-            numbers = {f"{split}/{name}": value for name, value in metrics.items()}
-            file.write(json.dumps({"split": split, "update": 10, "metrics": numbers}) + "\n")
-    for number, dataset in enumerate(("msrvtt_retrieval", "quiz")):
-        record = {
-            "dataset": dataset,
-            "task": "multiple_choice",
-            "item": 0,
-            "media_id": "v",
-            "readable": True,
-            "options": ["a", "b"],
-            "answers": [],
-            "target": 0,
-            "right": 1.0,
-        }
-        (tmp_path / "run" / f"{dataset}_run_test_{number}.json").write_text(json.dumps([record]))
-        run = read_run_record(tmp_path / "run", dataset)
-        assert run.predictions[0]["dataset"] == dataset
-        assert run.final_metrics() == {
-            "clipbert_answers/accuracy": metrics[f"{dataset}/clipbert_answers/accuracy"]
-        }
-    page = make_report(tmp_path / "run", num_examples=0)
-    assert "msrvtt_retrieval answers/accuracy ends at 0.25; quiz answers/accuracy ends at 0.75" in page
-
-
 def test_moved_media_are_named(run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
@@ -159,7 +129,7 @@ def test_a_browser_shows_it_without_errors_or_overflow(run, browser, tmp_path, w
     levels = browser.execute_script(
         "return [...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])"
     )
-    assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:]))
+    assert levels[0] == 1 and all(after - before <= 1 for before, after in itertools.pairwise(levels))
     browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
     assert browser.switch_to.active_element.text.startswith("Skip to the results")
     browser.switch_to.active_element.send_keys(Keys.TAB)

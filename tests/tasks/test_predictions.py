@@ -9,7 +9,6 @@ import torch
 from clipbert_mmf.annotations.grouping import PackedRecords
 from clipbert_mmf.annotations.records import TextRecord
 from clipbert_mmf.inference.predictions import (
-    PredictionsError,
     evaluate_predictions,
     read_predictions,
     write_ranks,
@@ -175,23 +174,3 @@ def test_equal_ids_of_texts_stay_apart():
     records = [TextRecord("v1", "one", "0"), TextRecord("v2", "two", "0")]
     writer = make_writer("retrieval", records)
     assert list(writer.write(make_report(writer, torch.zeros(4, 2, 2)))[0]["scores"]) == ["0#0", "0#1"]
-
-
-@pytest.mark.parametrize(
-    "content, message",
-    [
-        ("[", "is not JSON .*predict_file_format=json"),
-        ("[]", "expected a list of at least one record"),
-        ('[{"key": 1}]', r"record 0: \['dataset', 'task'"),
-        (
-            '[{"dataset": "d", "task": "guess", "item": 0, "media_id": "m", "readable": true}]',
-            "task is 'guess'; expected",
-        ),
-    ],
-)
-def test_a_file_that_is_none_is_named(tmp_path, content, message):
-    (tmp_path / "p.json").write_text(content)
-    with pytest.raises(PredictionsError, match=message):
-        read_predictions(tmp_path / "p.json")
-    with pytest.raises(FileNotFoundError, match="no such file"):
-        read_predictions(tmp_path / "none.json")

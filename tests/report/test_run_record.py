@@ -1,0 +1,74 @@
+"""The folder of a run is read: metrics of the right dataset, predictions of the newest file, chance from annotations."""
+
+import json
+
+import pytest
+import yaml
+
+from clipbert_mmf.report.page import make_report
+from clipbert_mmf.report.run_record import RunRecord, read_run_record
+from clipbert_mmf.tasks.datasets import SPECS
+from tests.inference.small_run import make_run, run_config
+
+
+def test_the_metrics_of_a_run_over_several_datasets_is_told_apart(tmp_path, tokenizer_dir):
+    config = run_config(tokenizer_dir)
+    config["datasets"] = "msrvtt_retrieval,quiz"
+    make_run(tmp_path / "run", tokenizer_dir, config)
+    metrics = {"msrvtt_retrieval/clipbert_answers/accuracy": 0.25, "quiz/clipbert_answers/accuracy": 0.75}
+    with (tmp_path / "run" / "metrics.jsonl").open("w") as file:
+        for split in ("val", "test"):
+            numbers = {f"{split}/{name}": value for name, value in metrics.items()}
+            file.write(json.dumps({"split": split, "update": 10, "metrics": numbers}) + "\n")
+    for number, dataset in enumerate(("msrvtt_retrieval", "quiz")):
+        record = {
+            "dataset": dataset,
+            "task": "multiple_choice",
+            "item": 0,
+            "media_id": "v",
+            "readable": True,
+            "options": ["a", "b"],
+            "answers": [],
+            "target": 0,
+            "right": 1.0,
+        }
+        (tmp_path / "run" / f"{dataset}_run_test_{number}.json").write_text(json.dumps([record]))
+        run = read_run_record(tmp_path / "run", dataset)
+        assert run.predictions[0]["dataset"] == dataset
+        assert run.final_metrics() == {
+            "clipbert_answers/accuracy": metrics[f"{dataset}/clipbert_answers/accuracy"]
+        }
+    page = make_report(tmp_path / "run", num_examples=0)
+    assert "msrvtt_retrieval answers/accuracy ends at 0.25; quiz answers/accuracy ends at 0.75" in page
+
+
+def test_metrics_are_those_of_the_test_and_else_of_the_predictions(tmp_path):
+    (tmp_path / "config.yaml").write_text("datasets: quiz")
+    record = {"dataset": "quiz", "task": "count", "item": 0, "media_id": "v", "readable": False, "right": 0.0}
+    (tmp_path / "quiz_run_test_1.json").write_text(json.dumps([{**record, "answers": [], "target": 3}]))
+    run = read_run_record(tmp_path)
+    assert (
+        run.task is not None and run.task.name == "count" and run.final_metrics()["clipbert_count/mse"] == 49
+    )
+    lines = [
+        {"split": split, "metrics": {f"{split}/quiz/clipbert_count/mse": mse}}
+        for split, mse in (("test", 2.0), ("val", 3.0))
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_run_record(tmp_path).final_metrics() == {"clipbert_count/mse": 2.0}
+
+
+def test_chance_follows_from_the_configured_annotations(tmp_path):
+    questions = [{"question": "what", "answer": word, "video_id": 1, "id": n} for n, word in enumerate("aab")]
+    (tmp_path / "test.json").write_text(json.dumps(questions))
+    section = {"data_dir": str(tmp_path), "annotations": {"test": [{"file": "test.json"}]}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"dataset_config": {"msrvtt_qa": section}}))
+    assert read_run_record(tmp_path).guess_from_annotations(SPECS["msrvtt_qa"]) == pytest.approx(2 / 3)
+
+
+def test_a_folder_of_no_run_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        read_run_record(tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match="neither config.yaml nor metrics.jsonl"):
+        read_run_record(tmp_path)
+    assert RunRecord(tmp_path, {}, [], []).task is None

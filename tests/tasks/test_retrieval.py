@@ -1,0 +1,34 @@
+"""Captions are trained with negatives and evaluated against every video."""
+
+import pytest
+
+from tests.tasks.making import RECORDS, make, rng
+
+
+def test_training_pairs_a_caption_with_captions_of_other_videos(encoder):
+    maker = make("retrieval", False, encoder, negatives_per_positive=2)
+    assert len(maker) == 5
+    for item in range(5):
+        fields = maker.make(item, rng(item))
+        assert fields["targets"].tolist() == [1, 0, 0]
+        texts, key = encoder.decode(fields["input_ids"]), maker.media_key(item)
+        assert texts[0] in [record.text for record in RECORDS if record.media_key == key]
+        assert not set(texts[1:]) & {record.text for record in RECORDS if record.media_key == key}
+
+
+def test_every_caption_is_trained_on_once_an_epoch(encoder):
+    maker = make("retrieval", False, encoder)
+    positives = [encoder.decode(maker.make(item, rng())["input_ids"])[0] for item in range(len(maker))]
+    assert sorted(positives) == sorted(record.text for record in RECORDS)
+
+
+def test_one_video_with_no_other_cannot_be_matched(encoder):
+    with pytest.raises(ValueError, match="no negative text for 'b'"):
+        make("retrieval", False, encoder, RECORDS[:1]).make(0, rng())
+
+
+def test_evaluation_has_one_item_per_video_against_all_texts(encoder):
+    maker = make("retrieval", True, encoder)
+    assert len(maker) == 3
+    assert maker.make(0, rng())["targets"].tolist() == [1, 0, 1, 0, 1]
+    assert maker.make(1, rng())["input_ids"].shape == (5, 12)
