@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Build a store with a progress bar; return 1 if some media failed."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    logging.getLogger("clipbert_mmf").setLevel(logging.INFO)
     encoding = None
     if options.reencode or options.short_side or options.fps:
         encoding = Encoding(options.short_side, options.fps, options.gop, options.crf)

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check a store with a progress bar; return 0 if all media are good, 1 if some are bad."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    logging.getLogger("clipbert_mmf").setLevel(logging.INFO)
     # The bar appears once the store is open: an error before that is one line.
     bars: list[tqdm] = []
 

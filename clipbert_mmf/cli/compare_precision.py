@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print one line for each precision."""
-    logging.getLogger().setLevel(logging.ERROR)
+    logging.getLogger("clipbert_mmf").setLevel(logging.ERROR)
     found = compare_on_annotations(
         options.model,
         options.media,

@@ -1,4 +1,4 @@
-"""How results reach the terminal: lines for people, JSON for programs."""
+"""Prints a result: lines for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from typing import Any
 
 
 def print_result(options: argparse.Namespace, content: Any, lines: Iterable[str]) -> None:
-    """Write ``content`` as JSON where ``--json`` was given, else the lines."""
+    """Write a result to stdout.
+
+    Args:
+        options: with ``json``, whether JSON is wanted.
+        content: printed as JSON.
+        lines: printed otherwise.
+    """
     text = json.dumps(content, indent=2, ensure_ascii=False) if options.json else "\n".join(lines)
     sys.stdout.write(text + "\n")

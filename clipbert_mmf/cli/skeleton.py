@@ -1,4 +1,4 @@
-"""Writes the first files of a user's own dataset: a package with one row, its configurations, a table and a test."""
+"""Writes the first files of a dataset of your own: a package that registers it, configurations, a table and a test."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from string import Template
 
+#: Path below the new folder -> content; both are templates with ``$name``.
 _FILES = {
     "__init__.py": '''"""The dataset $name. Copied from `clipbert new-dataset`; change what differs."""
 
@@ -22,7 +23,7 @@ register_dataset(
     )
 )
 ''',
-    "configs/dataset.yaml": """# What the data are.
+    "configs/dataset.yaml": """# The data.
 dataset_config:
   $name:
     data_dir: $${env.data_dir}/datasets/$name
@@ -47,8 +48,8 @@ dataset_config:
         type: clipbert_video
         params: {image_size: 448, num_clips: 16, num_frames: 1, sampling: uniform, fps: 2}
 """,
-    "configs/train.yaml": """# How it is trained. Run it with
-#   mmf_run config=$name/configs/train.yaml model=clipbert dataset=$name env.user_dir=$name \\\\
+    "configs/train.yaml": """# The recipe. Train with
+#   mmf_run config=$name/configs/train.yaml model=clipbert dataset=$name env.user_dir=$name \\
 #     dataset_config.$name.data_dir=/where/your/data/are
 training:
   trainer: clipbert
@@ -80,7 +81,7 @@ second.mp4,a description of the second video,train
 third.mp4,a description of the third video,val
 fourth.mp4,a description of the fourth video,test
 """,
-    "test_$name.py": '''"""The dataset is known to MMF and its table can be read: python -m pytest $name"""
+    "test_$name.py": '''"""MMF knows the dataset and its table can be read. Run: python -m pytest $name"""
 
 import importlib.util
 from pathlib import Path
@@ -110,15 +111,15 @@ def write_dataset_skeleton(name: str, directory: str | Path = ".") -> list[Path]
     """Write a package ``name`` below a directory.
 
     Args:
-        name: of the dataset and its folder: lower-case letters, digits and underscores.
+        name: name of the dataset and its folder: lower-case letters, digits and underscores.
         directory: made if missing.
 
     Returns:
         The files that were written.
 
     Raises:
-        ValueError: for another kind of name.
-        FileExistsError: if the folder is there already.
+        ValueError: for a name with other characters.
+        FileExistsError: if the folder exists already.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError(

@@ -1,7 +1,7 @@
-"""Videos encoded once and kept on disk, so that a search reads no video again; new files are encoded alone.
+"""Keeps the encodings of videos on disk, so that a search reads no video twice; new files are encoded alone.
 
-An entry is one file named by what it follows from: the video's bytes and the model with its sampling. It is written beside
-its place and moved there, so that a kill leaves whole entries only.
+An entry is one file, named by the hashes of the video's bytes and of the model with its sampling. It is written beside its
+place and moved there, so that a kill leaves whole entries only.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from clipbert_mmf.inference.asking import EncodedMedia
+from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.video.errors import MediaError
 
 logger = logging.getLogger(__name__)
 
-#: Of an entry's content; a reader encodes anew what has another one.
+#: Version of an entry's content; an entry of another version is encoded again.
 FORMAT_VERSION = "1"
-_SIZES_FILE = "files.json"
+#: Parts of the network that an encoding depends on.
+ENCODING_PARTS = ("backbone", "grid_encoder", "temporal_fusion", "visual_embedding")
+_HASHES_FILE = "files.json"
 
 
 def hash_file(path: Path) -> str:
@@ -35,10 +38,10 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def hash_model(model) -> str:
-    """Return a hash of everything that decides a video's encoding: convolutional weights, and how it is sampled."""
+def hash_model(model: ClipBert) -> str:
+    """Return a hash of all that an encoding depends on: the weights of ``ENCODING_PARTS`` and the sampling."""
     digest = hashlib.sha256(json.dumps(model.preprocessing.to_dict(), sort_keys=True).encode())
-    for part in ("backbone", "grid_encoder", "temporal_fusion", "visual_embedding"):
+    for part in ENCODING_PARTS:
         for name, value in sorted(getattr(model.network, part).state_dict().items()):
             digest.update(f"{part}.{name}".encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
@@ -50,20 +53,22 @@ class SearchIndex:
 
     Args:
         folder: made if missing; entries of several models may share it.
-        model: a ``ClipBert``.
+        model: encodes the videos that the index lacks.
+
+    Attributes:
+        num_encoded: videos encoded since the index was opened.
     """
 
-    def __init__(self, folder: str | Path, model):
+    def __init__(self, folder: str | Path, model: ClipBert) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.model = model
+        self.num_encoded = 0
         self._model_hash = hash_model(model)[:16]
         self._hashes = self._read_hashes()
-        #: Videos encoded since the index was opened.
-        self.num_encoded = 0
 
     def get(self, path: str | Path) -> EncodedMedia:
-        """Return a video's encoding, made now where the index lacks it.
+        """Return the encoding of a video, made now where the index lacks it.
 
         Raises:
             MediaError: if the video cannot be read.
@@ -111,7 +116,7 @@ class SearchIndex:
                 times = tuple((float(start), float(end)) for start, end in metadata["times_sec"])
                 return EncodedMedia(file.get_tensor("visual"), times)
         except (SafetensorError, ValueError, KeyError, OSError) as error:
-            logger.warning("%s is damaged and made anew: %s", place, error)
+            logger.warning("%s is damaged and written again: %s", place, error)
             return None
 
     def _write(self, place: Path, encoded: EncodedMedia) -> None:
@@ -121,14 +126,14 @@ class SearchIndex:
         os.replace(part, place)
 
     def _read_hashes(self) -> dict[str, tuple[str, str]]:
-        # Only saves reading unchanged files again; without it, or with a damaged one, they are hashed anew.
+        # The file saves hashing unchanged videos; where it is missing or damaged they are hashed again.
         try:
-            content = json.loads((self.folder / _SIZES_FILE).read_text(encoding="utf-8"))
+            content = json.loads((self.folder / _HASHES_FILE).read_text(encoding="utf-8"))
             return {str(key): (str(mark), str(digest)) for key, (mark, digest) in content.items()}
         except (OSError, ValueError, AttributeError, TypeError):
             return {}
 
     def _write_hashes(self) -> None:
-        part = self.folder / f"{_SIZES_FILE}.{os.getpid()}.part"
+        part = self.folder / f"{_HASHES_FILE}.{os.getpid()}.part"
         part.write_text(json.dumps(self._hashes, indent=0), encoding="utf-8")
-        os.replace(part, self.folder / _SIZES_FILE)
+        os.replace(part, self.folder / _HASHES_FILE)

@@ -1,7 +1,6 @@
-"""One video, one question: every head through path, bytes, URL and array; a search, and an index that a kill cannot hurt."""
+"""One video, one question: every head through path, bytes, URL and array; a search and its ranks."""
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import torch
 
 from clipbert_mmf.inference.asking import WrongHeadError
 from clipbert_mmf.inference.pretrained import ClipBert
-from clipbert_mmf.library.search_index import SearchIndex
 from clipbert_mmf.scoring.clips import fold_clips
 from clipbert_mmf.video.decoded import DecodedVideo
 from clipbert_mmf.video.errors import MediaError
@@ -139,32 +137,6 @@ def test_a_search_ranks_by_score_and_leaves_out_what_cannot_be_read(model, video
     assert [hit.rank for hit in hits[TEXTS[0]]] == [1, 2] and hits[TEXTS[0]][0].best_clip_sec[0] >= 0
     with pytest.raises(ValueError, match="none of 1 videos can be read"):
         model.search(TEXTS, [broken])
-
-
-def test_an_index_encodes_new_files_only_and_survives_damage(model, videos, tmp_path, tokenizer_dir):
-    files = [videos / "a.mp4", videos / "b.mp4"]
-    expected = model.search(TEXTS, files)
-
-    def search(files, model=model):
-        index = SearchIndex(tmp_path / "index", model)
-        return model.search(TEXTS, files, index=index), index.num_encoded
-
-    assert search(files) == (expected, 2) and search(files) == (expected, 0)
-    assert search([*files, videos / "deep/c.mp4"])[1] == 1
-    entry = sorted((tmp_path / "index").glob("*.safetensors"))[0]
-    entry.write_bytes(entry.read_bytes()[:40])  # as a kill while writing in place would leave it
-    (tmp_path / "index" / "files.json").write_text("{")
-    assert search([*files, videos / "deep/c.mp4"])[1] == 1
-    copy = tmp_path / "copy.mp4"
-    copy.write_bytes(files[0].read_bytes())
-    assert search([copy])[1] == 0  # the same video under another name
-    copy.write_bytes(files[1].read_bytes() + b"x")
-    os.utime(copy, ns=(1, 1))
-    assert search([copy])[1] == 1
-    other = make_model(tmp_path / "run", tokenizer_dir)
-    with torch.no_grad():
-        other.network.backbone.stem.conv.weight.mul_(1.5)
-    assert search(files, other)[1] == 2
 
 
 def test_clips_that_are_read_together_have_one_score_and_one_time(tmp_path, tokenizer_dir, videos):
