@@ -23,12 +23,19 @@ DATASETS = {
 WITH_ANSWERS = ("msrvtt_qa", "vqa2_pixels")
 
 
-def make_corpora(out: Path) -> Path:
-    """Write the corpora of ``DATASETS``, with a few media each; return their folder."""
-    program = [sys.executable, str(ROOT / "tools" / "make_demo_corpus.py"), "--out", str(out), "--workers", "1"]
+def make_corpora(out: Path, *corpora: str) -> Path:
+    """Write corpora, by default all of ``DATASETS``, with a few media each; return their folder."""
+    program = [
+        sys.executable,
+        str(ROOT / "tools" / "make_demo_corpus.py"),
+        "--out",
+        str(out),
+        "--workers",
+        "1",
+    ]
     sizes = ["--num-train", "10", "--num-test", "4", "--num-images", "30"]
     subprocess.run(
-        [*program, *sizes, "--corpora", *sorted(set(DATASETS.values()))],
+        [*program, *sizes, "--corpora", *sorted(corpora or set(DATASETS.values()))],
         check=True,
         capture_output=True,
         timeout=240,

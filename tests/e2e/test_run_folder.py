@@ -83,7 +83,9 @@ def test_a_record_is_written_for_every_update_and_every_evaluation(runs, dataset
     training = read_records(whole, "train")
     assert [record["update"] for record in training] == [1, 2, 3, 4]
     for record in training:
-        assert {"epoch", "lr", "losses", "grad_norm", "updates_per_sec", "data_wait", "eta_sec"} <= set(record)
+        assert {"epoch", "lr", "losses", "grad_norm", "updates_per_sec", "data_wait", "eta_sec"} <= set(
+            record
+        )
         assert all(name.startswith(("train/total_loss", f"train/{dataset}/")) for name in record["losses"])
     evaluations = read_records(whole, "val")
     assert [(record["update"], record.get("final", False)) for record in evaluations][:2] == [
