@@ -1,0 +1,88 @@
+"""The cross-encoder against Hugging Face's BERT."""
+
+import torch
+from transformers import BertConfig, BertModel
+
+from clipbert_mmf.modules.cross_encoder import CrossEncoder
+from clipbert_mmf.modules.embedding import TextEmbedding
+from tests.modules.filling import fill
+
+
+def bert_pair():
+    config = BertConfig(
+        vocab_size=50,
+        hidden_size=24,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=40,
+        max_position_embeddings=20,
+        attn_implementation="eager",
+    )
+    reference = BertModel(config).eval()
+    fill(reference)
+    text, encoder = TextEmbedding(50, 24, 20).eval(), CrossEncoder(24, 3, 4, 40).eval()
+    theirs = reference.state_dict()
+    names = {
+        "words": "word_embeddings",
+        "positions": "position_embeddings",
+        "types": "token_type_embeddings",
+        "norm": "LayerNorm",
+    }
+    text.load_state_dict(
+        {
+            name: theirs[".".join(["embeddings", names[name.split(".")[0]], name.split(".")[1]])]
+            for name in text.state_dict()
+        }
+    )
+    inner = {
+        "query": "attention.self.query",
+        "key": "attention.self.key",
+        "value": "attention.self.value",
+        "attention_output": "attention.output.dense",
+        "attention_norm": "attention.output.LayerNorm",
+        "intermediate": "intermediate.dense",
+        "output": "output.dense",
+        "output_norm": "output.LayerNorm",
+    }
+    state = {}
+    for name in encoder.state_dict():
+        parts = name.split(".")
+        if parts[0] == "pooler":
+            state[name] = theirs[f"pooler.dense.{parts[1]}"]
+        else:
+            state[name] = theirs[f"encoder.layer.{parts[1]}.{inner[parts[2]]}.{parts[3]}"]
+    encoder.load_state_dict(state)
+    return reference, text, encoder
+
+
+def test_text_path_equals_hugging_faces_bert():
+    reference, text, encoder = bert_pair()
+    ids = torch.arange(2 * 9).remainder(50).view(2, 9)
+    mask = torch.ones(2, 9, dtype=torch.int64)
+    mask[1, 6:] = 0
+    expected = reference(ids, attention_mask=mask, token_type_ids=torch.zeros_like(ids))
+    nothing_seen = torch.zeros(2, 0, 24)
+    rows, pooled = encoder(text(ids, torch.zeros_like(ids)), mask, nothing_seen, keep_text=True)
+    torch.testing.assert_close(rows[0], expected.last_hidden_state[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(rows[1, :6], expected.last_hidden_state[1, :6], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(pooled, expected.pooler_output, rtol=1e-5, atol=1e-5)
+
+
+def test_the_last_layer_gives_cls_the_same_alone():
+    _, text, encoder = bert_pair()
+    ids = torch.arange(8).view(2, 4)
+    embedded, mask, visual = text(ids, torch.zeros_like(ids)), torch.ones(2, 4), torch.randn(2, 5, 24)
+    alone = encoder(embedded, mask, visual)
+    whole = encoder(embedded, mask, visual, keep_text=True)
+    assert alone[0].shape == (2, 1, 24) and whole[0].shape == (2, 4, 24)
+    torch.testing.assert_close(alone[1], whole[1])
+
+
+def test_padding_of_texts_changes_nothing():
+    _, text, encoder = bert_pair()
+    ids, visual = torch.arange(4).view(1, 4), torch.randn(1, 5, 24)
+    padded = torch.cat([ids, torch.full((1, 6), 7)], 1)
+    mask = torch.tensor([[1] * 4 + [0] * 6])
+    short = encoder(text(ids, torch.zeros_like(ids)), torch.ones(1, 4), visual)[1]
+    long = encoder(text(padded, torch.zeros_like(padded)), mask, visual)[1]
+    torch.testing.assert_close(short, long)
