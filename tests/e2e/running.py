@@ -81,7 +81,7 @@ def run_mmf(options: list[str], world_size: int = 1, fails: bool = False) -> str
     port = find_free_port()
     processes = [start_mmf(options, rank, world_size, port) for rank in range(world_size)]
     outputs = [process.communicate(timeout=250)[0] for process in processes]
-    for process, output in zip(processes, outputs):
+    for process, output in zip(processes, outputs, strict=True):
         assert (process.returncode != 0) == fails, output[-4000:]
     return outputs[0]
 

@@ -193,5 +193,5 @@ def test_two_processes_train_the_contrastive_head_as_one_does(corpus, tmp_path):
     assert len(losses[0]) == 3 and all(
         one["train/msrvtt_retrieval/clipbert_contrastive"] > 0 for one in losses[0]
     )
-    for one, two in zip(*losses):
+    for one, two in zip(*losses, strict=True):
         assert two == pytest.approx(one, abs=1e-3)

@@ -1,0 +1,55 @@
+"""Configuration files with includes, and lines of JSON, are read without MMF."""
+
+import pytest
+
+from clipbert_mmf.inference.settings import (
+    RecipeError,
+    load_model_config,
+    merge,
+    read_json_lines,
+    read_yaml,
+    select,
+)
+
+
+def test_included_files_come_first_and_are_changed_section_by_section(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "base.yaml").write_text("a: {x: 1, y: 2}\nb: 3\n")
+    (tmp_path / "top.yaml").write_text("includes: [deep/base.yaml]\na: {y: 5}\n")
+    assert read_yaml(tmp_path / "top.yaml") == {"a": {"x": 1, "y": 5}, "b": 3}
+
+
+def test_merging_changes_neither_side():
+    base, changes = {"a": {"x": 1}}, {"a": {"y": 2}, "b": None}
+    assert merge(base, changes) == {"a": {"x": 1, "y": 2}, "b": None}
+    assert base == {"a": {"x": 1}} and changes == {"a": {"y": 2}, "b": None}
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [("a: [", "is not a YAML file"), ("- 1\n", "it holds list, expected a mapping"), ("", "holds NoneType")],
+)
+def test_a_file_that_is_no_configuration_is_named(tmp_path, content, message):
+    (tmp_path / "x.yaml").write_text(content)
+    with pytest.raises(RecipeError, match=message):
+        read_yaml(tmp_path / "x.yaml")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_yaml(tmp_path / "none.yaml")
+
+
+def test_a_missing_key_is_named_in_full():
+    assert select({"a": {"b": 0}}, "a.b", "x.yaml") == 0
+    with pytest.raises(RecipeError, match=r"x\.yaml has no a\.c"):
+        select({"a": {"b": 0}}, "a.c", "x.yaml")
+
+
+def test_absent_keys_of_a_model_keep_the_papers_values(tmp_path):
+    (tmp_path / "x.yaml").write_text("model_config: {clipbert: {fold: max}}\n")
+    model = load_model_config(tmp_path / "x.yaml")
+    assert model.fold == "max" and model.transformer.num_layers == 12
+
+
+def test_a_line_that_a_kill_cut_off_is_skipped(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"a": 1}\n[2]\n{"a": 2')
+    assert read_json_lines(tmp_path / "x.jsonl") == [{"a": 1}]
+    assert read_json_lines(tmp_path / "none.jsonl") == []
