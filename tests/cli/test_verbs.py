@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import re
 import shutil
 from pathlib import Path
@@ -53,12 +54,17 @@ def clip_folder(tmp_path_factory):
 
 
 @pytest.fixture
-def run_verb(capsys):
-    """Run a verb in this process; return its exit code, what it printed, and its errors."""
+def run_verb(capsys, caplog):
+    """Run a verb in this process; return its exit code, what it printed, and its errors and log."""
 
     def run(*words) -> tuple[int, str, str]:
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="clipbert_mmf.cli"):
+            code = main([str(word) for word in words])
+        out, error = capsys.readouterr()
+        # Of a terminal, the log is a part of the errors.
+        told = [text for text in caplog.messages if text not in error]
+        return code, out, "\n".join([error, *told]) if told else error
 
     return run
 

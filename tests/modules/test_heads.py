@@ -1,8 +1,19 @@
 """Heads say what they can be asked; the registry refuses what cannot be."""
 
 import pytest
+import torch
+from torch import nn
 
-from clipbert_mmf.modules.heads import HEADS, HeadKind, find_head, list_heads, register_head
+from clipbert_mmf.modules.heads import (
+    HEADS,
+    HeadKind,
+    PairHead,
+    PretrainHead,
+    RegressHead,
+    find_head,
+    list_heads,
+    register_head,
+)
 
 
 @pytest.mark.parametrize("name", sorted(HEADS))
@@ -34,3 +45,35 @@ def test_an_ability_that_nobody_knows_is_refused():
     ):
         register_head("x", HeadKind(1, asks=("sing",)))
     assert "x" not in HEADS
+
+
+def test_a_pair_head_scores_every_pair_and_a_gradient_reaches_it():
+    head = PairHead(8, 3).eval()
+    scores = head(torch.randn(5, 8))
+    assert scores.shape == (5, 3)
+    scores.sum().backward()
+    assert all(parameter.grad is not None for parameter in head.parameters())
+
+
+def test_a_regress_head_starts_at_the_mean_of_the_answers():
+    head = RegressHead(8, 1, mean=5.0, std=2.0).eval()
+    nn.init.zeros_(head.output.weight), nn.init.zeros_(head.output.bias)
+    assert torch.equal(head(torch.randn(4, 8)), torch.full((4, 1), 5.0))
+    with pytest.raises(ValueError, match="std of a regress head is 0"):
+        RegressHead(8, 1, std=0)
+
+
+def test_the_pre_training_head_shares_the_word_embeddings():
+    words = nn.Embedding(11, 8)
+    head = PretrainHead(8, words)
+    assert head.decoder.weight is words.weight
+    assert head.score_words(torch.randn(2, 4, 8)).shape == (2, 4, 11)
+    assert head(torch.randn(3, 8)).shape == (3, 2)
+
+
+def test_a_taken_name_and_an_unknown_ability_are_refused():
+    with pytest.raises(ValueError, match="a head 'match' is registered already"):
+        register_head("match", HeadKind(3))
+    with pytest.raises(ValueError, match=r"head 'own' asks \['sing'\]; allowed are score, answer"):
+        register_head("own", HeadKind(2, asks=("sing",)))
+    assert "own" not in HEADS
