@@ -12,6 +12,7 @@ from clipbert_mmf.inference.settings import load_model_config, read_yaml
 from clipbert_mmf.inference.sources import is_saved_folder
 from clipbert_mmf.models.build import build_network
 from clipbert_mmf.models.config import SECTION, HeadConfig, ModelConfig, parse_model_config
+from clipbert_mmf.modules.heads import guess_head
 from clipbert_mmf.weights.files import WeightsFile, read_weights
 from clipbert_mmf.weights.inspection import Inspection, inspect_file
 from clipbert_mmf.weights.loading import find_weights
@@ -56,8 +57,8 @@ def _find_head(file: WeightsFile) -> HeadConfig:
     """Return the head whose weights a file of the released model's, or of ours, has."""
     for name, value in file.tensors.items():
         if name.endswith(("cls.seq_relationship.weight", "head.match.weight")):
-            return HeadConfig("pretrain")
+            return HeadConfig(guess_head(len(value), predicts_words=True))
         if name.endswith(("transformer.classifier.2.weight", "head.output.weight")):
             answers = len(value)
-            return HeadConfig({1: "choose", 2: "match"}.get(answers, "classify"), answers)
+            return HeadConfig(guess_head(answers), answers)
     return HeadConfig()

@@ -14,7 +14,7 @@ from clipbert_mmf.modules.contrastive import ContrastiveHead
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
 from clipbert_mmf.modules.grid_encoder import GridEncoder
-from clipbert_mmf.modules.heads import HEADS, PretrainHead
+from clipbert_mmf.modules.heads import HEADS
 from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
 
 
@@ -96,8 +96,8 @@ def _make_heads(config: ModelConfig, words: nn.Embedding) -> tuple[nn.Module, He
 
 def _make_head(config: ModelConfig, head: HeadConfig, where: str, words: nn.Embedding) -> nn.Module:
     kind, sizes = HEADS[head.type], config.transformer
-    if head.type == "pretrain":
-        return PretrainHead(sizes.hidden_size, words, sizes.layer_norm_eps)
+    if kind.predicts_words:
+        return kind.make(sizes.hidden_size, words, sizes.layer_norm_eps)
     num_outputs = kind.num_outputs or head.num_answers
     if not num_outputs:
         raise ConfigurationError(

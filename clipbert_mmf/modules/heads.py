@@ -93,6 +93,8 @@ class HeadKind(NamedTuple):
         settings: further keys of ``model_config.clipbert.head`` that ``make`` takes by name.
         asks: what a model with this head can be asked, the preferred first. ``score`` needs two outputs, no match and
             match; ``choose`` one or these two; ``answer`` one for each answer; ``count`` one.
+        predicts_words: whether it also predicts hidden words; ``make`` then gets hidden size, word embedding and the
+            epsilon of layer norms.
     """
 
     num_outputs: int | None
@@ -100,17 +102,18 @@ class HeadKind(NamedTuple):
     groups_options: bool = False
     settings: tuple[str, ...] = ()
     asks: tuple[Ability, ...] = ()
+    predicts_words: bool = False
 
 
 #: ``choose_by_match`` has the weights of ``match``: a retrieval model answers multiple-choice questions as it is (paper
-#: section 4.1, MSRVTT-MC). ``pretrain`` is made with the word embeddings, see ``models.build``.
+#: section 4.1, MSRVTT-MC).
 HEADS: dict[str, HeadKind] = {
     "match": HeadKind(2, asks=("score", "choose")),
     "classify": HeadKind(None, asks=("answer",)),
     "choose": HeadKind(1, groups_options=True, asks=("choose",)),
     "choose_by_match": HeadKind(2, groups_options=True, asks=("choose", "score")),
     "regress": HeadKind(1, RegressHead, settings=("mean", "std"), asks=("count",)),
-    "pretrain": HeadKind(2, asks=("score", "choose")),
+    "pretrain": HeadKind(2, PretrainHead, asks=("score", "choose"), predicts_words=True),
 }
 
 
@@ -126,6 +129,13 @@ def find_head(name: str) -> HeadKind:
             f"yours registers it, name its folder with --user-dir or MMF_USER_DIR, or import it first"
         )
     return HEADS[name]
+
+
+def guess_head(num_outputs: int, predicts_words: bool = False) -> str:
+    """Return the name of the first head with so many outputs; the one with a vocabulary where none has."""
+    kinds = {name: kind for name, kind in HEADS.items() if kind.predicts_words == predicts_words}
+    fixed = (name for name, kind in kinds.items() if kind.num_outputs == num_outputs)
+    return next(fixed, next(name for name, kind in HEADS.items() if kind.num_outputs is None))
 
 
 def list_heads(ability: Ability) -> list[str]:

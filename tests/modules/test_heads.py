@@ -11,6 +11,7 @@ from clipbert_mmf.modules.heads import (
     PretrainHead,
     RegressHead,
     find_head,
+    guess_head,
     list_heads,
     register_head,
 )
@@ -71,9 +72,11 @@ def test_the_pre_training_head_shares_the_word_embeddings():
     assert head(torch.randn(3, 8)).shape == (3, 2)
 
 
-def test_a_taken_name_and_an_unknown_ability_are_refused():
+def test_a_taken_name_is_refused():
     with pytest.raises(ValueError, match="a head 'match' is registered already"):
         register_head("match", HeadKind(3))
-    with pytest.raises(ValueError, match=r"head 'own' asks \['sing'\]; allowed are score, answer"):
-        register_head("own", HeadKind(2, asks=("sing",)))
-    assert "own" not in HEADS
+
+
+def test_a_head_is_guessed_from_its_outputs():
+    assert [guess_head(outputs) for outputs in (1, 2, 1500)] == ["choose", "match", "classify"]
+    assert guess_head(2, predicts_words=True) == "pretrain"
