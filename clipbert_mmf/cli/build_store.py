@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
+import sys
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,8 +13,6 @@ from clipbert_mmf.video.stores.build import build_store, describe_report, report
 from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.stores.reencode import Encoding
 from clipbert_mmf.video.stores.writers import WRITERS
-
-logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Build a store with a progress bar; return 1 if some media failed."""
-    logging.getLogger("clipbert_mmf").setLevel(logging.INFO)
     encoding = None
     if options.reencode or options.short_side or options.fps:
         encoding = Encoding(options.short_side, options.fps, options.gop, options.crf)
@@ -53,9 +50,9 @@ def run(options: argparse.Namespace) -> int:
             **shards,
         )
     write_report(report, options.report or report_path(options.target))
-    logger.info("%s", describe_report(report))
+    sys.stderr.write(f"{describe_report(report)}\n")
     for key, reason in report.failed.items():
-        logger.info("failed: %s: %s", key, reason)
+        sys.stderr.write(f"failed: {key}: {reason}\n")
     return 1 if report.failed else 0
 
 

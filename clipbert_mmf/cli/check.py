@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
+import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
 from clipbert_mmf.video.check import check_into_folder
 from clipbert_mmf.video.findings import Finding
-
-logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check a store with a progress bar; return 0 if all media are good, 1 if some are bad."""
-    logging.getLogger("clipbert_mmf").setLevel(logging.INFO)
     # The bar appears once the store is open: an error before that is one line.
     bars: list[tqdm] = []
 
@@ -52,5 +49,5 @@ def run(options: argparse.Namespace) -> int:
         on_finding=show,
     )
     bars[0].close()
-    logger.info("%d of %d media are bad; see %s", totals.num_bad, totals.num_media, options.output)
+    sys.stderr.write(f"{totals.num_bad} of {totals.num_media} media are bad; see {options.output}\n")
     return 1 if totals.num_bad else 0

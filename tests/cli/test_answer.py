@@ -1,31 +1,47 @@
-"""``clipbert answer`` prints candidates with their probability, or a count."""
+"""``clipbert answer``: answers of a vocabulary, of given options, or a count."""
 
-import json
-
-from clipbert_mmf.cli.main import main
-from tests.inference.small_run import make_run
+import re
 
 
-def test_options_are_ranked_and_the_clearest_clip_is_named(small_run, short_videos, capsys):
-    arguments = ["answer", "--model", str(small_run), str(short_videos / "a.mp4"), "what is it"]
-    arguments += ["--options", "jumps", "turns"]
-    assert main(arguments) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert {line.split()[-1] for line in lines[:2]} == {"jumps", "turns"}
-    assert lines[2].startswith("clearest from ") and lines[2].endswith(" s")
-    assert main([*arguments, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["answer"] in ("jumps", "turns") and lines[0].endswith(found["answer"])
+def test_answers_of_the_vocabulary_are_listed_and_the_clearest_clip(run_verb, read_json, run_of, clip_folder):
+    command = (
+        "answer",
+        "--model",
+        run_of("classify"),
+        clip_folder / "a.mp4",
+        "what color is it",
+        "--top",
+        "2",
+    )
+    code, out, _ = run_verb(*command)
+    lines = out.splitlines()
+    assert code == 0 and len(lines) == 3
+    assert all(re.fullmatch(r" *\d+\.\d%  (red|blue|left)", line) for line in lines[:2])
+    assert re.fullmatch(r"clearest from \d\.\d s to \d\.\d s", lines[2])
+    found = read_json(*command)
+    assert {"answer", "probability", "candidates", "clips"} <= set(found)
+    assert found["candidates"][0] == [found["answer"], found["probability"]] and len(found["candidates"]) == 2
 
 
-def test_a_count_is_printed_with_its_value(tmp_path, tokenizer_dir, short_videos, capsys):
-    make_run(tmp_path / "run", tokenizer_dir, head={"type": "regress"})
-    arguments = ["answer", "--model", str(tmp_path / "run"), str(short_videos / "a.mp4"), "how many moves"]
-    assert main(arguments) == 0
-    first = capsys.readouterr().out.splitlines()[0]
-    assert int(first.split()[0]) >= 1 and "(before rounding: " in first
+def test_one_of_the_given_options_is_chosen(read_json, run_of, clip_folder):
+    options = ("jumps", "turns", "moves")
+    for head in ("choose", "match"):
+        found = read_json(
+            "answer", "--model", run_of(head), clip_folder / "a.mp4", "what does it do", "--options", *options
+        )
+        assert sorted(name for name, _ in found["candidates"]) == sorted(options)
+        assert sum(chance for _, chance in found["candidates"]) > 0
 
 
-def test_a_model_that_chooses_needs_options(small_run, short_videos, capsys):
-    assert main(["answer", "--model", str(small_run), str(short_videos / "a.mp4"), "what is it"]) == 1
-    assert "give the options" in capsys.readouterr().err
+def test_a_count_is_told_with_its_value_before_rounding(run_verb, read_json, run_of, clip_folder):
+    command = ("answer", "--model", run_of("regress"), clip_folder / "a.mp4", "how many jumps")
+    code, out, _ = run_verb(*command)
+    assert code == 0 and re.match(r"\d+  \(before rounding: -?\d+\.\d\d\)\n", out)
+    found = read_json(*command)
+    assert isinstance(found["answer"], int) and found["probability"] is None
+
+
+def test_a_choice_without_options_is_refused_in_one_line(run_verb, run_of, clip_folder):
+    for head in ("choose", "match"):
+        code, out, error = run_verb("answer", "--model", run_of(head), clip_folder / "a.mp4", "what is it")
+        assert (code, out) == (1, "") and "options" in error and len(error.splitlines()) == 1

@@ -1,27 +1,24 @@
-"""``clipbert build-store`` packs a folder; what failed is listed and decides the exit status."""
+"""``clipbert build-store``: a folder packed and unpacked, a report beside it, exit code 1 if a medium failed."""
 
 import json
-import shutil
 
 import pytest
 
-from clipbert_mmf.cli.main import main
-from clipbert_mmf.video.stores.open import open_store
-
 
 @pytest.mark.parametrize("kind", ["lmdb", "tar"])
-def test_a_folder_is_packed(short_videos, tmp_path, kind):
-    target = tmp_path / "built"
-    assert main(["build-store", str(short_videos), str(target), "--to", kind, "--workers", "1"]) == 0
-    assert len(open_store(str(target)).keys()) == 3
-    assert json.loads((tmp_path / "built.report.json").read_text())["num_media"] == 3
+def test_a_packed_folder_checks_as_good(run_verb, clip_folder, tmp_path, kind):
+    target = tmp_path / "store"
+    code, _, error = run_verb("build-store", clip_folder, target, "--to", kind, "--workers", "1")
+    assert code == 0, error
+    (report,) = tmp_path.glob("store*.json")
+    assert json.loads(report.read_text())["failed"] == {}
+    assert run_verb("check", target, "--output", tmp_path / "check", "--workers", "1")[0] == 0
 
 
-def test_a_medium_that_fails_ends_with_1_and_is_in_the_report(short_videos, tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
-    shutil.copy(short_videos / "a.mp4", source)
-    (source / "broken.mp4").write_bytes(b"no video")
-    arguments = ["build-store", str(source), str(tmp_path / "built"), "--short-side", "32", "--workers", "1"]
-    assert main([*arguments, "--report", str(tmp_path / "r.json")]) == 1
-    assert list(json.loads((tmp_path / "r.json").read_text())["failed"]) == ["broken"]
+def test_a_medium_that_cannot_be_re_encoded_ends_with_1(run_verb, tmp_path, clip_folder):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").write_bytes((clip_folder / "a.mp4").read_bytes())
+    (tmp_path / "videos" / "bad.mp4").write_bytes(b"no video" * 50)
+    words = (tmp_path / "videos", tmp_path / "store", "--to", "folder", "--reencode", "--workers", "1")
+    code, _, error = run_verb("build-store", *words)
+    assert code == 1 and "failed: bad: " in error

@@ -1,17 +1,31 @@
-"""``clipbert check`` ends with 0 where all media are good, else with 1."""
+"""``clipbert check``: exit code 0 if all media can be read, 1 with their reasons if some cannot."""
 
 import json
 import shutil
 
-from clipbert_mmf.cli.main import main
+
+def read_report(folder):
+    return json.loads((folder / "report.json").read_text())
 
 
-def test_good_and_bad_media_decide_the_exit_status(short_videos, tmp_path):
-    store, output = tmp_path / "store", tmp_path / "check"
-    store.mkdir()
-    shutil.copy(short_videos / "a.mp4", store)
-    arguments = ["check", str(store), "--output", str(output), "--workers", "1"]
-    assert main(arguments) == 0
-    (store / "broken.mp4").write_bytes(b"no video")
-    assert main(arguments) == 1
-    assert json.loads((output / "report.json").read_text())["num_bad"] == 1
+def test_good_videos_end_with_0_and_a_report(run_verb, clip_folder, tmp_path):
+    code, _, error = run_verb("check", clip_folder, "--output", tmp_path / "check", "--workers", "1")
+    assert code == 0 and f"0 of 3 media are bad; see {tmp_path / 'check'}" in error
+    assert read_report(tmp_path / "check")
+
+
+def test_a_truncated_video_ends_with_1_and_its_reason(run_verb, clip_folder, tmp_path):
+    shutil.copytree(clip_folder, tmp_path / "videos")
+    file = tmp_path / "videos" / "b.mp4"
+    file.write_bytes(file.read_bytes()[:300])
+    code, out, error = run_verb(
+        "check", tmp_path / "videos", "--output", tmp_path / "check", "--workers", "1"
+    )
+    assert code == 1 and "1 of 3 media are bad" in error
+    assert "b: " in out + error and "TruncatedMediaError: cut short" in out + error
+
+
+def test_a_store_that_is_not_there_is_one_line(run_verb, tmp_path):
+    code, _, error = run_verb("check", tmp_path / "none", "--output", tmp_path / "check", "--workers", "1")
+    assert code == 1 and "nothing is there; expected a folder of files, an LMDB, tar shards" in error
+    assert len(error.splitlines()) == 1

@@ -1,16 +1,12 @@
-"""``clipbert compare-precision`` compares on an annotation file and its videos."""
-
-import json
-
-from clipbert_mmf.cli.main import main
+"""``clipbert compare-precision``: one line for each precision."""
 
 
-def test_agreement_is_printed_for_each_precision(small_run, corpus, capsys):
-    msrvtt = corpus / "msrvtt"
-    arguments = ["compare-precision", "--model", str(small_run), "--media", str(msrvtt / "videos")]
-    arguments += ["--texts", str(msrvtt / "MSRVTT_JSFUSION_test.csv"), "--precision", "bf16", "--limit", "3"]
-    assert main(arguments) == 0
-    assert "of 9 pairs decided as in fp32" in capsys.readouterr().out
-    assert main([*arguments, "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)
-    assert found["precision"] == "bf16" and found["num_pairs"] == 9
+def test_half_precision_is_compared_with_fp32(run_verb, read_json, run_of, clip_folder, tmp_path):
+    table = tmp_path / "texts.csv"
+    table.write_text("video,text\na.mp4,a red circle\nb.mp4,two dogs\n")
+    words = ("compare-precision", "--model", run_of("match"), "--media", clip_folder, "--texts", table)
+    words = (*words, "--corpus", "video_text", "--precision", "bf16")
+    code, out, error = run_verb(*words)
+    assert code == 0 and "bf16" in out and len(out.splitlines()) == 1, error
+    (found,) = read_json(*words)
+    assert found["precision"] == "bf16"

@@ -1,43 +1,56 @@
-"""``clipbert evaluate`` computes metrics from a file of predictions and writes the forms of benchmarks."""
+"""``clipbert evaluate``: metrics of a file of predictions, and the files of benchmarks."""
 
 import csv
 import json
 
-from clipbert_mmf.cli.main import main
+import pytest
 
-RECORDS = [
-    {
-        "dataset": "msrvtt_retrieval",
+CLIP = {"start_sec": 0.0, "end_sec": 1.0, "scores": []}
+
+
+def retrieval_record(item, scores, own):
+    return {
+        "dataset": "d",
         "task": "retrieval",
         "item": item,
         "media_id": f"v{item}",
         "readable": True,
-        "clips": [],
-        "right_text_ids": [f"t{item}"],
-        "texts": [
-            {"text_id": f"t{number}", "text": "a", "probability": 0.5, "rank": rank, "right": number == item}
-            for rank, number in enumerate(sorted(range(2), key=lambda n: -(n == item)), 1)
-        ],
-        "scores": {f"t{number}": float(number == item) for number in range(2)},
+        "right_text_ids": [own],
+        "texts": [],
+        "scores": scores,
+        "clips": [CLIP],
     }
-    for item in range(2)
-]
 
 
-def test_metrics_are_printed_and_ranks_are_written(tmp_path, capsys):
-    (tmp_path / "p.json").write_text(json.dumps(RECORDS))
-    arguments = ["evaluate", str(tmp_path / "p.json"), "--ranks", str(tmp_path / "r.csv"), "--depth", "1"]
-    assert main(arguments) == 0
-    lines = dict(line.split() for line in capsys.readouterr().out.splitlines())
-    assert float(lines["clipbert_retrieval/t2v_r1"]) == 1.0
-    with (tmp_path / "r.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 2
-    assert main(["evaluate", str(tmp_path / "p.json"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["clipbert_retrieval/t2v_r1"] == 1.0
+@pytest.fixture
+def retrieval_file(tmp_path):
+    """Two videos and two texts: the first text finds its video, the second does not."""
+    records = [
+        retrieval_record(0, {"t0": 2.0, "t1": 1.5}, "t0"),
+        retrieval_record(1, {"t0": 1.0, "t1": 0.5}, "t1"),
+    ]
+    path = tmp_path / "d_run_test_x.json"
+    path.write_text(json.dumps(records))
+    return path
 
 
-def test_another_file_is_named(tmp_path, capsys):
-    (tmp_path / "p.json").write_text("{}")
-    assert main(["evaluate", str(tmp_path / "p.json")]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("clipbert evaluate: ") and "p.json" in error and len(error.splitlines()) == 1
+def test_metrics_are_printed_as_lines_and_as_json(run_verb, read_json, retrieval_file):
+    found = read_json("evaluate", retrieval_file)
+    assert found["clipbert_retrieval/t2v_r1"] == 0.5 and found["clipbert_retrieval/num_items"] == 2
+    code, out, _ = run_verb("evaluate", retrieval_file)
+    assert code == 0
+    assert {line.split()[0]: float(line.split()[1]) for line in out.splitlines()} == pytest.approx(
+        found, rel=1e-5
+    )
+
+
+def test_ranks_are_written_as_a_table(run_verb, retrieval_file, tmp_path):
+    code, _, _ = run_verb("evaluate", retrieval_file, "--ranks", tmp_path / "ranks.csv", "--depth", "1")
+    rows = list(csv.reader((tmp_path / "ranks.csv").open()))
+    assert code == 0 and len(rows) >= 3 and any("v0" in row for row in rows)
+
+
+def test_a_file_that_is_no_json_is_refused_in_one_line(run_verb, tmp_path):
+    (tmp_path / "x.json").write_text("nothing")
+    code, out, error = run_verb("evaluate", tmp_path / "x.json")
+    assert (code, out) == (1, "") and "is not JSON" in error and len(error.splitlines()) == 1

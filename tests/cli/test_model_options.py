@@ -1,4 +1,4 @@
-"""Options that verbs with a model share: a user's own parts are known through two ways."""
+"""The options that verbs with a model share, and the model they load."""
 
 import argparse
 import subprocess
@@ -11,16 +11,26 @@ from tests.inference.small_run import make_run
 TEXTS = ["a red circle", "two dogs near a man with a square", "blue"]
 
 
-def test_the_model_that_the_options_name_is_loaded(small_run):
+def parse(*words):
     parser = argparse.ArgumentParser()
     add_model_options(parser)
-    model = load_model(parser.parse_args(["--model", str(small_run), "--dataset", "msrvtt_retrieval"]))
-    assert model.device.type == "cpu" and model.recipe.dataset == "msrvtt_retrieval"
+    return parser.parse_args([str(word) for word in words])
 
 
-def test_a_model_with_a_fold_of_the_users_own_is_asked_through_user_dir(
-    tmp_path, tokenizer_dir, short_videos
-):
+def test_a_checkpoint_that_lies_alone_is_loaded_with_its_config(run_of, tmp_path):
+    run = run_of("regress")
+    alone = tmp_path / "weights.pth"
+    alone.write_bytes((run / "clipbert_final.pth").read_bytes())
+    model = load_model(parse("--model", alone, "--config", run / "config.yaml"))
+    assert model.head_type == "regress"
+
+
+def test_options_have_these_defaults():
+    options = parse("--model", "m")
+    assert (options.device, options.config, options.dataset, options.json) == ("cpu", None, None, False)
+
+
+def test_a_model_with_a_fold_of_the_users_own_is_asked_through_user_dir(tmp_path, tokenizer_dir, clip_folder):
     # A fold stays registered, so the package is imported in processes of their own.
     package = tmp_path / "own_folds_of_a_user"
     package.mkdir()
@@ -33,7 +43,7 @@ def test_a_model_with_a_fold_of_the_users_own_is_asked_through_user_dir(
     config.write_text(config.read_text().replace("fold: lse", "fold: first_clip"))
     (tmp_path / "run" / "best.ckpt").unlink()
     command = [sys.executable, "-m", "clipbert_mmf.cli.main", "score", "--model", str(tmp_path / "run")]
-    command += [str(short_videos / "a.mp4"), *TEXTS]
+    command += [str(clip_folder / "a.mp4"), *TEXTS]
 
     def ask(*options, **environment):
         return subprocess.run(

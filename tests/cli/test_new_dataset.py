@@ -1,15 +1,25 @@
-"""``clipbert new-dataset`` prints the files it wrote and overwrites nothing."""
+"""``clipbert new-dataset``: the files of a dataset of one's own."""
 
-import json
-
-from clipbert_mmf.cli.main import main
+import pytest
 
 
-def test_the_files_are_printed(tmp_path, capsys):
-    assert main(["new-dataset", "my_clips", "--out", str(tmp_path), "--json"]) == 0
-    written = json.loads(capsys.readouterr().out)
-    assert str(tmp_path / "my_clips" / "configs" / "train.yaml") in written and len(written) == 5
-    assert main(["new-dataset", "my_clips", "--out", str(tmp_path)]) == 1
-    assert "exists already; nothing was written" in capsys.readouterr().err
-    assert main(["new-dataset", "My-Clips", "--out", str(tmp_path)]) == 1
-    assert "the dataset's name is 'My-Clips'" in capsys.readouterr().err
+def test_the_files_are_written_and_listed(run_verb, read_json, tmp_path):
+    code, out, _ = run_verb("new-dataset", "birds", "--out", tmp_path)
+    names = ("__init__.py", "configs/dataset.yaml", "configs/train.yaml", "annotations.csv", "test_birds.py")
+    assert code == 0 and out.splitlines() == [str(tmp_path / "birds" / name) for name in names]
+    assert all((tmp_path / "birds" / name).is_file() for name in names)
+    assert len(read_json("new-dataset", "fish", "--out", tmp_path)) == len(names)
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("Big.Birds", "expected lower-case letters, digits and underscores"),
+        ("taken", "exists already; nothing"),
+    ],
+)
+def test_a_bad_or_taken_name_writes_nothing(run_verb, tmp_path, name, message):
+    (tmp_path / "taken").mkdir()
+    code, out, error = run_verb("new-dataset", name, "--out", tmp_path)
+    assert (code, out) == (1, "") and message in error and len(error.splitlines()) == 1
+    assert [path.name for path in tmp_path.rglob("*")] == ["taken"]

@@ -1,12 +1,17 @@
-"""A result is lines, or JSON that keeps every letter."""
+"""Results as lines for people, or as JSON for programs."""
 
-from argparse import Namespace
+import argparse
+import json
 
 from clipbert_mmf.cli.printing import print_result
 
 
-def test_json_or_lines(capsys):
-    print_result(Namespace(json=True), {"text": "grün"}, ["a"])
-    assert capsys.readouterr().out == '{\n  "text": "grün"\n}\n'
-    print_result(Namespace(json=False), {"text": "grün"}, ["a", "b"])
-    assert capsys.readouterr().out == "a\nb\n"
+def test_lines_are_printed_without_json(capsys):
+    print_result(argparse.Namespace(json=False), {"a": 1}, ["one", "two"])
+    assert capsys.readouterr().out == "one\ntwo\n"
+
+
+def test_json_keeps_letters_of_all_scripts(capsys):
+    print_result(argparse.Namespace(json=True), {"text": "Über 漢"}, ["unused"])
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"text": "Über 漢"} and "漢" in out

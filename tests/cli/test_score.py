@@ -1,25 +1,43 @@
-"""``clipbert score`` prints every text with its probability, the best first."""
+"""``clipbert score``: a line for each text, or JSON with probabilities, scores and clips."""
 
-import json
+import re
 
-from clipbert_mmf.cli.main import main
+import pytest
 
-TEXTS = ["a red circle", "two dogs near a man with a square", "blue"]
+TEXTS = ("a red circle", "two dogs near a man", "blue")
 
 
-def test_texts_are_sorted_by_probability(small_run, short_videos, capsys):
-    arguments = ["score", "--model", str(small_run), str(short_videos / "a.mp4"), *TEXTS]
-    assert main(arguments) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert sorted(line.split("%")[1].strip() for line in lines) == sorted(TEXTS)
-    shares = [float(line.split("%")[0]) for line in lines]
-    assert shares == sorted(shares, reverse=True)
-    assert main([*arguments, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["texts"] == TEXTS and len(found["probabilities"]) == len(found["scores"]) == 3
+def test_texts_are_listed_with_the_best_first(run_verb, read_json, run_of, clip_folder):
+    command = ("score", "--model", run_of("match"), clip_folder / "a.mp4", *TEXTS)
+    code, out, _ = run_verb(*command)
+    lines = out.splitlines()
+    assert code == 0 and len(lines) == 3
+    assert all(re.fullmatch(r" *\d+\.\d%  \D+", line) for line in lines)
+    found = read_json(*command)
+    order = sorted(range(3), key=lambda n: -found["scores"][n])
+    assert lines == [f"{found['probabilities'][n]:7.1%}  {TEXTS[n]}" for n in order]
+
+
+def test_json_holds_the_texts_in_the_given_order_and_the_clips(read_json, run_of, clip_folder):
+    found = read_json("score", "--model", run_of("match"), clip_folder / "a.mp4", *TEXTS)
+    assert set(found) == {"texts", "probabilities", "scores", "clips"} and found["texts"] == list(TEXTS)
+    assert all(0 < value < 1 for value in found["probabilities"])
     assert len(found["clips"]) == 3
+    for clip in found["clips"]:
+        assert set(clip) == {"start_sec", "end_sec", "scores"} and len(clip["scores"]) == 3
 
 
-def test_a_missing_video_is_one_line(small_run, capsys):
-    assert main(["score", "--model", str(small_run), "nowhere.mp4", "a"]) == 1
-    assert capsys.readouterr().err == "clipbert score: 'nowhere.mp4': no file nowhere.mp4\n"
+@pytest.mark.parametrize("head", ["classify", "choose", "regress"])
+def test_a_head_that_scores_nothing_is_named_with_those_that_do(run_verb, run_of, clip_folder, head):
+    code, out, error = run_verb("score", "--model", run_of(head), clip_folder / "a.mp4", "a red circle")
+    assert (code, out) == (1, "")
+    assert error.startswith(f"clipbert score: this model's head is '{head}'") and "match" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_video_that_is_missing_or_no_video_is_named(run_verb, run_of, clip_folder, tmp_path):
+    code, _, error = run_verb("score", "--model", run_of("match"), clip_folder / "none.mp4", "blue")
+    assert code == 1 and f"no file {clip_folder / 'none.mp4'}" in error
+    (tmp_path / "text.mp4").write_bytes(b"no video at all" * 20)
+    code, _, error = run_verb("score", "--model", run_of("match"), tmp_path / "text.mp4", "blue")
+    assert code == 1 and "cannot be opened as a video" in error and len(error.splitlines()) == 1

@@ -1,44 +1,47 @@
-"""``clipbert search`` prints the best videos of a folder and keeps their encodings."""
+"""``clipbert search``: the best videos of a folder for each text, with and without an index."""
 
-import json
-
-from clipbert_mmf.cli.main import main
+import re
 
 
-def test_videos_are_ranked_and_encoded_once(small_run, short_videos, tmp_path, capsys):
-    index = tmp_path / "index"
-    arguments = [
-        "search",
-        "--model",
-        str(small_run),
-        str(short_videos),
-        "a red circle",
-        "--index",
-        str(index),
-    ]
-    assert main([*arguments, "--top", "2"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["1", "2"] and all(line.endswith(" s") for line in lines)
-    assert len(list(index.glob("*.safetensors"))) == 3
-    assert main([*arguments, "blue", "--top", "1"]) == 0
-    assert capsys.readouterr().out.splitlines()[::2] == ['"a red circle"', '"blue"']
+def test_videos_are_ranked_for_each_text(run_verb, run_of, clip_folder, tmp_path):
+    words = (clip_folder, "a red circle", "blue", "--top", "2", "--index", tmp_path / "index")
+    code, out, _ = run_verb("search", "--model", run_of("match"), *words)
+    lines = out.splitlines()
+    assert code == 0 and [lines[0], lines[3]] == ['"a red circle"', '"blue"'] and len(lines) == 6
+    pattern = r" +[12] +\d+\.\d%  (a\.mp4|b\.mp4|deep/c\.mp4)  at \d\.\d s"
+    assert all(re.fullmatch(pattern, line) for line in (*lines[1:3], *lines[4:6]))
+    assert list((tmp_path / "index").iterdir())
 
 
-def test_json_has_every_hit_and_no_index_keeps_nothing(small_run, short_videos, capsys):
-    arguments = [
-        "search",
-        "--model",
-        str(small_run),
-        "--json",
-        "--no-index",
-        str(short_videos),
-        "a red circle",
-    ]
-    assert main(arguments) == 0
-    assert len(json.loads(capsys.readouterr().out)["a red circle"]) == 3
-    assert not (short_videos / ".clipbert_index").exists()
+def test_json_holds_the_hits_of_each_text(read_json, run_of, clip_folder):
+    found = read_json("search", "--model", run_of("match"), clip_folder, "a red circle", "--no-index")
+    (hits,) = found.values()
+    assert [hit["rank"] for hit in hits] == [1, 2, 3]
+    assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
+    assert all(set(hit) == {"video", "rank", "probability", "score", "best_clip_sec"} for hit in hits)
+    assert not (clip_folder / ".clipbert_index").exists()
 
 
-def test_a_folder_without_videos_is_named_with_the_endings(small_run, tmp_path, capsys):
-    assert main(["search", "--model", str(small_run), str(tmp_path), "a red circle"]) == 1
-    assert "holds no videos; looked for " in capsys.readouterr().err
+def test_an_index_changes_no_score(read_json, run_of, clip_folder, tmp_path):
+    words = ("search", "--model", run_of("match"), clip_folder, "a red circle")
+    expected = read_json(*words, "--no-index")
+    for _ in range(2):
+        found = read_json(*words, "--index", tmp_path / "index")["a red circle"]
+        assert [(hit["video"], round(hit["score"], 4)) for hit in found] == [
+            (hit["video"], round(hit["score"], 4)) for hit in expected["a red circle"]
+        ]
+
+
+def test_re_ranking_needs_a_contrastive_head(run_verb, run_of, clip_folder):
+    words = (clip_folder, "blue", "--no-index", "--top", "2", "--rerank-top-k", "2")
+    code, _, error = run_verb("search", "--model", run_of("match"), *words)
+    assert code == 1 and "rerank_top_k is 2, and this model has no contrastive head" in error
+    code, out, _ = run_verb(
+        "search", "--model", run_of("match", contrastive={"weight": 0.1, "size": 8}), *words
+    )
+    assert code == 0 and len(out.splitlines()) == 2
+
+
+def test_an_empty_folder_is_named_with_the_endings_that_were_looked_for(run_verb, run_of, tmp_path):
+    code, _, error = run_verb("search", "--model", run_of("match"), tmp_path, "blue")
+    assert code == 1 and f"'{tmp_path}' holds no videos; looked for " in error and ".mp4" in error

@@ -1,23 +1,33 @@
-"""The first files of a dataset name it everywhere and can be read."""
+"""The files of a new dataset can be read as they are written."""
 
 import yaml
 
+from clipbert_mmf.annotations import read_annotations
 from clipbert_mmf.cli.skeleton import write_dataset_skeleton
 
 
-def test_every_file_has_the_name_and_every_yaml_loads(tmp_path):
-    written = write_dataset_skeleton("my_clips", tmp_path / "deep")
-    texts = {path.name: path.read_text(encoding="utf-8") for path in written}
-    assert not any("$name" in text for text in texts.values())
-    assert yaml.safe_load(texts["dataset.yaml"])["dataset_config"]["my_clips"]["data_dir"].startswith(
-        "${env."
-    )
-    assert yaml.safe_load(texts["train.yaml"])["training"]["trainer"] == "clipbert"
-    compile(texts["__init__.py"], "__init__.py", "exec")
+def test_its_table_has_records_of_every_split(tmp_path):
+    write_dataset_skeleton("birds", tmp_path)
+    table = tmp_path / "birds" / "annotations.csv"
+    counts = [len(list(read_annotations(table, "video_text", splits=[s]))) for s in ("train", "val", "test")]
+    assert counts == [2, 1, 1]
+
+
+def test_its_yaml_names_the_dataset_and_its_code_compiles(tmp_path):
+    files = write_dataset_skeleton("birds", tmp_path)
+    for path in files:
+        text = path.read_text()
+        assert "$name" not in text
+        if path.suffix == ".py":
+            compile(text, str(path), "exec")
+    config = yaml.safe_load((tmp_path / "birds" / "configs" / "dataset.yaml").read_text())
+    assert list(config["dataset_config"]) == ["birds"]
+    training = yaml.safe_load((tmp_path / "birds" / "configs" / "train.yaml").read_text())
+    assert training["evaluation"]["metrics"] == ["clipbert_retrieval"]
 
 
 def test_the_command_of_the_recipe_can_be_pasted(tmp_path):
-    recipe = next(path for path in write_dataset_skeleton("my_clips", tmp_path) if path.name == "train.yaml")
+    recipe = next(path for path in write_dataset_skeleton("birds", tmp_path) if path.name == "train.yaml")
     first, second = recipe.read_text(encoding="utf-8").splitlines()[1:3]
     assert first.endswith(" \\") and not first.endswith("\\\\")
-    assert second.strip("# ").startswith("dataset_config.my_clips.data_dir=")
+    assert second.strip("# ").startswith("dataset_config.birds.data_dir=")
