@@ -1,1 +1,1 @@
-"""What the optimizer steps over, and how far."""
+"""Parameter groups, learning-rate schedules and fused steps of the optimizer."""

@@ -1,4 +1,4 @@
-"""An optimizer's step in one pass over weights, gradients and moments, where PyTorch has one for the device."""
+"""Makes an optimizer step in one pass over weights, gradients and moments, where PyTorch can on the device."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def fuse_step(optimizer: Optimizer, settings: Mapping[str, Any]) -> tuple[Optimi
 
     Args:
         optimizer: without state; Adam, AdamW and SGD have such a step, on a CPU from PyTorch 2.4.
-        settings: what it was built with. Naming ``fused``, ``foreach``, ``capturable`` or ``differentiable`` is a choice
-            made.
+        settings: arguments it was built with; one that names ``fused``, ``foreach``, ``capturable`` or
+            ``differentiable`` is kept.
     """
     settings = dict(settings)
     choices = {"fused", "foreach", "capturable", "differentiable"}

@@ -1,4 +1,4 @@
-"""Parameters to optimizer groups (spec section 6): a learning rate per part, no decay on biases and norms."""
+"""Sorts parameters into optimizer groups (spec section 6): a learning rate per part, no decay on biases and norms."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ def make_param_groups(
 
     Args:
         network: its parameter names decide the part.
-        base_lr: learning rate of the run.
+        base_lr: the run's learning rate.
         weight_decay: for matrices; vectors (biases, norms) get none.
         factors: multiplies ``base_lr``, for ``backbone`` and ``transformer``.
+
+    Returns:
+        Groups with ``params``, ``lr`` and ``weight_decay``.
     """
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():

@@ -39,7 +39,7 @@ class Checkpointer:
         run: is saved and restored.
         host: gives the configuration that a checkpoint keeps.
         folder: the run's ``env.save_dir``.
-        prefix: of the names of ``best.ckpt`` and ``current.ckpt``.
+        prefix: begins the names of ``best.ckpt`` and ``current.ckpt``.
         weights_file: gets the weights alone at the end.
     """
 

@@ -52,9 +52,10 @@ def synchronize() -> None:
 def shut_down_process_group() -> None:
     """Wait for all processes, then end torch's threads while python still runs.
 
-    No process may leave while another still listens to it. A gloo thread that lets go of a tensor while the interpreter is being taken down aborts the process. The threads end
-    with the last reference to their group, so nothing may hold a wrapped model when this is called. Only for a run that
-    went well: after a failure, waiting for others would keep the job from ending.
+    No process may leave while another still listens to it. A gloo thread that lets go of a tensor while the interpreter
+    is being taken down aborts the process. The threads end with the last reference to their group, so nothing may hold a
+    wrapped model when this is called. Only for a run that went well: after a failure, waiting for others would keep the
+    job from ending.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return
@@ -150,8 +151,8 @@ def gradient_sync(model: nn.Module, last: bool, first_update: bool = False) -> A
     Args:
         model: as ``wrap_model`` returned it.
         last: whether the batch is the last of its update.
-        first_update: of this process. A static graph is recorded in the very first backward pass, which therefore has
-            to sum; averaging a part of the gradients twice changes nothing.
+        first_update: whether the update is the first of this process. A static graph is recorded in the very first
+            backward pass, which therefore has to sum; averaging a part of the gradients twice changes nothing.
     """
     if hasattr(model, "set_requires_gradient_sync"):  # fully sharded
         cast(Any, model).set_requires_gradient_sync(last)

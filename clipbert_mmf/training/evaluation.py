@@ -48,7 +48,7 @@ class Evaluation:
     """Holds the result of one evaluation of a split, equal on all processes.
 
     Attributes:
-        report: of the last dataset, with ``losses`` and ``metrics``.
+        report: fields of the last dataset, with ``losses`` and ``metrics``.
         losses: means per item by key, of all datasets; ``<split>/total_loss`` is the mean over all their items.
         metrics: by key, of all datasets.
         seconds: duration.

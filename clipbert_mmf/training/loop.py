@@ -39,12 +39,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Batch:
-    """Holds where one batch of an update comes from.
+    """Holds the source of one batch of an update.
 
     Attributes:
-        name: of the dataset.
-        loader: of the dataset.
-        iterator: of the loader.
+        name: name of the dataset.
+        loader: loader of the dataset.
+        iterator: the loader's, in this epoch.
         num_local: items that count on this process.
         num_global: items over all processes.
     """
@@ -61,8 +61,8 @@ class _Update:
     """Holds what one optimizer step leaves for the log.
 
     Attributes:
-        report: of the last batch.
-        learning_rates: of the parameter groups, as the step used them.
+        report: fields of the last batch.
+        learning_rates: one per parameter group, as the step used them.
         gradient_norm: before clipping; None where gradients are not clipped.
     """
 

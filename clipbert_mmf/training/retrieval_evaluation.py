@@ -68,7 +68,7 @@ class MatrixEvaluation:
         network: in evaluation mode.
         loader: MMF's, of a dataset that ``supports_matrix_evaluation``.
         prepare: moves a batch to the device.
-        precision: of the arithmetic.
+        precision: arithmetic of the forward passes.
         workers: say how they read ahead.
         title: for messages.
         score_store: folder of scores on disk; None keeps none.

@@ -46,7 +46,7 @@ class TrainingData:
 
     Attributes:
         loaders: by name of the dataset; each reads this process's share of the global batches.
-        order: of the global batches of all datasets.
+        order: puts the global batches of all datasets in order.
         batches_per_update: global batches of one optimizer step.
         max_updates: length of the run.
     """
@@ -75,22 +75,22 @@ class Run:
     run was made, and before a loop starts.
 
     Attributes:
-        options: of the run.
-        device: of this process.
+        options: parsed from the configuration.
+        device: this process's.
         seed: the same on all processes; a resumed run keeps the one it began with.
         precision: arithmetic of every forward pass.
         metrics_file: written by rank 0.
         early_stopping: knows the best validation so far.
         data: what training reads.
         model: wrapped where there are several processes.
-        optimizer: of the model.
-        scheduler: of the learning rate; None for a constant one.
+        optimizer: the model's; sharded where ``training.sharding`` says so.
+        scheduler: sets the learning rate; None for a constant one.
         num_updates: optimizer steps that are done.
         current_iteration: batches that are done.
         current_epoch: from 1; 0 before the first.
         epoch_position: global batches of the current epoch that are done.
         evaluated_at: update after which validation ran last; -1 for none.
-        scaler: of gradients.
+        scaler: scales gradients with fp16.
         window: training losses since the last line.
         stopwatch: where time went since the last line.
     """
@@ -168,7 +168,7 @@ def start_run(options: RunOptions, folder: Path, local_rank: int, stored_seed: i
     """Choose device and seed, and return the run before its data and model are built.
 
     Args:
-        options: of the run.
+        options: parsed from the configuration.
         folder: the run's ``env.save_dir``.
         local_rank: number of this process on its machine.
         stored_seed: seed of the run that will be resumed; None for a new run.

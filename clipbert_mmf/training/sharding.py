@@ -39,10 +39,10 @@ def shard(
 
     Args:
         model: not wrapped, on its device, the same on all processes.
-        optimizer: of the model, without state.
+        optimizer: the model's, without state.
         options: ``sharding`` decides.
         settings: arguments that the optimizer was built with.
-        device: of this process.
+        device: this process's.
 
     Raises:
         ConfigurationError: if this torch has no ``fully_shard``.

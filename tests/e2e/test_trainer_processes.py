@@ -12,7 +12,7 @@ from tests.toy_runs import losses_by_update, read_records, run_here, start
 UNEVEN = ["dataset_config.toy_points.num_train=30", "training.update_frequency=3", "training.max_updates=7"]
 
 
-def finish(*processes, timeout=100):
+def finish(*processes, timeout=200):
     """Wait for processes and return what they printed."""
     return [process.communicate(timeout=timeout)[0] for process in processes]
 
@@ -36,7 +36,7 @@ def test_a_process_that_dies_ends_the_others_and_the_run_goes_on_with_fewer(alon
     port, options = find_free_port(), [*UNEVEN, "training.checkpoint_interval=1"]
     survivor = start(tmp_path, *options, rank=0, world_size=2, port=port)
     victim = start(tmp_path, *options, rank=1, world_size=2, port=port, TOY_KILL_AT_READ="21")
-    outputs = finish(survivor, victim, timeout=60)
+    outputs = finish(survivor, victim)
     assert victim.returncode == -9 and survivor.returncode not in (0, None), "\n".join(outputs)
     assert "process 0 of 2 stops at update" in outputs[0] and "process 1 is gone without a word" in outputs[0]
     done = torch.load(tmp_path / "current.ckpt", weights_only=True)["num_updates"]

@@ -378,3 +378,14 @@ def test_a_checkpoint_of_mmfs_own_trainer_is_continued(tmp_path):
     records = run_here(tmp_path, "checkpoint.resume=true", "run_type=train")
     assert list(losses_by_update(records)) == list(range(done + 1, 13))
     assert [r["lr"] for r in records if "lr" in r][-1] == pytest.approx(0.05 / 12)
+
+
+def test_numbers_reach_tensorboard(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    logs = f"env.tensorboard_logdir={tmp_path / 'logs'}"
+    run_here(tmp_path, "training.max_updates=2", "training.tensorboard=true", "run_type=train_val", logs)
+    (folder,) = (tmp_path / "logs").glob("tensorboard_*")
+    events = accumulator.EventAccumulator(str(folder))
+    events.Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {"train/total_loss", "lr", "data_wait", "val/total_loss", "val/toy_points/accuracy"} <= tags

@@ -1,4 +1,4 @@
-"""Which items are in which batch: the same for any number of processes, exact from any place, all items once."""
+"""Batches hold the same items for any number of processes, from any place on, and every item once."""
 
 from itertools import chain
 

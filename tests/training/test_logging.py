@@ -1,6 +1,9 @@
-"""The time that is left of an evaluation is reported by pairs."""
+"""A run reports means per item, the time that is left, and records that a resume rewrites."""
 
+import json
 import logging
+
+import torch
 
 from clipbert_mmf.training import logging as run_logging
 
@@ -27,3 +30,41 @@ def test_only_rank_0_reports(caplog):
     count(5)
     count.close()
     assert caplog.text == ""
+
+
+def test_losses_are_means_over_the_items_of_all_batches_and_survive_a_checkpoint():
+    window = run_logging.LossWindow(torch.device("cpu"))
+    window.add({"loss": torch.tensor(1.0)}, num_local=4, num_global=4)
+    stored = window.state()
+    resumed = run_logging.LossWindow(torch.device("cpu"))
+    resumed.restore(stored, rank=0)
+    for part in (window, resumed):
+        part.add({"loss": torch.tensor(4.0)}, num_local=2, num_global=2)
+        assert part.take() == {"loss": 2.0} and part.take() == {}
+
+
+def test_a_resumed_run_rewrites_what_came_after_its_checkpoint(tmp_path):
+    file = run_logging.MetricsFile(tmp_path, enabled=True)
+    for update in (1, 2, 3):
+        file.write({"update": update, "loss": float("nan")})
+    file.write({"update": 2, "final": True})
+    with open(file.path, "a") as written:
+        written.write('{"update": 1, "lo')  # the run was killed here
+    file.rewind(2)
+    assert [json.loads(line) for line in file.path.read_text().splitlines()] == [
+        {"update": 1, "loss": None},
+        {"update": 2, "loss": None},
+    ]
+
+
+def test_evaluation_does_not_count_as_training_time(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(run_logging.time, "perf_counter", lambda: now[0])
+    watch = run_logging.Stopwatch()
+    with watch.waiting():
+        now[0] += 1
+    watch.count_update()
+    with watch.paused():
+        now[0] += 100
+    now[0] += 3
+    assert watch.take() == {"updates_per_sec": 0.25, "data_wait": 0.25}
