@@ -5,6 +5,7 @@ error. Nothing here needs MMF, so that a package is known to the command line an
 """
 
 from clipbert_mmf.annotations import AnnotationFormat, TextRecord, register_format
+from clipbert_mmf.modules.backbones.registry import register_backbone
 from clipbert_mmf.modules.heads import HeadKind, register_head
 from clipbert_mmf.scoring.clips import register_fold
 from clipbert_mmf.tasks import Chance, Task, register_task
@@ -23,6 +24,7 @@ __all__ = [
     "QuestionItems",
     "Task",
     "TextRecord",
+    "register_backbone",
     "register_backend",
     "register_dataset",
     "register_fold",

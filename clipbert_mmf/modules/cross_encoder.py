@@ -68,6 +68,7 @@ class EncoderLayer(nn.Module):
         return self.output_norm(rows + self.dropout(fed))
 
     def split_heads(self, x: Tensor) -> Tensor:
+        """Return ``(P, heads, S, D / heads)`` for ``(P, S, D)``."""
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
