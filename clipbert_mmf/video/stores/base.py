@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,24 @@ class MediaStore(ABC):
         """Return every key, sorted."""
         return list(self._list(self.handle))
 
+    def stamp(self, key: str) -> str:
+        """Return what changes when the medium of ``key`` does, empty where it is missing: a cached answer depends on it.
+
+        Raises:
+            MediaError: if the store cannot be opened or read.
+            OSError: if the file went away.
+        """
+        found = self.find(key)
+        if found is None:
+            return ""
+        if isinstance(found, Path):
+            return f"{found.name} {stamp_file(found)}"
+        return f"{len(found)} bytes, crc32 {zlib.crc32(found):08x}"
+
+    def find_damage(self) -> dict[str, str]:
+        """Return the parts of the store that are damaged, each with the reason; their media may be missing."""
+        return {}
+
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self.find(key) is not None
 
@@ -89,3 +108,9 @@ def key_of(name: str) -> str:
     Some owners' names end in a bare dot ("video."), which pathlib takes for part of the stem.
     """
     return name.rstrip(".") if name.endswith(".") else Path(name).stem
+
+
+def stamp_file(path: str | os.PathLike[str]) -> str:
+    """Return what changes when a file is written or replaced, also by one of the same size and time."""
+    state = os.stat(path)
+    return f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino}"

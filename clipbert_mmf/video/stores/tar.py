@@ -1,7 +1,8 @@
 """Reads media in tar shards, the WebDataset convention, read at random through an index.
 
 A shard is a plain tar; the index beside it (``<shard>.index``) says where each member's bytes start, so that one read
-is one ``pread``. An index that is missing or older than its shard is made on the spot from the tar's headers.
+is one ``pread``. An index that is missing or of another state of its shard is made on the spot from the tar's headers.
+A damaged shard is named; what can be read of it, and of the others, is served.
 """
 
 from __future__ import annotations
@@ -10,19 +11,41 @@ import json
 import logging
 import os
 import tarfile
+import zlib
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from glob import escape, glob
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from clipbert_mmf.video.errors import StoreError, TruncatedMediaError
-from clipbert_mmf.video.stores.base import MediaStore, key_of
+from clipbert_mmf.video.errors import MissingMediaError, StoreError, TruncatedMediaError
+from clipbert_mmf.video.stores.base import MediaStore, key_of, stamp_file
 
 logger = logging.getLogger(__name__)
 
 #: Endings of the files beside a medium in a WebDataset sample.
 _SIDE_FILES = (".json", ".txt", ".cls", ".csv", ".tsv", ".npy", ".pyd", ".index")
 INDEX_SUFFIX = ".index"
+#: Version of an index; one of another version is made anew.
+_INDEX_VERSION = 2
+#: Shards that a store keeps open: far below the usual limit of 1024 files of a process.
+_MAX_OPEN_SHARDS = 64
+
+
+@dataclass
+class ShardIndex:
+    """Members of one shard.
+
+    Attributes:
+        places: key to (offset, size) of every medium.
+        doubled: keys that the shard holds more than once; the last one counts, as it does for ``tar``.
+        damage: why the shard is not whole, empty if it is.
+    """
+
+    places: dict[str, tuple[int, int]]
+    doubled: list[str] = field(default_factory=list)
+    damage: str = ""
 
 
 class TarStore(MediaStore):
@@ -36,24 +59,74 @@ class TarStore(MediaStore):
         shards = find_shards(self.location)
         if not shards:
             raise StoreError("no tar shard is there", "", self.location)
-        self._files: dict[str, int] = {}
+        # An evicted shard is closed when the last thread that reads from it lets go.
+        self._open_shard = lru_cache(_MAX_OPEN_SHARDS)(_OpenShard)
+        self._damage: dict[str, str] = {}
         places: dict[str, tuple[str, int, int]] = {}
+        doubled: list[str] = []
         for shard in shards:
-            for key, (offset, size) in read_index(shard).items():
-                places.setdefault(key, (shard, offset, size))
+            try:
+                index = read_index(shard)
+            except StoreError as error:
+                if len(shards) == 1:
+                    raise
+                self._damage[shard] = error.reason
+                continue
+            if index.damage:
+                self._damage[shard] = index.damage
+            doubled += index.doubled
+            doubled += places.keys() & index.places.keys()
+            places.update((key, (shard, *place)) for key, place in index.places.items())
+        for shard, reason in self._damage.items():
+            logger.warning("%s: %s", shard, reason)
+        if len(self._damage) == len(shards) and not places:
+            shard, reason = next(iter(self._damage.items()))
+            raise StoreError(f"none of {len(shards)} shards can be read; the first, {shard}: {reason}")
+        if doubled:
+            logger.warning(
+                "%s: %d keys are there more than once, the last counts; for example '%s'",
+                self.location,
+                len(doubled),
+                doubled[0],
+            )
         return places
 
     def _find(self, handle: dict[str, tuple[str, int, int]], key: str) -> bytes | None:
         if key not in handle:
             return None
         shard, offset, size = handle[key]
-        if shard not in self._files:
-            self._files[shard] = os.open(shard, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        # pread has no file position that workers could share by accident.
-        data = os.pread(self._files[shard], size, offset)
+        try:
+            data = self._open_shard(shard).read(offset, size)
+        except OSError as error:
+            raise StoreError(f"the shard {shard} cannot be read: {error}", key, self.location) from error
         if len(data) < size:
             raise TruncatedMediaError(f"the shard {shard} ends before its index says so", key, self.location)
         return data
+
+    def read(self, key: str) -> bytes | Path:
+        """Return the encoded medium; see ``MediaStore.read``. A missing one may lie in a damaged shard, which is named."""
+        try:
+            return super().read(key)
+        except MissingMediaError as error:
+            if not self._damage:
+                raise
+            shard, reason = next(iter(self._damage.items()))
+            raise MissingMediaError(
+                f"{error.reason}; it may lie in a damaged shard ({len(self._damage)}), such as {shard}: {reason}",
+                key,
+                self.location,
+            ) from error
+
+    def stamp(self, key: str) -> str:
+        """Return what changes when the medium does: the state of its shard and its place there, without reading it."""
+        if key not in self.handle:
+            return ""
+        shard, offset, size = self.handle[key]
+        return f"{os.path.basename(shard)} {stamp_file(shard)} {offset} {size}"
+
+    def find_damage(self) -> dict[str, str]:
+        """Return the damaged shards, each with the reason."""
+        return dict(self._damage) if self.handle is not None else {}
 
     def _list(self, handle: dict[str, tuple[str, int, int]]) -> Iterator[str]:
         return iter(sorted(handle))
@@ -65,7 +138,26 @@ class TarStore(MediaStore):
         return len(self.handle)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_files": {}}
+        return {**super().__getstate__(), "_open_shard": None}
+
+
+class _OpenShard:
+    """An open file that closes itself; a read has no file position that threads or workers could share by accident."""
+
+    def __init__(self, path: str):
+        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+
+    def read(self, offset: int, size: int) -> bytes:
+        parts: list[bytes] = []
+        # One call gives 2 GiB at most.
+        while size and (part := os.pread(self._file, size, offset)):
+            parts.append(part)
+            offset, size = offset + len(part), size - len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def __del__(self) -> None:
+        if "_file" in self.__dict__:
+            os.close(self._file)
 
 
 def find_shards(location: str) -> list[str]:
@@ -75,34 +167,39 @@ def find_shards(location: str) -> list[str]:
     return [location] if os.path.isfile(location) else sorted(glob(location))
 
 
-def read_index(shard: str) -> dict[str, tuple[int, int]]:
-    """Return key to (offset, size) of every medium in a shard.
+def read_index(shard: str) -> ShardIndex:
+    """Return where the media of a shard lie, from the index beside it or from its headers.
 
     Raises:
-        StoreError: if the shard is no plain tar.
+        StoreError: if no member of the shard can be read.
     """
-    path, stamp = Path(shard + INDEX_SUFFIX), _stamp(shard)
-    if path.is_file():
-        try:
+    path = Path(shard + INDEX_SUFFIX)
+    try:
+        stamp = _stamp(shard)
+    except OSError as error:
+        raise StoreError(f"cannot be read: {error}", "", shard) from error
+    try:
+        if path.is_file():
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content["shard"] == stamp:
-                return {key: (offset, size) for key, (offset, size) in content["places"].items()}
-            logger.info("%s is older than its shard; made anew", path)
-        except (ValueError, KeyError, TypeError):
-            logger.warning("%s is broken; made anew", path)
-    places = _scan(shard)
-    write_index(shard, places)
-    return places
+            if content.get("version") == _INDEX_VERSION and content["shard"] == stamp:
+                places = {key: (offset, size) for key, (offset, size) in content["places"].items()}
+                return ShardIndex(places, content["doubled"], content["damage"])
+            logger.info("%s is of another state of its shard; made anew", path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        logger.warning("%s is broken; made anew", path)
+    index = _scan(shard)
+    write_index(shard, index)
+    return index
 
 
-def write_index(shard: str, places: dict[str, tuple[int, int]]) -> None:
+def write_index(shard: str, index: ShardIndex) -> None:
     """Write a shard's index beside it; a folder that cannot be written is no error."""
     path = Path(shard + INDEX_SUFFIX)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    # A name of its own length: the shard's may be as long as a name can be.
+    part = path.with_name(f".{zlib.crc32(path.name.encode()):08x}.{os.getpid()}.part")
     try:
-        part.write_text(
-            json.dumps({"shard": _stamp(shard), "places": places}, ensure_ascii=False), encoding="utf-8"
-        )
+        content = {"version": _INDEX_VERSION, "shard": _stamp(shard), **asdict(index)}
+        part.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
         part.replace(path)
     except OSError as error:
         logger.info("the index of %s cannot be kept: %s", shard, error)
@@ -113,16 +210,44 @@ def _stamp(shard: str) -> list[int]:
     return [state.st_size, state.st_mtime_ns]
 
 
-def _scan(shard: str) -> dict[str, tuple[int, int]]:
-    places: dict[str, tuple[int, int]] = {}
+def _scan(shard: str) -> ShardIndex:
+    index = ShardIndex({})
+    num_members, end = 0, 0
     try:
-        with tarfile.open(shard, "r:") as archive:
-            for member in archive:
-                name = os.path.basename(member.name)
-                if member.isfile() and not name.startswith(".") and not name.lower().endswith(_SIDE_FILES):
-                    places.setdefault(key_of(name), (member.offset_data, member.size))
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise StoreError(
-            f"{shard} is no plain tar (compressed ones cannot be read at random): {error}"
-        ) from error
-    return places
+        with open(shard, "rb") as stream:
+            try:
+                with tarfile.open(fileobj=stream, mode="r:") as archive:
+                    for member in archive:
+                        num_members += 1
+                        name = os.path.basename(member.name)
+                        if not member.isfile() or name.startswith(".") or name.lower().endswith(_SIDE_FILES):
+                            continue
+                        key = key_of(name)
+                        if key in index.places:
+                            index.doubled.append(key)
+                        index.places[key] = (member.offset_data, member.size)
+                    end = archive.offset
+                fault = _describe_end(stream, end)
+            except (tarfile.TarError, EOFError, ValueError) as error:
+                fault = str(error)
+    except OSError as error:
+        raise StoreError(f"{shard} cannot be read: {error}") from error
+    if fault and not num_members:
+        raise StoreError(f"{shard} is no plain tar (compressed ones cannot be read at random): {fault}")
+    if fault:
+        index.damage = f"the tar is damaged after {num_members} members: {fault}"
+    return index
+
+
+def _describe_end(stream: BinaryIO, end: int) -> str:
+    """Return why a tar does not end at ``end``, where its last header was looked for; empty if it does."""
+    stream.seek(end)
+    block = stream.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        return "it is cut: the end mark is missing" if not block else "it is cut inside a header"
+    if any(block):
+        return "a header is unreadable"
+    while block := stream.read(1 << 20):
+        if any(block):
+            return "a header is empty and more data follows"
+    return ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clipbert_mmf.video.stores.folder import FolderStore
 from clipbert_mmf.video.stores.lmdb import close_environment
-from clipbert_mmf.video.stores.tar import find_shards, read_index, write_index
+from clipbert_mmf.video.stores.tar import ShardIndex, find_shards, read_index, write_index
 
 
 class StoreWriter(ABC):
@@ -138,7 +138,7 @@ class TarWriter(StoreWriter):
 
     def done_keys(self) -> set[str]:
         """Return the keys that are safely in the store."""
-        return {key for shard in self._shards() for key in read_index(shard)}
+        return {key for shard in self._shards() for key in read_index(shard).places}
 
     def put(self, key: str, extension: str, data: bytes) -> None:
         """Add a medium; ``extension`` begins with a dot."""
@@ -160,7 +160,7 @@ class TarWriter(StoreWriter):
             return
         self._archive.close()
         os.replace(f"{self._shard}.part", self._shard)
-        write_index(str(self._shard), self._places)
+        write_index(str(self._shard), ShardIndex(self._places))
         self._archive, self._places = None, {}
         self._next += 1
 
