@@ -1,0 +1,58 @@
+"""A network is built from its configuration: its parts, its random numbers, and the parts that do not train."""
+
+import pytest
+import torch
+
+from clipbert_mmf.configuration import ConfigurationError
+from clipbert_mmf.models.build import build_network, fill_randomly, freeze_parts
+from tests.network_settings import small_config
+
+
+def test_the_same_seed_gives_the_same_network():
+    networks = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        networks.append(build_network(small_config()))
+    first, second = (network.state_dict() for network in networks)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_a_head_of_answers_needs_their_number():
+    with pytest.raises(
+        ConfigurationError, match=r"model_config\.clipbert\.head\.num_answers is empty; 'classify'"
+    ):
+        build_network(small_config(head={"type": "classify"}))
+    network = build_network(small_config(head={"type": "classify", "num_answers": 7}))
+    assert network.head.output.out_features == 7
+
+
+def test_the_contrastive_head_is_there_when_its_loss_has_a_weight():
+    assert build_network(small_config()).contrastive is None
+    network = build_network(small_config(contrastive={"weight": 0.1, "size": 8}))
+    assert network.contrastive.text.out_features == 8
+
+
+def test_several_heads_are_made_once_each_and_shared_ones_not():
+    heads = {
+        "a": {"type": "match"},
+        "b": {"type": "classify", "num_answers": 3},
+        "c": {"type": "choose_by_match", "shares": "a"},
+    }
+    assert set(build_network(small_config(heads=heads)).head) == {"a", "b"}
+
+
+def test_linear_layers_get_berts_spread_and_no_bias():
+    network = build_network(small_config())
+    fill_randomly(network, 0.5)
+    assert float(network.text_embedding.words.weight.std()) == pytest.approx(0.5, rel=0.2)
+    assert not network.head.output.bias.any()
+
+
+@pytest.mark.parametrize("backbone, transformer", [(True, False), (False, True)])
+def test_frozen_parts_stop_and_heads_and_grid_encoder_train(backbone, transformer):
+    network = build_network(small_config())
+    freeze_parts(network, backbone, transformer)
+    trained = {name.split(".")[0] for name, value in network.named_parameters() if value.requires_grad}
+    assert {"head", "grid_encoder"} <= trained
+    assert ("backbone" in trained) is not backbone and ("encoder" in trained) is not transformer
