@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What there is, in one go: train on the demo corpus, predict, judge the predictions, look at a report, search for videos,
+# What there is, in one go: train on the demo corpus, predict, evaluate the predictions, look at a report, search for videos,
 # compare with MMF's own models. 474 s measured with one thread beside another training; VENV chooses the environment.
 # The second time what is finished is not done again; SAVE chooses where it goes, DATA where the demo corpus is.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -38,7 +38,7 @@ predictions=$save/retrieval/predictions
 compgen -G "$predictions/*.json" >/dev/null ||
   step "4. Predicting the test videos" clipbert predict "$save/retrieval"
 file=$(ls -t "$predictions"/*.json | head -1)
-step "5. Judging the predictions from their file" clipbert evaluate "$file" --ranks "$save/ranks.csv"
+step "5. Evaluating the predictions from their file" clipbert evaluate "$file" --ranks "$save/ranks.csv"
 look "$file" "$save/ranks.csv"
 
 step "6. Writing the report" clipbert report "$save/retrieval" --out "$save/report.html" --data-dir "$data/msrvtt"
