@@ -11,6 +11,7 @@ from clipbert_mmf.annotations.records import (
     Source,
     TextRecord,
     parse_option_index,
+    read_window,
     refuse_twice,
     require,
     require_text,
@@ -67,7 +68,7 @@ def parse_retrieval_lines(source: Source, entries: Entries) -> Iterator[TextReco
         caption = caption if isinstance(caption, str) else " ".join(filter(None, caption))
         text_id = str(entry.get("retrieval_key", entry.get("sen_id", place)))
         key = str(require(entry, "clip_name", (str, int), source.path, place))
-        yield TextRecord(key, caption, text_id)
+        yield TextRecord(key, caption, text_id, window_sec=read_window(entry, source.path, place))
 
 
 def parse_choice_lines(source: Source, entries: Entries) -> Iterator[TextRecord]:
@@ -76,7 +77,10 @@ def parse_choice_lines(source: Source, entries: Entries) -> Iterator[TextRecord]
         options = require_texts(entry, "options", source.path, place)
         answer = parse_option_index(entry.get("answer"), len(options), source.path, place)
         key = str(require(entry, "clip_name", (str, int), source.path, place))
-        yield TextRecord(key, "", str(entry.get("qid", number)), options=options, answer=answer)
+        window_sec = read_window(entry, source.path, place)
+        yield TextRecord(
+            key, "", str(entry.get("qid", number)), options=options, answer=answer, window_sec=window_sec
+        )
 
 
 def parse_choice_table(source: Source, rows: Entries) -> Iterator[TextRecord]:
@@ -113,6 +117,7 @@ def parse_questions(source: Source, entries: Entries) -> Iterator[TextRecord]:
             str(entry.get("id", place)),
             answer=require_text(entry, "answer", source.path, place),
             answer_type=str(entry.get("answer_type") or first_word(question)),
+            window_sec=read_window(entry, source.path, place),
         )
 
 

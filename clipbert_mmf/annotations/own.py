@@ -11,6 +11,7 @@ from clipbert_mmf.annotations.records import (
     Entries,
     Source,
     TextRecord,
+    read_window,
     refuse_twice,
     require,
     require_text,
@@ -65,7 +66,7 @@ class _Row:
                 source.path, f"{place}, 'video'", name, "a file's name, with or without its ending"
             )
         self.text_id = str(entry.get("id") or number)
-        self.window_sec = _read_window(entry, source, place)
+        self.window_sec = read_window(entry, source.path, place)
 
 
 def _walk(source: Source, entries: Entries) -> Iterator[_Row]:
@@ -114,21 +115,3 @@ def _find_option(answer: str, options: tuple[str, ...], source: Source, place: s
     if answer.isdigit() and int(answer) < len(options):
         return int(answer)
     raise AnnotationError(source.path, f"{place}, 'answer'", answer, f"one of {list(options)} or its index")
-
-
-def _read_window(entry: dict[str, Any], source: Source, place: str) -> tuple[float, float] | None:
-    given: list[Any] = [entry.get(key) for key in ("start_sec", "end_sec")]
-    if all(value in (None, "") for value in given):
-        return None
-    try:
-        start, end = float(given[0]), float(given[1])
-    except (TypeError, ValueError):
-        start, end = 0.0, -1.0
-    if not 0 <= start < end:
-        raise AnnotationError(
-            source.path,
-            f"{place}, 'start_sec' and 'end_sec'",
-            given,
-            "both, in seconds, the start before the end",
-        )
-    return start, end

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,8 @@ class TextRecord:
         answer_type: the owner's or the question's class.
         soft_answers: answers with their scores, 0 to 1.
         all_answers: the answer of each annotator.
-        window_sec: part of the video the text is about.
+        window_sec: start and end of the part of the video that the text is about, the end infinite where it goes on to the
+            end of the video; None for all of it.
     """
 
     media_key: str
@@ -107,3 +110,56 @@ def parse_option_index(value: object, num_options: int, path: str | Path, place:
     if isinstance(value, bool) or not text.isdecimal() or int(text) >= num_options:
         raise AnnotationError(path, f"{place}, 'answer'", value, f"an option's index, 0 to {num_options - 1}")
     return int(text)
+
+
+#: Names of the start and of the end of a part of a video; the first that a record has counts.
+_WINDOW_KEYS = (("start_sec", "start"), ("end_sec", "end"))
+#: ``HH:MM:SS.f`` and ``MM:SS``; subtitles have a comma before the fraction.
+_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)")
+
+
+def parse_time(given: object) -> float:
+    """Return a time in seconds, given as a number or as ``HH:MM:SS(.f)`` or ``MM:SS(.f)``.
+
+    Raises:
+        ValueError: if it is none, or below 0.
+    """
+    text = str(given).strip()
+    clock = _CLOCK.fullmatch(text)
+    if clock:
+        hours, minutes, seconds = clock.groups()
+        if int(minutes) > 59 and hours or float(seconds.replace(",", ".")) >= 60:
+            raise ValueError(f"{given!r} is no time of day")
+        return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds.replace(",", "."))
+    time = float(text)
+    if isinstance(given, bool) or not 0 <= time < math.inf:
+        raise ValueError(f"{given!r} is no time")
+    return time
+
+
+def read_window(entry: dict[str, Any], path: str | Path, place: str) -> tuple[float, float] | None:
+    """Return the part of the video that a record is about: ``start_sec`` and ``end_sec``, or ``start`` and ``end``.
+
+    Without a start it begins at 0, without an end it goes on to the end of the video (infinite); without both it is None.
+
+    Raises:
+        AnnotationError: for what is no time, or an end that is not after the start.
+    """
+    names = [next((name for name in both if name in entry), both[0]) for both in _WINDOW_KEYS]
+    given = [entry.get(name) for name in names]
+    is_given = [value is not None and str(value).strip() != "" for value in given]
+    if not any(is_given):
+        return None
+    try:
+        start = parse_time(given[0]) if is_given[0] else 0.0
+        end = parse_time(given[1]) if is_given[1] else math.inf
+    except ValueError:
+        start, end = 0.0, -1.0
+    if not start < end:
+        raise AnnotationError(
+            path,
+            f"{place}, '{names[0]}' and '{names[1]}'",
+            given,
+            "seconds or HH:MM:SS, the start before the end",
+        )
+    return start, end

@@ -12,6 +12,7 @@ from clipbert_mmf.annotations.records import (
     Source,
     TextRecord,
     parse_option_index,
+    read_window,
     refuse_twice,
     require,
     require_text,
@@ -46,6 +47,7 @@ def parse_choices(source: Source, entries: Entries) -> Iterator[TextRecord]:
             _identify(entry, seen, source.path, place),
             options=options,
             answer=parse_option_index(entry.get("answer"), len(options), source.path, place),
+            window_sec=read_window(entry, source.path, place),
         )
 
 
@@ -66,6 +68,7 @@ def parse_frame_questions(source: Source, entries: Entries) -> Iterator[TextReco
             _identify(entry, seen, source.path, place),
             answer=require_text(entry, "answer", source.path, place),
             answer_type=answer_type,
+            window_sec=read_window(entry, source.path, place),
         )
 
 
@@ -81,4 +84,5 @@ def parse_counts(source: Source, entries: Entries) -> Iterator[TextRecord]:
             require_text(entry, "question", source.path, place),
             _identify(entry, seen, source.path, place),
             answer=int(answer),
+            window_sec=read_window(entry, source.path, place),
         )

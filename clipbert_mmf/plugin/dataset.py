@@ -106,9 +106,9 @@ class ClipBertDataset(BaseDataset):
         self.annotations = SplitAnnotations(maker)
         bad_list = save_dir / f"unreadable_{self.dataset_name}.jsonl" if self.is_training else None
         name = f"{self.dataset_name} ({self._dataset_type})"
-        self.failures = FailureLog(name, maker.num_media, self.max_failure_share, bad_list)
+        self.failures = FailureLog(name, len(maker.groups), self.max_failure_share, bad_list)
         if self.is_training:
-            known = self.failures.read_bad_list(maker.groups.find)
+            known = self.failures.read_bad_list(maker.groups.find_segments)
             if known:
                 logger.warning("%s: %d media of %s are skipped", name, known, bad_list)
 
@@ -121,9 +121,9 @@ class ClipBertDataset(BaseDataset):
         Raises:
             FileNotFoundError: if none is there.
         """
-        groups, total = self.maker.groups, self.maker.num_media
+        keys, total = self.maker.records.media_keys, self.maker.num_media
         missing = self.media_processor.count_missing(
-            self.media_location, (groups.key(group) for group in range(total))
+            self.media_location, (keys[media] for media in range(total))
         )
         message = (
             f"{self.dataset_name} ({self._dataset_type}): {len(self)} items, {total} {media}s, {missing} of them not in "
@@ -132,7 +132,7 @@ class ClipBertDataset(BaseDataset):
         if missing == total:
             raise FileNotFoundError(
                 f"{message}: none of the annotated {media}s is there. Is dataset_config.{self.dataset_name}.media the "
-                f"right directory? For example '{groups.key(0)}' was looked for as the stem of a file"
+                f"right directory? For example '{keys[0]}' was looked for as the stem of a file"
             )
         logger.log(logging.WARNING if missing else logging.INFO, "%s", message)
 
@@ -147,7 +147,7 @@ class ClipBertDataset(BaseDataset):
         if int(self._epoch) == int(epoch):
             return
         self._epoch.fill_(int(epoch))
-        self.failures.read_bad_list(self.maker.groups.find)
+        self.failures.read_bad_list(self.maker.groups.find_segments)
         served = self.media_processor.take_served()
         if served:
             logger.info("%s (%s): media served by %s", self.dataset_name, self._dataset_type, served)
@@ -180,7 +180,7 @@ class ClipBertDataset(BaseDataset):
             **({} if times is None else {"clip_times_sec": times}),
             **self.maker.make(item, rng),
             "item_index": torch.tensor(item),
-            "media_index": torch.tensor(self.maker.media_index(item)),
+            "media_index": torch.tensor(self.maker.segment_index(item)),
             "readable": torch.tensor(int(readable)),
             "num_replaced": torch.tensor(num_replaced),
         }
@@ -207,13 +207,12 @@ class ClipBertDataset(BaseDataset):
 
     def _read_or_replace(self, item: int, rng: np.random.Generator) -> tuple[int, torch.Tensor, int]:
         for num_replaced in range(_MAX_REPLACEMENTS + 1):
-            media = self.maker.media_index(item)
-            if not self.failures.is_broken(media):
+            if not self.failures.is_broken(self.maker.segment_index(item)):
                 # A child generator, so that the draws below do not depend on what was read before.
                 result = self._read(item, np.random.default_rng(rng.integers(0, 2**63, 2)))
                 if result.frames is not None:
                     return item, result.frames, num_replaced
-                self.failures.add(media, self.maker.media_key(item), result.failure)
+                self._note_failure(item, result)
                 self.failures.check()
             else:
                 rng.integers(0, 2**63, 2)
@@ -223,6 +222,15 @@ class ClipBertDataset(BaseDataset):
             f"'{self.maker.media_key(item)}'; check {self.media_location}"
         )
 
+    def _note_failure(self, item: int, result: Any) -> None:
+        """Mark the item's segment as unreadable where only that is at fault, else every segment of the medium."""
+        segment, key = self.maker.segment_index(item), self.maker.media_key(item)
+        if result.is_outside:
+            name, window_sec = self.maker.describe(item), self.maker.window_sec(item)
+            self.failures.add([segment], key, result.failure, name=name, window_sec=window_sec)
+        else:
+            self.failures.add(self.maker.groups.find_segments(key), key, result.failure)
+
     def _read_or_blank(
         self, item: int, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor | None, bool]:
@@ -231,9 +239,9 @@ class ClipBertDataset(BaseDataset):
             return result.frames, result.clip_times_sec, True
         if self.strict:
             raise UnreadableMediaError(
-                f"{self.dataset_name} ({self._dataset_type}), strict: {result.failure}"
+                f"{self.dataset_name} ({self._dataset_type}), strict: {self.maker.describe(item)}: {result.failure}"
             )
-        self.failures.add(self.maker.media_index(item), self.maker.media_key(item), result.failure)
+        self._note_failure(item, result)
         blank = self.media_processor.blank
         return blank.frames, blank.clip_times_sec, False
 

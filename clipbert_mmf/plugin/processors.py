@@ -19,7 +19,7 @@ from clipbert_mmf.configuration import parse_config
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.transforms.tokens import TextOptions, encode_texts, load_tokenizer
 from clipbert_mmf.video.clips import ClipOptions, ClipReader, Clips, ImageOptions
-from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.errors import MediaError, OutsideVideoError
 from clipbert_mmf.video.served import ServedTally
 
 
@@ -31,11 +31,13 @@ class MediaResult:
         frames: ``(K, T, 3, L, L)`` uint8 RGB, or None when the medium could not be read.
         failure: the reason in one line, empty when ``frames`` is there.
         clip_times_sec: ``(K, 2)`` float32, start and end of each clip; None for an image or where nothing was read.
+        is_outside: whether the part that was asked for lies outside the medium, which itself may be sound.
     """
 
     frames: Tensor | None
     failure: str = ""
     clip_times_sec: Tensor | None = None
+    is_outside: bool = False
 
 
 class MediaProcessor(BaseProcessor):
@@ -70,7 +72,7 @@ class MediaProcessor(BaseProcessor):
         try:
             return _to_result(self.reader.read(location, key, rng, window_sec))
         except MediaError as error:
-            return MediaResult(None, str(error))
+            return MediaResult(None, str(error), is_outside=isinstance(error, OutsideVideoError))
 
     def count_missing(self, location: str | tuple[str, ...], keys: Iterable[str]) -> int:
         """Return how many of the keys the store lacks; see ``ClipReader.count_missing``."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipbert_mmf.annotations.grouping import MediaGroups, PackedRecords, group_by_media
+from clipbert_mmf.annotations.grouping import PackedRecords, SegmentGroups, group_by_segment
 from clipbert_mmf.annotations.records import TextRecord
 from clipbert_mmf.configuration import parse_config
 from clipbert_mmf.shapes import ANSWER_TYPES, PADDING_TEXT, TokenBatch
@@ -30,7 +30,7 @@ class ItemConfig:
     """Settings of items: keys of ``dataset_config.<dataset>``.
 
     Attributes:
-        texts_per_item: N, texts of a medium that are read with one decoding of it.
+        texts_per_item: N, texts of a medium, or of a part of it, that are read with one decoding of it.
     """
 
     texts_per_item: int = 1
@@ -109,9 +109,9 @@ class ItemMaker:
         self.text_processor = text_processor
         self.answers: Mapping[str, int] = answers or {}
         self.is_training = is_training
-        self.groups: MediaGroups = group_by_media(records)
+        self.groups: SegmentGroups = group_by_segment(records)
         self.texts_per_item = (config or self.Config()).texts_per_item
-        # An item is a chunk of at most N consecutive texts of one medium: chunk c of group g.
+        # An item is a chunk of at most N consecutive texts of one segment: chunk c of group g.
         chunks = -(-self.groups.counts // self.texts_per_item)
         self._group_of_item = np.repeat(np.arange(len(self.groups)), chunks)
         self._chunk_of_item = np.arange(chunks.sum()) - np.repeat(np.cumsum(chunks) - chunks, chunks)
@@ -122,23 +122,31 @@ class ItemMaker:
     @property
     def num_media(self) -> int:
         """Number of distinct videos or images."""
-        return len(self.groups)
+        return self.groups.num_media
 
-    def media_index(self, item: int) -> int:
-        """Return the index of the item's medium among ``num_media``."""
+    def segment_index(self, item: int) -> int:
+        """Return the index of the item's segment among ``groups``."""
         return int(self._group_of_item[item])
 
     def media_key(self, item: int) -> str:
         """Return the key of the item's medium in the store."""
-        return self.groups.key(self.media_index(item))
+        return self.groups.key(self.segment_index(item))
 
     def window_sec(self, item: int) -> tuple[float, float] | None:
         """Return the part of the video that the item's annotation is about, or None for all of it."""
-        return self.records[int(self.groups.rows(self.media_index(item))[0])].window_sec
+        return self.groups.window_sec(self.segment_index(item))
+
+    def describe(self, item: int) -> str:
+        """Return the name of an item in messages: its medium, and for a part of it also the times and the row."""
+        key, window_sec = self.media_key(item), self.window_sec(item)
+        if window_sec is None:
+            return f"'{key}'"
+        record = self.records[int(self.rows(item)[0])]
+        return f"'{key}' from {window_sec[0]:g} to {window_sec[1]:g} s (text {record.text_id}: {record.text[:60]!r})"
 
     def rows(self, item: int) -> np.ndarray:
         """Return the rows of the item's records, at most ``texts_per_item`` of them."""
-        rows = self.groups.rows(self.media_index(item))
+        rows = self.groups.rows(self.segment_index(item))
         start = int(self._chunk_of_item[item]) * self.texts_per_item
         return rows[start : start + self.texts_per_item]
 
@@ -162,7 +170,7 @@ class ItemMaker:
             index[: len(rows)] = torch.from_numpy(rows.astype(np.int64))
             return np.resize(rows, self.texts_per_item), {"text_index": index}
         if len(rows) < self.texts_per_item:
-            others = self.groups.rows(self.media_index(item))
+            others = self.groups.rows(self.segment_index(item))
             rows = np.resize(np.concatenate([rows, others]), self.texts_per_item)
         return rows, {}
 
@@ -170,29 +178,30 @@ class ItemMaker:
         """Return ``input_ids``, ``input_mask`` and ``segment_ids`` ``(N, L)`` of texts."""
         return dict(self.text_processor(texts)._asdict())
 
-    def draw_other_text(self, media: int, rng: np.random.Generator) -> str:
-        """Draw a text of another medium that is not, word for word, a text of this one.
+    def draw_other_text(self, segment: int, rng: np.random.Generator) -> str:
+        """Draw a text of another medium, or another part of it, that is not, word for word, a text of this segment.
 
         Raises:
-            ValueError: if every text of the split is one of this medium's.
+            ValueError: if every text of the split is one of this segment's.
         """
-        own = {self.records.text(int(row)) for row in self.groups.rows(media)}
+        own = {self.records.text(int(row)) for row in self.groups.rows(segment)}
         total = len(self.records)
         start = 0
         for _ in range(_MAX_DRAWS):
             start = int(rng.integers(total))
-            if self._is_other(start, media, own):
+            if self._is_other(start, segment, own):
                 return self.records.text(start)
         for step in range(1, total):
-            if self._is_other((start + step) % total, media, own):
+            if self._is_other((start + step) % total, segment, own):
                 return self.records.text((start + step) % total)
         raise ValueError(
-            f"no negative text for '{self.groups.key(media)}': every text of the split is one of its own; "
+            f"no negative text for '{self.groups.key(segment)}': every text of the split is one of its own; "
             f"matching needs at least two media with different texts"
         )
 
-    def _is_other(self, row: int, media: int, own: set[str]) -> bool:
-        return int(self.groups.media_of_row[row]) != media and self.records.text(row) not in own
+    def _is_other(self, row: int, segment: int, own: set[str]) -> bool:
+        other = int(self.groups.segment_of_row[row])
+        return other != segment and self.records.text(row) not in own and not self.groups.overlap(other, segment)
 
 
 class QuestionItems(ItemMaker):

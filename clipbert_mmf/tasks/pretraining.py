@@ -76,9 +76,9 @@ class PretrainingItems(ItemMaker):
         """Return captions with hidden words, their ``lm_label_ids`` ``(N, L)``, and targets ``(N,)``."""
         rows, padding = self.fill(item)
         matches = (rng.random(len(rows)) >= self.config.swap_probability).astype(np.int64)
-        media = self.media_index(item)
+        segment = self.segment_index(item)
         texts = [
-            self.records.text(int(row)) if match else self.draw_other_text(media, rng)
+            self.records.text(int(row)) if match else self.draw_other_text(segment, rng)
             for row, match in zip(rows, matches, strict=True)
         ]
         processor = cast(MaskingTextProcessor, self.text_processor)

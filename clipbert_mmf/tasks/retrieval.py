@@ -66,13 +66,13 @@ class RetrievalTraining(ItemMaker):
             texts.append(self.records.text(int(row)))
             targets.append(1)
             for _ in range(self.negatives_per_positive):
-                texts.append(self.draw_other_text(self.media_index(item), rng))
+                texts.append(self.draw_other_text(self.segment_index(item), rng))
                 targets.append(0)
         return {**self.encode(texts), "targets": torch.tensor(targets)}
 
 
 class RetrievalEvaluation(ItemMaker):
-    """One video against every text of the split, so that a video is decoded and encoded once."""
+    """One video, or part of one, against every text of the split, so that it is decoded and encoded once."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class RetrievalEvaluation(ItemMaker):
         super().__init__(records, text_processor, config, answers, is_training)
         # Encoded once, before workers start: they share these pages.
         self._tokens = text_processor([records.text(row) for row in range(len(records))])
-        self._media_of_text = torch.from_numpy(self.groups.media_of_row.astype(np.int64))
+        self._segment_of_text = torch.from_numpy(self.groups.segment_of_row.astype(np.int64))
 
     @property
     def tokens(self) -> TokenBatch:
@@ -95,11 +95,11 @@ class RetrievalEvaluation(ItemMaker):
 
     def match_matrix(self) -> Tensor:
         """Return the targets of all items, ``(items, N)`` int64."""
-        return (torch.arange(len(self))[:, None] == self._media_of_text).to(torch.int64)
+        return (torch.arange(len(self))[:, None] == self._segment_of_text).to(torch.int64)
 
     def make(self, item: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return all texts of the split; target 1 is a match."""
-        targets = (self._media_of_text == self.media_index(item)).to(torch.int64)
+        targets = (self._segment_of_text == self.segment_index(item)).to(torch.int64)
         return {**self._tokens._asdict(), "targets": targets}
 
 
@@ -211,8 +211,8 @@ RETRIEVAL = Task(
     further_curves=("v2t_r1",),
     chance=Chance(
         lambda media: guess_rank(len(set(media))),
-        lambda prediction: prediction["media_id"],
-        lambda record: record.media_key,
+        lambda prediction: (prediction["media_id"], tuple(prediction.get("segment_sec") or ())),
+        lambda record: (record.media_key, record.window_sec),
     ),
     write_records=write_matches,
     judge_records=judge_matches,

@@ -19,6 +19,7 @@ from clipbert_mmf.tasks.examples import Example
 from clipbert_mmf.tasks.items import ItemMaker, TextProcessor, read_item_values
 from clipbert_mmf.tasks.judging import Records
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations, split_report
+from clipbert_mmf.video.failures import describe_window
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ class Task:
                 "task": self.name,
                 "item": prediction.item,
                 "media_id": split.maker.media_key(prediction.item),
+                "segment_sec": describe_window(split.maker.window_sec(prediction.item)),
                 "readable": prediction.readable,
                 **record,
             }

@@ -8,6 +8,8 @@ Training and inference both read through ``ClipReader``.
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +30,11 @@ from clipbert_mmf.video.sampling import SAMPLERS, ClipChooser, choose_clip_lengt
 from clipbert_mmf.video.stores.base import MediaStore
 from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.watchdog import GuardedReader
+
+logger = logging.getLogger(__name__)
+
+#: A part of a video that ends later than the video by no more than this is cut without a word: times are rounded.
+_TOLD_SEC = 0.1
 
 
 @dataclass(frozen=True)
@@ -173,15 +180,16 @@ class ClipReader:
         rng: np.random.Generator | None = None,
         window_sec: tuple[float, float] | None = None,
     ) -> Clips:
-        """Read a medium of a store.
+        """Read a medium of a store, or a part of it.
 
         Args:
             location: place of the store, as ``open_store`` takes it.
             key: the medium's key in the store.
             rng: draws the clips of a video; None draws the same ones each time.
-            window_sec: the part of this video that counts; None for the one of the options.
+            window_sec: the part of this video that counts, its end may be infinite; None for the one of the options.
 
         Raises:
+            OutsideVideoError: if nothing of the window lies in the video.
             MediaError: if it cannot be read.
         """
         source = self.open_store(location).read(key)
@@ -251,6 +259,8 @@ class _VideoReader:
         self._options = options
         self._on_served = on_served
         self._transform = partial(pad_channels_last, image_size=options.image_size)
+        # Shared memory: what one worker told, the others keep to themselves.
+        self._has_told = torch.zeros((), dtype=torch.uint8).share_memory_()
         timeout_sec = options.reader_timeout_sec
         self._guard = None if timeout_sec is None else GuardedReader(timeout_sec)
 
@@ -285,7 +295,21 @@ class _VideoReader:
                 store=store,
                 transform=self._transform,
             )
+        if window_sec is not None and chooser.duration_sec + _TOLD_SEC < window_sec[1] < math.inf:
+            self._tell_cut(key, window_sec, chooser.duration_sec)
         return Clips(frames, tuple((float(start), float(end)) for start, end in chooser.spans_sec))
+
+    def _tell_cut(self, key: str, window_sec: tuple[float, float], duration_sec: float) -> None:
+        if self._has_told:
+            return
+        self._has_told.fill_(1)
+        logger.warning(
+            "'%s': the part from %g to %g s goes beyond the video, which is %g s long, and is cut to it; others like it "
+            "are cut without a further message",
+            key,
+            *window_sec,
+            duration_sec,
+        )
 
     def _take_frames(self, video: DecodedVideo, times_sec: np.ndarray) -> Tensor:
         shown = video.frames_at(times_sec)

@@ -47,6 +47,10 @@ class NoVideoStreamError(MediaError):
     """The file is no video: audio only, an image, or something else entirely."""
 
 
+class OutsideVideoError(MediaError):
+    """The part of the video that was asked for lies outside it; the video itself may be sound."""
+
+
 class ExtremeAspectError(MediaError):
     """The picture is so long and thin that nothing would be left of it after resizing."""
 

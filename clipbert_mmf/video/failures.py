@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,11 +26,11 @@ class TooManyFailuresError(RuntimeError):
 
 
 class FailureLog:
-    """The broken media of one split.
+    """The broken media of one split: whole media, or the parts of videos that rows are about.
 
     Args:
         name: dataset and split, for messages.
-        num_media: number of distinct media of the split.
+        num_media: number of distinct media of the split, parts of one video counted each.
         max_share: largest share of broken media, in [0, 1], before training stops.
         bad_list: JSON-lines file that remembers broken media between epochs, ranks and runs, or None.
     """
@@ -52,11 +54,12 @@ class FailureLog:
         """Return whether the medium failed before."""
         return bool(self._broken[media])
 
-    def read_bad_list(self, index_of_key: Callable[[str], int | None]) -> int:
+    def read_bad_list(self, find: Callable[[str, tuple[float, float] | None], Iterable[int]]) -> int:
         """Mark the media that earlier epochs, runs and other ranks found broken; return how many are marked now.
 
         Args:
-            index_of_key: maps a key to its media index, or to None where the split lacks it.
+            find: maps a key and a part of it (None for all of it) to the indices that it stands for, none where the split
+                lacks it.
 
         Raises:
             ValueError: for a line that is not what ``add`` writes.
@@ -66,25 +69,43 @@ class FailureLog:
         with self.bad_list.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
-                    key = json.loads(line)["key"]
+                    entry = json.loads(line)
+                    key, window = entry["key"], _parse_window(entry.get("segment_sec"))
                 except (ValueError, KeyError, TypeError) as error:
                     raise ValueError(
                         f"{self.bad_list}:{number}: found {line.strip()[:80]!r}; expected a JSON object with 'key'. "
                         f"Mend the line or delete the file"
                     ) from error
-                media = index_of_key(key)
-                if media is not None:
+                for media in find(key, window):
                     self._broken[media] = 1
         return self.num_broken
 
-    def add(self, media: int, key: str, reason: str) -> None:
-        """Mark a broken medium; the first time it is logged and written to the bad list."""
-        if self.is_broken(media):
+    def add(
+        self,
+        media: Sequence[int],
+        key: str,
+        reason: str,
+        *,
+        name: str = "",
+        window_sec: tuple[float, float] | None = None,
+    ) -> None:
+        """Mark a broken medium; the first time it is logged and written to the bad list.
+
+        Args:
+            media: indices that it stands for: one, or all parts of the medium.
+            key: key of the medium.
+            reason: the fault.
+            name: name for the log; the key without it.
+            window_sec: the part of the medium that is at fault, None for all of it.
+        """
+        if all(self.is_broken(one) for one in media):
             return
-        self._broken[media] = 1
-        logger.warning("%s: '%s' cannot be read: %s", self.name, key, reason)
+        for one in media:
+            self._broken[one] = 1
+        logger.warning("%s: %s cannot be read: %s", self.name, name or f"'{key}'", reason)
         if self.bad_list is not None:
-            _append_line(self.bad_list, {"key": key, "reason": reason})
+            part = {} if window_sec is None else {"segment_sec": describe_window(window_sec)}
+            _append_line(self.bad_list, {"key": key, "reason": reason, **part})
 
     def check(self) -> None:
         """Stop training that runs on too little data.
@@ -101,7 +122,19 @@ class FailureLog:
             )
 
 
-def _append_line(path: Path, entry: dict[str, str]) -> None:
+def describe_window(window_sec: tuple[float, float] | None) -> list[float | None] | None:
+    """Return a part of a video as JSON has it: start and end, null where it goes on to the end of the video."""
+    return None if window_sec is None else [time if math.isfinite(time) else None for time in window_sec]
+
+
+def _parse_window(given: list[float | None] | None) -> tuple[float, float] | None:
+    if given is None:
+        return None
+    start, end = given
+    return float(start or 0.0), math.inf if end is None else float(end)
+
+
+def _append_line(path: Path, entry: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
     # One write in append mode: lines of several workers do not mix.

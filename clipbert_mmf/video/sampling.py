@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from clipbert_mmf.video.arrays import Times
+from clipbert_mmf.video.errors import OutsideVideoError
 
 #: Frame rate assumed where the caller does not know it: only decides how far before a clip's end its last frame lies.
 FALLBACK_FPS = 30.0
@@ -167,6 +168,7 @@ class ClipChooser:
         rng: draws the starts.
         window_sec: the part of the video that counts, or None.
         spans_sec: ``(K, 2)`` float64 after the call; no rows before.
+        duration_sec: length of the video after the call; 0 before.
     """
 
     how: str
@@ -176,9 +178,20 @@ class ClipChooser:
     rng: np.random.Generator | None = None
     window_sec: tuple[float, float] | None = None
     spans_sec: Times = field(default_factory=lambda: np.zeros((0, 2)), init=False)
+    duration_sec: float = field(default=0.0, init=False)
 
     def __call__(self, info: TimedVideo) -> Times:
-        """Return ``(K, T)`` seconds for a video of ``info.duration_sec`` and ``info.fps``."""
+        """Return ``(K, T)`` seconds for a video of ``info.duration_sec`` and ``info.fps``.
+
+        Raises:
+            OutsideVideoError: if nothing of the window lies in the video.
+        """
+        self.duration_sec = info.duration_sec
+        if self.window_sec is not None and not 0 <= self.window_sec[0] < info.duration_sec:
+            start, end = self.window_sec
+            raise OutsideVideoError(
+                f"the part from {start:g} to {end:g} s lies outside the video, which is {info.duration_sec:g} s long"
+            )
         self.spans_sec = sample_spans(
             self.how, info.duration_sec, self.num_clips, self.clip_len_sec, self.rng, self.window_sec
         )

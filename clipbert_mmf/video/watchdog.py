@@ -27,7 +27,7 @@ from torch import Tensor
 
 from clipbert_mmf.video.arrays import Times
 from clipbert_mmf.video.decode import BACKENDS, VideoInfo
-from clipbert_mmf.video.errors import DecodeError, ReaderTimeoutError
+from clipbert_mmf.video.errors import DecodeError, MediaError, ReaderTimeoutError
 from clipbert_mmf.video.reader_process import HEADER
 
 #: Starting Python and importing torch, on a busy machine; the timeout of a video counts after that.
@@ -91,9 +91,16 @@ class GuardedReader:
                 deadline,
             )
             kind, value = process.receive(deadline)
+            refusal: MediaError | None = None
             if kind == "info":
-                times = choose_times(value) if callable(choose_times) else choose_times
-                process.send(np.asarray(times, dtype=np.float64), deadline)
+                times: Any = None
+                try:
+                    times = choose_times(value) if callable(choose_times) else choose_times
+                    times = np.asarray(times, dtype=np.float64)
+                except MediaError as error:
+                    # The reader is told too: it waits for times, takes None for an error, and goes on with the next video.
+                    refusal = type(error)(error.reason, shown, store)
+                process.send(times, deadline)
                 kind, value = process.receive(deadline)
             data = process.receive_bytes(deadline) if kind == "frames" else bytearray()
         except TimeoutError:
@@ -109,6 +116,8 @@ class GuardedReader:
             # Half an exchange is left in the pipes.
             self.close()
             raise
+        if refusal is not None:
+            raise refusal
         if kind == "error":
             raise value
         shape, served = value

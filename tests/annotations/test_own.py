@@ -1,5 +1,6 @@
 """A user's own rows: video and text, or video, question and answer, with optional columns."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,27 @@ def test_a_window_is_read_in_seconds():
 
 
 @pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"start_sec": "00:01:02.5", "end_sec": "1:03"}, (62.5, 63.0)),
+        ({"start": 3, "end": "1:00:00,25"}, (3.0, 3600.25)),
+        ({"start_sec": "4", "end_sec": ""}, (4.0, math.inf)),
+        ({"start_sec": " ", "end_sec": "4"}, (0.0, 4.0)),
+        ({"start_sec": None, "end_sec": ""}, None),
+    ],
+)
+def test_times_are_seconds_or_a_clock_and_one_may_be_missing(columns, expected):
+    (record,) = parse(parse_texts, {"video": "a", "text": "t", **columns})
+    assert record.window_sec == expected
+
+
+@pytest.mark.parametrize(
     ("row", "message"),
     [
         ({"video": "", "text": "t"}, "line 2, 'video'"),
         ({"video": "a", "text": " "}, "line 2, 'text': found ''; expected words"),
-        ({"video": "a", "text": "t", "start_sec": 3}, "'start_sec' and 'end_sec'"),
+        ({"video": "a", "text": "t", "start_sec": "soon"}, "'start_sec' and 'end_sec'"),
+        ({"video": "a", "text": "t", "start": -1}, "'start' and 'end_sec'"),
         ({"video": "a", "text": "t", "start_sec": 3, "end_sec": 1}, "the start before the end"),
     ],
 )

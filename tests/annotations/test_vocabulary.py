@@ -61,4 +61,4 @@ def test_packed_records_hold_every_field():
     record = TextRecord("v", "t", "i", ("a", "b"), 1, "what", (("x", 0.3),), ("x",), (0.0, 1.0))
     packed = PackedRecords.from_records([record, TextRecord("w", "u", "j")])
     assert [packed[0], packed[1]] == [record, TextRecord("w", "u", "j")]
-    assert packed.media_of_row.tolist() == [0, 1] and len(packed) == 2
+    assert packed.segment_of_row.tolist() == [0, 1] and len(packed) == 2

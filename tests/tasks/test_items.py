@@ -2,7 +2,7 @@
 
 import pytest
 
-from clipbert_mmf.annotations.grouping import PackedRecords, group_by_media
+from clipbert_mmf.annotations.grouping import PackedRecords, group_by_segment
 from clipbert_mmf.annotations.records import TextRecord
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.tasks import TASKS
@@ -10,9 +10,9 @@ from tests.tasks.making import RECORDS, make
 
 
 def test_rows_of_a_medium_are_found_wherever_they_stand():
-    groups = group_by_media(PackedRecords.from_records(RECORDS))
+    groups = group_by_segment(PackedRecords.from_records(RECORDS))
     assert [groups.key(media) for media in range(3)] == ["b", "a", "c"]
-    assert groups.rows(0).tolist() == [0, 2, 4] and groups.find("c") == 2 and groups.find("d") is None
+    assert groups.rows(0).tolist() == [0, 2, 4] and groups.find_segments("c") == [2] and groups.find_segments("d") == []
 
 
 def test_packed_records_come_back_as_they_went_in():

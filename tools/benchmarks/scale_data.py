@@ -131,7 +131,7 @@ def start_up(dataset: str, folder: Path, clock: str) -> dict[str, float]:
     records = load_sources([AnnotationSource(CORPORA[dataset][0])], folder, spec.corpus, where="annotations")
     maker = TASKS[spec.task].training_items(records, _tokenize_nothing, is_training=True)
     store = open_store(str(folder / "media"))
-    missing = sum(maker.groups.key(medium) not in store for medium in range(maker.num_media))
+    missing = sum(maker.records.media_keys[medium] not in store for medium in range(maker.num_media))
     seconds, peak = now() - begin, read_peak_mib() - before
     if missing:
         raise AssertionError(f"{missing} media are not in the store")
@@ -153,7 +153,7 @@ def _measure_worker(maker, store) -> float:
         rng = random.Random(1)
         for _ in range(10_000):
             item = rng.randrange(len(maker))
-            row = int(maker.groups.rows(maker.media_index(item))[0])
+            row = int(maker.groups.rows(maker.segment_index(item))[0])
             _ = maker.media_key(item) in store, maker.records[row].text
         os.write(write_end, str(read_private_mib() - before).encode())
         os._exit(0)
