@@ -191,17 +191,21 @@ class ItemMaker:
             start = int(rng.integers(total))
             if self._is_other(start, segment, own):
                 return self.records.text(start)
-        for step in range(1, total):
-            if self._is_other((start + step) % total, segment, own):
-                return self.records.text((start + step) % total)
+        # Texts of an overlapping part may fit this one too: they are taken where there are no others.
+        for may_overlap in (False, True):
+            for step in range(1, total):
+                if self._is_other((start + step) % total, segment, own, may_overlap):
+                    return self.records.text((start + step) % total)
         raise ValueError(
             f"no negative text for '{self.groups.key(segment)}': every text of the split is one of its own; "
             f"matching needs at least two media with different texts"
         )
 
-    def _is_other(self, row: int, segment: int, own: set[str]) -> bool:
+    def _is_other(self, row: int, segment: int, own: set[str], may_overlap: bool = False) -> bool:
         other = int(self.groups.segment_of_row[row])
-        return other != segment and self.records.text(row) not in own and not self.groups.overlap(other, segment)
+        if other == segment or self.records.text(row) in own:
+            return False
+        return may_overlap or not self.groups.overlap(other, segment)
 
 
 class QuestionItems(ItemMaker):

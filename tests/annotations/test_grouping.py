@@ -36,7 +36,14 @@ def test_rows_of_a_medium_are_found_in_order():
 
 
 def test_a_segment_is_a_medium_and_a_part_of_it():
-    windows = [("v", (0.0, 2.0)), ("v", (2.0, 4.0)), ("w", None), ("v", None), ("v", (0.0, 2.0)), ("v", (1.0, math.inf))]
+    windows = [
+        ("v", (0.0, 2.0)),
+        ("v", (2.0, 4.0)),
+        ("w", None),
+        ("v", None),
+        ("v", (0.0, 2.0)),
+        ("v", (1.0, math.inf)),
+    ]
     records = PackedRecords.from_records(
         TextRecord(key, f"t{n}", str(n), window_sec=window) for n, (key, window) in enumerate(windows)
     )
@@ -45,7 +52,12 @@ def test_a_segment_is_a_medium_and_a_part_of_it():
     assert (len(groups), groups.num_media) == (5, 2) and groups.rows(0).tolist() == [0, 4]
     assert [groups.window_sec(segment) for segment in (0, 2, 4)] == [(0.0, 2.0), None, (1.0, math.inf)]
     assert groups.find_segments("v") == [0, 1, 3, 4] and groups.find_segments("v", (2.0, 4.0)) == [1]
-    assert not groups.overlap(0, 1) and groups.overlap(0, 3) and groups.overlap(1, 4) and not groups.overlap(0, 2)
+    assert (
+        not groups.overlap(0, 1)
+        and groups.overlap(0, 3)
+        and groups.overlap(1, 4)
+        and not groups.overlap(0, 2)
+    )
 
 
 def test_media_that_get_one_name_are_one_medium():

@@ -12,7 +12,11 @@ from tests.tasks.making import RECORDS, make
 def test_rows_of_a_medium_are_found_wherever_they_stand():
     groups = group_by_segment(PackedRecords.from_records(RECORDS))
     assert [groups.key(media) for media in range(3)] == ["b", "a", "c"]
-    assert groups.rows(0).tolist() == [0, 2, 4] and groups.find_segments("c") == [2] and groups.find_segments("d") == []
+    assert (
+        groups.rows(0).tolist() == [0, 2, 4]
+        and groups.find_segments("c") == [2]
+        and groups.find_segments("d") == []
+    )
 
 
 def test_packed_records_come_back_as_they_went_in():
