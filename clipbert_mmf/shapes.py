@@ -1,4 +1,4 @@
-"""The letters every shape comment uses, and the small records that travel between rooms.
+"""The letters every shape comment uses, and the small records that travel between packages.
 
 =====  =======================================================================
 B      videos (or images) in a batch

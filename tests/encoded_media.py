@@ -79,6 +79,19 @@ def write_video(
     """Encode frames 0, 1, 2, ... and return the path.
 
     Args:
+        path: file to write.
+        num_frames: frames to encode.
+        fps: frames per second.
+        codec: FFmpeg's name of the encoder.
+        pix_fmt: pixel format, or None for the encoder's first.
+        width: in pixels.
+        height: in pixels.
+        gop: largest distance of key frames.
+        time_base: unit of ``pts``.
+        container: FFmpeg's name of the container, or None for the ending's.
+        codec_options: further options of the encoder.
+        container_options: options of the container.
+        audio: add a silent audio stream.
         pts: presentation time of each frame in ticks of ``time_base``; equal distance at ``fps`` without it.
         rotation: degrees counter-clockwise that a player must turn the picture; what is shown stays upright.
         b_frames: largest number of consecutive B-frames, or None for the codec's own choice.
@@ -136,6 +149,9 @@ def copy_packets(source: Path, path: Path, keep, shift: int = 0) -> Path:
     """Copy a video without decoding it: the packets for which ``keep(number, packet)`` holds, moved in time.
 
     Args:
+        source: video to copy from.
+        path: file to write.
+        keep: tells whether a packet is copied.
         shift: ticks added to every time; a negative one makes the MP4 writer add an edit list.
     """
     with av.open(str(source)) as opened, av.open(str(path), "w") as output:

@@ -42,7 +42,7 @@ def import_example(name):
 
 @pytest.fixture(autouse=True)
 def tables_as_before():
-    """What an example adds is taken away again: other tests list what is allowed."""
+    """Everything an example adds is taken away again: other tests list what is allowed."""
     tables: list[tuple[dict, dict]] = [(table, dict(table)) for table in (HEADS, FOLDS, BACKENDS, TASKS)]
     yield
     sys.modules.pop("own_parts", None)

@@ -1,4 +1,4 @@
-"""What a user's package calls is there, and importing it does not need MMF."""
+"""Everything a user's package calls is there, and importing it does not need MMF."""
 
 import subprocess
 import sys

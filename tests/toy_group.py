@@ -27,7 +27,7 @@ def run_group(
     """Do runs with ``world_size`` gloo processes; run ``name`` writes to ``folder / name``.
 
     Args:
-        folder: of all runs.
+        folder: holds all runs.
         runs: options by name.
         world_size: number of processes.
         make_options: gives the whole command line for a directory and options; the toy's, if not said.

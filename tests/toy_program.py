@@ -1,4 +1,4 @@
-"""What ``mmf_run`` is where the package is installed: MMF's command line with the plugin registered."""
+"""Runs as ``mmf_run`` does where the package is installed: MMF's command line with the plugin registered."""
 
 import mmf  # noqa: F401
 from mmf_cli.run import run

@@ -128,7 +128,7 @@ def parse_time(given: object) -> float:
     clock = _CLOCK.fullmatch(text)
     if clock:
         hours, minutes, seconds = clock.groups()
-        if int(minutes) > 59 and hours or float(seconds.replace(",", ".")) >= 60:
+        if (int(minutes) > 59 and hours) or float(seconds.replace(",", ".")) >= 60:
             raise ValueError(f"{given!r} is no time of day")
         return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds.replace(",", "."))
     time = float(text)

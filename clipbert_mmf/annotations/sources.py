@@ -119,7 +119,7 @@ def load_sources(
     """Read all sources of a split, in order.
 
     Args:
-        sources: of the split.
+        sources: the split's sources.
         root: data directory.
         corpus: formats of sources that name none, a key of ``FORMATS``.
         where: dotted key of the sources, for messages.

@@ -90,7 +90,7 @@ class AblationRun:
     """One table or figure on one corpus and task.
 
     Attributes:
-        title: of the table, with dataset and corpus.
+        title: the table's title, with dataset and corpus.
         caption: sentence for the reader of the table.
         columns: titles of the labels.
         kind: ``runs`` of the table.
@@ -166,7 +166,7 @@ class AblationRun:
         """Return the command lines that ``run`` starts, by row; rows whose weights files are not given are left out.
 
         Args:
-            patterns: of names of rows, as a shell has them.
+            patterns: select rows by name, as a shell has them.
         """
         commands = {"trained": ["mmf_run", *self._write_training_options()]} if self.kind == "once" else {}
         trained = self.save / "trained" / "clipbert_final.pth" if self.kind == "once" else None
@@ -179,7 +179,7 @@ class AblationRun:
         """Run every wanted row that has no result; progress goes to stderr.
 
         Args:
-            patterns: of names of rows, as a shell has them.
+            patterns: select rows by name, as a shell has them.
 
         Returns:
             All rows in order, with the results that there are.

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         )
         if "search" in session.modes:
             try:
-                session.index  # noqa: B018  made now: who starts the page can mend what is wrong with its folder
+                session.index  # noqa: B018  made now: who starts the page can repair what is wrong with its folder
             except OSError as error:
                 raise OSError(
                     f"a search cannot keep its encodings: {error}; give another folder by --index"

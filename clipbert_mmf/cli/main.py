@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb.
 
     Args:
-        arguments: of the command line; those of the process where it is None.
+        arguments: words of the command line; those of the process where it is None.
 
     Returns:
         0; 1 with one line on stderr where a model, file or option cannot be used, or where a check found bad media;

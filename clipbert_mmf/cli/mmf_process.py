@@ -35,7 +35,7 @@ def make_rank_environment(rank: int, world_size: int, port: int) -> dict[str, st
     """Return the variables of one process of several on this machine, as torchrun sets them.
 
     Args:
-        rank: of the process, from 0.
+        rank: number of the process, from 0.
         world_size: number of processes; for 1 there are no variables.
         port: where the processes meet, such as ``find_free_port`` returns.
     """
@@ -54,7 +54,7 @@ def make_offline_environment(root: Path, **more: str) -> dict[str, str]:
     """Return the environment of a process that uses a checkout, one thread and no network.
 
     Args:
-        root: of the checkout whose package the process imports.
+        root: the checkout whose package the process imports.
         more: further variables; they win.
     """
     return {
@@ -78,9 +78,9 @@ def run_mmf(options: Sequence[str], log: Path, environment: Mapping[str, str] | 
     """Run ``mmf_run`` to its end.
 
     Args:
-        options: of its command line.
+        options: its command line.
         log: file for what it prints; its folder is made if missing.
-        environment: of the process; that of this one where it is None.
+        environment: the process's; that of this one where it is None.
 
     Raises:
         MmfRunError: if it fails.

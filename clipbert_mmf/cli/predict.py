@@ -43,7 +43,7 @@ def make_options(options: argparse.Namespace, out: Path) -> list[str]:
     """Return the command line of ``mmf_run``.
 
     Args:
-        options: of the verb.
+        options: the verb's options.
         out: absolute path of the folder for predictions.
 
     Raises:

@@ -47,7 +47,7 @@ class AskedModel(Protocol):
 
     @property
     def has_soft_answers(self) -> bool:
-        """Whether each answer was trained on its own, so that several may be likely."""
+        """Tell whether each answer was trained on its own, so that several may be likely."""
         ...
 
     def require_answers(self) -> None:

@@ -207,7 +207,7 @@ class ClipBert:
 
     @property
     def asks(self) -> tuple[Ability, ...]:
-        """What the model can be asked, by its head: some of ``score answer choose count``."""
+        """Abilities of the model's head: some of ``score answer choose count``."""
         return find_head(self.head_type).asks
 
     def require_answers(self) -> None:
@@ -216,7 +216,7 @@ class ClipBert:
 
     @property
     def has_soft_answers(self) -> bool:
-        """Whether each answer was trained on its own (VQA), so that several may be likely."""
+        """Tell whether each answer was trained on its own (VQA), so that several may be likely."""
         return "clipbert_soft_bce" in self.recipe.model.list_losses()
 
     def read_clips(self, video: Media | Clips) -> Clips:

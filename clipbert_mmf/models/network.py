@@ -24,7 +24,7 @@ from clipbert_mmf.shapes import IGNORED_TOKEN
 
 @dataclass(frozen=True)
 class HeadUse:
-    """How the pairs of one dataset are scored.
+    """Describe how the pairs of one dataset are scored.
 
     Attributes:
         head: name of the head in a network of several, where datasets may share one; None in a network of one.
@@ -114,12 +114,12 @@ class ClipBertNetwork(nn.Module):
 
     @property
     def fold(self) -> str:
-        """How a network of one head folds clips."""
+        """The fold of a network with one head."""
         return self.find_use().fold
 
     @property
     def group_options(self) -> bool:
-        """Whether a network of one head makes one row of the scores of a video's N texts."""
+        """Tell whether a network with one head makes one row of the scores of a video's N texts."""
         return self.find_use().group_options
 
     def find_head(self, use: HeadUse) -> nn.Module:
@@ -334,17 +334,17 @@ class DatasetNetwork:
 
     @property
     def fold(self) -> str:
-        """How clips are folded, a key of ``FOLDS``."""
+        """The fold over clips, a key of ``FOLDS``."""
         return self.use.fold
 
     @property
     def group_options(self) -> bool:
-        """Whether the scores of a video's N texts are one row."""
+        """Tell whether the scores of a video's N texts are one row."""
         return self.use.group_options
 
     @property
     def clip_fusion(self) -> str:
-        """Where a video's clips meet, a key of ``CLIP_FUSIONS``."""
+        """The place where a video's clips meet, a key of ``CLIP_FUSIONS``."""
         return self.network.clip_fusion
 
     @property

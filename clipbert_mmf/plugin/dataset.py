@@ -85,7 +85,7 @@ class ClipBertDataset(BaseDataset):
 
     @property
     def is_training(self) -> bool:
-        """Whether items are drawn anew each epoch and broken media replaced."""
+        """Tell whether items are drawn anew each epoch and broken media replaced."""
         return self._dataset_type == "train"
 
     @property

@@ -166,7 +166,7 @@ class RowResult:
     """A row beside its result.
 
     Attributes:
-        name: of the row.
+        name: the row's name.
         row: as the file has it.
         ours: name to number, with ``seconds``; empty where the row has not run.
     """
@@ -201,7 +201,7 @@ def draw_ablation(title: str, column: str, results: Sequence[RowResult], path: P
     """Draw a figure: metrics, or memory and time, against the first column.
 
     Args:
-        title: of the figure.
+        title: the figure's title.
         column: title of the first column.
         results: those without a result are left out; at least one has one.
         path: PNG file to write.

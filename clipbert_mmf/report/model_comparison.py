@@ -57,7 +57,7 @@ def measure_run(folder: Path, model: str, dataset: str) -> dict[str, Any]:
     """Return the main number on the test split beside chance, and the cost of the run.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         model: registry key.
         dataset: registry key.
     """
@@ -113,7 +113,7 @@ def draw_comparison(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw accuracy with chance, parameters, time of an update and memory as bars, one for each row.
 
     Args:
-        rows: of ``summarize_results``.
+        rows: results of ``summarize_results``.
         path: PNG file to write.
     """
     import matplotlib

@@ -19,7 +19,7 @@ def read_final_metrics(folder: Path, split: str) -> dict[str, float]:
     """Return the last metrics of a split by short name, ``<metric>/<name>``.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         split: ``val`` or ``test``.
 
     Raises:

@@ -1,1 +1,1 @@
-"""What scores mean: folding clips, losses, ranks and accuracies, on plain tensors."""
+"""Read meaning from scores: folding clips, losses, ranks and accuracies, on plain tensors."""

@@ -85,7 +85,7 @@ class Task:
 
     @property
     def needs_answers(self) -> bool:
-        """Whether items need an answer vocabulary."""
+        """Tell whether items need an answer vocabulary."""
         return self.training_items.needs_answers
 
     @property

@@ -116,7 +116,7 @@ class Checkpointer:
         Args:
             state: the checkpoint, of this trainer or of MMF's own.
             weights: its weights, under the names that the wrapped model has.
-            source: of the checkpoint, for messages.
+            source: the checkpoint's origin, for messages.
             weights_only: start a new run from them.
 
         Raises:

@@ -31,12 +31,12 @@ class EarlyStopping:
 
     @property
     def has_best(self) -> bool:
-        """Whether some validation was the best so far."""
+        """Tell whether some validation was the best so far."""
         return math.isfinite(self.best_monitored_value)
 
     @property
     def should_stop(self) -> bool:
-        """Whether training ends: no better value for longer than the patience."""
+        """Tell whether training ends: no better value for longer than the patience."""
         return self.activated and self.options.enabled
 
     def update(self, numbers: Mapping[str, float], update: int, iteration: int) -> bool:

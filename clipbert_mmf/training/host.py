@@ -93,8 +93,8 @@ class Host(Protocol):
         """Call the user's callbacks.
 
         Args:
-            name: of the hook, such as ``on_update_end``.
-            report: of the last batch or split.
+            name: the hook's name, such as ``on_update_end``.
+            report: the last batch's or split's.
             numbers: losses and metrics of an evaluation; None in training.
             **arguments: further arguments of this hook.
         """

@@ -156,7 +156,7 @@ class CheckpointOptions:
 
     @property
     def resets_counts(self) -> bool:
-        """Whether a loaded checkpoint starts a new run."""
+        """Tell whether a loaded checkpoint starts a new run."""
         return self.reset.all or self.reset.counts
 
 
@@ -208,7 +208,7 @@ class RunOptions:
 
     @property
     def trains(self) -> bool:
-        """Whether the run trains."""
+        """Tell whether the run trains."""
         return "train" in self.run_type
 
 

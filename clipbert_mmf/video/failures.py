@@ -74,7 +74,7 @@ class FailureLog:
                 except (ValueError, KeyError, TypeError) as error:
                     raise ValueError(
                         f"{self.bad_list}:{number}: found {line.strip()[:80]!r}; expected a JSON object with 'key'. "
-                        f"Mend the line or delete the file"
+                        f"Repair the line or delete the file"
                     ) from error
                 for media in find(key, window):
                     self._broken[media] = 1

@@ -40,7 +40,7 @@ class LoadReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything fits, which ``strict`` requires."""
+        """Tell whether everything fits, which ``strict`` requires."""
         return not (self.resized or self.missing or self.left_over or self.wrong_shape)
 
     def __str__(self) -> str:

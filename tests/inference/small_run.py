@@ -93,10 +93,10 @@ def make_run(folder: Path, tokenizer: Path, config: dict | None = None, **change
 
 
 def same_state(one, other) -> bool:
-    """Whether two networks hold the same numbers, bit for bit."""
+    """Tell whether two networks hold the same numbers, bit for bit."""
     return same_tensors(one.state_dict(), other.state_dict())
 
 
 def same_tensors(ours: dict, theirs: dict) -> bool:
-    """Whether two state dicts hold the same numbers, bit for bit."""
+    """Tell whether two state dicts hold the same numbers, bit for bit."""
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -25,7 +25,7 @@ def make_fields(clips=1, frames=1, texts=1):
 def test_an_item_has_mmfs_keys_and_shapes():
     item = to_mmf_layout(make_fields())
     assert item["image"].shape == (3, 4, 4) and item["input_ids"].shape == (5,) and item["targets"].dim() == 0
-    expected = [(1 - mean) / std for mean, std in zip(IMAGE_MEAN, IMAGE_STD)]
+    expected = [(1 - mean) / std for mean, std in zip(IMAGE_MEAN, IMAGE_STD, strict=False)]
     assert item["image"][:, 0, 0].tolist() == pytest.approx(expected, rel=1e-5)
     assert "frames" not in item and "clip_times_sec" not in item and item["item_index"] == 3
 

@@ -16,7 +16,7 @@ from tests.network_settings import small_settings
 
 @pytest.fixture(autouse=True)
 def run_folder(tmp_path):
-    """What a run leaves in the registry; the release's losses read it."""
+    """Hold what a run leaves in the registry; the release's losses read it."""
     before = registry.get("config", None, no_warning=True)
     registry.register(
         "config",

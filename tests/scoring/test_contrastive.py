@@ -65,7 +65,7 @@ def test_an_item_that_was_read_twice_is_one_candidate():
 
 
 def contrast_of_first(batch):
-    """What the first video adds to the sum."""
+    """Return what the first video adds to the sum."""
     logits = 7.0 * batch["video_embeddings"] @ batch["text_embeddings"][batch["targets"].bool()].T
     return (
         F.cross_entropy(logits[:1], torch.tensor([0])) + F.cross_entropy(logits.T[:1], torch.tensor([0]))

@@ -125,7 +125,7 @@ class Parts:
     """A run put together as the plugin does it.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         resume: go on with the checkpoint in ``folder``.
         run_type: names what to do.
         early_stop: options of early stopping.

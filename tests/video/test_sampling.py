@@ -1,4 +1,4 @@
-"""Which moments become frames: truth tables, then properties that hold for every sampler."""
+"""Moments that become frames: truth tables, then properties that hold for every sampler."""
 
 import numpy as np
 import pytest

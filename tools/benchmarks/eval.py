@@ -1,4 +1,4 @@
-"""What retrieval costs and finds: all pairs, early fusion of clips, and two stages; checked, measured, reckoned up.
+"""Measure what retrieval costs and finds: all pairs, early fusion of clips, and two stages; checked, measured, reckoned up.
 
 Times are seconds of one CPU thread, so that other work on the machine counts little. Unit costs are of the full-size model with
 random weights; quality is of trained runs (``--run``, ``--concat``). Where an option that must not change the result changes it,

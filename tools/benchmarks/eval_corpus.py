@@ -28,13 +28,13 @@ from clipbert_mmf.video.stores.open import open_store
 
 @dataclass(frozen=True)
 class Corpus:
-    """What is scored.
+    """Holds what is scored.
 
     Attributes:
         network: in evaluation mode.
         tokens: ``(N, L)`` of all texts.
-        frames: of each video, ``(1, K, T, 3, L, L)`` uint8.
-        visual: of each video, ``(1, K, V, D)``.
+        frames: each video's, ``(1, K, T, 3, L, L)`` uint8.
+        visual: each video's, ``(1, K, V, D)``.
         matches: ``(V, N)`` bool.
     """
 

@@ -1,4 +1,4 @@
-"""How fast the full-size model trains and scores, against the plain build a user would write from libraries.
+"""Measure how fast the full-size model trains and scores, against the plain build a user would write from libraries.
 
 One thread, random weights, the same in both; peer and ours in turn within one run. In float32 the scores must be equal
 within 1e-4 and the rankings identical, or the program ends. The limit beside each number is the share of this machine's

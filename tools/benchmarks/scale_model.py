@@ -1,4 +1,4 @@
-"""How a training step and an evaluation grow with batch, clips, frames, frame size, videos and texts."""
+"""Measure how a training step and an evaluation grow with batch, clips, frames, frame size, videos and texts."""
 
 from __future__ import annotations
 

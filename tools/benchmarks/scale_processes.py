@@ -1,4 +1,4 @@
-"""How training with ``mmf_run`` grows from one process to two (gloo), on the demo corpus."""
+"""Measure how training with ``mmf_run`` grows from one process to two (gloo), on the demo corpus."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Row:
         ours_ms: median of ours.
         ratio: peer over ours, the median over rounds; more is better.
         goal: smallest ratio that meets the goal, or 0 where there is none.
-        unit: of the two numbers.
+        unit: common to both numbers.
     """
 
     case: str
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def is_met(self) -> bool:
-        """Whether the goal, if there is one, is reached."""
+        """Tell whether the goal, if there is one, is reached."""
         return self.ratio >= self.goal
 
 

@@ -90,7 +90,7 @@ class Story:
     Attributes:
         things: in order.
         starts_sec: when each comes; it stays until the next.
-        duration_sec: of the video; after the last thing's end nothing is there.
+        duration_sec: length of the video; after the last thing's end nothing is there.
         end_sec: when the last thing goes.
     """
 

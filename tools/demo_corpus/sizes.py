@@ -1,4 +1,4 @@
-"""How much of each corpus is made, and the pool that makes it."""
+"""Set how much of each corpus is made, and the pool that makes it."""
 
 from __future__ import annotations
 

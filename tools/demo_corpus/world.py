@@ -114,7 +114,7 @@ class Thing:
 
     @property
     def phrase(self) -> str:
-        """How a caption names it."""
+        """The words by which a caption names it."""
         return f"a {self.size} {self.colour} {self.shape} {self.place}"
 
 
