@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from clipbert_mmf.inference.asking import EncodedMedia
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.stores.base import stamp_file
 
 logger = logging.getLogger(__name__)
 
@@ -94,15 +95,14 @@ class SearchIndex:
             self._write_hashes()
 
     def _place(self, path: Path) -> Path:
+        key = str(path.resolve())
         try:
-            status = path.stat()
+            mark = stamp_file(path)
+            known = self._hashes.get(key)
+            if known is None or known[0] != mark:
+                known = self._hashes[key] = (mark, hash_file(path))
         except OSError as error:
             raise MediaError(f"cannot be read: {error}", str(path)) from error
-        mark = f"{status.st_size} {status.st_mtime_ns}"
-        key = str(path.resolve())
-        known = self._hashes.get(key)
-        if known is None or known[0] != mark:
-            known = self._hashes[key] = (mark, hash_file(path))
         return self.folder / f"{known[1][:32]}-{self._model_hash}.safetensors"
 
     def _read(self, place: Path) -> EncodedMedia | None:

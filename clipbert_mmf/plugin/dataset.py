@@ -108,9 +108,15 @@ class ClipBertDataset(BaseDataset):
         name = f"{self.dataset_name} ({self._dataset_type})"
         self.failures = FailureLog(name, len(maker.groups), self.max_failure_share, bad_list)
         if self.is_training:
-            known = self.failures.read_bad_list(maker.groups.find_segments)
+            known = self._read_bad_list()
             if known:
                 logger.warning("%s: %d media of %s are skipped", name, known, bad_list)
+
+    def _read_bad_list(self) -> int:
+        return self.failures.read_bad_list(self.maker.groups.find_segments, self._stamp_failure)
+
+    def _stamp_failure(self, key: str) -> str:
+        return self.media_processor.stamp_failure(self.media_location, key)
 
     def report_missing(self, media: str) -> None:
         """Log how many media of the split are not in the store.
@@ -147,7 +153,7 @@ class ClipBertDataset(BaseDataset):
         if int(self._epoch) == int(epoch):
             return
         self._epoch.fill_(int(epoch))
-        self.failures.read_bad_list(self.maker.groups.find_segments)
+        self._read_bad_list()
         served = self.media_processor.take_served()
         if served:
             logger.info("%s (%s): media served by %s", self.dataset_name, self._dataset_type, served)
@@ -225,11 +231,12 @@ class ClipBertDataset(BaseDataset):
     def _note_failure(self, item: int, result: Any) -> None:
         """Mark the item's segment as unreadable where only that is at fault, else every segment of the medium."""
         segment, key = self.maker.segment_index(item), self.maker.media_key(item)
+        stamp = self._stamp_failure(key)
         if result.is_outside:
             name, window_sec = self.maker.describe(item), self.maker.window_sec(item)
-            self.failures.add([segment], key, result.failure, name=name, window_sec=window_sec)
+            self.failures.add([segment], key, result.failure, name=name, window_sec=window_sec, stamp=stamp)
         else:
-            self.failures.add(self.maker.groups.find_segments(key), key, result.failure)
+            self.failures.add(self.maker.groups.find_segments(key), key, result.failure, stamp=stamp)
 
     def _read_or_blank(
         self, item: int, rng: np.random.Generator

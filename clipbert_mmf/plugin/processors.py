@@ -78,9 +78,15 @@ class MediaProcessor(BaseProcessor):
         """Return how many of the keys the store lacks; see ``ClipReader.count_missing``."""
         return self.reader.count_missing(location, keys)
 
-    def stamp(self, location: str | tuple[str, ...], keys: Iterable[str]) -> list[tuple[str, int, int]]:
+    def stamp(self, location: str | tuple[str, ...], keys: Iterable[str]) -> list[str]:
         """Return what tells whether the media changed; see ``ClipReader.stamp``."""
         return self.reader.stamp(location, keys)
+
+    def stamp_failure(self, location: str | tuple[str, ...], key: str) -> str:
+        """Return what a failure to read the medium depends on: its state, the decoder and the time limit."""
+        return (
+            f"{self.reader.stamp(location, [key])[0]}; {self.reader.describe_decoder()}"
+        )
 
     def take_served(self) -> dict[str, int]:
         """Return how many videos each backend served since the last call, over all workers."""

@@ -1,7 +1,8 @@
 """Opens every medium of a store before a run does, and reports the broken ones with reasons and pictures.
 
 Each medium is read in a reader process under the watchdog: first, last and random frames. Every finding is a line of a
-journal, so that a check that was ended goes on where it stopped.
+journal, so that a check that was ended goes on where it stopped. A line counts for the store, the state of the medium
+and the settings that it was found with, and for nothing else.
 """
 # pyright: reportUnknownMemberType=false
 # torch's own annotations leave the arguments of some methods open.
@@ -12,17 +13,21 @@ import base64
 import io
 import json
 import logging
+import os
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import av
 import numpy as np
+import PIL
 import torch
 from PIL import Image
 from torch import Tensor
 
+from clipbert_mmf.version import __version__
 from clipbert_mmf.video.arrays import Times
 from clipbert_mmf.video.contact_sheet import write_contact_sheet
 from clipbert_mmf.video.decode.timeline import VideoInfo
@@ -32,7 +37,7 @@ from clipbert_mmf.video.images import is_image, read_image
 from clipbert_mmf.video.parallel import map_in_threads
 from clipbert_mmf.video.stores.base import MediaStore
 from clipbert_mmf.video.stores.open import open_store
-from clipbert_mmf.video.watchdog import GuardedReader
+from clipbert_mmf.video.watchdog import GuardedReader, ReaderStartError
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +58,36 @@ class StoreChecker:
         self.store = store
         self.num_random = num_random
         self.timeout_sec = timeout_sec
+        self.place = store.location if "://" in store.location else os.path.realpath(store.location)
+        self.settings = (
+            f"{num_random} random frames, {timeout_sec:g} s, clipbert_mmf {__version__}, PyAV {av.__version__}, "
+            f"Pillow {PIL.__version__}"
+        )
         self._local = threading.local()
+
+    def find_known(self, journal: Path) -> dict[str, Finding]:
+        """Return key to finding of the media that the journal knows as they are now."""
+        found = {
+            (finding.key, finding.stamp): finding
+            for finding in read_journal(journal)
+            if (finding.store, finding.settings) == (self.place, self.settings)
+        }
+        known: dict[str, Finding] = {}
+        for key, stamp in found:
+            if key not in known and (now := found.get((key, self._read_stamp(key)))) and now.stamp:
+                known[key] = now
+        return known
+
+    def _read_stamp(self, key: str) -> str:
+        try:
+            return self.store.stamp(key)
+        except (MediaError, OSError):
+            return ""
 
     def check(self, key: str) -> Finding:
         """Read one medium; whatever is wrong with it becomes the finding's reason."""
-        finding = Finding(key)
+        # The stamp comes first: a file that changes while it is read is read again the next time.
+        finding = Finding(key, store=self.place, stamp=self._read_stamp(key), settings=self.settings)
         try:
             source = self.store.read(key)
             head = source[:16] if isinstance(source, bytes) else _read_head(source)
@@ -66,7 +96,10 @@ class StoreChecker:
             return (
                 self._check_image(finding, source) if is_image(head) else self._check_video(finding, source)
             )
-        except (MediaError, OSError) as error:
+        except ReaderStartError:
+            # No fault of the medium.
+            raise
+        except Exception as error:  # whatever one file makes a library throw, the check goes on with the next
             return replace(finding, reason=f"{type(error).__name__}: {getattr(error, 'reason', error)}")
 
     def _check_image(self, finding: Finding, source: bytes | Path) -> Finding:
@@ -112,7 +145,7 @@ def check_store(
     timeout_sec: float = 60.0,
     keys: Sequence[str] | None = None,
 ) -> Iterator[Finding]:
-    """Check every medium that the journal does not know yet, and add each finding to it.
+    """Check every medium that the journal does not know as it is now, and add each finding to it.
 
     Args:
         store: the media.
@@ -125,9 +158,15 @@ def check_store(
     Yields:
         New findings, in the order of the keys.
     """
-    known = {finding.key for finding in read_journal(journal)}
-    left = [key for key in (store.keys() if keys is None else keys) if key not in known]
     checker = StoreChecker(store, num_random, timeout_sec)
+    known = checker.find_known(journal)
+    left = [key for key in (store.keys() if keys is None else keys) if key not in known]
+    yield from _check_left(checker, journal, left, num_workers)
+
+
+def _check_left(
+    checker: StoreChecker, journal: Path, left: Sequence[str], num_workers: int
+) -> Iterator[Finding]:
     journal.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as lines:
         for finding in map_in_threads(checker.check, left, num_workers):
@@ -167,20 +206,23 @@ def check_into_folder(
         journal.unlink(missing_ok=True)
     store = open_store(location)
     keys = store.keys()
-    wanted = set(keys)
-    on_start(len(keys), len(wanted & {finding.key for finding in read_journal(journal)}))
-    for finding in check_store(
-        store, journal, num_workers=num_workers, num_random=num_random, timeout_sec=timeout_sec, keys=keys
-    ):
+    checker = StoreChecker(store, num_random, timeout_sec)
+    found = {key: finding for key, finding in checker.find_known(journal).items() if key in store}
+    on_start(len(keys), len(found))
+    for finding in _check_left(checker, journal, [key for key in keys if key not in found], num_workers):
+        found[finding.key] = finding
         on_finding(finding)
-    findings = [finding for finding in read_journal(journal) if finding.key in wanted]
+    findings = [found[key] for key in keys]
+    for part, reason in store.find_damage().items():
+        findings.append(Finding(part, f"StoreError: {reason}", kind="shard"))
+        on_finding(findings[-1])
     return write_report(findings, folder, store.location)
 
 
 def write_report(
     findings: Sequence[Finding], folder: Path, location: str, max_pictures: int = 2000
 ) -> StoreTotals:
-    """Write ``report.json``, ``bad.jsonl`` (the format of a dataset's bad list) and ``contact_sheet.html``.
+    """Write ``report.json``, ``bad.jsonl`` (key and reason of each bad medium) and ``contact_sheet.html``.
 
     Args:
         findings: results of ``check_store``.
@@ -194,7 +236,7 @@ def write_report(
     lines = [
         json.dumps({"key": finding.key, "reason": finding.reason}, ensure_ascii=False)
         for finding in findings
-        if finding.reason
+        if finding.reason and finding.kind != "shard"
     ]
     (folder / "bad.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     write_contact_sheet(folder / "contact_sheet.html", totals, findings, max_pictures)

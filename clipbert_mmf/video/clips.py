@@ -16,7 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+import av
 import numpy as np
+import PIL
 import torch
 from torch import Tensor
 
@@ -214,23 +216,26 @@ class ClipReader:
         store = self.open_store(location)
         return sum(key not in store for key in keys)
 
-    def stamp(self, location: str | tuple[str, ...], keys: Iterable[str]) -> list[tuple[str, int, int]]:
-        """Return name, bytes and time of change of each medium that is a file of its own; others are known by location.
+    def stamp(self, location: str | tuple[str, ...], keys: Iterable[str]) -> list[str]:
+        """Return the state of each medium, empty where it is missing; see ``MediaStore.stamp``.
 
-        It tells whether a result that follows from the media is stale, without reading them.
+        It tells whether a result that follows from the media is stale.
         """
         store = self.open_store(location)
-        stamps: list[tuple[str, int, int]] = []
+        stamps: list[str] = []
         for key in keys:
             try:
-                found = store.read(key)
-            except MediaError:
-                continue
-            if not isinstance(found, Path):
-                return [(str(location), 0, 0)]
-            status = found.stat()
-            stamps.append((found.name, status.st_size, status.st_mtime_ns))
+                stamps.append(store.stamp(key))
+            except (MediaError, OSError):
+                stamps.append("")
         return stamps
+
+    def describe_decoder(self) -> str:
+        """Return what decides whether a medium can be read: the decoder, its libraries, the time limit."""
+        libraries = f"PyAV {av.__version__}, Pillow {PIL.__version__}"
+        if isinstance(self.options, ImageOptions):
+            return libraries
+        return f"{self.options.backend}, {self.options.reader_timeout_sec} s, {libraries}"
 
     def close(self) -> None:
         """End the reader process, where the options ask for one."""

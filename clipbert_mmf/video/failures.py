@@ -1,5 +1,7 @@
 """Remembers which media of a split could not be read, for all workers of a process at once and for later runs.
 
+A line of the bad list counts while the medium is as it was then: one that was replaced is tried again.
+
 Training replaces a broken medium and goes on; here it is counted, logged once with its reason and written to the bad
 list, and training stops when too many failed. Evaluation never asks here: it keeps every item.
 """
@@ -41,8 +43,8 @@ class FailureLog:
         self.name = name
         self.max_share = max_share
         self.bad_list = bad_list
-        # Shared memory: a worker's mark is seen by its siblings, whether forked or spawned. Marks only go from 0
-        # to 1, so no lock is needed.
+        # Shared memory: a worker's mark is seen by its siblings, whether forked or spawned. A mark that is lost while
+        # the list is read is made again; no lock is needed.
         self._broken = torch.zeros(num_media, dtype=torch.uint8).share_memory_()
 
     @property
@@ -54,18 +56,28 @@ class FailureLog:
         """Return whether the medium failed before."""
         return bool(self._broken[media])
 
-    def read_bad_list(self, find: Callable[[str, tuple[float, float] | None], Iterable[int]]) -> int:
-        """Mark the media that earlier epochs, runs and other ranks found broken; return how many are marked now.
+    def read_bad_list(
+        self,
+        find: Callable[[str, tuple[float, float] | None], Iterable[int]],
+        read_stamp: Callable[[str], str] = lambda key: "",
+    ) -> int:
+        """Mark the media that earlier epochs, runs and other ranks found broken and that did not change since.
 
         Args:
             find: maps a key and a part of it (None for all of it) to the indices that it stands for, none where the split
                 lacks it.
+            read_stamp: maps a key to the present state of its medium, as ``add`` got it.
+
+        Returns:
+            How many are marked now.
 
         Raises:
             ValueError: for a line that is not what ``add`` writes.
         """
         if self.bad_list is None or not self.bad_list.exists():
             return 0
+        broken = torch.zeros_like(self._broken)
+        stamps: dict[str, str] = {}
         with self.bad_list.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
@@ -76,8 +88,13 @@ class FailureLog:
                         f"{self.bad_list}:{number}: found {line.strip()[:80]!r}; expected a JSON object with 'key'. "
                         f"Repair the line or delete the file"
                     ) from error
-                for media in find(key, window):
-                    self._broken[media] = 1
+                if not (found := list(find(key, window))):
+                    continue
+                if key not in stamps:
+                    stamps[key] = read_stamp(key)
+                if entry.get("stamp", "") == stamps[key]:
+                    broken[found] = 1
+        self._broken.copy_(broken)
         return self.num_broken
 
     def add(
@@ -88,8 +105,9 @@ class FailureLog:
         *,
         name: str = "",
         window_sec: tuple[float, float] | None = None,
+        stamp: str = "",
     ) -> None:
-        """Mark a broken medium; the first time it is logged and written to the bad list.
+        """Mark a broken medium; the first time it is logged and written to the bad list with its present state.
 
         Args:
             media: indices that it stands for: one, or all parts of the medium.
@@ -97,6 +115,7 @@ class FailureLog:
             reason: the fault.
             name: name for the log; the key without it.
             window_sec: the part of the medium that is at fault, None for all of it.
+            stamp: state of the medium.
         """
         if all(self.is_broken(one) for one in media):
             return
@@ -105,7 +124,7 @@ class FailureLog:
         logger.warning("%s: %s cannot be read: %s", self.name, name or f"'{key}'", reason)
         if self.bad_list is not None:
             part = {} if window_sec is None else {"segment_sec": describe_window(window_sec)}
-            _append_line(self.bad_list, {"key": key, "reason": reason, **part})
+            _append_line(self.bad_list, {"key": key, "reason": reason, **part, "stamp": stamp})
 
     def check(self) -> None:
         """Stop training that runs on too little data.

@@ -28,6 +28,9 @@ class Finding:
         codec: FFmpeg's name of the codec.
         container: FFmpeg's name of the container.
         strip: JPEG of its thumbnails side by side, base64.
+        store: absolute place of the store.
+        stamp: state of the medium when it was read; see ``MediaStore.stamp``.
+        settings: how it was read, and with which libraries.
     """
 
     key: str
@@ -42,10 +45,14 @@ class Finding:
     codec: str = ""
     container: str = ""
     strip: str = ""
+    store: str = ""
+    stamp: str = ""
+    settings: str = ""
 
     def describe(self) -> dict[str, Any]:
-        """Return everything but the thumbnails, for a report."""
-        return {name: value for name, value in asdict(self).items() if name != "strip"}
+        """Return everything but the thumbnails and what ties it to the journal, for a report."""
+        left_out = ("strip", "store", "stamp", "settings")
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
 @dataclass(frozen=True)

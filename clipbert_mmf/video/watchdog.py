@@ -34,6 +34,10 @@ from clipbert_mmf.video.reader_process import HEADER
 _START_SEC = 120.0
 
 
+class ReaderStartError(RuntimeError):
+    """The reader process did not start; no fault of a medium."""
+
+
 class GuardedReader:
     """Reads videos like ``decode.read_frames``, each within a time limit.
 
@@ -141,7 +145,7 @@ class GuardedReader:
             process.receive(time.monotonic() + _START_SEC)
         except (TimeoutError, EOFError) as error:
             self.close()
-            raise RuntimeError(f"the reader process did not start: {process.command}") from error
+            raise ReaderStartError(f"the reader process did not start: {process.command}") from error
         return process
 
     def __getstate__(self) -> dict[str, Any]:

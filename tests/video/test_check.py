@@ -7,8 +7,11 @@ import pytest
 
 from clipbert_mmf.video.check import check_into_folder, check_store, write_report
 from clipbert_mmf.video.findings import Finding, read_journal
+from clipbert_mmf.video.stores.folder import FolderStore
+from clipbert_mmf.video.stores.lmdb import close_environment
 from clipbert_mmf.video.stores.open import open_store
-from tests.encoded_media import write_audio, write_image
+from tests.encoded_media import write_audio, write_image, write_lmdb
+from tests.video.stores.conftest import write_tar
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +77,65 @@ def test_many_media_are_thinned_in_the_page(tmp_path):
     findings = [Finding(f"v{number}", strip="x") for number in range(100)]
     write_report(findings, tmp_path, "store", max_pictures=10)
     assert (tmp_path / "contact_sheet.html").read_text().count("<img") == 10
+
+
+def _check(location, output, **options):
+    read = []
+    totals = check_into_folder(str(location), output, on_finding=read.append, **options)
+    return totals.num_bad, totals.num_media, len(read)
+
+
+def test_a_journal_serves_one_store_and_media_that_did_not_change(video_file, tmp_path):
+    good = video_file("plain.mp4").read_bytes()
+    output = tmp_path / "check"
+    for name, first in (("a", good[:300]), ("b", good)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "video0.mp4").write_bytes(first)
+        (tmp_path / name / "video1.mp4").write_bytes(good)
+    assert _check(tmp_path / "a", output) == (1, 2, 2)
+    assert _check(tmp_path / "a", output) == (1, 2, 0)
+    (tmp_path / "a" / "video0.mp4").write_bytes(good)
+    assert _check(tmp_path / "a", output) == (0, 2, 1)
+    assert _check(tmp_path / "b", output) == (0, 2, 2)
+    (tmp_path / "b" / "video1.mp4").write_bytes(good[:300])
+    assert _check(tmp_path / "b", output) == (1, 2, 1)
+    assert json.loads((output / "bad.jsonl").read_text())["key"] == "video1"
+    (tmp_path / "b" / "video1.mp4").unlink()
+    assert _check(tmp_path / "b", output) == (0, 1, 0)
+    assert _check(tmp_path / "a", output, num_random=3) == (0, 2, 2)
+
+
+def test_the_same_name_in_a_store_of_another_kind_is_read_again(video_file, tmp_path):
+    good = video_file("plain.mp4").read_bytes()
+    write_lmdb(tmp_path / "store", {"v": good})
+    assert _check(tmp_path / "store", tmp_path / "check") == (0, 1, 1)
+    assert _check(tmp_path / "store", tmp_path / "check") == (0, 1, 0)
+    close_environment(tmp_path / "store")
+    write_lmdb(tmp_path / "store", {"v": good[:300]})
+    assert _check(tmp_path / "store", tmp_path / "check") == (1, 1, 1)
+    shutil.rmtree(tmp_path / "store")
+    write_tar(tmp_path / "store" / "a.tar", {"v.mp4": good})
+    assert _check(tmp_path / "store", tmp_path / "check") == (0, 1, 1)
+
+
+def test_a_broken_shard_is_bad_and_the_check_goes_on(video_file, tmp_path):
+    for number in range(3):
+        write_tar(tmp_path / "s" / f"{number}.tar", {f"v{number}.mp4": video_file("plain.mp4").read_bytes()})
+    (tmp_path / "s" / "1.tar").write_bytes(b"<html>")
+    for num_read in (3, 1):
+        assert _check(tmp_path / "s", tmp_path / "check") == (1, 3, num_read)
+    report = json.loads((tmp_path / "check" / "report.json").read_text())
+    assert [row["key"] for row in report["media"] if row["reason"]] == [str(tmp_path / "s" / "1.tar")]
+
+
+def test_whatever_a_store_throws_the_check_goes_on(video_file, tmp_path, monkeypatch):
+    for name in "ab":
+        shutil.copy(video_file("plain.mp4"), tmp_path / f"{name}.mp4")
+
+    def read(store, key, real=FolderStore.read):
+        if key == "a":
+            raise KeyError("from a library")
+        return real(store, key)
+
+    monkeypatch.setattr(FolderStore, "read", read)
+    assert _check(tmp_path, tmp_path / ".check") == (1, 2, 2)

@@ -111,14 +111,15 @@ def test_the_backend_that_decoded_is_told(folder):
     assert served == ["pyav"]
 
 
-def test_a_changed_file_has_another_stamp_and_an_lmdb_has_one(folder, tmp_path):
+def test_a_changed_medium_has_another_stamp_in_each_store(folder, tmp_path):
     reader = ClipReader(OPTIONS)
     path = write_video(tmp_path / "a.mp4", 4)
     before = reader.stamp(str(tmp_path), ["a", "gone"])
     path.write_bytes(path.read_bytes() + b"x")
-    assert len(before) == 1 and reader.stamp(str(tmp_path), ["a"]) != before
-    lmdb = write_lmdb(tmp_path / "lmdb", {"a": b"1", "b": b"2"})
-    assert reader.stamp(str(lmdb), ["a", "b"]) == [(str(lmdb), 0, 0)]
+    assert before[0] and before[1] == "" and reader.stamp(str(tmp_path), ["a"]) != before
+    first = reader.stamp(str(write_lmdb(tmp_path / "first", {"a": b"1", "b": b"2"})), ["a", "b"])
+    second = reader.stamp(str(write_lmdb(tmp_path / "second", {"a": b"9", "b": b"2"})), ["a", "b"])
+    assert first[0] != second[0] and first[1] == second[1]
 
 
 @pytest.mark.parametrize(

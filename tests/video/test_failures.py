@@ -20,7 +20,7 @@ def test_a_broken_medium_is_counted_logged_and_listed_once(tmp_path, caplog):
         failures.add([4], "video4", "truncated")
     assert failures.num_broken == 1 and failures.is_broken(4) and not failures.is_broken(5)
     assert [json.loads(line) for line in (tmp_path / "run" / "bad.jsonl").read_text().splitlines()] == [
-        {"key": "video4", "reason": "truncated"}
+        {"key": "video4", "reason": "truncated", "stamp": ""}
     ]
     assert caplog.text.count("'video4' cannot be read: truncated") == 1
 
@@ -30,6 +30,20 @@ def test_a_later_run_skips_what_an_earlier_one_found(tmp_path):
     later = FailureLog("demo", 3, 1.0, tmp_path / "bad.jsonl")
     assert later.read_bad_list(find_in({"a": [0], "b": [1], "c": [2]})) == 1
     assert later.is_broken(1)
+
+
+def test_a_medium_that_changed_counts_again(tmp_path):
+    FailureLog("demo", 3, 1.0, tmp_path / "bad.jsonl").add([1], "b", "empty", stamp="0 bytes")
+    FailureLog("demo", 3, 1.0, tmp_path / "bad.jsonl").add([2], "c", "cut", stamp="9 bytes")
+    later = FailureLog("demo", 3, 0.4, tmp_path / "bad.jsonl")
+    state = {"b": "12 bytes", "c": "9 bytes"}
+    find = find_in({"a": [0], "b": [1], "c": [2]})
+    assert later.read_bad_list(find, state.__getitem__) == 1
+    assert not later.is_broken(1) and later.is_broken(2)
+    # The share is of what is unreadable now.
+    later.check()
+    state["c"] = "12 bytes"
+    assert later.read_bad_list(find, state.__getitem__) == 0
 
 
 def test_keys_of_another_split_in_the_bad_list_are_ignored(tmp_path):

@@ -9,8 +9,8 @@ from typing import Any
 from clipbert_mmf.video.errors import StoreError
 from clipbert_mmf.video.stores.base import MediaStore
 
-#: Real path -> the process that opened it, and the environment.
-_OPEN: dict[str, tuple[int, Any]] = {}
+#: Real path -> the process that opened it with the file's number there, and the environment.
+_OPEN: dict[str, tuple[tuple[int, int], Any]] = {}
 
 
 class LmdbStore(MediaStore):
@@ -33,10 +33,12 @@ class LmdbStore(MediaStore):
             path = self.location
         # LMDB refuses a second opening of one file in one process, so stores at the same place share one.
         name = os.path.realpath(path)
-        owner, environment = _OPEN.get(name, (0, None))
-        if owner != os.getpid():
+        owner, environment = _OPEN.get(name, ((0, 0), None))
+        opener = (os.getpid(), _number_file(os.path.join(name, "data.mdb") if in_folder else name))
+        if owner != opener:
             if environment is not None:
-                # Inherited through a fork. Without locks closing only drops this process's own mapping.
+                # Inherited through a fork, or the file was replaced. Without locks closing only drops this process's own
+                # mapping.
                 environment.close()
             try:
                 environment = lmdb.open(
@@ -50,7 +52,7 @@ class LmdbStore(MediaStore):
                 )
             except lmdb.Error as error:
                 raise StoreError(f"not a readable LMDB: {error}", "", self.location) from error
-            _OPEN[name] = (os.getpid(), environment)
+            _OPEN[name] = (opener, environment)
         return environment
 
     def _find(self, handle: Any, key: str) -> bytes | None:
@@ -74,8 +76,12 @@ class LmdbStore(MediaStore):
         return self.handle.stat()["entries"]
 
 
+def _number_file(path: str) -> int:
+    return os.stat(path).st_ino if os.path.exists(path) else 0
+
+
 def close_environment(location: str | os.PathLike[str]) -> None:
     """Close what this process has open for reading at ``location``: LMDB does not open a file twice in a process."""
-    _, environment = _OPEN.pop(os.path.realpath(location), (0, None))
+    _, environment = _OPEN.pop(os.path.realpath(location), (None, None))
     if environment is not None:
         environment.close()

@@ -4,6 +4,7 @@ import pytest
 
 from clipbert_mmf.video.errors import MissingMediaError, StoreError
 from clipbert_mmf.video.stores.open import open_store
+from tests.encoded_media import write_lmdb
 
 
 def test_an_lmdb_is_found_by_its_folder_and_by_its_file(stores):
@@ -33,3 +34,11 @@ def test_a_broken_lmdb_is_an_error(tmp_path):
     (tmp_path / "data.mdb").write_bytes(b"no database" * 1000)
     with pytest.raises(StoreError, match="not a readable LMDB"):
         open_store(tmp_path).keys()
+
+
+def test_a_file_that_was_replaced_is_opened_anew(tmp_path):
+    write_lmdb(tmp_path / "store", {"v": b"old"})
+    write_lmdb(tmp_path / "other", {"v": b"new"})
+    assert open_store(tmp_path / "store").read("v") == b"old"
+    (tmp_path / "other" / "data.mdb").replace(tmp_path / "store" / "data.mdb")
+    assert open_store(tmp_path / "store").read("v") == b"new"
