@@ -73,8 +73,8 @@ class StoreChecker:
             if (finding.store, finding.settings) == (self.place, self.settings)
         }
         known: dict[str, Finding] = {}
-        for key, stamp in found:
-            if key not in known and (now := found.get((key, self._read_stamp(key)))) and now.stamp:
+        for key in dict.fromkeys(key for key, _ in found):
+            if (now := found.get((key, self._read_stamp(key)))) and now.stamp:
                 known[key] = now
         return known
 
