@@ -84,9 +84,7 @@ class MediaProcessor(BaseProcessor):
 
     def stamp_failure(self, location: str | tuple[str, ...], key: str) -> str:
         """Return what a failure to read the medium depends on: its state, the decoder and the time limit."""
-        return (
-            f"{self.reader.stamp(location, [key])[0]}; {self.reader.describe_decoder()}"
-        )
+        return f"{self.reader.stamp(location, [key])[0]}; {self.reader.describe_decoder()}"
 
     def take_served(self) -> dict[str, int]:
         """Return how many videos each backend served since the last call, over all workers."""
