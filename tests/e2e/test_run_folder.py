@@ -27,7 +27,7 @@ FILES = {
     "train.log",
 }
 #: Keys of a record of predictions: of every task, of every question, and of each task.
-OF_ALL = {"dataset", "task", "item", "media_id", "readable", "clips"}
+OF_ALL = {"dataset", "task", "item", "media_id", "segment_sec", "readable", "clips"}
 OF_QUESTIONS = OF_ALL | {"text_id", "text", "answer_type", "answers", "target", "right"}
 PREDICTION_KEYS = {
     "msrvtt_retrieval": OF_ALL | {"right_text_ids", "texts", "scores"},
