@@ -34,6 +34,10 @@ class PackedBytes:
     def __len__(self) -> int:
         return len(self._ends) - 1
 
+    def find_longest(self) -> int:
+        """Return the index of the longest value."""
+        return int(np.diff(self._ends).argmax())
+
     def __getitem__(self, index: int) -> bytes:
         return self._block[self._ends[index] : self._ends[index + 1]].tobytes()
 
@@ -56,6 +60,10 @@ class PackedStrings:
 
     def __len__(self) -> int:
         return len(self._bytes)
+
+    def find_longest(self) -> int:
+        """Return the index of the longest string, in bytes."""
+        return self._bytes.find_longest()
 
     def __getitem__(self, index: int) -> str:
         return self._bytes[index].decode("utf-8", "surrogatepass")
@@ -193,6 +201,10 @@ class PackedRecords:
     def text(self, row: int) -> str:
         """Return a row's text alone."""
         return self._texts[row]
+
+    def find_longest(self) -> int:
+        """Return the row whose text is longest, in bytes."""
+        return self._texts.find_longest()
 
     def __getitem__(self, row: int) -> TextRecord:
         segment = int(self.segment_of_row[row])

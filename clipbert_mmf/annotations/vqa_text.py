@@ -110,8 +110,9 @@ def normalize_answer(answer: str) -> str:
     """Return an answer as the official evaluation compares it.
 
     Lower case; punctuation removed, or a blank where it joined words; number words as digits; articles dropped;
-    apostrophes put back into contractions.
+    apostrophes put back into contractions. An answer of which nothing is left, such as ``a`` or ``the``, stays as written.
     """
     text = _strip_punctuation(answer.replace("\n", " ").replace("\t", " ").strip()).lower()
     words = (_NUMBERS.get(word, word) for word in text.split())
-    return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+    kept = " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+    return kept or " ".join(answer.split())

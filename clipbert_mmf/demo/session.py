@@ -18,7 +18,6 @@ from clipbert_mmf.inference.evidence import describe_evidence
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.library.search_index import SearchIndex
 from clipbert_mmf.modules.heads import Ability
-from clipbert_mmf.transforms.text import join_question_and_option
 from clipbert_mmf.video.clips import Clips
 from clipbert_mmf.video.errors import MediaError
 
@@ -197,9 +196,10 @@ def _choose(session: DemoSession, video: LibraryVideo | None, lines: Lines, job:
 
     def ask(encoded: EncodedMedia) -> Reply:
         answer = answer_question(session.model, encoded, question, lines["options"], ability="choose")
+        texts = session.model.join_options(question, [str(option) for option, _ in answer.candidates])
         rows = tuple(
-            Row(str(option), chance, join_question_and_option(question, str(option)))
-            for option, chance in answer.candidates
+            Row(str(option), chance, text)
+            for (option, chance), text in zip(answer.candidates, texts, strict=True)
         )
         headline = f"{answer.answer}: {answer.probability:.0%} sure"
         return Reply(headline, question or "Which text fits?", "Only these options compete.", rows)

@@ -18,7 +18,9 @@ from clipbert_mmf.modules.heads import Ability, list_heads
 from clipbert_mmf.scoring.answers import round_counts
 from clipbert_mmf.scoring.clips import fold_clips, match_times
 from clipbert_mmf.scoring.ranking import match_margin, rate_options
-from clipbert_mmf.transforms.text import join_question_and_option, normalize_whitespace
+from clipbert_mmf.shapes import TokenBatch
+from clipbert_mmf.transforms.text import normalize_whitespace
+from clipbert_mmf.transforms.tokens import find_equal_tokens
 
 
 class WrongHeadError(ValueError):
@@ -52,6 +54,14 @@ class AskedModel(Protocol):
 
     def require_answers(self) -> None:
         """Raise ``RecipeError`` where the vocabulary is not known."""
+        ...
+
+    def join_options(self, question: str, options: Sequence[str]) -> list[str]:
+        """Return each option as a text behind its question, cut as in training."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> TokenBatch:
+        """Return N texts as ``(N, L)`` tokens."""
         ...
 
     def score_encoded(self, visual: Tensor, texts: Sequence[str]) -> Tensor:
@@ -243,17 +253,27 @@ def choose_option(
     """Choose one of the options; a retrieval model does by how well they match (paper section 4.1, MSRVTT-MC).
 
     Raises:
-        ValueError: if there are no options.
+        ValueError: if there are no options, or two differ in words and not in tokens.
     """
     if not options:
         raise ValueError(f"this model's head is '{model.head_type}', which chooses: give the options")
-    texts = [join_question_and_option(question, option) if question else option for option in options]
+    texts = model.join_options(question, options)
+    _refuse_equal_tokens(model, options, texts)
     clip_scores = model.score_encoded(encoded.visual, texts)
     folded, clips = rate_options(fold_clips(clip_scores, model.network.fold)), rate_options(clip_scores)
     chances = folded.double().softmax(-1)
     best = chances.sort(descending=True, stable=True)[1]
     candidates = tuple((options[int(i)], float(chances[i])) for i in best)
     return Answer(*candidates[0], candidates, encoded.clips(clips[best].T))
+
+
+def _refuse_equal_tokens(model: AskedModel, options: list[str], texts: list[str]) -> None:
+    pair = find_equal_tokens(model.encode_texts(texts), options)
+    if pair:
+        raise ValueError(
+            f"options '{options[pair[0]]}' and '{options[pair[1]]}' are the same tokens to this model: they are cut at its "
+            f"limit of tokens, or its tokenizer does not know their words; give shorter ones or other words"
+        )
 
 
 def predict_count(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clipbert_mmf.configuration import ConfigurationError, parse_config, to_plain
 from clipbert_mmf.inference.settings import RecipeError, select
-from clipbert_mmf.transforms.tokens import TextOptions
+from clipbert_mmf.transforms.tokens import CUTS, TextOptions
 from clipbert_mmf.video.clips import MEDIA_OPTIONS, ClipOptions, ClipReader, Clips, ImageOptions
 from clipbert_mmf.video.decoded import DecodedVideo
 
@@ -30,10 +30,12 @@ class Preprocessing:
     Attributes:
         clips: settings of reading a video or an image, as the model was evaluated.
         max_text_tokens: ``[CLS]`` and ``[SEP]`` included.
+        text_cut: what is cut where a question and an option together are longer, see ``TextOptions.cut``.
     """
 
     clips: ClipOptions | ImageOptions
     max_text_tokens: int
+    text_cut: str = "question"
 
     def __post_init__(self) -> None:
         value = self.max_text_tokens
@@ -41,6 +43,8 @@ class Preprocessing:
             raise RecipeError(
                 f"preprocessing: max_text_tokens is {value!r}; expected a whole number of at least 1"
             )
+        if self.text_cut not in CUTS:
+            raise RecipeError(f"preprocessing: text_cut is {self.text_cut!r}; allowed are {', '.join(CUTS)}")
 
     @property
     def media(self) -> str:
@@ -61,13 +65,16 @@ class Preprocessing:
             raise RecipeError(
                 f"{where}: media is {values['media']!r}; allowed are {', '.join(MEDIA_OPTIONS)}"
             )
-        given = {key: values[key] for key in values if key not in ("media", "max_text_tokens")}
-        return cls(_parse_options(MEDIA_OPTIONS[values["media"]], given, where), values["max_text_tokens"])
+        own = ("media", "max_text_tokens", "text_cut")
+        given = {key: values[key] for key in values if key not in own}
+        options = _parse_options(MEDIA_OPTIONS[values["media"]], given, where)
+        return cls(options, values["max_text_tokens"], values.get("text_cut", "question"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         values = {key: to_plain(value) for key, value in asdict(self.clips).items() if key not in _LEFT_OUT}
-        return {"media": self.media, "max_text_tokens": self.max_text_tokens, **values}
+        cut = {} if self.text_cut == "question" else {"text_cut": self.text_cut}
+        return {"media": self.media, "max_text_tokens": self.max_text_tokens, **cut, **values}
 
     @classmethod
     def from_dataset(cls, section: Mapping[str, Any], where: str) -> Preprocessing:
@@ -96,8 +103,8 @@ class Preprocessing:
                 reader_timeout_sec=None,
             )
         text = select(section, "processors.text_processor.params", where)
-        max_length = _parse_options(TextOptions, text, f"{place}.text_processor.params").max_length
-        return cls(replace(options, cache_dir=None), max_length)
+        texts = _parse_options(TextOptions, text, f"{place}.text_processor.params")
+        return cls(replace(options, cache_dir=None), texts.max_length, texts.cut)
 
     def make_reader(self, reader_timeout_sec: float | None = None) -> ClipReader:
         """Return a reader of media; close it after use if it has a timeout.

@@ -48,7 +48,7 @@ from clipbert_mmf.modules.heads import Ability, find_head
 from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
 from clipbert_mmf.scoring.clips import match_times
 from clipbert_mmf.shapes import TokenBatch
-from clipbert_mmf.transforms.tokens import encode_texts, load_tokenizer
+from clipbert_mmf.transforms.tokens import encode_texts, join_options, load_tokenizer
 from clipbert_mmf.video.clips import Clips
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.weights.files import read_weights, with_one_head
@@ -180,6 +180,11 @@ class ClipBert:
     def encode_texts(self, texts: Sequence[str]) -> TokenBatch:
         """Return N texts as ``(N, L)`` tokens, cut and padded as in training."""
         return encode_texts(self.tokenizer, list(texts), self.preprocessing.max_text_tokens)
+
+    def join_options(self, question: str, options: Sequence[str]) -> list[str]:
+        """Return each option as a text behind its question, cut as in training."""
+        kept = self.preprocessing
+        return join_options(self.tokenizer, question, list(options), kept.max_text_tokens, kept.text_cut)
 
     @torch.inference_mode()
     def score_frames(self, frames: Tensor, texts: Sequence[str]) -> Tensor:

@@ -73,6 +73,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
         )
         dataset.attach(maker, task, save_dir)
         dataset.report_missing(spec.media)
+        dataset.report_texts()
         return dataset
 
 

@@ -21,6 +21,7 @@ from clipbert_mmf.plugin.layouts import LAYOUTS
 from clipbert_mmf.tasks.items import ItemMaker
 from clipbert_mmf.tasks.predictions import SplitAnnotations
 from clipbert_mmf.tasks.task import TASKS, Task
+from clipbert_mmf.transforms.tokens import SURVEY_LIMIT
 from clipbert_mmf.video.failures import FailureLog
 
 logger = logging.getLogger(__name__)
@@ -141,6 +142,32 @@ class ClipBertDataset(BaseDataset):
                 f"right directory? For example '{keys[0]}' was looked for as the stem of a file"
             )
         logger.log(logging.WARNING if missing else logging.INFO, "%s", message)
+
+    def report_texts(self) -> None:
+        """Log in one line how many texts of the split are cut or mostly unknown, and what to set.
+
+        Raises:
+            ValueError: for texts that the task cannot tell apart.
+        """
+        self.maker.check_texts()
+        survey = getattr(self.text_processor, "survey", None)
+        if survey is None:
+            return
+        records, maker = self.maker.records, self.maker
+        num_read = min(len(records), max(1, SURVEY_LIMIT // len(maker.list_texts(0))))
+        rows = np.linspace(0, len(records) - 1, num_read).astype(np.int64)
+        if num_read < len(records):
+            rows[-1] = records.find_longest()
+        texts = [text for row in rows for text in maker.list_texts(int(row))]
+        found = survey(texts, len(texts) * len(records) // num_read)
+        where = f"dataset_config.{self.dataset_name}.processors.text_processor.params"
+        logger.log(
+            logging.INFO if found.is_clean else logging.WARNING,
+            "%s (%s): %s",
+            self.dataset_name,
+            self._dataset_type,
+            found.describe(where),
+        )
 
     def __len__(self) -> int:
         return len(self.maker)

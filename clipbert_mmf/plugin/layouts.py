@@ -20,6 +20,7 @@ _TEXT_FIELDS = (
     "targets",
     "text_index",
     "answer_type",
+    "option_mask",
 )
 
 

@@ -78,10 +78,26 @@ class ClipBertModel(BaseModel):
         texts = [sample_list.input_ids, sample_list.input_mask, sample_list.segment_ids]
         if "frames" in sample_list:
             labels = getattr(sample_list, "lm_label_ids", None)
-            return self.network(sample_list.frames, *texts, labels, dataset=dataset)
+            output = self.network(sample_list.frames, *texts, labels, dataset=dataset)
+            return mask_options(output, getattr(sample_list, "option_mask", None))
         normalization = self.settings.image_normalization
         frames = make_frames(sample_list.image, normalization.mean, normalization.std)
         return self.network(frames, *(text[:, None] for text in texts), dataset=dataset)
+
+
+def mask_options(
+    output: dict[str, torch.Tensor], option_mask: torch.Tensor | None
+) -> dict[str, torch.Tensor]:
+    """Return a network's output in which what fills a question with few options never wins and is never trained on.
+
+    Args:
+        output: has ``scores`` ``(B, N)`` where options form a row.
+        option_mask: ``(B, N)``, 1 on options; None where the batch has no options.
+    """
+    scores = output["scores"]
+    if option_mask is None or scores.shape != option_mask.shape:
+        return output
+    return {**output, "scores": scores.masked_fill(option_mask == 0, float("-inf"))}
 
 
 def list_datasets(run: Any) -> list[str]:

@@ -5,7 +5,7 @@ Each reads its ``params`` once into a frozen dataclass; the work is done by ``vi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +17,15 @@ from torch import Tensor
 
 from clipbert_mmf.configuration import parse_config
 from clipbert_mmf.shapes import TokenBatch
-from clipbert_mmf.transforms.tokens import TextOptions, encode_texts, load_tokenizer
+from clipbert_mmf.transforms.tokens import (
+    CUTS,
+    TextOptions,
+    TextSurvey,
+    encode_texts,
+    join_options,
+    load_tokenizer,
+    survey_texts,
+)
 from clipbert_mmf.video.clips import ClipOptions, ClipReader, Clips, ImageOptions
 from clipbert_mmf.video.errors import MediaError, OutsideVideoError
 from clipbert_mmf.video.served import ServedTally
@@ -139,9 +147,22 @@ class ClipBertTextProcessor(BaseProcessor):
         """Id of ``[MASK]``."""
         return self.tokenizer.mask_token_id
 
+    @property
+    def cuts_question(self) -> bool:
+        """Whether an option stays whole where it is too long together with its question."""
+        return CUTS[self.options.cut]
+
     def __call__(self, texts: list[str]) -> TokenBatch:
         """Encode ``N`` texts; longer ones are cut so that ``[SEP]`` stays last."""
         return encode_texts(self.tokenizer, texts, self.options.max_length)
+
+    def join_options(self, question: str, options: list[str]) -> list[str]:
+        """Return each option as a text behind its question; see ``tokens.join_options``."""
+        return join_options(self.tokenizer, question, options, self.options.max_length, self.options.cut)
+
+    def survey(self, texts: Sequence[str], num_texts: int) -> TextSurvey:
+        """Count the texts that are cut or mostly unknown; see ``tokens.survey_texts``."""
+        return survey_texts(self.tokenizer, texts, self.options.max_length, num_texts)
 
     def is_maskable(self, tokens: TokenBatch) -> Tensor:
         """Return ``(N, L)`` bool: True on word pieces, False on special tokens and padding."""

@@ -19,7 +19,8 @@ from clipbert_mmf.annotations.records import TextRecord
 from clipbert_mmf.configuration import parse_config
 from clipbert_mmf.shapes import ANSWER_TYPES, PADDING_TEXT, TokenBatch
 
-#: Encodes a list of N texts. The pre-training items also use its ``is_maskable``, ``mask_id`` and ``vocab_size``.
+#: Encodes a list of N texts. The pre-training items also use its ``is_maskable``, ``mask_id`` and ``vocab_size``; multiple
+#: choice its ``join_options`` and ``cuts_question``, where it has them.
 TextProcessor = Callable[[list[str]], TokenBatch]
 #: Draws before a negative text is looked for by going through all texts instead.
 _MAX_DRAWS = 64
@@ -109,6 +110,7 @@ class ItemMaker:
         self.text_processor = text_processor
         self.answers: Mapping[str, int] = answers or {}
         self.is_training = is_training
+        self._own_tokens: tuple[int, set[tuple[int, ...]]] = (-1, set())
         self.groups: SegmentGroups = group_by_segment(records)
         self.texts_per_item = (config or self.Config()).texts_per_item
         # An item is a chunk of at most N consecutive texts of one segment: chunk c of group g.
@@ -178,8 +180,15 @@ class ItemMaker:
         """Return ``input_ids``, ``input_mask`` and ``segment_ids`` ``(N, L)`` of texts."""
         return dict(self.text_processor(texts)._asdict())
 
+    def list_texts(self, row: int) -> list[str]:
+        """Return the texts that the model reads of a record, before any cut."""
+        return [self.records.text(row)]
+
+    def check_texts(self) -> None:
+        """Raise ``ValueError`` for texts that the task cannot tell apart; asked once, before training."""
+
     def draw_other_text(self, segment: int, rng: np.random.Generator) -> str:
-        """Draw a text of another medium, or another part of it, that is not, word for word, a text of this segment.
+        """Draw a text of another medium, or another part of it, whose tokens are not those of a text of this segment.
 
         Raises:
             ValueError: if every text of the split is one of this segment's.
@@ -197,15 +206,23 @@ class ItemMaker:
                 if self._is_other((start + step) % total, segment, own, may_overlap):
                     return self.records.text((start + step) % total)
         raise ValueError(
-            f"no negative text for '{self.groups.key(segment)}': every text of the split is one of its own; "
-            f"matching needs at least two media with different texts"
+            f"no negative text for '{self.groups.key(segment)}': every text of the split has the tokens of one of its own; "
+            f"matching needs at least two media with texts that differ once they are cut and encoded"
         )
 
     def _is_other(self, row: int, segment: int, own: set[str], may_overlap: bool = False) -> bool:
-        other = int(self.groups.segment_of_row[row])
-        if other == segment or self.records.text(row) in own:
+        other, text = int(self.groups.segment_of_row[row]), self.records.text(row)
+        if other == segment or text in own:
             return False
-        return may_overlap or not self.groups.overlap(other, segment)
+        if not may_overlap and self.groups.overlap(other, segment):
+            return False
+        # One item draws several texts for one segment.
+        if self._own_tokens[0] != segment:
+            self._own_tokens = (segment, self._encode_keys(sorted(own)))
+        return not self._encode_keys([text]) & self._own_tokens[1]
+
+    def _encode_keys(self, texts: list[str]) -> set[tuple[int, ...]]:
+        return set(map(tuple, self.text_processor(texts).input_ids.tolist()))
 
 
 class QuestionItems(ItemMaker):

@@ -6,16 +6,23 @@ The processor that feeds training and ``inference`` both encode here, so that th
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 
+from clipbert_mmf.configuration import OneOf
 from clipbert_mmf.shapes import TokenBatch
+from clipbert_mmf.transforms.text import join_question_and_option
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+#: Values of ``TextOptions.cut``, and whether options stay whole.
+CUTS = {"question": True, "end": False}
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,8 @@ class TextOptions:
     Attributes:
         tokenizer: directory, or name of a model of the Hugging Face hub.
         max_length: tokens of a text, ``[CLS]`` and ``[SEP]`` included.
+        cut: what is cut where a question and an option together are longer: ``question``, so that options stay apart, or
+            ``end``, as the released code does.
 
     Raises:
         ValueError: without a tokenizer, or for a length below 1.
@@ -32,6 +41,7 @@ class TextOptions:
 
     tokenizer: str | None = None
     max_length: int = 20
+    cut: Annotated[str, OneOf(CUTS)] = "question"
 
     def __post_init__(self) -> None:
         if not self.tokenizer:
@@ -86,3 +96,137 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_lengt
     input_ids = torch.tensor(encoded["input_ids"], dtype=torch.int64)
     input_mask = torch.tensor(encoded["attention_mask"], dtype=torch.int64)
     return TokenBatch(input_ids, input_mask, torch.zeros_like(input_ids))
+
+
+def join_options(
+    tokenizer: PreTrainedTokenizerBase,
+    question: str,
+    options: list[str],
+    max_length: int,
+    cut: str = "question",
+) -> list[str]:
+    """Return each option as question, blank, option, with the question cut so that the option stays whole.
+
+    Options of a question as long as the limit would otherwise all become the same tokens.
+
+    Args:
+        tokenizer: as ``load_tokenizer`` returns it.
+        question: may be empty.
+        options: N options.
+        max_length: tokens of a text, ``[CLS]`` and ``[SEP]`` included.
+        cut: a value of ``CUTS``; ``end`` leaves the cutting to ``encode_texts``.
+    """
+    texts = [join_question_and_option(question, option) for option in options]
+    if not CUTS[cut] or not question:
+        return texts
+    room = max_length - tokenizer.num_special_tokens_to_add(pair=False)
+    lengths = count_tokens(tokenizer, texts)
+    if max(lengths) <= room:
+        return texts
+    ends = [end for _, end in _split(tokenizer, [question], return_offsets_mapping=True)["offset_mapping"][0]]
+    for n, length in enumerate(count_tokens(tokenizer, options)):
+        if lengths[n] > room:
+            kept = max(0, room - length)
+            texts[n] = join_question_and_option(question[: ends[kept - 1]] if kept else "", options[n])
+    return texts
+
+
+def find_equal_tokens(tokens: TokenBatch, words: Sequence[str]) -> tuple[int, int] | None:
+    """Return two texts that differ in words, upper and lower case aside, and not in tokens; None where there are none."""
+    seen: dict[tuple[int, ...], int] = {}
+    for n, ids in enumerate(tokens.input_ids.tolist()):
+        first = seen.setdefault(tuple(ids), n)
+        if words[first].casefold() != words[n].casefold():
+            return first, n
+    return None
+
+
+def count_tokens(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[int]:
+    """Return the number of tokens of each text, special ones left out."""
+    return [len(ids) for ids in _split(tokenizer, texts)["input_ids"]]
+
+
+def _split(tokenizer: PreTrainedTokenizerBase, texts: list[str], **more: Any) -> Any:
+    # ``verbose``: texts longer than the transformer reads are what this is for.
+    return tokenizer(
+        texts,
+        add_special_tokens=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+        **more,
+    )
+
+
+#: Texts that ``survey_texts`` reads; of more, an even sample.
+SURVEY_LIMIT = 10_000
+
+
+@dataclass(frozen=True)
+class TextSurvey:
+    """What encoding does to the texts of a split.
+
+    Attributes:
+        num_texts: texts of the split.
+        num_read: texts that were looked at: all, or an even sample.
+        num_cut: of these, texts longer than ``max_length``.
+        num_unknown: of these, texts that are ``[UNK]`` for more than half.
+        longest: tokens of the longest, ``[CLS]`` and ``[SEP]`` included.
+        max_length: tokens that are kept.
+    """
+
+    num_texts: int
+    num_read: int
+    num_cut: int
+    num_unknown: int
+    longest: int
+    max_length: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is cut and nothing mostly unknown."""
+        return not self.num_cut and not self.num_unknown
+
+    def describe(self, where: str) -> str:
+        """Return one line: the numbers, and what to set.
+
+        Args:
+            where: dotted key of the text processor's ``params``.
+        """
+        sample = "" if self.num_read == self.num_texts else f" (an even sample of {self.num_texts})"
+        line = (
+            f"of {self.num_read} texts{sample} {self.num_cut} are cut at max_length={self.max_length}, the longest has "
+            f"{self.longest} tokens, {self.num_unknown} are mostly unknown ([UNK])"
+        )
+        if self.num_cut:
+            line += f"; to keep them whole set {where}.max_length={self.longest}"
+        if self.num_unknown:
+            line += f"; set {where}.tokenizer to one that knows their script"
+        return line
+
+
+def survey_texts(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, num_texts: int | None = None
+) -> TextSurvey:
+    """Count the texts that are cut or mostly unknown.
+
+    Args:
+        tokenizer: as ``load_tokenizer`` returns it.
+        texts: the texts, or a sample of them.
+        max_length: tokens that are kept, ``[CLS]`` and ``[SEP]`` included.
+        num_texts: texts of the split, where ``texts`` is a sample.
+    """
+    added = tokenizer.num_special_tokens_to_add(pair=False)
+    unknown_id = tokenizer.unk_token_id
+    num_cut = num_unknown = longest = 0
+    for start in range(0, len(texts), _BATCH):
+        for ids in _split(tokenizer, list(texts[start : start + _BATCH]))["input_ids"]:
+            length = len(ids) + added
+            longest = max(longest, length)
+            num_cut += length > max_length
+            num_unknown += 2 * ids.count(unknown_id) > len(ids)
+    return TextSurvey(num_texts or len(texts), len(texts), num_cut, num_unknown, longest, max_length)
+
+
+#: Texts that are split into tokens at once.
+_BATCH = 1000

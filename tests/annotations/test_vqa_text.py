@@ -17,7 +17,9 @@ from clipbert_mmf.annotations.vqa_text import normalize_answer
         ("black/white", "black white"),
         ("3.5", "3.5"),
         ("st. john", "st john"),
-        ("an", ""),
+        ("an", "an"),
+        ("The", "The"),
+        ("a", "a"),
     ],
 )
 def test_an_answer_is_normalised(given, expected):

@@ -14,6 +14,8 @@ from clipbert_mmf.inference.predictions import (
     write_ranks,
     write_vqa_answers,
 )
+from clipbert_mmf.plugin.model import mask_options
+from clipbert_mmf.scoring.objectives import choice_loss
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.tasks import TASKS
 from clipbert_mmf.tasks.predictions import SplitAnnotations
@@ -174,3 +176,20 @@ def test_equal_ids_of_texts_stay_apart():
     records = [TextRecord("v1", "one", "0"), TextRecord("v2", "two", "0")]
     writer = make_writer("retrieval", records)
     assert list(writer.write(make_report(writer, torch.zeros(4, 2, 2)))[0]["scores"]) == ["0#0", "0#1"]
+
+
+def test_what_fills_a_question_with_few_options_is_not_listed():
+    records = [
+        TextRecord("v1", "which ?", "0", options=("a", "b", "c"), answer=2),
+        TextRecord("v2", "which ?", "1", options=("a", "b"), answer=0),
+    ]
+    writer = make_writer("multiple_choice", records)
+    rows = torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 9.0]])
+    report = make_report(writer, rows[:, None].repeat(1, 2, 1))
+    report["scores"] = mask_options({"scores": rows}, report["option_mask"])["scores"]
+    assert report["scores"].argmax(1).tolist() == [2, 0]
+    found = writer.write(report)
+    assert [[answer["option"] for answer in record["answers"]] for record in found] == [[2, 1, 0], [0, 1]]
+    assert sum(answer["probability"] for answer in found[1]["answers"]) == pytest.approx(1)
+    assert [record["right"] for record in found] == [1, 1] and len(found[1]["clips"][0]["scores"]) == 2
+    assert torch.isfinite(choice_loss(report["scores"], report["targets"]))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from clipbert_mmf.annotations.records import TextRecord
 from tests.tasks.making import RECORDS, make, rng
 
 
@@ -25,6 +26,21 @@ def test_every_caption_is_trained_on_once_an_epoch(encoder):
 def test_one_video_with_no_other_cannot_be_matched(encoder):
     with pytest.raises(ValueError, match="no negative text for 'b'"):
         make("retrieval", False, encoder, RECORDS[:1]).make(0, rng())
+
+
+def test_a_negative_differs_in_tokens_and_not_only_in_words(encoder):
+    long = "a red circle near a red circle near a red circle near a"
+    records = [
+        TextRecord("a", f"{long} star", "0"),
+        TextRecord("b", f"{long} square", "1"),
+        TextRecord("c", "A RED STAR", "2"),
+    ]
+    maker = make("retrieval", False, encoder, records)
+    for seed in range(20):
+        texts = encoder.decode(maker.make(0, rng(seed))["input_ids"])
+        assert texts[1] == "a red star"
+    with pytest.raises(ValueError, match="no negative text for 'a'"):
+        make("retrieval", False, encoder, records[:2]).make(0, rng())
 
 
 def test_evaluation_has_one_item_per_video_against_all_texts(encoder):
