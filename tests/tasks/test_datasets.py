@@ -2,7 +2,7 @@
 
 import pytest
 
-from clipbert_mmf.tasks.datasets import REGISTRATION_LISTENERS, SPECS, DatasetSpec, register_dataset
+from clipbert_mmf.tasks.datasets import SPECS, DatasetSpec, register_dataset
 
 
 @pytest.fixture()
@@ -42,11 +42,3 @@ def test_a_row_that_cannot_work_is_refused(changes, message):
     values = {"corpus": "didemo", "task": "retrieval", "media": "video", **changes}
     with pytest.raises(ValueError, match=message):
         register_dataset(DatasetSpec("wrong", **values))
-
-
-def test_the_plugin_listens():
-    import mmf  # noqa: F401  (registers clipbert_mmf)
-
-    from clipbert_mmf.plugin.builder import register_builder
-
-    assert register_builder in REGISTRATION_LISTENERS
