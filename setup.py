@@ -1,4 +1,7 @@
-"""Adds to the wheel what pyproject.toml cannot: the configuration files, and the one-line .pth that lets MMF find us."""
+"""Adds to the wheel what pyproject.toml cannot.
+
+The configuration files, and the one-line .pth that lets MMF find us.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).parent
 PTH_NAME = "clipbert_mmf.pth"
-# It runs whenever Python starts: it imports little, nothing when switched off, and is silent when the package is gone.
+# It runs whenever Python starts: it imports little, nothing when switched off, and is silent when the package
+# is gone.
 PTH_LINE = (
     "import os; os.environ.get('CLIPBERT_MMF_HOST') == '0' or "
     "exec('try:\\n from clipbert_mmf.host import hook\\n hook.install()\\nexcept ImportError: pass')\n"

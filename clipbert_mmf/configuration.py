@@ -1,7 +1,8 @@
 """Turns a section of configuration into a frozen dataclass, once, at the edge; deeper code takes arguments.
 
-Unknown keys, wrong types and values out of range become one ``ConfigurationError`` that names the key in full, the value,
-what is allowed and the nearest name. Nothing here knows OmegaConf: its containers are mappings and sequences.
+Unknown keys, wrong types and values out of range become one ``ConfigurationError`` that names the key in
+full, the value, what is allowed and the nearest name. Nothing here knows OmegaConf: its containers are
+mappings and sequences.
 """
 
 from __future__ import annotations
@@ -102,7 +103,10 @@ def refuse_unknown_keys(where: str, given: Iterable[str], allowed: Iterable[str]
 
 
 #: Hint for names that a user's package registers.
-REGISTERED = ". If a package of yours registers it, name its folder with --user-dir, env.user_dir or MMF_USER_DIR, or import it first"
+REGISTERED = (
+    ". If a package of yours registers it, name its folder with --user-dir, env.user_dir or MMF_USER_DIR, "
+    "or import it first"
+)
 
 
 def choose(where: str, value: Any, table: Mapping[str, T], hint: str = "") -> T:
@@ -115,7 +119,8 @@ def choose(where: str, value: Any, table: Mapping[str, T], hint: str = "") -> T:
         hint: ends the message.
 
     Raises:
-        ConfigurationError: if there is no such entry; names the key, the value, the nearest name and what is allowed.
+        ConfigurationError: if there is no such entry; names the key, the value, the nearest name and what is
+            allowed.
     """
     if value not in table:
         raise ConfigurationError(
@@ -127,12 +132,12 @@ def choose(where: str, value: Any, table: Mapping[str, T], hint: str = "") -> T:
 def parse_config(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T:
     """Build a frozen dataclass from a section of configuration.
 
-    A field's annotation decides what is accepted: numbers, ``str``, ``bool``, ``Literal``, unions with ``None``,
-    ``tuple[X, ...]``, ``tuple[X, X]``, ``list[X]``, ``dict[str, X]``, ``Any``, nested dataclasses, and any of them as
-    ``Annotated[X, OneOf(...)]`` or ``Annotated[X, InRange(...)]``. A whole number is accepted for a ``float``, and so is a
-    text that spells a number (YAML reads ``5e-5`` as text). A nested dataclass whose keys depend on a value has a class
-    method ``from_section(values, where)`` that parses it. A ``ValueError`` of the dataclass's ``__post_init__`` is raised
-    with ``where`` before it.
+    A field's annotation decides what is accepted: numbers, ``str``, ``bool``, ``Literal``, unions with
+    ``None``, ``tuple[X, ...]``, ``tuple[X, X]``, ``list[X]``, ``dict[str, X]``, ``Any``, nested dataclasses,
+    and any of them as ``Annotated[X, OneOf(...)]`` or ``Annotated[X, InRange(...)]``. A whole number is
+    accepted for a ``float``, and so is a text that spells a number (YAML reads ``5e-5`` as text). A nested
+    dataclass whose keys depend on a value has a class method ``from_section(values, where)`` that parses it.
+    A ``ValueError`` of the dataclass's ``__post_init__`` is raised with ``where`` before it.
 
     Args:
         cls: a dataclass.

@@ -1,7 +1,10 @@
-"""The functions that a user's package calls to add its own parts; ``docs/extending.md`` has a tested example of each.
+"""The functions that a user's package calls to add its own parts.
 
-Registering a name twice with the same thing is allowed, since MMF may import a package again; with another thing it is an
-error. Nothing here needs MMF, so that a package is known to the command line and to Python without it.
+``docs/extending.md`` has a tested example of each.
+
+Registering a name twice with the same thing is allowed, since MMF may import a package again; with another
+thing it is an error. Nothing here needs MMF, so that a package is known to the command line and to Python
+without it.
 """
 
 from clipbert_mmf.annotations import AnnotationFormat, TextRecord, register_format

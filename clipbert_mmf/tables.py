@@ -6,7 +6,10 @@ from typing import Any
 
 
 def is_same_definition(first: Any, second: Any) -> bool:
-    """Return whether two functions or classes were defined by the same lines; MMF may import a user's package twice."""
+    """Return whether two functions or classes were defined by the same lines.
+
+    MMF may import a user's package twice.
+    """
     return first is second or (
         first is not None
         and second is not None

@@ -13,7 +13,8 @@ from tests.browsing import open_browser
 ROOT = Path(__file__).resolve().parent.parent
 
 WORDS = (
-    "a large small red green blue yellow circle square triangle star on the left right top bottom then two three "
+    "a large small red green blue yellow circle square triangle star on the left right top bottom then two "
+    "three "
     "what color shape is it how many moves jumps turns black white man dog runs with near of and in"
 )
 

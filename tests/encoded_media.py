@@ -1,7 +1,9 @@
-"""Writes real encoded files at test time: every frame shows its own number, so a test can read which one it got.
+"""Writes real encoded files at test time.
 
-A frame is a dark picture with a row of white squares, the bits of its number (most significant first), and a bright
-corner at the top left that shows which way is up. Blocks of 16 pixels survive any codec.
+Every frame shows its own number, so a test can read which one it got.
+
+A frame is a dark picture with a row of white squares, the bits of its number (most significant first), and a
+bright corner at the top left that shows which way is up. Blocks of 16 pixels survive any codec.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ WIDTH, HEIGHT = BLOCK * (NUM_BITS + 2), 64
 
 
 def draw_frame(number: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
-    """Return ``(height, width, 3)`` uint8: red corner at the top left, the number's bits in the third row of blocks."""
+    """Return ``(height, width, 3)`` uint8.
+
+    Red corner at the top left, the number's bits in the third row of blocks.
+    """
     picture = np.full((height, width, 3), 40, dtype=np.uint8)
     picture[:BLOCK, : 2 * BLOCK] = (220, 40, 40)
     for bit in range(NUM_BITS):
@@ -136,7 +141,10 @@ def write_video(
 
 
 def _write_display_matrix(path: Path, rotation: int) -> None:
-    """Set the first track's display matrix in its ``tkhd`` box, as a phone does; older PyAV has no call for it."""
+    """Set the first track's display matrix in its ``tkhd`` box, as a phone does.
+
+    Older PyAV has no call for it.
+    """
     data = bytearray(path.read_bytes())
     cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[rotation]
     matrix = (cosine << 16, -sine << 16, 0, sine << 16, cosine << 16, 0, 0, 0, 1 << 30)

@@ -1,4 +1,7 @@
-"""Sections and configurations of ``model_config.clipbert`` for tests: the packaged one, changed where a test says so."""
+"""Sections and configurations of ``model_config.clipbert`` for tests.
+
+The packaged one, changed where a test says so.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,10 @@ def write_table(path: Path, header: str, rows) -> Path:
 
 
 def build_split(folder: Path, tokenizer_dir: Path, split: str, save: str = "save", **changes):
-    """Return a split of the table ``annotations.csv`` and the media ``videos`` of a folder; the run is kept in ``save``."""
+    """Return a split of the table ``annotations.csv`` and the media ``videos`` of a folder.
+
+    The run is kept in ``save``.
+    """
     for attribute in ("text_processor", "train_media_processor", "eval_media_processor"):
         registry.unregister(f"{NAME}_{attribute}")
     builder = registry.get_builder_class(NAME)()

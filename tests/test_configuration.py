@@ -64,7 +64,8 @@ def test_null_and_absent_keys_keep_what_they_mean():
     [
         (
             {"streict": True},
-            r"^model_config\.clipbert\.streict is unknown \(did you mean 'strict'\?\); allowed are heads, inner",
+            r"^model_config\.clipbert\.streict is unknown \(did you mean 'strict'\?\); allowed are heads, "
+            r"inner",
         ),
         (
             {"inner": {"siez": 1}},

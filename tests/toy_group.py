@@ -1,7 +1,9 @@
-"""Several runs, of the toy plugin or another, one after the other, in the same few processes: starting those takes longest.
+"""Several runs, of the toy plugin or another, one after the other, in the same few processes.
 
-Run as a program by ``run_group`` with the runs as JSON; it imports once and forks. Each process joins the others anew
-for every run.
+Starting those takes longest.
+
+Run as a program by ``run_group`` with the runs as JSON; it imports once and forks. Each process joins the
+others anew for every run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs the toy plugin through MMF's command line, in this process or in processes of its own, and reads what it wrote."""
+"""Runs the toy plugin through MMF's command line, in this process or in others, and reads what it wrote."""
 
 from __future__ import annotations
 

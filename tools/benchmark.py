@@ -1,4 +1,7 @@
-"""Measures the parts of the project: ``python tools/benchmark.py data``. Each prints a table and writes JSON."""
+"""Measures the parts of the project: ``python tools/benchmark.py data``.
+
+Each prints a table and writes JSON.
+"""
 
 from __future__ import annotations
 

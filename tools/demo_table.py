@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Print one table of what the runs of ``demo_all.sh`` reached on held-out data, beside chance; write it as JSON too."""
+"""Print one table of what the runs of ``demo_all.sh`` reached on held-out data, beside chance.
+
+Write it as JSON too.
+"""
 
 from __future__ import annotations
 

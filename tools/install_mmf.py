@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Install MMF on today's Python, beside the libraries that are there.
 
-PyPI's only usable file of MMF 1.0.0rc10 is a wheel tagged for CPython 3.8, although it holds pure Python but for one
-optional extension; its source archive lacks every YAML file. So the wheel is downloaded, its tag rewritten, and
-installed without its pins (torch 1.5, transformers 2.3). With --source, MMF's main branch is installed from a directory
-or a git URL instead. Running it again is safe.
+PyPI's only usable file of MMF 1.0.0rc10 is a wheel tagged for CPython 3.8, although it holds pure Python but
+for one optional extension; its source archive lacks every YAML file. So the wheel is downloaded, its tag
+rewritten, and installed without its pins (torch 1.5, transformers 2.3). With --source, MMF's main branch is
+installed from a directory or a git URL instead. Running it again is safe.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def check() -> str:
         "import clipbert_mmf.host.hook as hook; hook.install(); import mmf, pathlib;"
         "from mmf.utils.env import setup_imports; setup_imports();"
         "root = pathlib.Path(mmf.__file__).parent; from clipbert_mmf.host.mmf_version import mmf_version;"
-        "print(f'mmf {mmf.__version__} ({mmf_version()}) in {root}, {len(list(root.rglob(\"*.yaml\")))} YAML files')"
+        'print(f\'mmf {mmf.__version__} ({mmf_version()}) in {root}, {len(list(root.rglob("*.yaml")))} YAML '
+        "files')"
     )
     root = str(Path(__file__).resolve().parent.parent)
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root)

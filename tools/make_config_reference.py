@@ -1,7 +1,7 @@
 """Writes docs/configuration.md from the dataclasses that read the keys and the YAML files that hold their defaults.
 
-A comment of the YAML describes a key, else the field's entry in the docstring of its dataclass. A test checks that the page is
-up to date.
+A comment of the YAML describes a key, else the field's entry in the docstring of its dataclass. A test checks
+that the page is up to date.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def list_parts() -> list[Part]:
             "Processors",
             classes={"": (TextOptions, ClipOptions, ImageOptions)},
             note=(
-                "Keys of `processors.<processor>.params`: of `clipbert_text`, of `clipbert_video`, and of `clipbert_image`, "
+                "Keys of `processors.<processor>.params`: of `clipbert_text`, of `clipbert_video`, and of "
+                "`clipbert_image`, "
                 "which reads `image_size` and `cache_dir` only."
             ),
         ),
@@ -184,8 +185,10 @@ def render() -> str:
     lines = [
         "# Configuration",
         "",
-        "Made by `tools/make_config_reference.py` from the YAML files and the dataclasses that read them. Any key can be set on "
-        "the command line: `model_config.clipbert.fold=mean`. A key that nothing reads is an error that names the nearest one.",
+        "Made by `tools/make_config_reference.py` from the YAML files and the dataclasses that read them. "
+        "Any key can be set on "
+        "the command line: `model_config.clipbert.fold=mean`. A key that nothing reads is an error that "
+        "names the nearest one.",
     ]
     for part in list_parts():
         lines += ["", f"## {part.heading}", ""]

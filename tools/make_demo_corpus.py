@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Generate the demo corpora: videos and images of coloured shapes, in the formats of the corpora's owners.
 
-Deterministic for a seed. The same builders that read the real corpora read these. What is there already is kept.
+Deterministic for a seed. The same builders that read the real corpora read these. What is there already is
+kept.
 """
 
 from __future__ import annotations

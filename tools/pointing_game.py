@@ -1,8 +1,9 @@
 """Measures whether the saliency map points at the thing: ``python tools/pointing_game.py RUN_DIR``.
 
-The demo corpus shows one coloured thing at a time on soft grey, so pixels tell where the thing is. A map hits if its
-maximum lies in the thing's box; a map without a positive value counts as a random one. Beside the hits: a random place, and
-the middle of the frame. Texts are the captions of the test set, or one question for each video with its correct answer.
+The demo corpus shows one coloured thing at a time on soft grey, so pixels tell where the thing is. A map hits
+if its maximum lies in the thing's box; a map without a positive value counts as a random one. Beside the
+hits: a random place, and the middle of the frame. Texts are the captions of the test set, or one question for
+    each video with its correct answer.
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ def main() -> None:
         shown = [f"{100 * value:.1f} %" if kind == "share" else f"{value:.1f}" for value in values]
         print(f"{title:<14}{shown[0]:>16}{shown[1]:>16}{shown[2]:>10}")
     print(
-        f"{num_items} videos, {num_items**2} pairs, {int(metrics['clipbert_retrieval/num_unreadable'])} unreadable"
-        + (f", {arguments.seconds:.0f} s of training and testing" if arguments.seconds else "")
+        f"{num_items} videos, {num_items**2} pairs, {int(metrics['clipbert_retrieval/num_unreadable'])} "
+        f"unreadable" + (f", {arguments.seconds:.0f} s of training and testing" if arguments.seconds else "")
     )
     result = {
         "dataset": arguments.dataset,

@@ -1,6 +1,7 @@
 """Lists the annotation formats and finds the one of a file by its content.
 
-A file is a table, JSON lines, a JSON array or a JSON object; its first record or its header then decides the format.
+A file is a table, JSON lines, a JSON array or a JSON object; its first record or its header then decides the
+format.
 """
 
 from __future__ import annotations

@@ -251,7 +251,10 @@ class SegmentGroups:
         return self._order[self._ends[segment] : self._ends[segment + 1]]
 
     def find_segments(self, key: str, window_sec: tuple[float, float] | None = None) -> list[int]:
-        """Return the segment of a medium that is one part of it, or with None all its segments; none where it has none."""
+        """Return the segment of a medium that is one part of it, or with None all its segments.
+
+        None where it has none.
+        """
         if self._index is None:
             keys = self._records.media_keys
             self._index = {keys[media]: media for media in range(len(keys))}

@@ -21,7 +21,8 @@ from clipbert_mmf.annotations.vqa_text import normalize_answer
 
 logger = logging.getLogger(__name__)
 
-#: VQA's score per person who gave an answer, at most 1: the official mean over the ten ways to leave one person out.
+#: VQA's score per person who gave an answer, at most 1: the official mean over the ten ways to leave one
+#: person out.
 SCORE_PER_PERSON = 0.3
 
 

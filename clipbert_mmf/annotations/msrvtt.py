@@ -1,4 +1,7 @@
-"""Parses MSR-VTT: captions (JSON of 2016 and 2017, the 1k test), multiple choice, questions; the owners' and ClipBERT's."""
+"""Parses MSR-VTT: captions (JSON of 2016 and 2017, the 1k test), multiple choice, questions.
+
+The owners' and ClipBERT's.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ def parse_videodatainfo(source: Source, document: Any) -> Iterator[TextRecord]:
     """Yield the captions of ``{"videos": [...], "sentences": [...]}`` in file order, of the given splits.
 
     Raises:
-        AnnotationError: for a missing key, an unknown split, a sentence of an unknown video, or a repeated video.
+        AnnotationError: for a missing key, an unknown split, a sentence of an unknown video, or a repeated
+            video.
     """
     path = source.path
     split_of: dict[str, str] = {}
@@ -61,7 +65,10 @@ def parse_retrieval_table(source: Source, rows: Entries) -> Iterator[TextRecord]
 
 
 def parse_retrieval_lines(source: Source, entries: Entries) -> Iterator[TextRecord]:
-    """Yield ``{"caption", "clip_name", "sen_id" | "retrieval_key"}``; a caption may be a list of sentences."""
+    """Yield ``{"caption", "clip_name", "sen_id" | "retrieval_key"}``.
+
+    A caption may be a list of sentences.
+    """
     for place, entry in entries:
         read = require_texts if isinstance(entry.get("caption"), list) else require_text
         caption = read(entry, "caption", source.path, place)
@@ -72,7 +79,10 @@ def parse_retrieval_lines(source: Source, entries: Entries) -> Iterator[TextReco
 
 
 def parse_choice_lines(source: Source, entries: Entries) -> Iterator[TextRecord]:
-    """Yield ``{"qid", "clip_name", "answer": "2", "options": [5]}``; the answer is a 0-based index, often a string."""
+    """Yield ``{"qid", "clip_name", "answer": "2", "options": [5]}``.
+
+    The answer is a 0-based index, often a string.
+    """
     for number, (place, entry) in enumerate(entries):
         options = require_texts(entry, "options", source.path, place)
         answer = parse_option_index(entry.get("answer"), len(options), source.path, place)
@@ -100,7 +110,9 @@ def first_word(question: str) -> str:
 
 
 def parse_questions(source: Source, entries: Entries) -> Iterator[TextRecord]:
-    """Yield ``{"answer", "id", "question", "video_id": 6513}``, the file is ``video6513``; ClipBERT's lines too.
+    """Yield ``{"answer", "id", "question", "video_id": 6513}``, the file is ``video6513``.
+
+    ClipBERT's lines too.
 
     Those name the video as it is, carry ``answer_type`` and no ``id``.
     """

@@ -1,4 +1,7 @@
-"""Parses a user's own table or lines: a video and a text, or a video, a question and its answer, one per row."""
+"""Parses a user's own table or lines.
+
+A video and a text, or a video, a question and its answer, one per row.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Parses DiDeMo and ActivityNet Captions: all sentences of a video joined to one paragraph (paper section 4.1)."""
+"""Parses DiDeMo and ActivityNet Captions.
+
+All sentences of a video joined to one paragraph (paper section 4.1).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Opens annotation files: whole JSON documents, JSON arrays and JSON lines record by record, and tables.
 
-Every reader yields the place of a record with it, so that errors can name it. Arrays and lines are streamed: five
-million region captions do not fit in memory as Python objects.
+Every reader yields the place of a record with it, so that errors can name it. Arrays and lines are streamed:
+five million region captions do not fit in memory as Python objects.
 """
 
 from __future__ import annotations
@@ -123,7 +123,10 @@ def _skip(text: str, position: int, characters: str) -> int:
 
 
 def iterate_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield place and object of each line of JSON lines; blank lines pass, the last newline may be missing."""
+    """Yield place and object of each line of JSON lines.
+
+    Blank lines pass, the last newline may be missing.
+    """
     with open_text(path) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -150,8 +153,8 @@ def iterate_table(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield place and row of a table with a header, with CRLF or LF and with Excel's quotes.
 
     Raises:
-        AnnotationError: for a row of another length than the header, or one that ``csv`` cannot read; it names the line
-            where the row begins.
+        AnnotationError: for a row of another length than the header, or one that ``csv`` cannot read; it
+            names the line where the row begins.
     """
     with open_text(path) as file:
         header, skipped = file.readline(), 1

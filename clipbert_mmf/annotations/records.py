@@ -26,8 +26,8 @@ class TextRecord:
         answer_type: the owner's or the question's class.
         soft_answers: answers with their scores, 0 to 1.
         all_answers: the answer of each annotator.
-        window_sec: start and end of the part of the video that the text is about, the end infinite where it goes on to the
-            end of the video; None for all of it.
+        window_sec: start and end of the part of the video that the text is about, the end infinite where it
+            goes on to the end of the video; None for all of it.
     """
 
     media_key: str
@@ -62,7 +62,8 @@ class AnnotationError(ValueError):
     def __init__(self, path: str | Path, place: str, found: object, expected: str):
         shown = repr(found)
         super().__init__(
-            f"{path}, {place}: found {shown if len(shown) <= 120 else shown[:117] + '...'}; expected {expected}"
+            f"{path}, {place}: found {shown if len(shown) <= 120 else shown[:117] + '...'}; expected "
+            f"{expected}"
         )
 
 
@@ -138,9 +139,12 @@ def parse_time(given: object) -> float:
 
 
 def read_window(entry: dict[str, Any], path: str | Path, place: str) -> tuple[float, float] | None:
-    """Return the part of the video that a record is about: ``start_sec`` and ``end_sec``, or ``start`` and ``end``.
+    """Return the part of the video that a record is about.
 
-    Without a start it begins at 0, without an end it goes on to the end of the video (infinite); without both it is None.
+    ``start_sec`` and ``end_sec``, or ``start`` and ``end``.
+
+    Without a start it begins at 0, without an end it goes on to the end of the video (infinite); without both
+    it is None.
 
     Raises:
         AnnotationError: for what is no time, or an end that is not after the start.

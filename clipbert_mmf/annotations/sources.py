@@ -33,8 +33,8 @@ class AnnotationSource:
         only: file that lists the keys to keep.
         exclude: file that lists the keys to leave out.
         share: start and end in 0 to 1: keep media whose seeded hash lies there.
-        share_without_split: start and end in 0 to 1: for a file without a column ``split``, keep this share of the media in
-            the order of their hashes, instead of reading ``split``.
+        share_without_split: start and end in 0 to 1: for a file without a column ``split``, keep this share
+            of the media in the order of their hashes, instead of reading ``split``.
         num_texts: draw one text each of so many media; None keeps all.
         columns: our name of a column -> the file's.
     """
@@ -55,7 +55,8 @@ class AnnotationSource:
         """Parse a source; a plain file name stands for ``{file: name}``, and one split for a list of one.
 
         Raises:
-            ConfigurationError: for an unknown key, a corpus without formats, or a share that is not in 0 to 1.
+            ConfigurationError: for an unknown key, a corpus without formats, or a share that is not in 0 to
+                1.
         """
         given: dict[str, Any] = {"file": values} if isinstance(values, str) else to_plain(values)
         if isinstance(given, Mapping) and isinstance(given.get("split"), str):

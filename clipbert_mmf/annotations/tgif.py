@@ -34,7 +34,10 @@ ANSWER_TYPES = ("object", "number", "color", "location")
 
 
 def parse_choices(source: Source, entries: Entries) -> Iterator[TextRecord]:
-    """Yield action and transition questions: columns a1 to a5, or a list ``options``; the answer is a 0-based index."""
+    """Yield action and transition questions: columns a1 to a5, or a list ``options``.
+
+    The answer is a 0-based index.
+    """
     seen: set[str] = set()
     for place, entry in entries:
         if "options" in entry:

@@ -19,7 +19,8 @@ class AnswersConfig:
     """The answer vocabulary of open-ended questions.
 
     Attributes:
-        file: JSON file {answer: index} or list of answers; null builds the vocabulary from the training split.
+        file: JSON file {answer: index} or list of answers; null builds the vocabulary from the training
+            split.
         num_answers: a built vocabulary keeps so many of the most frequent answers; null keeps all.
         min_count: a built vocabulary leaves out answers that occur less often.
     """

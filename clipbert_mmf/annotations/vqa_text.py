@@ -109,8 +109,9 @@ def _strip_punctuation(answer: str) -> str:
 def normalize_answer(answer: str) -> str:
     """Return an answer as the official evaluation compares it.
 
-    Lower case; punctuation removed, or a blank where it joined words; number words as digits; articles dropped;
-    apostrophes put back into contractions. An answer of which nothing is left, such as ``a`` or ``the``, stays as written.
+    Lower case; punctuation removed, or a blank where it joined words; number words as digits; articles
+    dropped; apostrophes put back into contractions. An answer of which nothing is left, such as ``a`` or
+    ``the``, stays as written.
     """
     text = _strip_punctuation(answer.replace("\n", " ").replace("\t", " ").strip()).lower()
     words = (_NUMBERS.get(word, word) for word in text.split())

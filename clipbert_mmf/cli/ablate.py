@@ -95,7 +95,8 @@ class AblationRun:
         columns: titles of the labels.
         kind: ``runs`` of the table.
         rows: name to row.
-        row_options: name to the row's overrides as options of ``mmf_run``; None where a weights file is not given.
+        row_options: name to the row's overrides as options of ``mmf_run``; None where a weights file is not
+            given.
         defaults: overrides of every row as options of ``mmf_run``.
         common: options of every row before its overrides.
         extra: options of every row after its overrides.
@@ -163,7 +164,9 @@ class AblationRun:
         )
 
     def list_commands(self, patterns: list[str]) -> dict[str, list[str]]:
-        """Return the command lines that ``run`` starts, by row; rows whose weights files are not given are left out.
+        """Return the command lines that ``run`` starts, by row.
+
+        Rows whose weights files are not given are left out.
 
         Args:
             patterns: select rows by name, as a shell has them.
@@ -237,7 +240,10 @@ class AblationRun:
         return saved["ours"] if saved.get("options") == [*self.common, *own, *self.extra] else {}
 
     def _train_once(self) -> Path:
-        """Return the checkpoint that all rows of a figure test; train it where there is none of these options."""
+        """Return the checkpoint that all rows of a figure test.
+
+        Train it where there is none of these options.
+        """
         trained, options = self.save / "trained", [*self.common, *self.defaults, *self.extra]
         final, made_with = trained / "clipbert_final.pth", trained / "options.json"
         is_known = made_with.exists() and json.loads(made_with.read_text(encoding="utf-8")) == options

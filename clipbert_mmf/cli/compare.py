@@ -1,7 +1,7 @@
 """``clipbert compare``: models trained on the same data with the same seeds and budget, one after the other.
 
-A run is MODEL:DATASET; MODEL is clipbert or one of MMF's own that ``projects/clipbert/configs/mmf_models`` has a recipe
-for. A finished run is not run again unless its options changed.
+A run is MODEL:DATASET; MODEL is clipbert or one of MMF's own that ``projects/clipbert/configs/mmf_models``
+has a recipe for. A finished run is not run again unless its options changed.
 """
 
 from __future__ import annotations

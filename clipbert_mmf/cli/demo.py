@@ -67,8 +67,10 @@ def run(options: argparse.Namespace) -> int:
         server = make_server(app, options.host, options.port)
         if not is_loopback(options.host):
             sys.stderr.write(
-                f"warning: {options.host} is not this machine alone. Whoever reaches it can see every video in "
-                f"{options.videos} and every upload, upload files and use this machine's time; there is no password.\n"
+                f"warning: {options.host} is not this machine alone. Whoever reaches it can see every video "
+                f"in "
+                f"{options.videos} and every upload, upload files and use this machine's time; there is no "
+                f"password.\n"
             )
         shown = f"[{options.host}]" if ":" in options.host else options.host
         # waitress has no type for the attribute of its one-socket servers.

@@ -1,6 +1,9 @@
-"""The table of verbs of ``clipbert`` and the handling of errors. ``clipbert VERB --help`` lists a verb's arguments.
+"""The table of verbs of ``clipbert`` and the handling of errors.
 
-A verb's module is imported only when the verb is chosen, so that help and errors of spelling appear without PyTorch.
+``clipbert VERB --help`` lists a verb's arguments.
+
+A verb's module is imported only when the verb is chosen, so that help and errors of spelling appear without
+PyTorch.
 """
 
 from __future__ import annotations
@@ -105,8 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words of the command line; those of the process where it is None.
 
     Returns:
-        0; 1 with one line on stderr where a model, file or option cannot be used, or where a check found bad media;
-        2 for a wrong command line; 130 if interrupted. Without a verb the help is printed and 0 is returned.
+        0; 1 with one line on stderr where a model, file or option cannot be used, or where a check found bad
+        media; 2 for a wrong command line; 130 if interrupted. Without a verb the help is printed and 0 is
+        returned.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):

@@ -1,4 +1,7 @@
-"""Writes the first files of a dataset of your own: a package that registers it, configurations, a table and a test."""
+"""Writes the first files of a dataset of your own.
+
+A package that registers it, configurations, a table and a test.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ from pathlib import Path
 
 from clipbert_mmf.extending import DatasetSpec, register_dataset
 
-# corpus "video_text" reads tables and JSON lines with the columns video, text (or question, answer). For another format
-# write a parser and register_format(...), see docs/extending.md.
+# corpus "video_text" reads tables and JSON lines with the columns video, text (or question, answer). For
+# another format write a parser and register_format(...), see docs/extending.md.
 register_dataset(
     DatasetSpec(
         "$name", corpus="video_text", task="retrieval", media="video",

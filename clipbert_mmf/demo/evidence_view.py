@@ -1,4 +1,7 @@
-"""Draw evidence for the page: a timeline, and the frames of each clip with saliency and attention over them."""
+"""Draw evidence for the page.
+
+A timeline, and the frames of each clip with saliency and attention over them.
+"""
 
 from __future__ import annotations
 

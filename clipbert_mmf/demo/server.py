@@ -87,8 +87,8 @@ def make_app(session: DemoSession, title: str, host: str = "127.0.0.1") -> Flask
     Args:
         session: model and videos.
         title: name of the model on the page.
-        host: address it will be bound to. Bound to this machine alone, it answers to no other name, so that no
-            foreign page can reach it by a name of its own (DNS rebinding).
+        host: address it will be bound to. Bound to this machine alone, it answers to no other name, so that
+            no foreign page can reach it by a name of its own (DNS rebinding).
 
     Raises:
         ImportError: if Flask is not installed.
@@ -131,7 +131,8 @@ def _add_guards(app: Flask) -> None:
     @app.after_request
     def forbid_everything_foreign(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = (
-            f"default-src 'none'; script-src 'nonce-{g.get('nonce', '')}'; style-src 'nonce-{g.get('nonce', '')}'; "
+            f"default-src 'none'; script-src 'nonce-{g.get('nonce', '')}'; style-src "
+            f"'nonce-{g.get('nonce', '')}'; "
             "style-src-attr 'unsafe-inline'; img-src 'self' data:; media-src 'self'; connect-src 'self'; "
             "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         )

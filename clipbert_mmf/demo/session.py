@@ -1,6 +1,9 @@
-"""Ask a model about the videos of a library: the modes of the page, each bound to an ability of the model's head.
+"""Ask a model about the videos of a library.
 
-``inference.asking`` answers; this module checks what was typed, reads the video and makes the views that the page shows.
+The modes of the page, each bound to an ability of the model's head.
+
+``inference.asking`` answers; this module checks what was typed, reads the video and makes the views that the
+page shows.
 """
 
 from __future__ import annotations

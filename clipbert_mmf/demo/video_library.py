@@ -66,7 +66,8 @@ class VideoLibrary:
 
     Args:
         folder: searched at any depth; links that lead out of it are passed over.
-        preprocessing: the model's; decides whether videos or images are listed, and reads an upload to try it.
+        preprocessing: the model's; decides whether videos or images are listed, and reads an upload to try
+            it.
         max_upload_bytes: size of the largest upload; 0 takes none.
 
     Raises:
@@ -115,7 +116,8 @@ class VideoLibrary:
         """Return a video by its id.
 
         Raises:
-            UnknownVideoError: if there is none; an id is compared with those of the list, never made into a path.
+            UnknownVideoError: if there is none; an id is compared with those of the list, never made into a
+                path.
         """
         with self._lock:
             if video_id in self._uploads:
@@ -164,7 +166,8 @@ class VideoLibrary:
                 size += len(block)
                 if size > self.max_upload_bytes:
                     raise UploadError(
-                        f"'{name}' is larger than the {show_megabytes(self.max_upload_bytes)} that are allowed",
+                        f"'{name}' is larger than the {show_megabytes(self.max_upload_bytes)} that are "
+                        f"allowed",
                         True,
                     )
                 file.write(block)

@@ -1,14 +1,15 @@
 """Notices the first ``import mmf`` of a process and only then loads the compatibility patches.
 
-``clipbert_mmf.pth`` imports this module when an interpreter starts, so it must stay this small: ``mmf_run`` imports MMF
-before it knows of any plugin, and workers and spawned children start as bare interpreters too. The environment variable
-``CLIPBERT_MMF_HOST=0`` switches it off.
+``clipbert_mmf.pth`` imports this module when an interpreter starts, so it must stay this small: ``mmf_run``
+imports MMF before it knows of any plugin, and workers and spawned children start as bare interpreters too.
+The environment variable ``CLIPBERT_MMF_HOST=0`` switches it off.
 """
 
 import os
 import sys
 
-# Importing these would slow every interpreter down; annotations are text, so that only a type checker needs them.
+# Importing these would slow every interpreter down; annotations are text, so that only a type checker needs
+# them.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,10 @@ OFF_SWITCH = "CLIPBERT_MMF_HOST"
 
 
 class MmfFinder:
-    """A finder for ``mmf`` and its submodules; every other import passes at the cost of a string comparison."""
+    """A finder for ``mmf`` and its submodules.
+
+    Every other import passes at the cost of a string comparison.
+    """
 
     @staticmethod
     def find_spec(

@@ -1,8 +1,9 @@
 """Loads MMF's modules: old import names are redirected inside MMF alone, and shims are applied as modules arrive.
 
-A module of MMF gets its own ``__builtins__`` whose ``__import__`` consults ``standins.STANDINS``. So MMF finds
-``transformers.modeling_bert`` where the library has it today, and nobody else sees an alias: neither ``sys.modules``
-nor a library is touched. When a module has run, the shims that ``shims.table`` lists for it are applied.
+A module of MMF gets its own ``__builtins__`` whose ``__import__`` consults ``standins.STANDINS``. So MMF
+finds ``transformers.modeling_bert`` where the library has it today, and nobody else sees an alias: neither
+``sys.modules`` nor a library is touched. When a module has run, the shims that ``shims.table`` lists for it
+are applied.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from typing import Any
 from clipbert_mmf.host.shims.table import find_shims, find_source_edits
 from clipbert_mmf.host.standins import find_standin
 
-#: Environment variable that names shims and stand-ins to leave out, comma separated; the tests prove with it that each
-#: one is needed.
+#: Environment variable that names shims and stand-ins to leave out, comma separated; the tests prove with it
+#: that each one is needed.
 SKIP = "CLIPBERT_MMF_SKIP_SHIMS"
 #: Imported once MMF is there; a name, because this package must not know ours.
 PLUGIN = "clipbert_mmf.plugin.registration"

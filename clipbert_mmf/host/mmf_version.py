@@ -14,7 +14,8 @@ MmfVersion = Literal["release", "main"]
 def mmf_version() -> MmfVersion:
     """Return ``release`` for 1.0.0rc10 of PyPI, ``main`` for 1.0.0rc12, the repository's main branch.
 
-    Main split the trainer into ``trainers/core``; the release has one file. The answer needs no import of MMF.
+    Main split the trainer into ``trainers/core``; the release has one file. The answer needs no import of
+    MMF.
 
     Raises:
         ModuleNotFoundError: if MMF is not installed.

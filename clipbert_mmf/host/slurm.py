@@ -35,11 +35,13 @@ class SlurmTask:
 def find_slurm_task(environment: Mapping[str, str], port: int | None = None) -> SlurmTask | None:
     """Return the task that ``srun`` made of this process, or None where it did not start several.
 
-    A script that ``sbatch`` runs, or a shell of ``salloc``, sees the job's variables too, but belongs to no step.
+    A script that ``sbatch`` runs, or a shell of ``salloc``, sees the job's variables too, but belongs to no
+    step.
 
     Args:
         environment: ``os.environ``.
-        port: port that process 0 listens on; None takes ``MASTER_PORT``, or derives one from the numbers of job and step.
+        port: port that process 0 listens on; None takes ``MASTER_PORT``, or derives one from the numbers of
+            job and step.
 
     Raises:
         ValueError: if a variable is missing or is not a number.

@@ -1,6 +1,9 @@
-"""Stand-ins for modules that MMF imports and current libraries lack. Only modules of MMF see these (``loading``).
+"""Stand-ins for modules that MMF imports and current libraries lack.
 
-Each entry says what breaks without it. A stand-in offers the names of the module's current place, or a few made here.
+Only modules of MMF see these (``loading``).
+
+Each entry says what breaks without it. A stand-in offers the names of the module's current place, or a few
+made here.
 """
 
 from __future__ import annotations
@@ -82,7 +85,10 @@ def _transformers_optimization(name: str) -> ModuleType:
 
 
 def _torchtext(name: str) -> ModuleType:
-    """Offer ``vocab``. torchtext is archived and loads on no current torch; both versions need it for word vectors."""
+    """Offer ``vocab``. torchtext is archived and loads on no current torch.
+
+    Both versions need it for word vectors.
+    """
     vocab = Standin(
         "torchtext.vocab", additions={"pretrained_aliases": {}}, hint="needs torchtext, which is archived"
     )
@@ -90,7 +96,10 @@ def _torchtext(name: str) -> ModuleType:
 
 
 def _demjson(name: str) -> ModuleType:
-    """Offer ``decode``. demjson does not build on Python 3; the release decodes ``--config_override`` with it."""
+    """Offer ``decode``. demjson does not build on Python 3.
+
+    The release decodes ``--config_override`` with it.
+    """
 
     def decode(text: str) -> Any:
         import yaml
@@ -104,7 +113,10 @@ def _demjson(name: str) -> ModuleType:
 
 
 def _pytorch_lightning(name: str) -> ModuleType:
-    """Offer base classes. Main needs 1.6, which does not install; 2.x moved what MMF imports and takes 2 s to import."""
+    """Offer base classes. Main needs 1.6, which does not install.
+
+    2.x moved what MMF imports and takes 2 s to import.
+    """
     names: dict[str, Any] = {
         **dict.fromkeys(("Trainer", "Callback", "ModelCheckpoint", "LightningLoggerBase"), _Lightning),
         "LightningModule": _LightningModule,

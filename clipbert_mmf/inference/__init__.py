@@ -1,1 +1,4 @@
-"""A trained model outside MMF: load it once, with everything it needs to read videos and texts as in training."""
+"""A trained model outside MMF.
+
+Load it once, with everything it needs to read videos and texts as in training.
+"""

@@ -1,7 +1,7 @@
 """Ask a trained model about one video: score texts, answer, choose, count (paper sections 3 and 4.1).
 
-Its head says what it can be asked (``HeadKind.asks``); ``ANSWERING`` has one function for each ability. ``ClipBert`` calls
-these; results are frozen records of plain values.
+Its head says what it can be asked (``HeadKind.asks``); ``ANSWERING`` has one function for each ability.
+``ClipBert`` calls these; results are frozen records of plain values.
 """
 
 from __future__ import annotations
@@ -190,7 +190,8 @@ def require_ability(model: AskedModel, ability: Ability) -> None:
     """Raise ``WrongHeadError`` where a model's head lacks an ability."""
     if ability not in model.asks:
         raise WrongHeadError(
-            f"this model's head is '{model.head_type}', which can be asked to {_join(model.asks)} and not to {ability}; "
+            f"this model's head is '{model.head_type}', which can be asked to {_join(model.asks)} and not to "
+            f"{ability}; "
             f"heads that can are {', '.join(list_heads(ability))}"
         )
 
@@ -236,7 +237,8 @@ def answer_from_vocabulary(
         unknown = [option for option in options if option not in index]
         if unknown:
             raise ValueError(
-                f"options {unknown} are not among the model's {len(index)} answers, such as {list(model.answers[:5])}"
+                f"options {unknown} are not among the model's {len(index)} answers, such as "
+                f"{list(model.answers[:5])}"
             )
         columns = torch.tensor([index[option] for option in options])
     # A model of soft answers says yes or no to each of them; options share what is likely in any case.
@@ -271,7 +273,8 @@ def _refuse_equal_tokens(model: AskedModel, options: list[str], texts: list[str]
     pair = find_equal_tokens(model.encode_texts(texts), options)
     if pair:
         raise ValueError(
-            f"options '{options[pair[0]]}' and '{options[pair[1]]}' are the same tokens to this model: they are cut at its "
+            f"options '{options[pair[0]]}' and '{options[pair[1]]}' are the same tokens to this model: they "
+            f"are cut at its "
             f"limit of tokens, or its tokenizer does not know their words; give shorter ones or other words"
         )
 
@@ -333,6 +336,7 @@ def answer_question(
     chosen: Ability | None = ability or next((one for one in model.asks if one in ANSWERING), None)
     if chosen is None:
         raise WrongHeadError(
-            f"this model's head is '{model.head_type}', which can be asked to {_join(model.asks)} and answers no questions"
+            f"this model's head is '{model.head_type}', which can be asked to {_join(model.asks)} and "
+            f"answers no questions"
         )
     return ANSWERING[chosen](model, encoded, question, cleaned, top_k)

@@ -28,7 +28,8 @@ def convert_weights(
     Args:
         source: the folder of a run, one of its checkpoints, a saved folder, or a hub name.
         out: the folder or file to write; it appears when it is complete.
-        to: ``folder`` (``ClipBert.from_pretrained`` reads it) or ``released`` (a state dict for the released code).
+        to: ``folder`` (``ClipBert.from_pretrained`` reads it) or ``released`` (a state dict for the released
+            code).
         replace: whether an existing file or folder may be replaced.
         **options: options of ``ClipBert.from_pretrained``.
 

@@ -1,7 +1,7 @@
 """Explain a score: when in the video, where in the frame, which words (paper section 4.5, and beyond it).
 
-Every clip is scored on its own, so its score tells when. ``saliency`` tells where, ``token_attribution`` which words; beside
-them stands the attention of ``[CLS]`` in the last layer.
+Every clip is scored on its own, so its score tells when. ``saliency`` tells where, ``token_attribution``
+which words; beside them stands the attention of ``[CLS]`` in the last layer.
 """
 
 from __future__ import annotations
@@ -64,12 +64,14 @@ class Evidence:
         times_sec: start and end of each clip; empty for an image.
         clip_scores: ``(K,)`` logit of each clip, before folding.
         frames: ``(K, T, 3, L, L)`` uint8 RGB, as the model saw them.
-        attention: ``(K, h, w)`` share of ``[CLS]``'s attention on each grid cell, mean over heads of the last layer.
+        attention: ``(K, h, w)`` share of ``[CLS]``'s attention on each grid cell, mean over heads of the last
+            layer.
         text_attention: ``(K, tokens)`` its share on each token; with ``attention`` it sums to 1.
-        saliency: ``(K, T, h', w')`` how much each place raises the score, 0 to 1, where 1 is the strongest of all clips.
+        saliency: ``(K, T, h', w')`` how much each place raises the score, 0 to 1, where 1 is the strongest of
+            all clips.
         saliency_method: how it was measured, a key of ``SALIENCY_METHODS``.
-        token_attribution: word pieces with what the best clip's score (of an answer: its log-probability there) loses
-            without them.
+        token_attribution: word pieces with what the best clip's score (of an answer: its log-probability
+            there) loses without them.
     """
 
     text: str
@@ -99,13 +101,14 @@ def describe_evidence(
         video: as everywhere, or the clips that were read from it.
         text: a caption, or a question (with its option, where the head chooses).
         answer: answer whose score to explain; the best one where None and the head has a vocabulary.
-        saliency: a key of ``SALIENCY_METHODS``; by default Grad-CAM where the grid has at least 4 cells a side, else
-            occlusion.
+        saliency: a key of ``SALIENCY_METHODS``; by default Grad-CAM where the grid has at least 4 cells a
+            side, else occlusion.
         report_progress: gets how many passes of the saliency are done, and how many there are.
 
     Raises:
         ImportError: if Captum is not installed.
-        ValueError: for an empty text, an answer that is not in the vocabulary, or a model that reads its clips together.
+        ValueError: for an empty text, an answer that is not in the vocabulary, or a model that reads its
+            clips together.
         MediaError: if the video cannot be read.
     """
     if find_spec("captum") is None:
@@ -173,7 +176,8 @@ class _ExplainedScore(nn.Module):
     def score_texts(self, visual: Tensor, input_ids: Tensor) -> Tensor:
         """Return ``(n,)`` scores of ``(n, L)`` variants of the text, against the one clip of ``(1, 1, V, D)``.
 
-        For an answer among others it is the log-probability: a word that raises all answers alike does not count.
+        For an answer among others it is the log-probability: a word that raises all answers alike does not
+        count.
         """
         network, tokens, _ = self._call
         mask, segments = (x.expand(len(input_ids), -1) for x in (tokens.input_mask, tokens.segment_ids))
@@ -201,7 +205,10 @@ def _choose_column(model: ExplainedModel, clip_scores: Tensor, answer: str | Non
 
 
 class _LayerWatch:
-    """Keeps the inputs of the last layer and the size of the grid; its hooks are removed when the block ends."""
+    """Keeps the inputs of the last layer and the size of the grid.
+
+    Its hooks are removed when the block ends.
+    """
 
     def __init__(self, network: ClipBertNetwork):
         self._network = network

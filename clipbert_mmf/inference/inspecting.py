@@ -23,8 +23,8 @@ def inspect_weights(location: str | Path, config: str | Path | None = None) -> I
 
     Args:
         location: file, folder, or hub name of a BERT.
-        config: a model's or a run's YAML; None compares with the model that the file itself describes, or else with the
-            paper's model and the head that the file has.
+        config: a model's or a run's YAML; None compares with the model that the file itself describes, or
+            else with the paper's model and the head that the file has.
 
     Raises:
         FileNotFoundError: if it is not there.

@@ -162,7 +162,8 @@ def read_metrics(path: Path, update: int | None) -> dict[str, dict[str, Any]]:
 
     Args:
         path: the file; without it nothing is returned.
-        update: update of the checkpoint; None takes the run's final evaluation, which is of its final weights.
+        update: update of the checkpoint; None takes the run's final evaluation, which is of its final
+            weights.
 
     Returns:
         Split to the record of its evaluation.

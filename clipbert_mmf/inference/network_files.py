@@ -52,7 +52,10 @@ def _require_all(sketch: ClipBertNetwork, file: WeightsFile) -> None:
 
 
 def _with_shared(network: ClipBertNetwork, file: WeightsFile) -> WeightsFile:
-    """Return the file with both names of every tensor that two modules share; safetensors saves it under one."""
+    """Return the file with both names of every tensor that two modules share.
+
+    Safetensors saves it under one.
+    """
     missing = {
         second: first
         for second, first in shared_names(network).items()

@@ -42,8 +42,10 @@ class PrecisionComparison:
 
     def __str__(self) -> str:
         return (
-            f"{self.precision}: {self.pair_agreement:.2%} of {self.num_pairs} pairs decided as in fp32, best text the "
-            f"same for {self.ranking_agreement:.2%} of {self.num_videos} videos, probabilities apart by at most "
+            f"{self.precision}: {self.pair_agreement:.2%} of {self.num_pairs} pairs decided as in fp32, best "
+            f"text the "
+            f"same for {self.ranking_agreement:.2%} of {self.num_videos} videos, probabilities apart by at "
+            f"most "
             f"{self.max_error:.2g}, by {self.mean_error:.2g} in the mean"
         )
 
@@ -60,7 +62,8 @@ def compare_precision(
         precision: a key of ``PRECISIONS``.
 
     Raises:
-        ValueError: for another precision, one that this PyTorch does not have on this device, or without videos.
+        ValueError: for another precision, one that this PyTorch does not have on this device, or without
+            videos.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision is '{precision}'; allowed are {sorted(PRECISIONS)}")

@@ -21,7 +21,10 @@ _KEYS = ("dataset", "task", "item", "media_id", "readable")
 
 
 class PredictionsError(ValueError):
-    """Raised for a file of predictions that cannot be used; names the file, the record, what was found and expected."""
+    """Raised for a file of predictions that cannot be used.
+
+    Names the file, the record, what was found and expected.
+    """
 
 
 def read_predictions(path: str | Path) -> list[dict[str, Any]]:
@@ -52,7 +55,8 @@ def read_predictions(path: str | Path) -> list[dict[str, Any]]:
             )
         if record["task"] not in TASKS:
             raise PredictionsError(
-                f"{path}, record {number}: task is '{record['task']}'{suggest(record['task'], TASKS)}; expected one of "
+                f"{path}, record {number}: task is '{record['task']}'{suggest(record['task'], TASKS)}; "
+                f"expected one of "
                 f"{sorted(TASKS)}"
             )
     kinds = sorted({(record["dataset"], record["task"]) for record in records})

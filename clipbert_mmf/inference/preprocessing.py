@@ -1,4 +1,7 @@
-"""Reads media and texts as a trained model's evaluation did: the numbers of its run, never typed again (paper section 3)."""
+"""Reads media and texts as a trained model's evaluation did.
+
+The numbers of its run, never typed again (paper section 3).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ from clipbert_mmf.video.decoded import DecodedVideo
 
 #: Registered processor -> settings of its kind of medium.
 _PROCESSORS = {f"clipbert_{media}": options for media, options in MEDIA_OPTIONS.items()}
-#: Settings that ``preprocessor_config.json`` leaves out: those of a machine, and the one that ``clip_len_sec`` replaces.
+#: Settings that ``preprocessor_config.json`` leaves out: those of a machine, and the one that
+#: ``clip_len_sec`` replaces.
 _LEFT_OUT = ("fps", "backend", "num_threads", "reader_timeout_sec", "cache_dir")
 
 
@@ -110,8 +114,8 @@ class Preprocessing:
         """Return a reader of media; close it after use if it has a timeout.
 
         Args:
-            reader_timeout_sec: longest time for one video in a process of its own, for files that nobody vouches for;
-                None reads in this process.
+            reader_timeout_sec: longest time for one video in a process of its own, for files that nobody
+                vouches for; None reads in this process.
         """
         if isinstance(self.clips, ImageOptions) or reader_timeout_sec is None:
             return ClipReader(self.clips)
@@ -122,7 +126,10 @@ class Preprocessing:
         return self.make_reader()
 
     def read(self, source: bytes | Path, rng: np.random.Generator | None = None, key: str = "") -> Tensor:
-        """Return ``(K, T, 3, L, L)`` uint8 RGB: the frames of ``read_clips``, which has the arguments and errors."""
+        """Return ``(K, T, 3, L, L)`` uint8 RGB.
+
+        The frames of ``read_clips``, which has the arguments and errors.
+        """
         return self.read_clips(source, rng, key).frames
 
     def read_clips(

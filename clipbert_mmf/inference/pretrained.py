@@ -93,11 +93,12 @@ class ClipBert:
         """Load a model with the very numbers that were saved.
 
         Args:
-            location: a folder of ``save_pretrained`` or ``clipbert convert``, the folder of a run or one of its
-                checkpoints, or a name on the Hugging Face hub.
+            location: a folder of ``save_pretrained`` or ``clipbert convert``, the folder of a run or one of
+                its checkpoints, or a name on the Hugging Face hub.
             device: device of the network.
             config: a run's ``config.yaml``, for a checkpoint that lies alone.
-            dataset: registry key of the dataset whose head, answers and preprocessing are used, for a run over several.
+            dataset: registry key of the dataset whose head, answers and preprocessing are used, for a run
+                over several.
             answers: the answer vocabulary, where it is not at its configured place any more.
             tokenizer: the tokenizer, where it is not at its configured place any more.
             revision: branch, tag or commit on the hub.
@@ -129,7 +130,9 @@ class ClipBert:
         return cls(load_network(recipe.model, file).to(device), recipe)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write a folder that ``from_pretrained`` reads back bit for bit; files of the same names are replaced.
+        """Write a folder that ``from_pretrained`` reads back bit for bit.
+
+        Files of the same names are replaced.
 
         Raises:
             RecipeError: if the answers of a classifying head are not known.
@@ -145,7 +148,8 @@ class ClipBert:
         tokenizer.save_pretrained(folder)
         write_recipe(self.recipe, folder)
         weights = folder / WEIGHTS_FILE
-        # One entry of metadata: safetensors writes several in any order, and the same model must give the same file.
+        # One entry of metadata: safetensors writes several in any order, and the same model must give the
+        # same file.
         save_file(distinct_tensors(self.network), weights, {"format": "pt"})
         # safetensors writes for the owner's eyes only; the weights are as public as the folder.
         shutil.copymode(folder / CONFIG_FILE, weights)
@@ -172,7 +176,8 @@ class ClipBert:
         rows = self.network.text_embedding.words.num_embeddings
         if len(tokenizer) > rows:
             raise RecipeError(
-                f"tokenizer '{self.recipe.tokenizer}' has {len(tokenizer)} words and the model {rows}: it is another "
+                f"tokenizer '{self.recipe.tokenizer}' has {len(tokenizer)} words and the model {rows}: it is "
+                f"another "
                 f"one than the model was trained with"
             )
         return tokenizer
@@ -195,7 +200,8 @@ class ClipBert:
             texts: N of them.
 
         Returns:
-            ``(B, N, A)`` float32 on the CPU, clips folded, before any softmax; ``(B, N)`` for multiple choice.
+            ``(B, N, A)`` float32 on the CPU, clips folded, before any softmax; ``(B, N)`` for multiple
+            choice.
         """
         tokens = [x.expand(len(frames), *x.shape).to(self.device) for x in self.encode_texts(texts)]
         scores = self.network(frames.to(self.device), *tokens)["scores"]
@@ -225,7 +231,9 @@ class ClipBert:
         return "clipbert_soft_bce" in self.recipe.model.list_losses()
 
     def read_clips(self, video: Media | Clips) -> Clips:
-        """Return the clips that the model reads of a video; clips that were read already are returned unchanged.
+        """Return the clips that the model reads of a video.
+
+        Clips that were read already are returned unchanged.
 
         Raises:
             MediaError: if it cannot be read.
@@ -249,7 +257,10 @@ class ClipBert:
 
     @torch.inference_mode()
     def score_encoded(self, visual: Tensor, texts: Sequence[str]) -> Tensor:
-        """Return ``(N, K, A)`` float32 on the CPU: every clip of ``(K, V, D)`` against every text, not folded."""
+        """Return ``(N, K, A)`` float32 on the CPU.
+
+        Every clip of ``(K, V, D)`` against every text, not folded.
+        """
         tokens = (x.to(self.device) for x in self.encode_texts(texts))
         videos = torch.zeros(len(texts), dtype=torch.int64, device=self.device)
         return self.network.score_clips(visual[None].to(self.device), videos, *tokens).cpu()
@@ -278,7 +289,10 @@ class ClipBert:
     def describe_evidence(
         self, video: Media | Clips, text: str, answer: str | None = None, saliency: str | None = None
     ) -> Evidence:
-        """Say when, where and which words speak for a text or an answer; see ``evidence.describe_evidence``."""
+        """Say when, where and which words speak for a text or an answer.
+
+        See ``evidence.describe_evidence``.
+        """
         return describe_evidence(self, video, text, answer, saliency)
 
     def search(
@@ -298,16 +312,16 @@ class ClipBert:
             top_k: hits of each text.
             index: keeps encoded videos; None encodes every video now.
             progress: wraps the videos while they are encoded, such as ``tqdm``.
-            rerank_top_k: videos of each text that embeddings choose and the cross-encoder ranks, at least ``top_k``; None
-                for all. The encodings of all videos are then held in memory.
+            rerank_top_k: videos of each text that embeddings choose and the cross-encoder ranks, at least
+                ``top_k``; None for all. The encodings of all videos are then held in memory.
 
         Returns:
             Text to hits, best first.
 
         Raises:
             WrongHeadError: if the head cannot score.
-            ValueError: if there is no text, ``top_k`` is below 1, none of the videos can be read, or ``rerank_top_k`` is
-                below ``top_k`` or the model has no contrastive head.
+            ValueError: if there is no text, ``top_k`` is below 1, none of the videos can be read, or
+                ``rerank_top_k`` is below ``top_k`` or the model has no contrastive head.
         """
         require_ability(self, "score")
         cleaned = clean_texts(texts)
@@ -344,7 +358,8 @@ class ClipBert:
         """Return the videos that embeddings choose for a text, each with the columns of its texts."""
         if self.network.contrastive is None:
             raise ValueError(
-                f"rerank_top_k is {rerank_top_k}, and this model has no contrastive head to choose with; it is trained "
+                f"rerank_top_k is {rerank_top_k}, and this model has no contrastive head to choose with; it "
+                f"is trained "
                 f"with model_config.clipbert.contrastive.weight"
             )
         if rerank_top_k < top_k:

@@ -1,4 +1,7 @@
-"""Describes a trained network beside its weights: takes the description from a run or a saved folder, and writes it."""
+"""Describes a trained network beside its weights.
+
+Takes the description from a run or a saved folder, and writes it.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,8 @@ class Recipe:
         head = self.model.head
         if _outputs_are_answers(head) and len(self.answers) != head.num_answers:
             raise RecipeError(
-                f"the model has {head.num_answers} outputs and {len(self.answers)} answers are known; give the "
+                f"the model has {head.num_answers} outputs and {len(self.answers)} answers are known; give "
+                f"the "
                 f"vocabulary it was trained with (a JSON file of answer -> index)"
             )
 
@@ -97,7 +101,8 @@ def parse_run_model(config: Mapping[str, Any], where: str) -> ModelConfig:
     section = select(config, SECTION, where)
     if "type" not in (section.get("backbone") or {}):  # 0.2 saves it with every run
         raise RecipeError(
-            f"{where} is of a run of clipbert_mmf 0.1, which this version does not read; train again, or convert the run "
+            f"{where} is of a run of clipbert_mmf 0.1, which this version does not read; train again, or "
+            f"convert the run "
             f"with version 0.1 to the released format (tools/convert_weights.py --to released)"
         )
     return parse_model_config(section, f"{where}: {SECTION}")
@@ -218,19 +223,22 @@ def read_recipe(folder: Path) -> Recipe:
     """Read the files of ``write_recipe``. The tokenizer is in the same folder.
 
     Raises:
-        RecipeError: if a file is missing, damaged, of another kind of model, or of another version of this package.
+        RecipeError: if a file is missing, damaged, of another kind of model, or of another version of this
+            package.
         ConfigurationError: if the model's section has a key or a value that cannot be used.
     """
     config = _read_json(folder / CONFIG_FILE)
     if config.get("model_type") != MODEL_TYPE:
         raise RecipeError(
-            f"{folder / CONFIG_FILE} is of a '{config.get('model_type')}' model, not of '{MODEL_TYPE}'. A BERT starts "
+            f"{folder / CONFIG_FILE} is of a '{config.get('model_type')}' model, not of '{MODEL_TYPE}'. A "
+            f"BERT starts "
             f"a training: give it as model_config.clipbert.weights.transformer"
         )
     version = config.get("format_version")
     if version == 1:
         raise RecipeError(
-            f"{folder / CONFIG_FILE} was written by clipbert_mmf 0.1, which this version does not read; convert the model "
+            f"{folder / CONFIG_FILE} was written by clipbert_mmf 0.1, which this version does not read; "
+            f"convert the model "
             f"with version 0.1 to the released format (tools/convert_weights.py --to released) and load that"
         )
     if version != FORMAT_VERSION:

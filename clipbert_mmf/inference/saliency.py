@@ -1,7 +1,7 @@
 """Measure saliency: how much each place of a frame adds to a clip's score, by Captum (Grad-CAM, or occlusion).
 
-Grad-CAM needs one backward pass and is as fine as the grid; occlusion covers the frame window by window, one forward pass
-each, and needs no grid. ``tools/pointing_game.py`` measures which of them points at the object.
+Grad-CAM needs one backward pass and is as fine as the grid; occlusion covers the frame window by window, one
+forward pass each, and needs no grid. ``tools/pointing_game.py`` measures which of them points at the object.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def measure_occlusion(
 ) -> Tensor:
     """Return by how much a clip's score falls where its frames are covered, with rises cut off.
 
-    A window covers the same place in all T frames of a clip, with the grey that the network normalises to zero; the
-    black that pads frames to a square stays as it is.
+    A window covers the same place in all T frames of a clip, with the grey that the network normalises to
+    zero; the black that pads frames to a square stays as it is.
 
     Args:
         score: module from pictures to ``(K,)`` scores.
@@ -126,6 +126,7 @@ def choose_saliency_method(name: str | None, num_cells: int) -> str:
         return "grad_cam" if num_cells >= MIN_CELLS else "occlusion"
     if name not in SALIENCY_METHODS:
         raise ValueError(
-            f"saliency method is '{name}'; allowed are {', '.join(SALIENCY_METHODS)}, or None to choose by the grid"
+            f"saliency method is '{name}'; allowed are {', '.join(SALIENCY_METHODS)}, or None to choose by "
+            f"the grid"
         )
     return name

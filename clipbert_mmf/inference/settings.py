@@ -1,4 +1,7 @@
-"""Reads configuration files without MMF: a run's saved ``config.yaml``, and the model files of ``configs/``."""
+"""Reads configuration files without MMF.
+
+A run's saved ``config.yaml``, and the model files of ``configs/``.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from clipbert_mmf.models.config import SECTION, ModelConfig, parse_model_config
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a file of JSON lines; none without the file. A line that a kill cut off is skipped."""
+    """Return the objects of a file of JSON lines; none without the file.
+
+    A line that a kill cut off is skipped.
+    """
     entries: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:

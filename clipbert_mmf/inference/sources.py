@@ -36,7 +36,8 @@ def find_model(location: str | Path, revision: str | None = None) -> Path:
         revision: branch, tag or commit on the hub.
 
     Raises:
-        FileNotFoundError: if there is no such path, and the model is neither in the hub's cache nor can be fetched.
+        FileNotFoundError: if there is no such path, and the model is neither in the hub's cache nor can be
+            fetched.
     """
     path = Path(location).expanduser()
     if path.exists():
@@ -54,7 +55,8 @@ def find_model(location: str | Path, revision: str | None = None) -> Path:
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FileNotFoundError(
-            f"model '{location}': no such file or folder, and no model of that name is in the Hugging Face cache or "
+            f"model '{location}': no such file or folder, and no model of that name is in the Hugging Face "
+            f"cache or "
             f"could be fetched from the hub ({reason})"
         ) from error
 
@@ -96,7 +98,8 @@ def read_run(path: Path, config: str | Path | None = None) -> RunFiles:
         found = [path / name for name in _CHECKPOINTS if (path / name).is_file()]
         if not found:
             raise RecipeError(
-                f"{path} is neither a saved model (it has no {CONFIG_FILE}) nor the folder of a run (it has none of "
+                f"{path} is neither a saved model (it has no {CONFIG_FILE}) nor the folder of a run (it has "
+                f"none of "
                 f"{', '.join(_CHECKPOINTS)})"
             )
         path = found[0]
@@ -109,7 +112,8 @@ def read_run(path: Path, config: str | Path | None = None) -> RunFiles:
         return RunFiles(checkpoint, checkpoint.config, f"the configuration in {path}", folder)
     if not (folder / _RUN_CONFIG).is_file():
         raise RecipeError(
-            f"{path} holds weights alone and no {_RUN_CONFIG} lies beside it, so what network they are of is unknown; "
+            f"{path} holds weights alone and no {_RUN_CONFIG} lies beside it, so what network they are of is "
+            f"unknown; "
             f"give the {_RUN_CONFIG} of its run"
         )
     return RunFiles(checkpoint, read_yaml(folder / _RUN_CONFIG), str(folder / _RUN_CONFIG), folder)

@@ -1,6 +1,9 @@
-"""Attribute a score to tokens: what it loses when a token is replaced by ``[MASK]``, by Captum (feature ablation).
+"""Attribute a score to tokens.
 
-The video is encoded once; a text of n tokens takes n passes of the cross-encoder for one clip. Gradients on the word
+What it loses when a token is replaced by ``[MASK]``, by Captum (feature ablation).
+
+The video is encoded once; a text of n tokens takes n passes of the cross-encoder for one clip. Gradients on
+the word
 embeddings cost less and mislead: on the demo corpus they called the words that decide harmful.
 """
 

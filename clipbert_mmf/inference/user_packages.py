@@ -1,6 +1,7 @@
 """Imports a user's package, so that the heads, folds, decoders and tasks that it registers are known.
 
-MMF does the same with ``env.user_dir``; a package that MMF has imported is not imported again, and the other way round.
+MMF does the same with ``env.user_dir``; a package that MMF has imported is not imported again, and the other
+way round.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Keeps the encodings of videos on disk, so that a search reads no video twice; new files are encoded alone.
 
-An entry is one file, named by the hashes of the video's bytes and of the model with its sampling. It is written beside its
-place and moved there, so that a kill leaves whole entries only.
+An entry is one file, named by the hashes of the video's bytes and of the model with its sampling. It is
+written beside its place and moved there, so that a kill leaves whole entries only.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ def hash_file(path: Path) -> str:
 
 
 def hash_model(model: ClipBert) -> str:
-    """Return a hash of all that an encoding depends on: the weights of ``ENCODING_PARTS`` and the sampling."""
+    """Return a hash of all that an encoding depends on.
+
+    The weights of ``ENCODING_PARTS`` and the sampling.
+    """
     digest = hashlib.sha256(json.dumps(model.preprocessing.to_dict(), sort_keys=True).encode())
     for part in ENCODING_PARTS:
         for name, value in sorted(getattr(model.network, part).state_dict().items()):

@@ -77,7 +77,10 @@ def build_network(config: ModelConfig) -> ClipBertNetwork:
 
 
 def _make_heads(config: ModelConfig, words: nn.Embedding) -> tuple[nn.Module, HeadUse | dict[str, HeadUse]]:
-    """Return the head and how it is used; with several heads all of them by name, and their use by dataset."""
+    """Return the head and how it is used.
+
+    With several heads all of them by name, and their use by dataset.
+    """
     if not config.heads:
         use = HeadUse(None, config.fold, HEADS[config.head.type].groups_options)
         return _make_head(config, config.head, f"{SECTION}.head", words), use
@@ -101,7 +104,8 @@ def _make_head(config: ModelConfig, head: HeadConfig, where: str, words: nn.Embe
     num_outputs = kind.num_outputs or head.num_answers
     if not num_outputs:
         raise ConfigurationError(
-            f"{where}.num_answers is empty; '{head.type}' needs the number of answers, such as {where}.num_answers=1500"
+            f"{where}.num_answers is empty; '{head.type}' needs the number of answers, such as "
+            f"{where}.num_answers=1500"
         )
     values = {**vars(head), **head.options}
     settings = {key: values[key] for key in kind.settings if key in values}
@@ -109,7 +113,10 @@ def _make_head(config: ModelConfig, head: HeadConfig, where: str, words: nn.Embe
 
 
 def fill_randomly(network: nn.Module, std: float) -> None:
-    """Fill linear layers and embeddings as BERT does: normal with ``std``, zero biases. Convolutions keep their values."""
+    """Fill linear layers and embeddings as BERT does: normal with ``std``, zero biases.
+
+    Convolutions keep their values.
+    """
     for module in network.modules():
         if isinstance(module, (nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, std=std)
@@ -121,7 +128,8 @@ def fill_randomly(network: nn.Module, std: float) -> None:
 def freeze_parts(network: ClipBertNetwork, backbone: bool, transformer: bool) -> None:
     """Stop parts from training (Table 6). Heads always train.
 
-    The grid encoder trains with a frozen backbone, as in the released code: it is new, and no file of weights holds it.
+    The grid encoder trains with a frozen backbone, as in the released code: it is new, and no file of weights
+    holds it.
 
     Args:
         network: changed in place.

@@ -1,6 +1,7 @@
 """Describes the network: ``model_config.clipbert`` as frozen dataclasses, whose defaults are the paper's model.
 
-``configs/models/clipbert/defaults.yaml`` repeats the defaults so that MMF can override them; a test compares the two.
+``configs/models/clipbert/defaults.yaml`` repeats the defaults so that MMF can override them; a test compares
+the two.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class BackboneConfig:
     def from_section(cls, values: Any, where: str) -> BackboneConfig:
         """Parse the section; its keys are ``type`` and those of the type's options.
 
-        The YAML that holds the defaults names the options of ``grid_resnet``. Another type does not read them, so they are
-        left out as long as nobody changed them.
+        The YAML that holds the defaults names the options of ``grid_resnet``. Another type does not read
+        them, so they are left out as long as nobody changed them.
         """
         given = _as_section(values, where)
         name = str(given.pop("type", cls.type))
@@ -113,9 +114,11 @@ class HeadConfig:
     """Choose the head.
 
     Attributes:
-        type: a key of ``HEADS``: match (retrieval), classify (open-ended QA), choose (multiple choice), choose_by_match
-            (multiple choice with the weights of match), regress (counts), pretrain (MLM and ITM), or one of your own.
-        num_answers: number of outputs, for a type that leaves it open; null counts the answers of the training data.
+        type: a key of ``HEADS``: match (retrieval), classify (open-ended QA), choose (multiple choice),
+            choose_by_match (multiple choice with the weights of match), regress (counts), pretrain (MLM and
+            ITM), or one of your own.
+        num_answers: number of outputs, for a type that leaves it open; null counts the answers of the
+            training data.
         mean: regress: approximate mean of the training answers, where its output starts.
         std: regress: approximate spread of the training answers.
         options: further keys that a head of your own reads.
@@ -151,7 +154,8 @@ class ContrastiveConfig:
     """A second head that embeds texts and videos on their own; ``evaluation.rerank_top_k`` uses it.
 
     Attributes:
-        weight: weight of its loss (symmetric InfoNCE over the batches of all processes); 0 makes no such head.
+        weight: weight of its loss (symmetric InfoNCE over the batches of all processes); 0 makes no such
+            head.
         size: length of the embeddings.
     """
 
@@ -231,8 +235,8 @@ class ModelConfig:
         head: turns encoded pairs into scores.
         heads: in runs over several datasets, the head of each, instead of ``head``.
         fold: mean, max, lse (Table 3), sum, or one of your own: how the scores of clips become one.
-        clip_fusion: fold scores each clip and folds the scores (the paper's); concat reads the visual tokens of all clips
-            with the text at once (early fusion).
+        clip_fusion: fold scores each clip and folds the scores (the paper's); concat reads the visual tokens
+            of all clips with the text at once (early fusion).
         contrastive: a second head that embeds texts and videos on their own.
         pixel_random_sampling: grid positions that pre-training keeps at random; 0 keeps all.
         pairs_per_chunk: clip-text combinations that go through the transformer at once in evaluation.
@@ -274,7 +278,8 @@ def parse_model_config(section: Mapping[str, Any] | None, where: str = SECTION) 
     """Parse ``model_config.clipbert``.
 
     Args:
-        section: the section; absent keys keep the paper's values. The key ``model``, which MMF adds, is ignored.
+        section: the section; absent keys keep the paper's values. The key ``model``, which MMF adds, is
+            ignored.
         where: dotted key of the section, for messages.
 
     Raises:
@@ -304,7 +309,8 @@ def _check_shared_heads(config: ModelConfig, where: str) -> None:
         own, other = HEADS[head.type], HEADS[owner.type]
         if (own.num_outputs, own.make, own.settings) != (other.num_outputs, other.make, other.settings):
             raise ConfigurationError(
-                f"{where}.heads.{name}.type is '{head.type}', but it shares the head of '{head.shares}', which is "
+                f"{where}.heads.{name}.type is '{head.type}', but it shares the head of '{head.shares}', "
+                f"which is "
                 f"'{owner.type}': their outputs differ"
             )
 

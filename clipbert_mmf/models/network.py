@@ -27,10 +27,12 @@ class HeadUse:
     """Describe how the pairs of one dataset are scored.
 
     Attributes:
-        head: name of the head in a network of several, where datasets may share one; None in a network of one.
+        head: name of the head in a network of several, where datasets may share one; None in a network of
+            one.
         fold: how the scores of clips become one row, a key of ``FOLDS``.
         group_options: whether the scores of a video's N texts are one row (multiple choice).
-        contrasts: whether the dataset's texts match a video or not, so that the contrastive head learns from them.
+        contrasts: whether the dataset's texts match a video or not, so that the contrastive head learns from
+            them.
     """
 
     head: str | None = None
@@ -52,7 +54,8 @@ class ClipBertNetwork(nn.Module):
         visual_embedding: grids to visual tokens.
         text_embedding: word pieces to text tokens.
         encoder: the cross-encoder.
-        head: from pooled vectors to scores; or an ``nn.ModuleDict`` of heads by name, in a run over several datasets.
+        head: from pooled vectors to scores; or an ``nn.ModuleDict`` of heads by name, in a run over several
+            datasets.
         uses: how the pairs of every dataset are scored; or, with several heads, by dataset.
         pairs_per_chunk: (pair, clip) combinations that go through the cross-encoder at once in evaluation.
         clip_fusion: where a video's clips meet, a key of ``CLIP_FUSIONS``.
@@ -132,7 +135,10 @@ class ClipBertNetwork(nn.Module):
         return self.text_embedding.words.weight.device
 
     def encode_clips(self, frames: Tensor) -> Tensor:
-        """Return visual tokens ``(B, K, V, D)`` for frames ``(B, K, T, 3, H, W)``; each frame is encoded once."""
+        """Return visual tokens ``(B, K, V, D)`` for frames ``(B, K, T, 3, H, W)``.
+
+        Each frame is encoded once.
+        """
         batch, clips, length = frames.shape[:3]
         grids = self.grid_encoder(self.backbone(frames.flatten(0, 2)))
         clip_grids = self.temporal_fusion(grids.unflatten(0, (batch * clips, length)))
@@ -158,11 +164,11 @@ class ClipBertNetwork(nn.Module):
             dataset: registry key of the batch's dataset; a network of one head needs none.
 
         Returns:
-            ``scores`` ``(P, A)``, or ``(B, N)`` for multiple choice. Evaluation adds ``clip_scores`` ``(P, K, A)`` or
-            ``(B, K, N)``, which were folded. Labels add ``mlm_scores`` ``(M, vocab)``, ``mlm_targets`` ``(M,)``,
-            ``mlm_right`` and ``mlm_total`` ``(P,)``. Training with a contrastive head adds ``text_embeddings``
-            ``(B, N, E)``, ``video_embeddings`` ``(B, E)`` and ``contrastive_scale`` ``(1,)``. With ``clip_fusion: concat``
-            K of the scores is 1.
+            ``scores`` ``(P, A)``, or ``(B, N)`` for multiple choice. Evaluation adds ``clip_scores`` ``(P, K,
+            A)`` or ``(B, K, N)``, which were folded. Labels add ``mlm_scores`` ``(M, vocab)``,
+            ``mlm_targets`` ``(M,)``, ``mlm_right`` and ``mlm_total`` ``(P,)``. Training with a contrastive
+            head adds ``text_embeddings`` ``(B, N, E)``, ``video_embeddings`` ``(B, E)`` and
+            ``contrastive_scale`` ``(1,)``. With ``clip_fusion: concat`` K of the scores is 1.
 
         Raises:
             ValueError: if the network has several heads and none for this dataset.
@@ -228,7 +234,8 @@ class ClipBertNetwork(nn.Module):
     def _require_contrastive(self) -> ContrastiveHead:
         if self.contrastive is None:
             raise ValueError(
-                "this model has no contrastive head; train one with model_config.clipbert.contrastive.weight=0.1"
+                "this model has no contrastive head; train one with "
+                "model_config.clipbert.contrastive.weight=0.1"
             )
         return self.contrastive
 
@@ -401,7 +408,10 @@ def _group_options(scores: Tensor, batch: int) -> Tensor:
 
 
 def text_lengths(input_mask: Tensor) -> Tensor:
-    """Return the length ``(P,)`` int64 of each text of a mask ``(P, L)``: its last token's position, at least 1."""
+    """Return the length ``(P,)`` int64 of each text of a mask ``(P, L)``.
+
+    Its last token's position, at least 1.
+    """
     places = torch.arange(1, input_mask.shape[1] + 1, device=input_mask.device)
     return (input_mask.bool() * places).amax(1).clamp(min=1)
 

@@ -1,1 +1,4 @@
-"""Modules of the network, in the order of the data flow: backbone, temporal fusion, embedding, cross-encoder, heads."""
+"""Modules of the network, in the order of the data flow.
+
+Backbone, temporal fusion, embedding, cross-encoder, heads.
+"""

@@ -34,7 +34,10 @@ class ContrastiveHead(nn.Module):
         return self._normalize(self.text(rows))
 
     def project_videos(self, rows: Tensor) -> Tensor:
-        """Return unit vectors ``(B, E)`` for visual rows ``(B, K, V, D)``: their mean over clips and positions, projected."""
+        """Return unit vectors ``(B, E)`` for visual rows ``(B, K, V, D)``.
+
+        Their mean over clips and positions, projected.
+        """
         return self._normalize(self.video(rows.mean((1, 2))))
 
     @property

@@ -1,6 +1,7 @@
 """The transformer over text tokens followed by visual tokens (paper section 3).
 
-It has BERT's post-LN layers with ``scaled_dot_product_attention``. The last layer computes only the rows that heads read.
+It has BERT's post-LN layers with ``scaled_dot_product_attention``. The last layer computes only the rows that
+heads read.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ class VisualEmbedding(nn.Module):
         max_columns: widest grid.
         dropout: share of values that training drops.
         layer_norm_eps: added to a variance before it is divided by.
-        num_sampled: positions that training keeps at random (pixel random sampling of pre-training); 0 keeps all.
+        num_sampled: positions that training keeps at random (pixel random sampling of pre-training); 0 keeps
+            all.
     """
 
     def __init__(

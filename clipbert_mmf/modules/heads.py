@@ -1,4 +1,7 @@
-"""Heads turn encoded pairs into score rows, one clip at a time (paper section 3); clips are folded afterwards."""
+"""Heads turn encoded pairs into score rows, one clip at a time (paper section 3).
+
+Clips are folded afterwards.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from torch import Tensor, nn
 from clipbert_mmf.configuration import suggest
 from clipbert_mmf.tables import is_same_definition
 
-#: The questions that a trained model may be able to answer: how well texts fit a video, which answer of a vocabulary is
-#: correct, which of the given options is correct, how many there are.
+#: The questions that a trained model may be able to answer: how well texts fit a video, which answer of a
+#: vocabulary is correct, which of the given options is correct, how many there are.
 Ability = Literal["score", "answer", "choose", "count"]
 
 
@@ -34,13 +37,14 @@ class PairHead(nn.Module):
 
 
 class RegressHead(PairHead):
-    """Predict a number: scale ``PairHead``'s output, which starts near 0 with a spread of 1, to the unit of the answers.
+    """Predict a number: scale ``PairHead``'s output, which starts near 0 with spread 1, to the unit of the answers.
 
     Args:
         hidden_size: D.
         num_outputs: numbers predicted for each pair.
         dropout: share of the inputs dropped in training, 0 to 1.
-        mean: approximate mean of the training answers. Without it the first updates only learn how large answers are.
+        mean: approximate mean of the training answers. Without it the first updates only learn how large
+            answers are.
         std: their approximate standard deviation.
 
     Raises:
@@ -61,7 +65,10 @@ class RegressHead(PairHead):
 
 
 class PretrainHead(nn.Module):
-    """Predict hidden words at text positions, with a decoder tied to the word embeddings, and matches: Linear(D, 2)."""
+    """Predict hidden words at text positions, with a decoder tied to the word embeddings, and matches.
+
+    Linear(D, 2).
+    """
 
     READS_TEXT = True
 
@@ -91,10 +98,10 @@ class HeadKind(NamedTuple):
         make: builds the module ``(P, D)`` -> ``(P, A)`` from hidden size, number of outputs and dropout.
         groups_options: whether the scores of a video's N texts are one row, ``(B, N)``.
         settings: further keys of ``model_config.clipbert.head`` that ``make`` takes by name.
-        asks: what a model with this head can be asked, the preferred first. ``score`` needs two outputs, no match and
-            match; ``choose`` one or these two; ``answer`` one for each answer; ``count`` one.
-        predicts_words: whether it also predicts hidden words; ``make`` then gets hidden size, word embedding and the
-            epsilon of layer norms.
+        asks: what a model with this head can be asked, the preferred first. ``score`` needs two outputs, no
+            match and match; ``choose`` one or these two; ``answer`` one for each answer; ``count`` one.
+        predicts_words: whether it also predicts hidden words; ``make`` then gets hidden size, word embedding
+            and the epsilon of layer norms.
     """
 
     num_outputs: int | None
@@ -105,8 +112,8 @@ class HeadKind(NamedTuple):
     predicts_words: bool = False
 
 
-#: ``choose_by_match`` has the weights of ``match``: a retrieval model answers multiple-choice questions as it is (paper
-#: section 4.1, MSRVTT-MC).
+#: ``choose_by_match`` has the weights of ``match``: a retrieval model answers multiple-choice questions as it
+#: is (paper section 4.1, MSRVTT-MC).
 HEADS: dict[str, HeadKind] = {
     "match": HeadKind(2, asks=("score", "choose")),
     "classify": HeadKind(None, asks=("answer",)),
@@ -125,7 +132,8 @@ def find_head(name: str) -> HeadKind:
     """
     if name not in HEADS:
         raise ValueError(
-            f"the model's head is '{name}'{suggest(name, HEADS)}; known are {', '.join(sorted(HEADS))}. If a package of "
+            f"the model's head is '{name}'{suggest(name, HEADS)}; known are {', '.join(sorted(HEADS))}. If a "
+            f"package of "
             f"yours registers it, name its folder with --user-dir or MMF_USER_DIR, or import it first"
         )
     return HEADS[name]

@@ -11,7 +11,9 @@ from torch.optim import Optimizer
 
 
 def fuse_step(optimizer: Optimizer, settings: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:
-    """Return an optimizer that does the same in one pass, and the settings it is built with; or both as they are.
+    """Return an optimizer that does the same in one pass, and the settings it is built with.
+
+    Or both as they are.
 
     Args:
         optimizer: without state; Adam, AdamW and SGD have such a step, on a CPU from PyTorch 2.4.

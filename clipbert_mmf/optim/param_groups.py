@@ -1,4 +1,7 @@
-"""Sorts parameters into optimizer groups (spec section 6): a learning rate per part, no decay on biases and norms."""
+"""Sorts parameters into optimizer groups (spec section 6).
+
+A learning rate per part, no decay on biases and norms.
+"""
 
 from __future__ import annotations
 

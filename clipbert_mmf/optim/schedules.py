@@ -21,8 +21,8 @@ def compute_warmup_factor(
 ) -> float:
     """Return the factor by which the learning rate of one update is multiplied.
 
-    Warm-up covers the first ``round(warmup_fraction * num_updates)`` updates and reaches 1 with its last; no update
-    runs at 0, neither the first nor the last.
+    Warm-up covers the first ``round(warmup_fraction * num_updates)`` updates and reaches 1 with its last; no
+    update runs at 0, neither the first nor the last.
 
     Args:
         update: 0 for the first.

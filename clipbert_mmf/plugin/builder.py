@@ -15,7 +15,8 @@ from mmf.utils.configuration import get_mmf_env
 from clipbert_mmf.annotations.sources import load_sources
 from clipbert_mmf.paths import config_dir
 
-# As a module: a worker that unpickles a dataset imports that file first, and through MMF this one in the middle of it.
+# As a module: a worker that unpickles a dataset imports that file first, and through MMF this one in the
+# middle of it.
 from clipbert_mmf.plugin import dataset as dataset_file
 from clipbert_mmf.plugin.dataset_config import parse_dataset_config
 from clipbert_mmf.plugin.dataset_files import find_answers, find_data_dir, find_media

@@ -37,7 +37,8 @@ class UnreadableMediaError(RuntimeError):
 class ClipBertDataset(BaseDataset):
     """One split of one dataset.
 
-    MMF's ``init_processors`` attaches the processors after construction, and the builder then calls ``attach``.
+    MMF's ``init_processors`` attaches the processors after construction, and the builder then calls
+    ``attach``.
 
     Args:
         dataset_name: registry key.
@@ -133,12 +134,14 @@ class ClipBertDataset(BaseDataset):
             self.media_location, (keys[media] for media in range(total))
         )
         message = (
-            f"{self.dataset_name} ({self._dataset_type}): {len(self)} items, {total} {media}s, {missing} of them not in "
+            f"{self.dataset_name} ({self._dataset_type}): {len(self)} items, {total} {media}s, {missing} of "
+            f"them not in "
             f"{self.media_location}"
         )
         if missing == total:
             raise FileNotFoundError(
-                f"{message}: none of the annotated {media}s is there. Is dataset_config.{self.dataset_name}.media the "
+                f"{message}: none of the annotated {media}s is there. Is "
+                f"dataset_config.{self.dataset_name}.media the "
                 f"right directory? For example '{keys[0]}' was looked for as the stem of a file"
             )
         logger.log(logging.WARNING if missing else logging.INFO, "%s", message)
@@ -223,7 +226,10 @@ class ClipBertDataset(BaseDataset):
         return sample
 
     def read_media(self, item: int) -> Sample:
-        """Return an evaluation item without its texts: ``frames`` (K, T, 3, L, L) uint8, ``item_index``, ``readable``."""
+        """Return an evaluation item without its texts.
+
+        ``frames`` (K, T, 3, L, L) uint8, ``item_index``, ``readable``.
+        """
         frames, _, readable = self._read_or_blank(item, self.item_rng(item))
         sample = Sample()
         sample.frames, sample.item_index, sample.readable = (
@@ -273,7 +279,8 @@ class ClipBertDataset(BaseDataset):
             return result.frames, result.clip_times_sec, True
         if self.strict:
             raise UnreadableMediaError(
-                f"{self.dataset_name} ({self._dataset_type}), strict: {self.maker.describe(item)}: {result.failure}"
+                f"{self.dataset_name} ({self._dataset_type}), strict: {self.maker.describe(item)}: "
+                f"{result.failure}"
             )
         self._note_failure(item, result)
         blank = self.media_processor.blank

@@ -33,7 +33,8 @@ class DatasetConfig:
     Attributes:
         data_dir: directory that annotations and media are searched in.
         annotations: sources by split.
-        media: by split, a store or a list of stores: folder (searched recursively), LMDB, tar shards, or iopath URL.
+        media: by split, a store or a list of stores: folder (searched recursively), LMDB, tar shards, or
+            iopath URL.
         answers: the answer vocabulary of open-ended questions.
         max_failure_share: training stops when more than this share of its media cannot be read.
         strict: evaluation raises at the first unreadable medium instead of counting it as a miss.
@@ -79,7 +80,8 @@ def parse_dataset_config(
         spec: row of the table of datasets.
 
     Returns:
-        The configuration, the task, and the section as plain values, from which the task reads the settings of its items.
+        The configuration, the task, and the section as plain values, from which the task reads the settings
+        of its items.
 
     Raises:
         ConfigurationError: for an unknown key, a value of another type, or one that is not allowed.

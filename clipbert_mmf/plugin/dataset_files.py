@@ -29,7 +29,8 @@ def find_data_dir(data_dir: str, spec: DatasetSpec) -> Path:
     root = Path(os.path.expanduser(data_dir))
     if not root.is_dir():
         raise FileNotFoundError(
-            f"dataset_config.{spec.name}.data_dir is '{root}': no such directory. Set it to where the annotations and "
+            f"dataset_config.{spec.name}.data_dir is '{root}': no such directory. Set it to where the "
+            f"annotations and "
             f"media lie, e.g. dataset_config.{spec.name}.data_dir=/data/{spec.corpus}"
         )
     return root.resolve()

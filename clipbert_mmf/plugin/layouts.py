@@ -10,7 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-#: Normalisation that torchvision's networks, MMF's image encoders among them, were trained with; R, G, B of 0 to 1.
+#: Normalisation that torchvision's networks, MMF's image encoders among them, were trained with; R, G, B of 0
+#: to 1.
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TEXT_FIELDS = (
     "input_ids",
@@ -36,8 +37,8 @@ def to_mmf_layout(fields: dict[str, Tensor]) -> dict[str, Tensor]:
         fields: the fields of one item.
 
     Returns:
-        ``image`` (3, L, L) float32, normalised as torchvision's; ``input_ids``, ``input_mask``, ``segment_ids`` (L,);
-        ``targets`` () or (A,); the other fields without their dimension N.
+        ``image`` (3, L, L) float32, normalised as torchvision's; ``input_ids``, ``input_mask``,
+        ``segment_ids`` (L,); ``targets`` () or (A,); the other fields without their dimension N.
 
     Raises:
         ValueError: if there is more than one text, clip or frame.
@@ -46,8 +47,10 @@ def to_mmf_layout(fields: dict[str, Tensor]) -> dict[str, Tensor]:
     texts = len(fields["input_ids"])
     if (clips, frames, texts) != (1, 1, 1):
         raise ValueError(
-            f"layout: mmf takes one frame and one text an item; found {clips} clips of {frames} frames and {texts} texts. "
-            f"Set num_clips and num_frames of both media processors to 1 (sampling: middle shows the middle), and use a "
+            f"layout: mmf takes one frame and one text an item; found {clips} clips of {frames} frames and "
+            f"{texts} texts. "
+            f"Set num_clips and num_frames of both media processors to 1 (sampling: middle shows the "
+            f"middle), and use a "
             f"task with one text: open-ended questions, VQA, counts"
         )
     image = fields["frames"][0, 0].float() / 255

@@ -1,6 +1,7 @@
 """Register the losses of ``scoring.objectives`` with MMF, and add the contrastive loss to those of the configuration.
 
-In runs over several datasets ``params.datasets`` names the datasets whose batches a loss is for; ``params.weight`` scales it.
+In runs over several datasets ``params.datasets`` names the datasets whose batches a loss is for;
+``params.weight`` scales it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Register the metrics of ``scoring.metrics`` with MMF; each returns a dictionary, named ``<metric>/<name>`` by MMF.
+"""Register the metrics of ``scoring.metrics`` with MMF.
+
+Each returns a dictionary, named ``<metric>/<name>`` by MMF.
 
 Every metric works in MMF's own evaluation loop: what it requires is in every evaluated batch of its tasks.
 """

@@ -1,4 +1,7 @@
-"""Registers ``model=clipbert`` with MMF: reads its configuration, builds the network, and passes batches through it."""
+"""Registers ``model=clipbert`` with MMF.
+
+Reads its configuration, builds the network, and passes batches through it.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,8 @@ class ClipBertModel(BaseModel):
     def forward(self, sample_list: Any) -> dict[str, torch.Tensor]:
         """Return the network's output for a batch of ours, or of MMF's own image-and-text datasets.
 
-        See ``ClipBertNetwork.forward``. MMF's batch has ``image`` (B, 3, H, W) and texts (B, L): a clip of one frame.
+        See ``ClipBertNetwork.forward``. MMF's batch has ``image`` (B, 3, H, W) and texts (B, L): a clip of
+        one frame.
         """
         dataset = getattr(sample_list, "dataset_name", None)
         texts = [sample_list.input_ids, sample_list.input_mask, sample_list.segment_ids]
@@ -110,7 +114,8 @@ def complete_heads(config: ModelConfig, datasets: list[str]) -> ModelConfig:
     """Fill in the number of answers where a head leaves it to the data.
 
     Raises:
-        ConfigurationError: if a dataset has no head, or datasets with one head differ in their number of answers.
+        ConfigurationError: if a dataset has no head, or datasets with one head differ in their number of
+            answers.
     """
     without = [name for name in datasets if config.heads and name not in config.heads]
     if without:
@@ -144,7 +149,8 @@ def require_matching_texts(config: ModelConfig) -> None:
     types = sorted({head.type for head in config.heads.values()} or {config.head.type})
     if not any("score" in HEADS[name].asks for name in types):
         raise ConfigurationError(
-            f"{SECTION}.contrastive.weight is {config.contrastive.weight:g} with head.type {types}, whose texts neither "
+            f"{SECTION}.contrastive.weight is {config.contrastive.weight:g} with head.type {types}, whose "
+            f"texts neither "
             f"match a video nor not; it goes with {', '.join(list_heads('score'))}"
         )
 
@@ -175,7 +181,8 @@ def make_frames(
     if image.is_floating_point():
         if mean is None or std is None:
             raise ConfigurationError(
-                f"this dataset gives normalised images; set {SECTION}.image_normalization.mean and .std to those of its "
+                f"this dataset gives normalised images; set {SECTION}.image_normalization.mean and .std to "
+                f"those of its "
                 f"image processor (R, G, B of 0 to 1), so that they can be undone"
             )
         offset, scale = (image.new_tensor(values).view(3, 1, 1) for values in (mean, std))

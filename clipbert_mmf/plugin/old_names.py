@@ -48,7 +48,8 @@ def refuse_old_names(config: Mapping[str, Any]) -> None:
         if key in OLD_METRICS:
             metric, _, name = OLD_METRICS[key].partition("/")
             raise ConfigurationError(
-                f"{where} is '{key}', a name of version 0.1; write '{metric}', which gives '{name}' and every other "
+                f"{where} is '{key}', a name of version 0.1; write '{metric}', which gives '{name}' and "
+                f"every other "
                 f"number of the task"
             )
     criterion = str(_read(config, "training", "early_stop", "criteria") or "")

@@ -1,6 +1,7 @@
 """Registers MMF's processors of ClipBERT: videos and images to frames, texts to tokens.
 
-Each reads its ``params`` once into a frozen dataclass; the work is done by ``video.clips`` and ``transforms.tokens``.
+Each reads its ``params`` once into a frozen dataclass; the work is done by ``video.clips`` and
+``transforms.tokens``.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class MediaResult:
     Attributes:
         frames: ``(K, T, 3, L, L)`` uint8 RGB, or None when the medium could not be read.
         failure: the reason in one line, empty when ``frames`` is there.
-        clip_times_sec: ``(K, 2)`` float32, start and end of each clip; None for an image or where nothing was read.
+        clip_times_sec: ``(K, 2)`` float32, start and end of each clip; None for an image or where nothing was
+            read.
         is_outside: whether the part that was asked for lies outside the medium, which itself may be sound.
     """
 

@@ -1,6 +1,7 @@
 """Registers the learning-rate schedules with MMF and tells them the length of the run.
 
-Our trainer announces the number of updates (``announce_updates``); with MMF's own trainers it is ``training.max_updates``.
+Our trainer announces the number of updates (``announce_updates``); with MMF's own trainers it is
+``training.max_updates``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def _find_num_updates(num_updates: int | None) -> int:
     found: Any = num_updates or announced or (config.training.max_updates if config is not None else None)
     if not found or found < 1:
         raise ValueError(
-            "the schedule needs the number of updates: set training.max_updates, or scheduler.params.num_updates"
+            "the schedule needs the number of updates: set training.max_updates, or "
+            "scheduler.params.num_updates"
         )
     return int(found)
 

@@ -58,13 +58,14 @@ class RunCheckpoint(Checkpoint):
     ) -> None:
         """Load a file that MMF found.
 
-        ``resume_pretrained`` without a mapping means weights only: MMF would take the other run's counters too, and
-        stop at once if that run was complete. With a mapping, MMF copies the weights it names.
+        ``resume_pretrained`` without a mapping means weights only: MMF would take the other run's counters
+        too, and stop at once if that run was complete. With a mapping, MMF copies the weights it names.
         """
         if load_pretrained and self.config.checkpoint.pretrained_state_mapping and not force:
             if is_fully_sharded(self.trainer.model):
                 raise ConfigurationError(
-                    "checkpoint.pretrained_state_mapping copies into whole weights, and training.sharding=full splits "
+                    "checkpoint.pretrained_state_mapping copies into whole weights, and "
+                    "training.sharding=full splits "
                     "them; use training.sharding=optimizer"
                 )
             super()._load(file, force=force, load_zoo=load_zoo, load_pretrained=load_pretrained)

@@ -1,4 +1,7 @@
-"""Connects the loops of ``training`` with MMF: builds a run from MMF's objects, and answers what the loops ask."""
+"""Connects the loops of ``training`` with MMF.
+
+Builds a run from MMF's objects, and answers what the loops ask.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ from clipbert_mmf.training.seeding import seed_all
 
 
 class MmfHost:
-    """Holds the run of one of MMF's trainers; what differs between the two MMFs is in ``MainHost`` and ``ReleaseHost``.
+    """Holds the run of one of MMF's trainers.
+
+    What differs between the two MMFs is in ``MainHost`` and ``ReleaseHost``.
 
     Args:
         trainer: MMF's; its configuration is parsed here.

@@ -1,4 +1,7 @@
-"""Registers the trainer with MMF's main (1.0.0rc12): its ``MMFTrainer`` builds and has callbacks, our loops train."""
+"""Registers the trainer with MMF's main (1.0.0rc12).
+
+Its ``MMFTrainer`` builds and has callbacks, our loops train.
+"""
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 # The environment that pyright checks has one of the two MMFs, and this file is for the other.

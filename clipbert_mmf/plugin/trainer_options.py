@@ -23,7 +23,8 @@ from clipbert_mmf.training.options import (
 
 T = TypeVar("T")
 
-#: Keys that only one of the two MMFs has, so that one file serves both, and those that only MMF's own project files set.
+#: Keys that only one of the two MMFs has, so that one file serves both, and those that only MMF's own project
+#: files set.
 _FOREIGN_KEYS = {
     "training": {"stdout_capture", "colored_logs", "wandb", "callbacks"}
     | {"task_size_proportional_sampling", "encoder_lr_multiply", "snapshot_interval", "max_iterations"},

@@ -73,7 +73,10 @@ class ClipBertTrainer(BaseTrainer):
         self.host.order_data(self.host.list_loaders("train"), self._make_mixing())
 
     def _make_mixing(self) -> Mixing | None:
-        """Return the release's own way, which its switch decides; None where section ``multitasking`` does."""
+        """Return the release's own way, which its switch decides.
+
+        None where section ``multitasking`` does.
+        """
         if self.host.options.multitasking is not None:
             return None
         train = self.train_loader

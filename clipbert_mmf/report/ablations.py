@@ -44,8 +44,8 @@ class AblationTable:
     Attributes:
         title: with its number in the paper.
         columns: titles of the labels.
-        runs: ``each`` row trains and is tested, one model is trained ``once`` and tested by every row, or rows measure
-            the ``cost`` of a few updates.
+        runs: ``each`` row trains and is tested, one model is trained ``once`` and tested by every row, or
+            rows measure the ``cost`` of a few updates.
         defaults: overrides of every row, before its own.
         rows: name to row.
     """
@@ -90,7 +90,8 @@ class Ablations:
     """The content of ``ablations.yaml``.
 
     Attributes:
-        prefixes: beginning of an abbreviated key to the beginning of the configuration's key, with ``{dataset}``.
+        prefixes: beginning of an abbreviated key to the beginning of the configuration's key, with
+            ``{dataset}``.
         tasks: by name.
         corpora: by name.
         tables: by name.

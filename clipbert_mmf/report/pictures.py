@@ -89,7 +89,8 @@ def make_thumbnail(
         frame: ``(3, L, L)`` uint8 RGB.
         saliency: ``(h, w)`` float, 0 to 1.
         longest_px: longer side of the picture, pixels.
-        size: height and width without padding, where it is known better than from this frame, which may be dark.
+        size: height and width without padding, where it is known better than from this frame, which may be
+            dark.
     """
     height, width = size or crop_padding(frame)
     picture = frame.float()

@@ -1,4 +1,7 @@
-"""Read the folder of a run: configuration, curves, metrics, predictions, unreadable media; missing parts stay empty."""
+"""Read the folder of a run: configuration, curves, metrics, predictions, unreadable media.
+
+Missing parts stay empty.
+"""
 
 from __future__ import annotations
 

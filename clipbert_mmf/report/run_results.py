@@ -1,4 +1,7 @@
-"""Reads numbers from the folder of a finished run: final metrics, the time of an update, the size of its model."""
+"""Reads numbers from the folder of a finished run.
+
+Final metrics, the time of an update, the size of its model.
+"""
 
 from __future__ import annotations
 

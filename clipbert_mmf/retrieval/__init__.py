@@ -1,1 +1,4 @@
-"""Score every video against every text: shared between processes, kept on disk, or narrowed down by embeddings."""
+"""Score every video against every text.
+
+Shared between processes, kept on disk, or narrowed down by embeddings.
+"""

@@ -1,7 +1,7 @@
 """Share the pairs of a score matrix evenly between processes, in blocks of one video and a range of its texts.
 
-A block begins and ends where a chunk of the cross-encoder does, so that the same texts go through it together for any number
-of processes, and the scores are the same bit for bit.
+A block begins and ends where a chunk of the cross-encoder does, so that the same texts go through it together
+for any number of processes, and the scores are the same bit for bit.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def share_blocks(
 ) -> list[list[Block]]:
     """Cut blocks into shares of neighbours; the largest share is as small as possible.
 
-    Where there are fewer videos than shares, or the numbers do not divide, several shares encode the same video and score
-    different texts of it.
+    Where there are fewer videos than shares, or the numbers do not divide, several shares encode the same
+    video and score different texts of it.
 
     Args:
         blocks: pairs to score, ordered by video.

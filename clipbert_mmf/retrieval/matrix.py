@@ -1,6 +1,9 @@
-"""Compute the scores of blocks of pairs with a network: each video is encoded once, its texts go through in chunks.
+"""Compute the scores of blocks of pairs with a network.
 
-The caller reads the videos and keeps the scores. Evaluation, the benchmark and the tests call the same functions.
+Each video is encoded once, its texts go through in chunks.
+
+The caller reads the videos and keeps the scores. Evaluation, the benchmark and the tests call the same
+functions.
 """
 
 from __future__ import annotations
@@ -93,7 +96,8 @@ def score_blocks(
     Args:
         scorer: network and texts.
         blocks: pairs to score, ordered by video.
-        encoded: each video of the blocks, in their order, with its ``(1, K, V, D)`` clips; None for an unreadable one.
+        encoded: each video of the blocks, in their order, with its ``(1, K, V, D)`` clips; None for an
+            unreadable one.
         keep: gets a video, its texts ``(n,)`` and their scores ``(n, A)``.
         chosen: ``(V, N)`` bool, pairs to score; None for all.
         count: gets the number of pairs of each finished part.

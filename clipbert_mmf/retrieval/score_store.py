@@ -1,8 +1,8 @@
 """Keep scores of pairs on disk, so that a long evaluation resumes where it was killed.
 
-Scores are bound to all that they depend on: a folder holds one subfolder for each combination of model, texts, videos,
-sampling and arithmetic, named by its hash, with a file for each block of pairs. A file is written under another name and then
-renamed, so that a killed process leaves complete entries only.
+Scores are bound to all that they depend on: a folder holds one subfolder for each combination of model,
+texts, videos, sampling and arithmetic, named by its hash, with a file for each block of pairs. A file is
+written under another name and then renamed, so that a killed process leaves complete entries only.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class ScoreStore:
     """Scores of one combination.
 
     Args:
-        folder: made if missing; several evaluations may share it. All processes of a run must see the same one.
+        folder: made if missing; several evaluations may share it. All processes of a run must see the same
+            one.
         identity: all that the scores depend on: a name that people understand -> a hash or a value.
     """
 
@@ -60,7 +61,10 @@ class ScoreStore:
         self.place = self.folder / hash_values(self.identity)[:16]
 
     def open(self) -> None:
-        """Make the subfolder, and log which others of the folder are not used and why; for one process of the run."""
+        """Make the subfolder, and log which others of the folder are not used and why.
+
+        For one process of the run.
+        """
         self.place.mkdir(parents=True, exist_ok=True)
         for path in sorted(self.folder.glob(f"*/{_IDENTITY_FILE}")):
             other = _read_identity(path)
@@ -86,7 +90,10 @@ class ScoreStore:
         _write_beside(self.place / name, lambda part: save_file(content, part, {"video": str(video)}))
 
     def read(self) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Yield video, texts and scores of each entry, in any order; a damaged entry is logged and left out."""
+        """Yield video, texts and scores of each entry, in any order.
+
+        A damaged entry is logged and left out.
+        """
         for path in sorted(self.place.glob(f"*{_ENDING}")):
             try:
                 content = load_file(path)

@@ -1,6 +1,7 @@
 """Choose the k best candidates of each query by a dot product of embeddings, for the cross-encoder to rank.
 
-``scoring.ranking`` ranks the other candidates behind these, by the dot product. Exact retrieval scores every pair.
+``scoring.ranking`` ranks the other candidates behind these, by the dot product. Exact retrieval scores every
+pair.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from torch import Tensor
 
 
 def compare_embeddings(videos: Tensor, texts: Tensor, readable: Tensor) -> Tensor:
-    """Return ``(V, N)`` dot products of ``(V, E)`` videos and ``(N, E)`` texts; minus infinity for an unreadable video."""
+    """Return ``(V, N)`` dot products of ``(V, E)`` videos and ``(N, E)`` texts.
+
+    Minus infinity for an unreadable video.
+    """
     return (videos.float() @ texts.float().T).masked_fill(~readable.bool()[:, None], -torch.inf)
 
 

@@ -9,7 +9,9 @@ from clipbert_mmf.scoring.objectives import widen_targets
 
 
 def score_classes(scores: Tensor, targets: Tensor) -> Tensor:
-    """Return 1.0 where the target has the highest score; an answer outside the vocabulary (-1) is never right.
+    """Return 1.0 where the target has the highest score.
+
+    An answer outside the vocabulary (-1) is never right.
 
     Args:
         scores: ``(P, A)``.
@@ -24,8 +26,8 @@ def score_classes(scores: Tensor, targets: Tensor) -> Tensor:
 def score_soft_answers(scores: Tensor, targets: Tensor) -> Tensor:
     """Return VQA's official score of each pair's answer, the one with the highest logit.
 
-    An answer that n of ten people gave scores ``min(1, 0.3 n)``, the mean over the ten ways to leave one of them out;
-    ``targets`` holds these scores.
+    An answer that n of ten people gave scores ``min(1, 0.3 n)``, the mean over the ten ways to leave one of
+    them out; ``targets`` holds these scores.
 
     Args:
         scores: ``(P, A)``.
@@ -47,7 +49,9 @@ def round_counts(scores: Tensor) -> Tensor:
 
 
 def square_count_errors(scores: Tensor, targets: Tensor, readable: Tensor) -> Tensor:
-    """Return ``(P,)`` float64 squared errors of the rounded counts; an unreadable item has the largest possible error.
+    """Return ``(P,)`` float64 squared errors of the rounded counts.
+
+    An unreadable item has the largest possible error.
 
     Args:
         scores: ``(P, 1)``.

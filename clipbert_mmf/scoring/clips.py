@@ -35,8 +35,8 @@ def register_fold(name: str, fold: Callable[[Tensor], Tensor]) -> None:
 def fold_clips(clip_logits: Tensor, how: str) -> Tensor:
     """Fold the scores of a video's K clips into one score row per pair.
 
-    ``lse`` is a soft maximum: one confident clip can outvote the others. The cross-entropy of its result is the paper's
-    multi-clip loss (eq. 6), so training and inference share this function.
+    ``lse`` is a soft maximum: one confident clip can outvote the others. The cross-entropy of its result is
+    the paper's multi-clip loss (eq. 6), so training and inference share this function.
 
     Args:
         clip_logits: ``(P, K, A)`` float, before any softmax.

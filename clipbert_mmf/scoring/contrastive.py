@@ -22,8 +22,9 @@ def contrastive_loss(
 ) -> Tensor:
     """Return the mean over videos of -log p(own text among texts) and -log p(video among videos of its texts), halved.
 
-    Only matching texts are candidates: a drawn negative may be the text of another video of the batch. Texts of the same
-    medium and texts with the same words are all correct. An item that several processes read counts once.
+    Only matching texts are candidates: a drawn negative may be the text of another video of the batch. Texts
+    of the same medium and texts with the same words are all correct. An item that several processes read
+    counts once.
 
     Args:
         text_embeddings: ``(B, N, E)`` unit vectors.
@@ -59,7 +60,8 @@ def contrastive_loss(
     if not len(words):
         return (text_embeddings.sum() + video_embeddings.sum() + scale.sum()) * 0.0
     same_words = (own_words[:, None, 2:] == words[:, 2:]).all(-1)
-    # Correct for a text: videos of its medium, and videos that have a text with the same words. For a video likewise.
+    # Correct for a text: videos of its medium, and videos that have a text with the same words. For a video
+    # likewise.
     correct_videos = _join(same_words, words[:, :1] == videos[:, 0]) | (own_words[:, 1:2] == videos[:, 1])
     correct_texts = _join(of_video, same_words) | (media_index[:, None] == words[:, 1])
     to_text = _log_share(scale * video_embeddings @ all_texts.T, correct_texts, _is_first(words))
@@ -80,7 +82,10 @@ def _is_first(rows: Tensor) -> Tensor:
 
 
 def _log_share(logits: Tensor, correct: Tensor, counted: Tensor) -> Tensor:
-    """Return ``(rows,)``: the log of the correct candidates' share in the softmax; 0 for a row without one."""
+    """Return ``(rows,)``: the log of the correct candidates' share in the softmax.
+
+    0 for a row without one.
+    """
     logits = logits.float().masked_fill(~counted, -torch.inf)
     correct = correct & counted
     has_correct = correct.any(1)

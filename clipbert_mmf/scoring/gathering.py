@@ -17,7 +17,9 @@ _rows_are_gathered: ContextVar[bool] = ContextVar("rows_are_gathered", default=F
 
 @contextmanager
 def as_gathered() -> Generator[None]:
-    """Let ``gather_rows`` return what it is given: the caller has brought the rows of all ranks to every rank.
+    """Let ``gather_rows`` return what it is given.
+
+    The caller has brought the rows of all ranks to every rank.
 
     An evaluation that has gathered its report computes the metrics inside, so that nothing is gathered twice.
     """

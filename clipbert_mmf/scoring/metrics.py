@@ -1,8 +1,9 @@
 """Compute the numbers of an evaluation from its report, one function per family of tasks.
 
-Each function gathers the rows of all ranks, drops rows that a sampler repeated to fill a batch, and returns numbers by
-name, so that one process and several give the same result. Unreadable media count as misses or as wrong answers. Recall
-and accuracy are 0 to 1, ranks start at 1. ``plugin.metrics`` registers the families with MMF.
+Each function gathers the rows of all ranks, drops rows that a sampler repeated to fill a batch, and returns
+numbers by name, so that one process and several give the same result. Unreadable media count as misses or as
+wrong answers. Recall and accuracy are 0 to 1, ranks start at 1. ``plugin.metrics`` registers the families
+with MMF.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def measure_retrieval(
         chosen_for_videos: ``(B, N)`` bool, pairs whose score ranks a video's texts.
 
     Returns:
-        ``t2v_r1``, ``t2v_r5``, ``t2v_r10``, ``t2v_median_rank``, ``t2v_mean_rank``, ``t2v_num_ties``, the same with
-        ``v2t_``, ``num_items``, ``num_unreadable``.
+        ``t2v_r1``, ``t2v_r5``, ``t2v_r10``, ``t2v_median_rank``, ``t2v_mean_rank``, ``t2v_num_ties``, the
+        same with ``v2t_``, ``num_items``, ``num_unreadable``.
     """
     kept = first_of_each(gather_rows(item_index))
 
@@ -126,12 +127,14 @@ def measure_answers(
         targets: ``(B, N)`` int64; ``(B,)`` for multiple choice.
         item_index: ``(B,)`` int64, unique in the split.
         readable: ``(B,)``, 0 where the medium could not be read.
-        text_index: ``(B, N)`` or ``(B,)`` int64, unique in the split; ``PADDING_TEXT`` for a text that fills a batch.
+        text_index: ``(B, N)`` or ``(B,)`` int64, unique in the split; ``PADDING_TEXT`` for a text that fills
+            a batch.
         answer_type: as ``text_index``; an index into ``ANSWER_TYPES``, or -1.
 
     Returns:
-        ``accuracy``, ``num_unknown`` (questions whose answer is not in the vocabulary), ``num_texts``, ``num_items``,
-        ``num_unreadable``, and ``accuracy_<type>``, ``num_texts_<type>`` for each type that occurs.
+        ``accuracy``, ``num_unknown`` (questions whose answer is not in the vocabulary), ``num_texts``,
+        ``num_items``, ``num_unreadable``, and ``accuracy_<type>``, ``num_texts_<type>`` for each type that
+        occurs.
     """
     texts = _Texts(item_index, readable, text_index, len(scores) // len(targets))
     right = texts.collect(answers.score_classes(scores.float(), targets.flatten()) * texts.readable)
@@ -153,11 +156,13 @@ def measure_soft_answers(
         targets: ``(B, N, A)`` float, 0 to 1; ``(B, A)`` with MMF's layout, one question per item.
         item_index: ``(B,)`` int64, unique in the split.
         readable: ``(B,)``, 0 where the medium could not be read.
-        text_index: ``(B, N)`` or ``(B,)`` int64, unique in the split; ``PADDING_TEXT`` for a text that fills a batch.
+        text_index: ``(B, N)`` or ``(B,)`` int64, unique in the split; ``PADDING_TEXT`` for a text that fills
+            a batch.
         answer_type: as ``text_index``; an index into ``ANSWER_TYPES``, or -1.
 
     Returns:
-        The names of ``measure_answers``; ``num_unknown`` counts questions that no answer of the vocabulary scores for.
+        The names of ``measure_answers``; ``num_unknown`` counts questions that no answer of the vocabulary
+        scores for.
     """
     rows = targets.reshape(-1, targets.shape[-1])
     texts = _Texts(item_index, readable, text_index, len(scores) // len(targets))
@@ -187,7 +192,8 @@ def measure_counts(
         targets: ``(B, N)``.
         item_index: ``(B,)`` int64, unique in the split.
         readable: ``(B,)``, 0 where the medium could not be read.
-        text_index: ``(B, N)`` or ``(B,)`` int64, unique in the split; ``PADDING_TEXT`` for a text that fills a batch.
+        text_index: ``(B, N)`` or ``(B,)`` int64, unique in the split; ``PADDING_TEXT`` for a text that fills
+            a batch.
 
     Returns:
         ``accuracy``, ``mse``, ``num_texts``, ``num_items``, ``num_unreadable``.
@@ -217,11 +223,12 @@ def measure_pretraining(
         mlm_total: ``(P,)`` int64, hidden tokens.
         item_index: ``(B,)`` int64, unique in the split.
         readable: ``(B,)``, 0 where the medium could not be read.
-        text_index: ``(B, N)`` or ``(B,)`` int64, unique in the split; ``PADDING_TEXT`` for a text that fills a batch.
+        text_index: ``(B, N)`` or ``(B,)`` int64, unique in the split; ``PADDING_TEXT`` for a text that fills
+            a batch.
 
     Returns:
-        ``itm_accuracy``, ``mlm_accuracy`` (over all hidden tokens; 0 without any), ``num_texts``, ``num_items``,
-        ``num_unreadable``.
+        ``itm_accuracy``, ``mlm_accuracy`` (over all hidden tokens; 0 without any), ``num_texts``,
+        ``num_items``, ``num_unreadable``.
     """
     texts = _Texts(item_index, readable, text_index, len(scores) // len(targets))
     right = texts.collect(answers.score_classes(scores.float(), targets.flatten()) * texts.readable)
@@ -259,9 +266,12 @@ METRICS: dict[str, Metric] = {
 
 
 def split_metric_name(name: str) -> tuple[str, str, str]:
-    """Return split, dataset and ``<metric>/<name>`` of a number's full name; the first two are empty where it has none.
+    """Return split, dataset and ``<metric>/<name>`` of a number's full name.
 
-    A number is called ``<split>/<dataset>/<metric>/<name>``, or ``<split>/<dataset>/<metric>`` for MMF's own metrics.
+    The first two are empty where it has none.
+
+    A number is called ``<split>/<dataset>/<metric>/<name>``, or ``<split>/<dataset>/<metric>`` for MMF's own
+    metrics.
     """
     parts = name.split("/", 2)
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 else ("", "", name)

@@ -15,7 +15,10 @@ def match_loss(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def answer_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Return the cross-entropy over answers, ``(P, A)`` against ``(B, N)`` int64; unknown answers do not train."""
+    """Return the cross-entropy over answers, ``(P, A)`` against ``(B, N)`` int64.
+
+    Unknown answers do not train.
+    """
     targets = targets.reshape(-1)
     total = F.cross_entropy(scores.float(), targets, ignore_index=UNKNOWN_ANSWER, reduction="sum")
     return total / (targets != UNKNOWN_ANSWER).sum().clamp(min=1)
@@ -51,8 +54,10 @@ def widen_targets(targets: Tensor, num_outputs: int) -> Tensor:
     missing = num_outputs - targets.shape[1]
     if missing < 0:
         raise ValueError(
-            f"the model has {num_outputs} outputs and the answer vocabulary {targets.shape[1]} answers; give the model as "
-            f"many (num_answers, or num_labels of MMF's models), or the vocabulary fewer (answers.num_answers)"
+            f"the model has {num_outputs} outputs and the answer vocabulary {targets.shape[1]} answers; give "
+            f"the model as "
+            f"many (num_answers, or num_labels of MMF's models), or the vocabulary fewer "
+            f"(answers.num_answers)"
         )
     return F.pad(targets, (0, missing)) if missing else targets
 
@@ -63,7 +68,10 @@ def count_loss(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def masked_token_loss(token_scores: Tensor, token_targets: Tensor) -> Tensor:
-    """Return the cross-entropy of the M hidden tokens, ``(M, vocab)`` against ``(M,)`` int64; 0 where M is 0."""
+    """Return the cross-entropy of the M hidden tokens, ``(M, vocab)`` against ``(M,)`` int64.
+
+    0 where M is 0.
+    """
     if not len(token_targets):
         return token_scores.sum() * 0.0  # keeps a path for the gradient
     return F.cross_entropy(token_scores.float(), token_targets)

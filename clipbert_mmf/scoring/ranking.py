@@ -36,7 +36,10 @@ def match_margin(scores: Tensor) -> Tensor:
 
 
 def rate_options(scores: Tensor) -> Tensor:
-    """Return ``(...)`` scores of options from ``(..., A)`` logits: the only output, or that of "yes" minus "no"."""
+    """Return ``(...)`` scores of options from ``(..., A)`` logits.
+
+    The only output, or that of "yes" minus "no".
+    """
     return match_margin(scores) if scores.shape[-1] == 2 else scores[..., 0]
 
 
@@ -46,7 +49,8 @@ def rank_first_match(scores: Tensor, matches: Tensor, first: Tensor | None = Non
     Args:
         scores: ``(queries, candidates)``; minus infinity for an unreadable candidate.
         matches: ``(queries, candidates)`` bool.
-        first: ``(queries, candidates)`` bool, candidates that rank before all others whatever the scores; None for all.
+        first: ``(queries, candidates)`` bool, candidates that rank before all others whatever the scores;
+            None for all.
 
     Returns:
         ``(queries,)`` int64 ranks from 1, and ``(queries,)`` bool: a wrong candidate has the same score.
@@ -67,7 +71,10 @@ def rank_first_match(scores: Tensor, matches: Tensor, first: Tensor | None = Non
 
 
 def summarize_ranks(ranks: Tensor, tied: Tensor) -> RankSummary:
-    """Return recall, median and mean of 1-based ranks; the median of an even number is the mean of the middle two."""
+    """Return recall, median and mean of 1-based ranks.
+
+    The median of an even number is the mean of the middle two.
+    """
     ranks = ranks.double()
     return RankSummary(
         recall={depth: float((ranks <= depth).double().mean()) for depth in RECALL_DEPTHS},
@@ -82,16 +89,16 @@ def summarize_retrieval(
 ) -> tuple[RankSummary, RankSummary]:
     """Summarise text-to-video and video-to-text retrieval.
 
-    An unreadable video is a miss in both directions: all other videos rank before it for its texts, and all other texts
-    rank before its own.
+    An unreadable video is a miss in both directions: all other videos rank before it for its texts, and all
+    other texts rank before its own.
 
     Args:
         scores: ``(videos, texts)``.
         matches: ``(videos, texts)`` bool.
         readable: ``(videos,)`` bool.
-        candidates: two-stage retrieval only, where ``scores`` ranks chosen pairs alone: ``(videos, texts)`` similarity
-            that ranks the others, and two bool of the same shape, the pairs chosen for text-to-video and for
-            video-to-text.
+        candidates: two-stage retrieval only, where ``scores`` ranks chosen pairs alone: ``(videos, texts)``
+            similarity that ranks the others, and two bool of the same shape, the pairs chosen for
+            text-to-video and for video-to-text.
 
     Returns:
         Text-to-video and video-to-text.
@@ -114,7 +121,10 @@ def summarize_retrieval(
 
 
 def _summarize_queries(scores: Tensor, matches: Tensor, first: Tensor | None) -> RankSummary:
-    """Summarise ``(queries, candidates)``; a query without a correct candidate is only a candidate of others."""
+    """Summarise ``(queries, candidates)``.
+
+    A query without a correct candidate is only a candidate of others.
+    """
     kept = matches.any(1)
     return summarize_ranks(
         *rank_first_match(scores[kept], matches[kept], None if first is None else first[kept])

@@ -1,4 +1,7 @@
-"""Tasks: how items are made, what is measured, how predictions are recorded. Importing the package registers the built-in ones."""
+"""Tasks: how items are made, what is measured, how predictions are recorded.
+
+Importing the package registers the built-in ones.
+"""
 
 from __future__ import annotations
 

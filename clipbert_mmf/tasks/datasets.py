@@ -1,4 +1,7 @@
-"""The table of datasets: one row each. A new dataset is a row here (or in a user's package) and a YAML file."""
+"""The table of datasets: one row each.
+
+A new dataset is a row here (or in a user's package) and a YAML file.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ class DatasetSpec:
         corpus: annotation formats that it reads, a key of ``FORMATS``.
         task: a key of ``TASKS``; empty where the configuration's ``task`` says it.
         media: ``video`` or ``image``.
-        config: path of its default configuration; empty for ``configs/datasets/<name>/defaults.yaml`` of this package.
+        config: path of its default configuration; empty for ``configs/datasets/<name>/defaults.yaml`` of this
+            package.
     """
 
     name: str
@@ -51,13 +55,15 @@ SPECS: dict[str, DatasetSpec] = {
     )
 }
 
-#: Called with every dataset that is registered later. The plugin adds one that makes it known to MMF, so that a user's
-#: package can be imported where MMF is not installed.
+#: Called with every dataset that is registered later. The plugin adds one that makes it known to MMF, so that
+#: a user's package can be imported where MMF is not installed.
 REGISTRATION_LISTENERS: list[Callable[[DatasetSpec], None]] = []
 
 
 def register_dataset(spec: DatasetSpec) -> None:
-    """Make a dataset known, to MMF as ``dataset=<spec.name>``; a user's package calls this when it is imported.
+    """Make a dataset known, to MMF as ``dataset=<spec.name>``.
+
+    A user's package calls this when it is imported.
 
     Raises:
         ValueError: if the name is taken by another dataset, or corpus, task or medium are unknown.
@@ -71,7 +77,8 @@ def register_dataset(spec: DatasetSpec) -> None:
     ):
         if value not in allowed:
             raise ValueError(
-                f"dataset '{spec.name}': {key} is '{value}'{suggest(value, allowed)}; allowed are {sorted(allowed)}"
+                f"dataset '{spec.name}': {key} is '{value}'{suggest(value, allowed)}; allowed are "
+                f"{sorted(allowed)}"
             )
     for listener in REGISTRATION_LISTENERS:
         listener(spec)

@@ -1,7 +1,8 @@
 """Make the items of a split: which texts go with the frames of a medium (paper sections 3 and 4.1).
 
-Every maker returns the batch shape of ``shapes``: N texts per item, N equal for all items of a split. The dataset adds the
-frames. Each task has its own makers in its own file; ``QuestionItems`` is shared by the tasks that answer questions.
+Every maker returns the batch shape of ``shapes``: N texts per item, N equal for all items of a split. The
+dataset adds the frames. Each task has its own makers in its own file; ``QuestionItems`` is shared by the
+tasks that answer questions.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from clipbert_mmf.annotations.records import TextRecord
 from clipbert_mmf.configuration import parse_config
 from clipbert_mmf.shapes import ANSWER_TYPES, PADDING_TEXT, TokenBatch
 
-#: Encodes a list of N texts. The pre-training items also use its ``is_maskable``, ``mask_id`` and ``vocab_size``; multiple
-#: choice its ``join_options`` and ``cuts_question``, where it has them.
+#: Encodes a list of N texts. The pre-training items also use its ``is_maskable``, ``mask_id`` and
+#: ``vocab_size``; multiple choice its ``join_options`` and ``cuts_question``, where it has them.
 TextProcessor = Callable[[list[str]], TokenBatch]
 #: Draws before a negative text is looked for by going through all texts instead.
 _MAX_DRAWS = 64
@@ -84,8 +85,8 @@ class ItemMaker:
         text_processor: encodes texts.
         config: settings; None for the defaults of ``Config``.
         answers: answer to index, for tasks with an answer vocabulary.
-        is_training: whether a medium with too few texts repeats them; in evaluation padding fills the item, so that no
-            text counts twice.
+        is_training: whether a medium with too few texts repeats them; in evaluation padding fills the item,
+            so that no text counts twice.
 
     Raises:
         ValueError: for an empty split, or a missing answer vocabulary.
@@ -139,7 +140,10 @@ class ItemMaker:
         return self.groups.window_sec(self.segment_index(item))
 
     def describe(self, item: int) -> str:
-        """Return the name of an item in messages: its medium, and for a part of it also the times and the row."""
+        """Return the name of an item in messages.
+
+        Its medium, and for a part of it also the times and the row.
+        """
         key, window_sec = self.media_key(item), self.window_sec(item)
         if window_sec is None:
             return f"'{key}'"
@@ -206,7 +210,8 @@ class ItemMaker:
                 if self._is_other((start + step) % total, segment, own, may_overlap):
                     return self.records.text((start + step) % total)
         raise ValueError(
-            f"no negative text for '{self.groups.key(segment)}': every text of the split has the tokens of one of its own; "
+            f"no negative text for '{self.groups.key(segment)}': every text of the split has the tokens of "
+            f"one of its own; "
             f"matching needs at least two media with texts that differ once they are cut and encoded"
         )
 
@@ -251,7 +256,8 @@ def read_item_values(
 
     Args:
         kind: the item maker.
-        section: ``dataset_config.<dataset>``; its ``texts_per_item`` has one number for training and one for evaluation.
+        section: ``dataset_config.<dataset>``; its ``texts_per_item`` has one number for training and one for
+            evaluation.
         where: dotted key of the section, for messages.
         is_training: which of them to take.
 

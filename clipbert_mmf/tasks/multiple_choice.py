@@ -1,4 +1,4 @@
-"""Multiple choice: one of a question's options is correct (paper section 4.1, TGIF-QA Action and Transition, MSRVTT-MC)."""
+"""Multiple choice: one of a question's options is correct (paper section 4.1: TGIF-QA Action, Transition, MSRVTT-MC)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,12 @@ _BATCH = 1000
 
 
 class ChoiceItems(ItemMaker):
-    """A question with options, each read as question + " " + option; the target is the correct option's index.
+    """A question with options, each read as question + " " + option.
 
-    N is the largest number of options in the split; a question with fewer is filled with its last one, under a mask.
+    The target is the correct option's index.
+
+    N is the largest number of options in the split; a question with fewer is filled with its last one, under
+    a mask.
     """
 
     def __init__(
@@ -90,8 +93,10 @@ class ChoiceItems(ItemMaker):
         pair = None if self._may_be_equal else find_equal_tokens(tokens, record.options)
         if pair is not None:
             raise ValueError(
-                f"{_name(record)}: options '{record.options[pair[0]]}' and '{record.options[pair[1]]}' differ in words and "
-                f"not in tokens: they are longer than text_processor.params.max_length, or the tokenizer does not know "
+                f"{_name(record)}: options '{record.options[pair[0]]}' and '{record.options[pair[1]]}' "
+                f"differ in words and "
+                f"not in tokens: they are longer than text_processor.params.max_length, or the tokenizer "
+                f"does not know "
                 f"their words; raise the limit, take another tokenizer, or change the row"
             )
 

@@ -1,7 +1,7 @@
 """Turn the model's output for a batch into prediction records: plain values with the owner's ids, for JSON.
 
-A task's ``write_records`` yields one record per question, or per medium in retrieval; ``docs/predictions.md`` says what each
-key means. ``inference.predictions`` reads the file.
+A task's ``write_records`` yields one record per question, or per medium in retrieval; ``docs/predictions.md``
+says what each key means. ``inference.predictions`` reads the file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class ItemPrediction:
         scores: ``(N, A)`` logits, or ``(N,)`` of options.
         clip_scores: the same for each clip, ``(K, N, A)`` or ``(K, N)``.
         clip_times_sec: ``(K, 2)``, or None for an image.
-        text_index: ``(N,)`` rows of the texts, ``PADDING_TEXT`` where a text only fills; None where all count.
+        text_index: ``(N,)`` rows of the texts, ``PADDING_TEXT`` where a text only fills; None where all
+            count.
         targets: flat targets of the N texts.
     """
 
@@ -100,7 +101,8 @@ def split_report(report: Any, options_form_row: bool) -> Iterator[ItemPrediction
     if not options_form_row:
         if len(scores) % num_items:
             raise ValueError(
-                f"{len(scores)} rows of scores for {num_items} items; predict with training.trainer=clipbert, which "
+                f"{len(scores)} rows of scores for {num_items} items; predict with "
+                f"training.trainer=clipbert, which "
                 f"keeps the items of all processes together"
             )
         scores = scores.unflatten(0, (num_items, -1))
@@ -118,7 +120,10 @@ def split_report(report: Any, options_form_row: bool) -> Iterator[ItemPrediction
 
 
 def rank_scores(scores: Tensor) -> Tensor:
-    """Return the indices of ``(n,)`` scores, best first; of equal scores the first comes first, as in argmax."""
+    """Return the indices of ``(n,)`` scores, best first.
+
+    Of equal scores the first comes first, as in argmax.
+    """
     return scores.sort(descending=True, stable=True)[1]
 
 

@@ -1,4 +1,7 @@
-"""Pre-training on images with captions: predict hidden words (MLM) and whether a caption matches (ITM, paper section 3)."""
+"""Pre-training on images with captions.
+
+Predict hidden words (MLM) and whether a caption matches (ITM, paper section 3).
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,10 @@ class PretrainingItems(ItemMaker):
 
 
 def write_pretraining(split: SplitAnnotations, prediction: ItemPrediction) -> Iterator[dict[str, Any]]:
-    """Yield one record per caption, which may be another image's: whether the model took it for this one's."""
+    """Yield one record per caption, which may be another image's.
+
+    Whether the model took it for this one's.
+    """
     for n, row in split.iterate_rows(prediction):
         logit = match_margin(prediction.scores[n])
         target = int(prediction.targets[n])

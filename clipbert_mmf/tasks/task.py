@@ -1,7 +1,7 @@
 """The ``Task`` record and the registry of tasks.
 
-A task is one file that makes a ``Task`` and registers it. Training, evaluation, predictions, the report and the tools read it;
-no other place lists tasks.
+A task is one file that makes a ``Task`` and registers it. Training, evaluation, predictions, the report and
+the tools read it; no other place lists tasks.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Task:
         chance: the main number without looking.
         write_records: yields the prediction records of an item.
         judge_records: computes the numbers of the metric from prediction records.
-        choose_examples: returns up to so many of the best and of the worst predictions; None where a report shows none.
+        choose_examples: returns up to so many of the best and of the worst predictions; None where a report
+            shows none.
         smaller_is_better: direction of the main number.
         further_curves: other numbers of the metric that a report draws.
         options_form_row: whether the scores of an item's options are one row, ``(B, N)``.

@@ -153,7 +153,8 @@ class Checkpointer:
             self.run.optimizer.load_state_dict(stored)
         except ValueError as error:
             raise ValueError(
-                f"{source}: its optimizer does not fit ({error}); set checkpoint.reset.optimizer=true to start a new one"
+                f"{source}: its optimizer does not fit ({error}); set checkpoint.reset.optimizer=true to "
+                f"start a new one"
             ) from error
 
     def _load_place(self, state: Mapping[str, Any]) -> None:
@@ -196,8 +197,10 @@ def check_version(state: Mapping[str, Any], source: str) -> None:
     version = state.get(RUN_STATE, {}).get("version", STATE_VERSION)
     if version != STATE_VERSION:
         raise ConfigurationError(
-            f"{source} is a run of clipbert_mmf 0.1 (version {version} of its state), which this version cannot resume: "
-            f"start a new run from its weights with checkpoint.resume_file={source} checkpoint.resume_pretrained=true "
+            f"{source} is a run of clipbert_mmf 0.1 (version {version} of its state), which this version "
+            f"cannot resume: "
+            f"start a new run from its weights with checkpoint.resume_file={source} "
+            f"checkpoint.resume_pretrained=true "
             "checkpoint.resume=false and another env.save_dir"
         )
 
@@ -229,7 +232,10 @@ def find_stored_seed(options: CheckpointOptions, folder: Path) -> int | None:
 
 
 def save_atomically(state: Any, path: str | os.PathLike[str]) -> None:
-    """Write a file under another name and rename it: a process killed meanwhile leaves the old one as it was."""
+    """Write a file under another name and rename it.
+
+    A process killed meanwhile leaves the old one as it was.
+    """
     partial = Path(f"{path}{_PARTIAL}")
     with open(partial, "wb") as file:
         torch.save(state, file)

@@ -1,8 +1,10 @@
-"""Orders items into batches as a function of (seed, epoch): the same for any number of processes, and resumable.
+"""Orders items into batches as a function of (seed, epoch).
 
-A *global* batch is what all processes read together for one micro-batch. Batch ``b`` of an epoch holds the same items
-whatever the world size; a process takes every W-th of them. So training can be cut anywhere and go on, with more or
-fewer processes, and nothing needs to be decoded to get back to the place.
+The same for any number of processes, and resumable.
+
+A *global* batch is what all processes read together for one micro-batch. Batch ``b`` of an epoch holds the
+same items whatever the world size; a process takes every W-th of them. So training can be cut anywhere and go
+on, with more or fewer processes, and nothing needs to be decoded to get back to the place.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import numpy.typing as npt
 from clipbert_mmf.training.dataset_mixing import Mixing
 from clipbert_mmf.training.seeding import derive_state, numpy_seeded
 
-#: Draws without progress after which the next dataset with batches left is taken (a constant strategy never gets on).
+#: Draws without progress after which the next dataset with batches left is taken (a constant strategy never
+#: gets on).
 _MAX_IDLE_DRAWS = 10_000
 
 
@@ -54,7 +57,10 @@ class ShardedBatches:
         self._permutation = np.zeros(0, dtype=np.int64)
 
     def set_window(self, epoch: int, start: int, stop: int) -> None:
-        """Read global batches ``start`` to ``stop`` (exclusive) of an epoch; beyond one pass, further passes follow."""
+        """Read global batches ``start`` to ``stop`` (exclusive) of an epoch.
+
+        Beyond one pass, further passes follow.
+        """
         self._epoch, self._start, self._stop = epoch, start, stop
 
     def num_global(self, batch: int) -> int:
@@ -63,7 +69,10 @@ class ShardedBatches:
         return min(self.global_batch_size, self.num_items - first)
 
     def num_local(self, batch: int) -> int:
-        """Return the number of items of a batch that count on this process; 0 where the batch has fewer items than processes."""
+        """Return the number of items of a batch that count on this process.
+
+        0 where the batch has fewer items than processes.
+        """
         return len(range(self.rank, self.num_global(batch), self.world_size))
 
     def global_items(self, batch: int) -> npt.NDArray[np.int64]:
@@ -87,7 +96,8 @@ class ShardedBatches:
     def __iter__(self) -> Iterator[list[int]]:
         for batch in range(self._start, self._stop):
             items = self.global_items(batch)
-            # A process without an item of its own reads one all the same, to take part in the gradient sum with weight 0.
+            # A process without an item of its own reads one all the same, to take part in the gradient sum
+            # with weight 0.
             yield (items[self.rank :: self.world_size] if self.num_local(batch) else items[:1]).tolist()
 
 
@@ -116,8 +126,8 @@ class ShardedItems:
 class EpochOrder:
     """Orders global batches over one or more datasets.
 
-    An epoch is as many batches as the datasets have together. With ``mixing.exhaust`` each is read exactly once; otherwise
-    the draws decide, and a dataset drawn more often than it has batches starts again.
+    An epoch is as many batches as the datasets have together. With ``mixing.exhaust`` each is read exactly
+    once; otherwise the draws decide, and a dataset drawn more often than it has batches starts again.
 
     Args:
         streams: one sampler per dataset.
@@ -135,7 +145,10 @@ class EpochOrder:
         self.num_batches = sum(stream.num_batches for stream in self.streams)
 
     def describe(self) -> list[list[Any]]:
-        """Return what a stored place in an epoch refers to: name, items and batch size of each dataset, how they mix."""
+        """Return what a stored place in an epoch refers to.
+
+        Name, items and batch size of each dataset, how they mix.
+        """
         streams: list[list[Any]] = [
             [stream.name, stream.num_items, stream.global_batch_size] for stream in self.streams
         ]
@@ -144,8 +157,8 @@ class EpochOrder:
     def find_place(self, order: Sequence[Sequence[Any]], position: int) -> int | None:
         """Return where a run stands that had done ``position`` batches in an order that ``describe`` told, or None.
 
-        With one dataset the items of an epoch follow one another whatever the batch size, so another one has the same
-        place wherever a batch of its own begins there.
+        With one dataset the items of an epoch follow one another whatever the batch size, so another one has
+        the same place wherever a batch of its own begins there.
         """
         if order == self.describe():
             return position

@@ -1,7 +1,7 @@
 """Chooses which of several datasets the next batch is from: section ``multitasking``, alike in both MMFs.
 
-MMF's main has this section, with strategies of its own; the release has only a switch between sizes and equal shares. Here
-the names mean the same in both.
+MMF's main has this section, with strategies of its own; the release has only a switch between sizes and equal
+shares. Here the names mean the same in both.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Mixing:
     """Holds how batches of several datasets are mixed.
 
     Attributes:
-        choose: returns the number of the next dataset, may draw from numpy's global generator; None takes the datasets
-            one after the other.
+        choose: returns the number of the next dataset, may draw from numpy's global generator; None takes the
+            datasets one after the other.
         exhaust: whether each is read to its end once per epoch.
         about: what a resumed run compares; empty where sizes alone decide.
     """
@@ -71,7 +71,8 @@ def make_mixing(
         fallback: mixes where the type is the host's own, or the host has no section.
 
     Raises:
-        ConfigurationError: for an unknown type without ``fallback``, or ratios that miss a dataset or are no proportions.
+        ConfigurationError: for an unknown type without ``fallback``, or ratios that miss a dataset or are no
+            proportions.
     """
     if len(sizes) < 2:
         return Mixing()

@@ -1,7 +1,7 @@
 """Runs one process or several: picks the device, wraps the model, and sums and gathers over all processes.
 
-Uses ``torch.distributed`` itself; MMF's helpers take a machine without NCCL for a single process. ``sharding`` splits
-weights and optimizer state over processes.
+Uses ``torch.distributed`` itself; MMF's helpers take a machine without NCCL for a single process.
+``sharding`` splits weights and optimizer state over processes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from clipbert_mmf.training.options import ParallelOptions, PrecisionName
 
 logger = logging.getLogger(__name__)
 
-#: Value of ``training.gradient_reduction`` -> arithmetic in which gradients are summed over processes; None is theirs.
+#: Value of ``training.gradient_reduction`` -> arithmetic in which gradients are summed over processes; None
+#: is theirs.
 REDUCTIONS: dict[PrecisionName, torch.dtype | None] = {
     "fp32": None,
     "bf16": torch.bfloat16,
@@ -52,10 +53,10 @@ def synchronize() -> None:
 def shut_down_process_group() -> None:
     """Wait for all processes, then end torch's threads while python still runs.
 
-    No process may leave while another still listens to it. A gloo thread that lets go of a tensor while the interpreter
-    is being taken down aborts the process. The threads end with the last reference to their group, so nothing may hold a
-    wrapped model when this is called. Only for a run that went well: after a failure, waiting for others would keep the
-    job from ending.
+    No process may leave while another still listens to it. A gloo thread that lets go of a tensor while the
+    interpreter is being taken down aborts the process. The threads end with the last reference to their
+    group, so nothing may hold a wrapped model when this is called. Only for a run that went well: after a
+    failure, waiting for others would keep the job from ending.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return
@@ -94,8 +95,10 @@ def check_batch_size(batch_size: int, update_frequency: int) -> None:
     if same:
         advice = f", or training.batch_size={same[0]} training.update_frequency={per_update // same[0]}"
     raise ConfigurationError(
-        f"training.batch_size={batch_size} is what all processes read together, and {processes} processes cannot share "
-        f"it evenly. For the same {per_update} items per update: {', '.join(map(str, divisors))} processes{advice}"
+        f"training.batch_size={batch_size} is what all processes read together, and {processes} processes "
+        f"cannot share "
+        f"it evenly. For the same {per_update} items per update: {', '.join(map(str, divisors))} "
+        f"processes{advice}"
     )
 
 
@@ -105,7 +108,9 @@ def has_running_statistics(model: nn.Module) -> bool:
 
 
 def wrap_model(model: nn.Module, options: ParallelOptions = _DEFAULTS) -> nn.Module:
-    """Wrap a model so that its gradients are averaged over all processes; alone, or sharded, return it as it is.
+    """Wrap a model so that its gradients are averaged over all processes.
+
+    Alone, or sharded, return it as it is.
 
     Without ``device_ids`` torch neither scatters nor copies the batch, which is where it belongs already.
     """
@@ -134,7 +139,8 @@ def _check_reduction(model: nn.Module, reduction: PrecisionName) -> None:
         _collectives.all_reduce(torch.zeros(1, dtype=REDUCTIONS[reduction], device=device))
     except RuntimeError as error:
         raise ConfigurationError(
-            f"training.gradient_reduction={reduction} is nothing that {dist.get_backend()} of PyTorch {torch.__version__} "
+            f"training.gradient_reduction={reduction} is nothing that {dist.get_backend()} of PyTorch "
+            f"{torch.__version__} "
             f"can add up ({str(error).splitlines()[0]}); use fp32 or another half precision"
         ) from error
 
@@ -151,8 +157,9 @@ def gradient_sync(model: nn.Module, last: bool, first_update: bool = False) -> A
     Args:
         model: as ``wrap_model`` returned it.
         last: whether the batch is the last of its update.
-        first_update: whether the update is the first of this process. A static graph is recorded in the very first
-            backward pass, which therefore has to sum; averaging a part of the gradients twice changes nothing.
+        first_update: whether the update is the first of this process. A static graph is recorded in the very
+            first backward pass, which therefore has to sum; averaging a part of the gradients twice changes
+            nothing.
     """
     if hasattr(model, "set_requires_gradient_sync"):  # fully sharded
         cast(Any, model).set_requires_gradient_sync(last)
@@ -182,7 +189,8 @@ def check_every_parameter_took_part(model: nn.Module, options: ParallelOptions) 
     if names:
         raise RuntimeError(
             f"{len(names)} trained parameters had no part in the loss ({', '.join(names[:5])}): set "
-            "training.find_unused_parameters=true (with training.static_graph=true if they are the same in every "
+            "training.find_unused_parameters=true (with training.static_graph=true if they are the same in "
+            "every "
             "update, which is faster), or freeze them"
         )
 

@@ -53,7 +53,8 @@ class EarlyStopping:
         key = self.early_stop_criteria
         if key not in numbers:
             raise ConfigurationError(
-                f"training.early_stop.criteria is '{key}', but validation gave {sorted(numbers)}{suggest(key, numbers)}"
+                f"training.early_stop.criteria is '{key}', but validation gave "
+                f"{sorted(numbers)}{suggest(key, numbers)}"
             )
         value, best = numbers[key], self.best_monitored_value
         is_better = value < best if self.options.minimize else value > best

@@ -1,7 +1,7 @@
 """Evaluates and predicts: every item once, the same numbers on any number of processes.
 
-Each process reads its share. The fields that metrics ask for are gathered once, in the order of the dataset's items, on
-all processes; so any metric, MMF's too, sees what one process would have seen.
+Each process reads its share. The fields that metrics ask for are gathered once, in the order of the dataset's
+items, on all processes; so any metric, MMF's too, sees what one process would have seen.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: Metrics of MMF's main that ask for this get what ``dataset.format_for_prediction`` returns.
 _PREDICTIONS = "__prediction_report__"
-#: Fields that the score matrix of retrieval does not have; where a metric asks for one, batches are evaluated.
+#: Fields that the score matrix of retrieval does not have; where a metric asks for one, batches are
+#: evaluated.
 _BATCH_FIELDS = {
     "frames",
     "clip_scores",
@@ -49,7 +50,8 @@ class Evaluation:
 
     Attributes:
         report: fields of the last dataset, with ``losses`` and ``metrics``.
-        losses: means per item by key, of all datasets; ``<split>/total_loss`` is the mean over all their items.
+        losses: means per item by key, of all datasets; ``<split>/total_loss`` is the mean over all their
+            items.
         metrics: by key, of all datasets.
         seconds: duration.
     """
@@ -318,8 +320,8 @@ def merge_fields(parts: list[tuple[list[int], dict[str, Any]]]) -> dict[str, Any
     """Bring the fields of all processes together, in the order of the dataset's items.
 
     Args:
-        parts: ``(items, fields)`` of each process. A field has as many rows per item as the others', or any number if
-            rows do not divide by items (then the processes follow one another).
+        parts: ``(items, fields)`` of each process. A field has as many rows per item as the others', or any
+            number if rows do not divide by items (then the processes follow one another).
     """
     if len(parts) == 1:
         return parts[0][1]
@@ -346,7 +348,8 @@ def _merge_tensors(held: list[tuple[list[int], Tensor]]) -> Tensor:
 def merge_lists(held: list[tuple[list[int], list[Any]]]) -> list[Any]:
     """Bring one result per item into the order of the items.
 
-    Where there are more or fewer, results that tell their ``item`` are ordered by it; others keep the processes' order.
+    Where there are more or fewer, results that tell their ``item`` are ordered by it; others keep the
+    processes' order.
     """
     if any(len(items) != len(values) for items, values in held):
         values = [value for _, values in held for value in values]

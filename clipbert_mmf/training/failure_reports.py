@@ -44,7 +44,8 @@ def report_failures(where: Callable[[], str]) -> Generator[None]:
         where: returns the place in the run ("update 12, epoch 2").
 
     Raises:
-        RuntimeError: in a process that lost others, with the reason they left or the numbers of those that are silent.
+        RuntimeError: in a process that lost others, with the reason they left or the numbers of those that
+            are silent.
         Exception: what the block raised, in the process where it went wrong.
     """
     try:
@@ -75,7 +76,8 @@ def _explain(notes: _Notes, where: str, error: BaseException) -> str:
     stuck = "timed out" in str(error).lower() or "timeout" in str(error).lower()
     if stuck:
         text += (
-            f"process {names} did not come to the same place within distributed.timeout_sec: it is stuck, for example "
+            f"process {names} did not come to the same place within distributed.timeout_sec: it is stuck, "
+            f"for example "
             "in reading (training.worker_timeout_sec limits that), or needs longer"
         )
     else:
@@ -84,7 +86,10 @@ def _explain(notes: _Notes, where: str, error: BaseException) -> str:
 
 
 class _Notes:
-    """Holds the reasons that failing processes leave for the others; nothing here may fail in turn, the first error is what counts."""
+    """Holds the reasons that failing processes leave for the others.
+
+    Nothing here may fail in turn, the first error is what counts.
+    """
 
     def __init__(self) -> None:
         try:

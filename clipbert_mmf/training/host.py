@@ -1,4 +1,7 @@
-"""Declares what the loops ask of the program they run in; ``plugin.trainer_main`` and ``trainer_release`` implement it."""
+"""Declares what the loops ask of the program they run in.
+
+``plugin.trainer_main`` and ``trainer_release`` implement it.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,10 @@ class Host(Protocol):
         ...
 
     def find_network(self, name: str) -> DatasetNetwork | None:
-        """Return the part of the model that scores the pairs of a dataset; None for a model of another kind."""
+        """Return the part of the model that scores the pairs of a dataset.
+
+        None for a model of another kind.
+        """
         ...
 
     def write_predictions(self, split: str, predict: Callable[[DataLoader[Any]], Sequence[Any]]) -> None:
@@ -71,12 +77,16 @@ class Host(Protocol):
 
         Args:
             split: ``val`` or ``test``.
-            predict: returns the predictions of a dataset on rank 0 and nothing elsewhere; every process calls it.
+            predict: returns the predictions of a dataset on rank 0 and nothing elsewhere; every process calls
+                it.
         """
         ...
 
     def describe_checkpoint(self) -> dict[str, Any]:
-        """Return plain values that a checkpoint keeps beside the run's own: configuration, state of the code."""
+        """Return plain values that a checkpoint keeps beside the run's own.
+
+        Configuration, state of the code.
+        """
         ...
 
     def set_globals(self, **values: Any) -> None:

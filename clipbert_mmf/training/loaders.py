@@ -28,7 +28,8 @@ def find_order(loader: DataLoader[Any], name: str) -> tuple[int, int, bool]:
     """Return the number of items and the batch size of MMF's loader, and whether MMF meant it to shuffle.
 
     Raises:
-        ConfigurationError: if its order cannot be reproduced: an iterable dataset, or a sampler of the builder's own.
+        ConfigurationError: if its order cannot be reproduced: an iterable dataset, or a sampler of the
+            builder's own.
     """
     dataset: Any = loader.dataset
     if isinstance(dataset, IterableDataset) or loader.batch_size is None:
@@ -53,7 +54,10 @@ def rebuild_loader(
     options: WorkerOptions = _DEFAULTS,
     dataset: Dataset[Any] | None = None,
 ) -> DataLoader[Any]:
-    """Return the loader with another batch sampler (and dataset) and our options for its workers; the rest is kept."""
+    """Return the loader with another batch sampler (and dataset) and our options for its workers.
+
+    The rest is kept.
+    """
     given: Any = loader
     workers: dict[str, Any] = {}
     if given.num_workers > 0:

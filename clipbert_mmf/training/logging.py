@@ -99,7 +99,10 @@ class LossWindow:
         return sum_over_processes({key: float(value) for key, value in self.totals.items()}, self.device)
 
     def fold(self, rank: int) -> None:
-        """Bring the sums of all processes to rank 0, so that a checkpoint holds them; every process must call it."""
+        """Bring the sums of all processes to rank 0, so that a checkpoint holds them.
+
+        Every process must call it.
+        """
         totals = self._sum()
         self.totals = dict(totals) if rank == 0 else dict.fromkeys(totals, 0.0)
 
@@ -173,7 +176,9 @@ def show_progress(batches: Iterable[T], num_batches: int, what: str, enabled: bo
 
 
 class PairProgress:
-    """Counts pairs and reports the time that is left: a bar on a terminal, a message now and then in a log file.
+    """Counts pairs and reports the time that is left.
+
+    A bar on a terminal, a message now and then in a log file.
 
     It counts pairs since a video with all its texts is one step of hours in a large matrix.
 

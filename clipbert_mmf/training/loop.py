@@ -1,8 +1,8 @@
 """Trains: the same loop in both MMFs.
 
-One *update* is one optimizer step over ``training.update_frequency`` batches, fewer at the end of an epoch. The loss of
-an update is the mean over all items of its batches and processes, so accumulating, or adding processes, gives what one
-larger batch gives.
+One *update* is one optimizer step over ``training.update_frequency`` batches, fewer at the end of an epoch.
+The loss of an update is the mean over all items of its batches and processes, so accumulating, or adding
+processes, gives what one larger batch gives.
 """
 
 from __future__ import annotations
@@ -88,7 +88,10 @@ class Loop:
         self._has_trained = False
 
     def train(self) -> None:
-        """Train until the number of updates is reached or early stopping ends it; then restore the best state."""
+        """Train until the number of updates is reached or early stopping ends it.
+
+        Then restore the best state.
+        """
         run = self.run
         self.host.call_hook("on_train_start")
         torch.autograd.set_detect_anomaly(self.options.detect_anomaly)
@@ -336,7 +339,8 @@ def _sum_losses(report: Report) -> Tensor:
     losses = report.get("losses")
     if not losses:
         raise ValueError(
-            "the model gave no losses: list them under model_config.<model>.losses, and check that the dataset "
+            "the model gave no losses: list them under model_config.<model>.losses, and check that the "
+            "dataset "
             "gives 'targets'"
         )
     first, *others = (value.mean() for value in losses.values())

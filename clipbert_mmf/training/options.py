@@ -1,6 +1,9 @@
-"""Holds the options of a run as frozen dataclasses; each field is a key of the configuration, with its default.
+"""Holds the options of a run as frozen dataclasses.
 
-Keys that MMF has too keep MMF's defaults. ``plugin.trainer_options`` parses them once, when the trainer is made.
+Each field is a key of the configuration, with its default.
+
+Keys that MMF has too keep MMF's defaults. ``plugin.trainer_options`` parses them once, when the trainer is
+made.
 """
 
 from __future__ import annotations
@@ -52,7 +55,10 @@ class LoopOptions:
 
     @property
     def precision_name(self) -> PrecisionName:
-        """The precision of training, evaluation and prediction; ``fp16`` alone stands for ``precision=fp16``."""
+        """The precision of training, evaluation and prediction.
+
+        ``fp16`` alone stands for ``precision=fp16``.
+        """
         return self.precision or ("fp16" if self.fp16 else "fp32")
 
     @property
@@ -66,10 +72,11 @@ class WorkerOptions:
     """Holds the keys of ``training`` that say how workers read ahead.
 
     Attributes:
-        persistent_workers: keep training's workers between epochs; else each pass starts them anew, so that datasets
-            without shared memory see what ``set_epoch`` changed.
+        persistent_workers: keep training's workers between epochs; else each pass starts them anew, so that
+            datasets without shared memory see what ``set_epoch`` changed.
         prefetch_factor: batches each worker reads ahead; None for torch's 2.
-        worker_timeout_sec: longest wait for a batch before the run ends with an error; None or 0 for no limit.
+        worker_timeout_sec: longest wait for a batch before the run ends with an error; None or 0 for no
+            limit.
         worker_start_method: None for the system's.
     """
 
@@ -86,7 +93,8 @@ class WorkerOptions:
             )
         if self.prefetch_factor is not None and self.prefetch_factor < 1:
             raise ConfigurationError(
-                f"training.prefetch_factor is {self.prefetch_factor}; expected at least 1, or null for torch's own"
+                f"training.prefetch_factor is {self.prefetch_factor}; expected at least 1, or null for "
+                f"torch's own"
             )
 
 
@@ -95,9 +103,11 @@ class ParallelOptions:
     """Holds the keys of ``training`` that say how several processes train one model.
 
     Attributes:
-        sharding: state of which each process holds a part: none, the optimizer's, or weights and gradients too.
+        sharding: state of which each process holds a part: none, the optimizer's, or weights and gradients
+            too.
         gradient_reduction: arithmetic in which gradients are summed over processes.
-        find_unused_parameters: look in every update for parameters without a gradient; they would be waited for.
+        find_unused_parameters: look in every update for parameters without a gradient; they would be waited
+            for.
         static_graph: the same parameters take part in every update, so that torch looks once.
     """
 
@@ -110,7 +120,8 @@ class ParallelOptions:
         """Refuse options that exclude each other."""
         if self.sharding == "full" and (self.find_unused_parameters or self.static_graph):
             raise ConfigurationError(
-                "training.sharding=full needs neither training.find_unused_parameters nor training.static_graph: "
+                "training.sharding=full needs neither training.find_unused_parameters nor "
+                "training.static_graph: "
                 "parameters without a gradient are left alone; set both to false"
             )
 
@@ -144,7 +155,10 @@ class ResetOptions:
 
 @dataclass(frozen=True)
 class CheckpointOptions:
-    """Holds the keys of ``checkpoint`` that the trainer reads; MMF's own class reads ``resume_zoo`` and others."""
+    """Holds the keys of ``checkpoint`` that the trainer reads.
+
+    MMF's own class reads ``resume_zoo`` and others.
+    """
 
     resume: bool = False
     resume_file: str | None = None

@@ -32,7 +32,8 @@ class Precision:
     def __init__(self, name: PrecisionName, device: torch.device) -> None:
         if name == "fp16" and device.type != "cuda":
             raise ConfigurationError(
-                f"training.precision=fp16 needs a CUDA device, and this run is on '{device.type}'; use bf16 or fp32"
+                f"training.precision=fp16 needs a CUDA device, and this run is on '{device.type}'; use bf16 "
+                f"or fp32"
             )
         if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
             raise ConfigurationError("training.precision=bf16 is not supported by this GPU; use fp16 or fp32")

@@ -1,7 +1,7 @@
-"""Evaluates retrieval: the matrix of all pairs, shared out over processes, kept on disk, or narrowed down to candidates.
+"""Evaluates retrieval: the matrix of all pairs, shared out over processes, kept on disk, or narrowed to candidates.
 
-``clipbert_mmf.retrieval`` computes the scores. The result is the same, bit for bit, for any number of processes and however
-often the evaluation was killed and started again.
+``clipbert_mmf.retrieval`` computes the scores. The result is the same, bit for bit, for any number of
+processes and however often the evaluation was killed and started again.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class MatrixEvaluation:
         if rerank_top_k is not None and network.contrastive is None:
             raise ConfigurationError(
                 f"evaluation.rerank_top_k is {rerank_top_k}, and the model has no contrastive head to choose "
-                f"with: train one with model_config.clipbert.contrastive.weight (such as 0.1), or set rerank_top_k to null"
+                f"with: train one with model_config.clipbert.contrastive.weight (such as 0.1), or set "
+                f"rerank_top_k to null"
             )
         self.network, self.loader, self.prepare, self.precision = network, loader, prepare, precision
         self.workers, self.title = replace(workers, persistent_workers=False), title
@@ -107,8 +108,9 @@ class MatrixEvaluation:
     def run(self) -> dict[str, Tensor]:
         """Return the fields of a report, on the CPU and equal on all processes.
 
-        ``scores`` (V * N, 2), 0 where none was computed; ``targets`` (V, N); ``item_index`` and ``readable`` (V,); where
-        the cross-encoder re-ranks also ``similarity`` (V, N), ``chosen_for_texts`` and ``chosen_for_videos`` (V, N) bool.
+        ``scores`` (V * N, 2), 0 where none was computed; ``targets`` (V, N); ``item_index`` and ``readable``
+        (V,); where the cross-encoder re-ranks also ``similarity`` (V, N), ``chosen_for_texts`` and
+        ``chosen_for_videos`` (V, N) bool.
         """
         fields: dict[str, Tensor] = {}
         chosen: Tensor | None = None
@@ -237,8 +239,8 @@ class MatrixEvaluation:
                     [items, processor.stamp(self.dataset.media_location, [key for key, _ in items])]
                 ),
                 "sampling": hash_values([processor.describe(), self.dataset.seed]),
-                "arithmetic": f"{self.precision.name} on {self.precision.device_type}, {self.scorer.chunk} texts at once, "
-                f"torch {torch.__version__}",
+                "arithmetic": f"{self.precision.name} on {self.precision.device_type}, {self.scorer.chunk} texts at once"
+                f", torch {torch.__version__}",
                 "choice of pairs": "all" if top_k is None else f"top {top_k}",
             },
         )

@@ -71,8 +71,8 @@ class TrainingData:
 class Run:
     """Holds everything that training, evaluation and checkpoints share.
 
-    MMF builds data, model and optimizer one after the other, so ``data``, ``model`` and ``optimizer`` are set after the
-    run was made, and before a loop starts.
+    MMF builds data, model and optimizer one after the other, so ``data``, ``model`` and ``optimizer`` are set
+    after the run was made, and before a loop starts.
 
     Attributes:
         options: parsed from the configuration.
@@ -243,8 +243,8 @@ def _count_updates(order: EpochOrder, options: RunOptions) -> int:
 def prepare_optimizer(run: Run) -> None:
     """Fuse the optimizer's step, and shard model and optimizer as ``training.sharding`` says.
 
-    Needs ``run.model`` without wrapper, and an optimizer without state. A run that does not train is not sharded, since
-    evaluation holds all weights anyway.
+    Needs ``run.model`` without wrapper, and an optimizer without state. A run that does not train is not
+    sharded, since evaluation holds all weights anyway.
     """
     parallel = run.options.parallel if run.options.trains else ParallelOptions()
     optimizer, settings = fuse_step(run.optimizer, run.options.optimizer_params)

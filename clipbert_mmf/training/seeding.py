@@ -1,7 +1,7 @@
 """Derives the generators' state from the place in a run: seed, purpose, update or epoch, rank.
 
-So a resumed run draws what the uninterrupted one would have drawn, with nothing to store, whatever evaluation or
-checkpointing happened in between.
+So a resumed run draws what the uninterrupted one would have drawn, with nothing to store, whatever evaluation
+or checkpointing happened in between.
 """
 
 from __future__ import annotations

@@ -1,9 +1,12 @@
-"""Splits over processes what data parallelism holds in each: optimizer state, or that and weights and gradients.
+"""Splits over processes what data parallelism holds in each.
 
-PyTorch does the work: ``ZeroRedundancyOptimizer`` (ZeRO stage 1) and FSDP2's ``fully_shard`` (stage 3). A checkpoint is
-always whole, as one process would have saved it, so a run can go on with another sharding or number of processes.
-``torch.distributed.checkpoint.state_dict`` is not used: it names an optimizer's state by parameter, while MMF's trainers
-(and so checkpoints of both) number it, and it does not know ``ZeroRedundancyOptimizer``.
+Optimizer state, or that and weights and gradients.
+
+PyTorch does the work: ``ZeroRedundancyOptimizer`` (ZeRO stage 1) and FSDP2's ``fully_shard`` (stage 3). A
+checkpoint is always whole, as one process would have saved it, so a run can go on with another sharding or
+number of processes. ``torch.distributed.checkpoint.state_dict`` is not used: it names an optimizer's state by
+parameter, while MMF's trainers (and so checkpoints of both) number it, and it does not know
+``ZeroRedundancyOptimizer``.
 """
 
 from __future__ import annotations
@@ -68,7 +71,8 @@ def _shard_weights(model: nn.Module, options: ParallelOptions, device: torch.dev
         from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
     except ImportError:
         raise ConfigurationError(
-            f"training.sharding=full needs PyTorch 2.6 or newer, and this is {torch.__version__}; use 'optimizer'"
+            f"training.sharding=full needs PyTorch 2.6 or newer, and this is {torch.__version__}; use "
+            f"'optimizer'"
         ) from None
     arguments: dict[str, Any] = {
         "mesh": init_device_mesh(device.type, (get_world_size(),)),
@@ -87,9 +91,12 @@ def _shard_weights(model: nn.Module, options: ParallelOptions, device: torch.dev
 
 
 def find_repeated_blocks(model: nn.Module) -> list[nn.Module]:
-    """Return the members of every outermost ``ModuleList`` and ``Sequential`` that have weights: layers and stages.
+    """Return the members of every outermost ``ModuleList`` and ``Sequential`` that have weights.
 
-    Each is brought together when it runs and let go afterwards, so that the whole model never lies in memory at once.
+    Layers and stages.
+
+    Each is brought together when it runs and let go afterwards, so that the whole model never lies in memory
+    at once.
     """
     found: list[nn.Module] = []
     for child in model.children():
@@ -177,7 +184,9 @@ def gather_model_state(model: nn.Module) -> dict[str, Any]:
 
 
 def gather_optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the state of the optimizer as one process would have it; on rank 0 only where that needs the others.
+    """Return the state of the optimizer as one process would have it.
+
+    On rank 0 only where that needs the others.
 
     Every process must call it.
     """
@@ -198,9 +207,12 @@ def _collect(value: Any) -> Any:
 
 
 def shard_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a whole state that this process's optimizer loads; the inverse of ``gather_optimizer_state``.
+    """Return the part of a whole state that this process's optimizer loads.
 
-    How a step is computed, and in which layout, is this process's business: a checkpoint may be of another machine.
+    The inverse of ``gather_optimizer_state``.
+
+    How a step is computed, and in which layout, is this process's business: a checkpoint may be of another
+    machine.
     """
     groups = [
         {**stored, **{key: own[key] for key in ("fused", "foreach") if key in own}}
@@ -247,7 +259,8 @@ def clip_gradients(model: nn.Module, limit: float) -> Tensor:
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     is_plain = all(type(gradient) is Tensor and gradient.device.type == "cpu" for gradient in gradients)
     if is_plain and hasattr(nn.utils, "get_total_norm"):  # PyTorch 2.6
-        # Most norms are below the limit, and a CPU can look before it multiplies; a GPU would have to be waited for.
+        # Most norms are below the limit, and a CPU can look before it multiplies; a GPU would have to be
+        # waited for.
         norm = nn.utils.get_total_norm(gradients)
         if not norm <= limit:
             nn.utils.clip_grads_with_norm_(parameters, limit, norm)

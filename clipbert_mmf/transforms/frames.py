@@ -25,8 +25,8 @@ def fit_inside(height: int, width: int, image_size: int) -> tuple[int, int]:
 def resize_and_pad(frame: Tensor, image_size: int) -> Tensor:
     """Resize so that the longer side is L, then pad with zeros on the right and at the bottom.
 
-    Bilinear with ``align_corners=False`` and no antialias, rounded to the nearest grey level: what the released
-    model saw, at most half a level off, in a quarter of the bytes of float frames.
+    Bilinear with ``align_corners=False`` and no antialias, rounded to the nearest grey level: what the
+    released model saw, at most half a level off, in a quarter of the bytes of float frames.
 
     Args:
         frame: ``(..., 3, H, W)`` uint8; any strides, ``(H, W, 3)`` storage is the fast one.
@@ -74,12 +74,12 @@ def pad_channels_last(frame: Tensor, image_size: int) -> Tensor:
 def _resize(frames: Tensor, height: int, width: int) -> Tensor:
     """Bilinear, one axis after the other in float, rounded once.
 
-    torch's uint8 kernel is faster still, but it rounds after each axis and is up to a whole level off; its float
-    kernel reads four neighbours per value where two and two do.
+    torch's uint8 kernel is faster still, but it rounds after each axis and is up to a whole level off; its
+    float kernel reads four neighbours per value where two and two do.
 
     Returns:
-        ``(F, C, height, width)`` int16: torch turns float into int16 and int16 into uint8 five times faster than
-        float into uint8.
+        ``(F, C, height, width)`` int16: torch turns float into int16 and int16 into uint8 five times faster
+        than float into uint8.
     """
     # (H, W, 3) storage is turned to planes on the side where there are fewer rows.
     if height > frames.shape[-2]:
@@ -93,7 +93,10 @@ def _resize(frames: Tensor, height: int, width: int) -> Tensor:
 
 
 def _mix_rows(frames: Tensor, height: int, axis: int) -> Tensor:
-    """Return float frames with ``height`` rows along ``axis``; whole rows are gathered while they are still bytes."""
+    """Return float frames with ``height`` rows along ``axis``.
+
+    Whole rows are gathered while they are still bytes.
+    """
     frames = frames.contiguous()
     if height == frames.shape[axis]:
         return frames.float()

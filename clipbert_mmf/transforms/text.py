@@ -1,4 +1,7 @@
-"""Transforms texts before and after tokenisation: question with option, and the masks of masked language modelling."""
+"""Transforms texts before and after tokenisation.
+
+Question with option, and the masks of masked language modelling.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,8 @@ def mask_tokens(
         probability: share of maskable tokens that are chosen, in [0, 1].
 
     Returns:
-        The masked ids and the labels, both ``(N, L)`` int64; labels are ``IGNORED_TOKEN`` where nothing is predicted.
+        The masked ids and the labels, both ``(N, L)`` int64; labels are ``IGNORED_TOKEN`` where nothing is
+        predicted.
 
     Raises:
         ValueError: if ``probability`` is outside [0, 1].

@@ -32,8 +32,8 @@ class TextOptions:
     Attributes:
         tokenizer: directory, or name of a model of the Hugging Face hub.
         max_length: tokens of a text, ``[CLS]`` and ``[SEP]`` included.
-        cut: what is cut where a question and an option together are longer: ``question``, so that options stay apart, or
-            ``end``, as the released code does.
+        cut: what is cut where a question and an option together are longer: ``question``, so that options
+            stay apart, or ``end``, as the released code does.
 
     Raises:
         ValueError: without a tokenizer, or for a length below 1.
@@ -69,7 +69,8 @@ def load_tokenizer(name_or_dir: str) -> PreTrainedTokenizerBase:
             else "no such directory or hub name"
         )
         raise ValueError(
-            f"text_processor.params.tokenizer is '{name_or_dir}': {what}. Give a directory with tokenizer.json or "
+            f"text_processor.params.tokenizer is '{name_or_dir}': {what}. Give a directory with "
+            f"tokenizer.json or "
             f"vocab.txt, or a model name of the Hugging Face hub such as 'bert-base-uncased' ({error})"
         ) from error
     if tokenizer.mask_token_id is None or tokenizer.cls_token_id is None:
@@ -132,7 +133,10 @@ def join_options(
 
 
 def find_equal_tokens(tokens: TokenBatch, words: Sequence[str]) -> tuple[int, int] | None:
-    """Return two texts that differ in words, upper and lower case aside, and not in tokens; None where there are none."""
+    """Return two texts that differ in words, upper and lower case aside, and not in tokens.
+
+    None where there are none.
+    """
     seen: dict[tuple[int, ...], int] = {}
     for n, ids in enumerate(tokens.input_ids.tolist()):
         first = seen.setdefault(tuple(ids), n)
@@ -195,7 +199,8 @@ class TextSurvey:
         """
         sample = "" if self.num_read == self.num_texts else f" (an even sample of {self.num_texts})"
         line = (
-            f"of {self.num_read} texts{sample} {self.num_cut} are cut at max_length={self.max_length}, the longest has "
+            f"of {self.num_read} texts{sample} {self.num_cut} are cut at max_length={self.max_length}, the "
+            f"longest has "
             f"{self.longest} tokens, {self.num_unknown} are mostly unknown ([UNK])"
         )
         if self.num_cut:

@@ -1,8 +1,8 @@
 """Opens every medium of a store before a run does, and reports the broken ones with reasons and pictures.
 
-Each medium is read in a reader process under the watchdog: first, last and random frames. Every finding is a line of a
-journal, so that a check that was ended goes on where it stopped. A line counts for the store, the state of the medium
-and the settings that it was found with, and for nothing else.
+Each medium is read in a reader process under the watchdog: first, last and random frames. Every finding is a
+line of a journal, so that a check that was ended goes on where it stopped. A line counts for the store, the
+state of the medium and the settings that it was found with, and for nothing else.
 """
 # pyright: reportUnknownMemberType=false
 # torch's own annotations leave the arguments of some methods open.
@@ -60,7 +60,8 @@ class StoreChecker:
         self.timeout_sec = timeout_sec
         self.place = store.location if "://" in store.location else os.path.realpath(store.location)
         self.settings = (
-            f"{num_random} random frames, {timeout_sec:g} s, clipbert_mmf {__version__}, PyAV {av.__version__}, "
+            f"{num_random} random frames, {timeout_sec:g} s, clipbert_mmf {__version__}, PyAV "
+            f"{av.__version__}, "
             f"Pillow {PIL.__version__}"
         )
         self._local = threading.local()

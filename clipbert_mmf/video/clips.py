@@ -1,7 +1,9 @@
-"""Reads a medium as a model sees it: a key of a store, or a source, to the uint8 frames of K clips (paper section 3).
+"""Reads a medium as a model sees it.
 
-One call opens the file once, decodes every wanted frame once and resizes it; frames stay uint8 until the device.
-Training and inference both read through ``ClipReader``.
+A key of a store, or a source, to the uint8 frames of K clips (paper section 3).
+
+One call opens the file once, decodes every wanted frame once and resizes it; frames stay uint8 until the
+device. Training and inference both read through ``ClipReader``.
 """
 # pyright: reportUnknownMemberType=false
 # torch's own annotations leave the arguments of some methods open.
@@ -35,7 +37,8 @@ from clipbert_mmf.video.watchdog import GuardedReader
 
 logger = logging.getLogger(__name__)
 
-#: A part of a video that ends later than the video by no more than this is cut without a word: times are rounded.
+#: A part of a video that ends later than the video by no more than this is cut without a word: times are
+#: rounded.
 _TOLD_SEC = 0.1
 
 
@@ -66,8 +69,8 @@ class ClipOptions:
         window_sec: start and end of the part of every video that counts, or None for all of it.
         backend: decoder, a key of ``BACKENDS``.
         num_threads: threads of the decoder; one is best where each worker decodes its own videos.
-        reader_timeout_sec: longest time for one video in a reader process, which is ended when a file makes the decoder
-            hang; None reads in this process.
+        reader_timeout_sec: longest time for one video in a reader process, which is ended when a file makes
+            the decoder hang; None reads in this process.
         cache_dir: local folder that keeps copies of what remote stores gave, or None.
 
     Raises:
@@ -188,7 +191,8 @@ class ClipReader:
             location: place of the store, as ``open_store`` takes it.
             key: the medium's key in the store.
             rng: draws the clips of a video; None draws the same ones each time.
-            window_sec: the part of this video that counts, its end may be infinite; None for the one of the options.
+            window_sec: the part of this video that counts, its end may be infinite; None for the one of the
+                options.
 
         Raises:
             OutsideVideoError: if nothing of the window lies in the video.
@@ -204,7 +208,10 @@ class ClipReader:
         window_sec: tuple[float, float] | None = None,
         key: str = "",
     ) -> Clips:
-        """Read an encoded file, its bytes, or decoded frames; ``key`` is its name in errors. See ``read`` for the rest."""
+        """Read an encoded file, its bytes, or decoded frames; ``key`` is its name in errors.
+
+        See ``read`` for the rest.
+        """
         return self._source_reader.read(source, rng, window_sec, key, "")
 
     def count_missing(self, location: str | tuple[str, ...], keys: Iterable[str]) -> int:
@@ -309,7 +316,8 @@ class _VideoReader:
             return
         self._has_told.fill_(1)
         logger.warning(
-            "'%s': the part from %g to %g s goes beyond the video, which is %g s long, and is cut to it; others like it "
+            "'%s': the part from %g to %g s goes beyond the video, which is %g s long, and is cut to it; "
+            "others like it "
             "are cut without a further message",
             key,
             *window_sec,

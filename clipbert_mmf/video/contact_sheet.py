@@ -44,7 +44,8 @@ def write_contact_sheet(
         f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>",
         f"<h1>{_text(totals.store)}</h1>",
         f"<p>{totals.num_media} media, {totals.num_bad} bad, {totals.hours:.2f} hours, ",
-        f"{totals.num_bytes / 2**20:.1f} MiB. Shown: first, random, last frame; {len(shown)} of {len(good)}.</p>",
+        f"{totals.num_bytes / 2**20:.1f} MiB. Shown: first, random, last frame; {len(shown)} of "
+        f"{len(good)}.</p>",
         f"<table>{reasons}</table>" if reasons else "",
         "<h2>Bad</h2><div class=media>" if bad else "",
         *(_bad_figure(finding) for finding in bad),
@@ -64,7 +65,8 @@ def _good_figure(finding: Finding) -> str:
     if finding.kind == "image":
         facts = f"{finding.width}x{finding.height}"
     else:
-        facts = f"{finding.duration_sec:.1f} s, {finding.width}x{finding.height}, {finding.fps:.3g} fps, {finding.codec}"
+        size = f"{finding.width}x{finding.height}"
+        facts = f"{finding.duration_sec:.1f} s, {size}, {finding.fps:.3g} fps, {finding.codec}"
     picture = f"<img loading=lazy alt='' src='data:image/jpeg;base64,{finding.strip}'>"
     return f"<figure>{picture}<figcaption><b>{_text(finding.key)}</b> {_text(facts)}</figcaption></figure>"
 

@@ -33,7 +33,8 @@ class DecodedVideo:
             frames = frames[None]
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
             raise ValueError(
-                f"an array of shape {frames.shape}, {frames.dtype}; expected (frames, height, width, 3) or (height, "
+                f"an array of shape {frames.shape}, {frames.dtype}; expected (frames, height, width, 3) or "
+                f"(height, "
                 f"width, 3), uint8 RGB"
             )
         if not self.fps > 0:

@@ -1,4 +1,7 @@
-"""Lists the endings that media files are known by; everything else a decoder reads is found by its content."""
+"""Lists the endings that media files are known by.
+
+Everything else a decoder reads is found by its content.
+"""
 
 from __future__ import annotations
 

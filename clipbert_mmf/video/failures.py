@@ -2,8 +2,8 @@
 
 A line of the bad list counts while the medium is as it was then: one that was replaced is tried again.
 
-Training replaces a broken medium and goes on; here it is counted, logged once with its reason and written to the bad
-list, and training stops when too many failed. Evaluation never asks here: it keeps every item.
+Training replaces a broken medium and goes on; here it is counted, logged once with its reason and written to
+the bad list, and training stops when too many failed. Evaluation never asks here: it keeps every item.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 # torch's own annotations leave the arguments of some methods open.
@@ -43,8 +43,8 @@ class FailureLog:
         self.name = name
         self.max_share = max_share
         self.bad_list = bad_list
-        # Shared memory: a worker's mark is seen by its siblings, whether forked or spawned. A mark that is lost while
-        # the list is read is made again; no lock is needed.
+        # Shared memory: a worker's mark is seen by its siblings, whether forked or spawned. A mark that is
+        # lost while the list is read is made again; no lock is needed.
         self._broken = torch.zeros(num_media, dtype=torch.uint8).share_memory_()
 
     @property
@@ -64,8 +64,8 @@ class FailureLog:
         """Mark the media that earlier epochs, runs and other ranks found broken and that did not change since.
 
         Args:
-            find: maps a key and a part of it (None for all of it) to the indices that it stands for, none where the split
-                lacks it.
+            find: maps a key and a part of it (None for all of it) to the indices that it stands for, none
+                where the split lacks it.
             read_stamp: maps a key to the present state of its medium, as ``add`` got it.
 
         Returns:
@@ -85,7 +85,8 @@ class FailureLog:
                     key, window = entry["key"], _parse_window(entry.get("segment_sec"))
                 except (ValueError, KeyError, TypeError) as error:
                     raise ValueError(
-                        f"{self.bad_list}:{number}: found {line.strip()[:80]!r}; expected a JSON object with 'key'. "
+                        f"{self.bad_list}:{number}: found {line.strip()[:80]!r}; expected a JSON object with "
+                        f"'key'. "
                         f"Repair the line or delete the file"
                     ) from error
                 if not (found := list(find(key, window))):
@@ -142,7 +143,10 @@ class FailureLog:
 
 
 def describe_window(window_sec: tuple[float, float] | None) -> list[float | None] | None:
-    """Return a part of a video as JSON has it: start and end, null where it goes on to the end of the video."""
+    """Return a part of a video as JSON has it.
+
+    Start and end, null where it goes on to the end of the video.
+    """
     return None if window_sec is None else [time if math.isfinite(time) else None for time in window_sec]
 
 

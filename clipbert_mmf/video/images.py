@@ -38,8 +38,8 @@ def read_image(
         source: the encoded bytes, or a file.
         key: name for messages.
         store: location for messages.
-        longest_side: the size it will be resized to; lets a JPEG decode at 1/2, 1/4 or 1/8 of its size, never below
-            this. Faster, and the result differs from resizing the full picture as antialiasing does.
+        longest_side: the size it will be resized to; lets a JPEG decode at 1/2, 1/4 or 1/8 of its size, never
+            below this. Faster, and the result differs from resizing the full picture as antialiasing does.
 
     Returns:
         ``(3, H, W)`` uint8 RGB, stored as ``(H, W, 3)``.

@@ -1,4 +1,6 @@
-"""Chooses which moments of a video become frames: pure time arithmetic, apart from decoding (paper section 3.1).
+"""Chooses which moments of a video become frames.
+
+Pure time arithmetic, apart from decoding (paper section 3.1).
 
 ``decode`` then shows the frame on screen at each of these times. Randomness arrives as a generator.
 """
@@ -14,7 +16,8 @@ import numpy as np
 from clipbert_mmf.video.arrays import Times
 from clipbert_mmf.video.errors import OutsideVideoError
 
-#: Frame rate assumed where the caller does not know it: only decides how far before a clip's end its last frame lies.
+#: Frame rate assumed where the caller does not know it: only decides how far before a clip's end its last
+#: frame lies.
 FALLBACK_FPS = 30.0
 
 
@@ -33,14 +36,20 @@ def _start_random(room: float, num_clips: int, rng: np.random.Generator | None) 
 
 
 def _start_uniform(room: float, num_clips: int, rng: np.random.Generator | None) -> Times:
-    """Place clips at equal distance, the first at the start and the last at the end; a single clip in the middle."""
+    """Place clips at equal distance, the first at the start and the last at the end.
+
+    A single clip in the middle.
+    """
     if num_clips == 1:
         return np.array([room / 2])
     return np.arange(num_clips) / (num_clips - 1) * room
 
 
 def _start_dense(room: float, num_clips: int, rng: np.random.Generator | None) -> Times:
-    """Place clips at equal distance, half a step from both ends: clip i in the middle of the i-th of N equal parts."""
+    """Place clips at equal distance, half a step from both ends.
+
+    Clip i in the middle of the i-th of N equal parts.
+    """
     return (np.arange(num_clips) + 0.5) / num_clips * room
 
 
@@ -54,7 +63,8 @@ def _start_middle(room: float, num_clips: int, rng: np.random.Generator | None) 
     return np.full(num_clips, room / 2)
 
 
-#: Sampler -> ``start(room, K, rng) -> (K,)`` clip starts in ``[0, room]``, with room = span minus clip length.
+#: Sampler -> ``start(room, K, rng) -> (K,)`` clip starts in ``[0, room]``, with room = span minus clip
+#: length.
 SAMPLERS: dict[str, Callable[[float, int, np.random.Generator | None], Times]] = {
     "random": _start_random,
     "dense": _start_dense,
@@ -103,8 +113,9 @@ def sample_spans(
 def place_frames(spans_sec: Times, how: str, num_frames: int, fps: float | None = None) -> Times:
     """Choose the times of T frames in each clip.
 
-    The times lie at equal distance from the clip's start to one frame before its end, both included: T = 2 gives the
-    first and the last frame of the clip. T = 1 gives the first frame; with ``middle`` the frame in the middle.
+    The times lie at equal distance from the clip's start to one frame before its end, both included: T = 2
+    gives the first and the last frame of the clip. T = 1 gives the first frame; with ``middle`` the frame in
+    the middle.
 
     Args:
         spans_sec: ``(K, 2)`` of ``sample_spans``.
@@ -137,7 +148,10 @@ def sample_clips(
     window_sec: tuple[float, float] | None = None,
     fps: float | None = None,
 ) -> Times:
-    """Return ``(K, T)`` times in seconds: ``place_frames`` in ``sample_spans``, which have the arguments and errors."""
+    """Return ``(K, T)`` times in seconds.
+
+    ``place_frames`` in ``sample_spans``, which have the arguments and errors.
+    """
     spans = sample_spans(how, duration_sec, num_clips, clip_len_sec, rng, window_sec)
     return place_frames(spans, how, num_frames, fps)
 
@@ -190,7 +204,8 @@ class ClipChooser:
         if self.window_sec is not None and not 0 <= self.window_sec[0] < info.duration_sec:
             start, end = self.window_sec
             raise OutsideVideoError(
-                f"the part from {start:g} to {end:g} s lies outside the video, which is {info.duration_sec:g} s long"
+                f"the part from {start:g} to {end:g} s lies outside the video, which is "
+                f"{info.duration_sec:g} s long"
             )
         self.spans_sec = sample_spans(
             self.how, info.duration_sec, self.num_clips, self.clip_len_sec, self.rng, self.window_sec

@@ -33,7 +33,10 @@ class ServedTally:
         self._counts[row, self.backends.index(backend)] += 1
 
     def take(self) -> dict[str, int]:
-        """Return the counts since the last call in this process; backends that served nothing are left out."""
+        """Return the counts since the last call in this process.
+
+        Backends that served nothing are left out.
+        """
         total = self._counts.sum(0)
         new, self._taken = (total - self._taken).tolist(), total
         return {backend: count for backend, count in zip(self.backends, new, strict=True) if count}

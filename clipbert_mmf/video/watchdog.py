@@ -1,10 +1,12 @@
 """Reads videos in a process of its own, which is ended when it hangs or crashes.
 
-A decoder can loop in native code with the interpreter lock held; no timeout inside that process can help. The reader
-process costs one start per worker and one copy of the finished frames per video, and can die without harm.
+A decoder can loop in native code with the interpreter lock held; no timeout inside that process can help. The
+reader process costs one start per worker and one copy of the finished frames per video, and can die without
+harm.
 
-The two talk over plain pipes and not over ``multiprocessing.connection``, which copies what it receives twice (55 ms in
-place of 11 ms for 16 frames of 448 x 448) and has no limit for sending, nor for the rest of a message that has begun.
+The two talk over plain pipes and not over ``multiprocessing.connection``, which copies what it receives twice
+(55 ms in place of 11 ms for 16 frames of 448 x 448) and has no limit for sending, nor for the rest of a
+message that has begun.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ class ReaderStartError(RuntimeError):
 class GuardedReader:
     """Reads videos like ``decode.read_frames``, each within a time limit.
 
-    The process starts at the first read, and anew in another process that uses the reader (after a fork or pickling)
-    or after it had to be ended.
+    The process starts at the first read, and anew in another process that uses the reader (after a fork or
+    pickling) or after it had to be ended.
 
     Args:
         timeout_sec: longest time without an answer, per video, before the reader process is ended.
@@ -71,8 +73,8 @@ class GuardedReader:
     ) -> Tensor:
         """Decode frames; see ``decode.read_frames`` for the arguments.
 
-        ``choose_times`` is called in this process, so that its generator advances here; ``transform`` and a registered
-        backend must be importable by the reader process.
+        ``choose_times`` is called in this process, so that its generator advances here; ``transform`` and a
+        registered backend must be importable by the reader process.
 
         Raises:
             ReaderTimeoutError: if the reader process gave no answer in time; it is ended.
@@ -102,7 +104,8 @@ class GuardedReader:
                     times = choose_times(value) if callable(choose_times) else choose_times
                     times = np.asarray(times, dtype=np.float64)
                 except MediaError as error:
-                    # The reader is told too: it waits for times, takes None for an error, and goes on with the next video.
+                    # The reader is told too: it waits for times, takes None for an error, and goes on with
+                    # the next video.
                     refusal = type(error)(error.reason, shown, store)
                 process.send(times, deadline)
                 kind, value = process.receive(deadline)
@@ -163,7 +166,8 @@ class _ReaderProcess:
     def __init__(self) -> None:
         self.command = [sys.executable, "-m", "clipbert_mmf.video.reader_process", str(os.getpid())]
         self._owner = os.getpid()
-        # A plain subprocess: a DataLoader's workers are daemons, which multiprocessing forbids to have children.
+        # A plain subprocess: a DataLoader's workers are daemons, which multiprocessing forbids to have
+        # children.
         self._process = subprocess.Popen(
             self.command,
             stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Names of the text embedding, the layers, the pooler and the pre-training head in Hugging Face's BERT and in ClipBERT."""
+"""Names of the text embedding, the layers, the pooler and the pre-training head in Hugging Face's BERT and ours."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PRETRAIN_HEAD = {
 
 
 def to_bert(own: str) -> str | None:
-    """Return BERT's name: ``bert.encoder.layer.3.attention.self.query.weight`` for ``encoder.layers.3.query.weight``."""
+    """Name in BERT: ``bert.encoder.layer.3.attention.self.query.weight`` for ``encoder.layers.3.query.weight``."""
     if own in _PRETRAIN_HEAD:
         return _PRETRAIN_HEAD[own]
     module, _, rest = own.partition(".")

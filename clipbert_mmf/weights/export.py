@@ -20,14 +20,15 @@ class ExportError(ValueError):
 def to_released_state(network: ClipBertNetwork) -> dict[str, Tensor]:
     """Return the network's tensors by the released model's names.
 
-    The table of visual positions, which the released model has and never reads, is added as zeros. The bias of the
-    masked-word head is added under both of its names. Strict readers need both.
+    The table of visual positions, which the released model has and never reads, is added as zeros. The bias
+    of the masked-word head is added under both of its names. Strict readers need both.
 
     Args:
         network: network of one head.
 
     Raises:
-        ExportError: if the released code would compute other scores with these tensors, or has no place for one.
+        ExportError: if the released code would compute other scores with these tensors, or has no place for
+            one.
     """
     _check_fits(network)
     state: dict[str, Tensor] = {}
@@ -55,7 +56,8 @@ def _check_fits(network: ClipBertNetwork) -> None:
     backbone = network.backbone
     if not isinstance(backbone, GridResnet):
         raise ExportError(
-            f"the released ClipBERT has a ResNet as its backbone and this model a {type(backbone).__name__}; use the folder "
+            f"the released ClipBERT has a ResNet as its backbone and this model a {type(backbone).__name__}; "
+            f"use the folder "
             f"format"
         )
     mean, std = backbone.pixel_mean.flatten().cpu(), backbone.pixel_std.flatten().cpu()
@@ -69,6 +71,7 @@ def _check_fits(network: ClipBertNetwork) -> None:
     ):
         if not fits:
             raise ExportError(
-                f"the released ClipBERT computes with model_config.clipbert.{key}={wanted} and this model does not, so "
+                f"the released ClipBERT computes with model_config.clipbert.{key}={wanted} and this model "
+                f"does not, so "
                 f"its weights would give other scores there; use the folder format"
             )

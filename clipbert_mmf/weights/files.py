@@ -1,7 +1,7 @@
 """Reads named tensors from files and folders, without running any code that a file may hold.
 
-It knows containers (PyTorch, safetensors, Detectron2 pickles, folders of Hugging Face), not networks. ``formats`` knows the
-meaning of the names.
+It knows containers (PyTorch, safetensors, Detectron2 pickles, folders of Hugging Face), not networks.
+``formats`` knows the meaning of the names.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def read_weights(path: str | Path) -> WeightsFile:
     """Read a file or a folder of weights.
 
     Args:
-        path: ``.pth``, ``.pt``, ``.ckpt``, ``.bin``, ``.safetensors``, ``.pkl``, or a Hugging Face folder; the content
-            decides, not the ending.
+        path: ``.pth``, ``.pt``, ``.ckpt``, ``.bin``, ``.safetensors``, ``.pkl``, or a Hugging Face folder;
+            the content decides, not the ending.
 
     Raises:
         FileNotFoundError: if nothing is there.
@@ -149,7 +149,8 @@ def _read_file(path: Path) -> tuple[str, Any]:
         asked = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", str(error))
         if asked:  # PyTorch's safe reader, of objects that are not tensors
             raise WeightsFileError(
-                f"{path} would run code when read and is refused: it asks for {asked[1]}. If you trust its writer, "
+                f"{path} would run code when read and is refused: it asks for {asked[1]}. If you trust its "
+                f"writer, "
                 f"save its state dict alone where that code is installed: "
                 f"torch.save(torch.load(path, weights_only=False)['model'], new_path)"
             ) from error
@@ -165,7 +166,8 @@ def _read_file(path: Path) -> tuple[str, Any]:
 def _read_torch(path: Path, is_zip: bool) -> Any:
     if is_zip:
         with zipfile.ZipFile(path) as archive:
-            # PyTorch stores without compression; an archive that unpacks to more than itself was made to fill memory.
+            # PyTorch stores without compression; an archive that unpacks to more than itself was made to fill
+            # memory.
             if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
                 raise WeightsFileError(f"{path} unpacks to more than its size; refused")
     with _allow_arrays():

@@ -19,12 +19,15 @@ class WeightsFormat:
 
     Attributes:
         title: name for people.
-        signatures: endings of names; a file with one of them is of this format, and the rest of the name is its prefix.
+        signatures: endings of names; a file with one of them is of this format, and the rest of the name is
+            its prefix.
         rename: our name -> its name without the prefix, or None where the format has no such part.
         fills: keys of ``model_config.clipbert.weights`` that such a file is for.
         unused: pattern of names that are known and not used -> the reason.
-        constants: last part of our name -> value, for tensors that the format leaves out because they never vary.
-        stride_in_1x1: whether its bottlenecks stride in their first 1x1 convolution; None where it does not matter.
+        constants: last part of our name -> value, for tensors that the format leaves out because they never
+            vary.
+        stride_in_1x1: whether its bottlenecks stride in their first 1x1 convolution; None where it does not
+            matter.
     """
 
     title: str
@@ -143,7 +146,10 @@ FORMATS: dict[str, WeightsFormat] = {
 
 
 def find_prefixes(names: Iterable[str], signatures: Iterable[str]) -> list[str]:
-    """Return the prefixes of names that end with the first signature found, shortest first; empty if none is found."""
+    """Return the prefixes of names that end with the first signature found, shortest first.
+
+    Empty if none is found.
+    """
     names = list(names)
     for signature in signatures:
         found = {

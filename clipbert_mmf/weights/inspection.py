@@ -1,4 +1,7 @@
-"""Describes a file of weights: its format, its origin, and the tensors of a network that it would fill. Loads nothing."""
+"""Describes a file of weights: its format, its origin, and the tensors of a network that it would fill.
+
+Loads nothing.
+"""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from clipbert_mmf.weights.report import LoadReport
 
 logger = logging.getLogger(__name__)
 
-#: Key of ``model_config.clipbert.weights`` -> beginnings of the names that it fills. The masked-word head comes with the
-#: transformer it was trained in.
+#: Key of ``model_config.clipbert.weights`` -> beginnings of the names that it fills. The masked-word head
+#: comes with the transformer it was trained in.
 PARTS: dict[str, tuple[str, ...]] = {
     "clipbert": ("",),
     "backbone": ("backbone.",),
@@ -42,8 +42,8 @@ _POSITION_TABLES = (
     "visual_embedding.columns.weight",
 )
 
-#: Tables of words: another number of rows means another vocabulary, whose rows are other words. Where only the end differs
-#: (rows up to a round number, or a few added words), the first rows are used.
+#: Tables of words: another number of rows means another vocabulary, whose rows are other words. Where only
+#: the end differs (rows up to a round number, or a few added words), the first rows are used.
 _WORD_TABLES = ("text_embedding.words.weight", "head.decoder.weight", "head.decoder.bias")
 _MAX_ADDED_WORDS, _MAX_ADDED_SHARE = 128, 0.01
 
@@ -53,9 +53,9 @@ def load_weights(
 ) -> LoadReport:
     """Load what fits into the network and log what happened.
 
-    Tables of positions, rows and columns of another length are used as far as they go, and so are vocabularies that
-    differ by a few rows at the end (fewer than 128, at most 1 %); every other tensor of another shape is left random.
-    All of it is reported.
+    Tables of positions, rows and columns of another length are used as far as they go, and so are
+    vocabularies that differ by a few rows at the end (fewer than 128, at most 1 %); every other tensor of
+    another shape is left random. All of it is reported.
 
     Args:
         network: changed in place.
@@ -65,8 +65,8 @@ def load_weights(
 
     Raises:
         FileNotFoundError: if nothing is there.
-        WeightsFileError: if the file cannot be read, is for another part, would compute other results in this network, or
-            nothing fits; with ``strict`` also if not everything fits.
+        WeightsFileError: if the file cannot be read, is for another part, would compute other results in this
+            network, or nothing fits; with ``strict`` also if not everything fits.
     """
     return load_file(network, read_weights(find_weights(location, part)), part, strict)
 
@@ -91,8 +91,10 @@ def _warn_of_vocabulary(report: LoadReport) -> None:
     if "text_embedding.words.weight" in report.wrong_shape:
         given, own = report.wrong_shape["text_embedding.words.weight"]
         logger.warning(
-            "%s has %d words and the model %d: another vocabulary, so the word embeddings stay random. To use them set "
-            "model_config.clipbert.transformer.vocab_size=%d and the text_processor's tokenizer to the file's own",
+            "%s has %d words and the model %d: another vocabulary, so the word embeddings stay random. To "
+            "use them set "
+            "model_config.clipbert.transformer.vocab_size=%d and the text_processor's tokenizer to the "
+            "file's own",
             report.path,
             given[0],
             own[0],
@@ -123,7 +125,8 @@ def find_weights(location: str | Path, part: str = "clipbert") -> Path:
         except OSError:
             continue
     raise FileNotFoundError(
-        f"model_config.clipbert.weights.{part} is '{location}': no such file or folder, and no model of that name is in "
+        f"model_config.clipbert.weights.{part} is '{location}': no such file or folder, and no model of that "
+        f"name is in "
         f"the Hugging Face cache or could be fetched from the hub"
     )
 
@@ -145,7 +148,8 @@ def name_ours(network: ClipBertNetwork, file: WeightsFile, part: str) -> tuple[W
     row = FORMATS[key]
     if part not in row.fills:
         raise WeightsFileError(
-            f"{file.path} is {row.title}; it belongs in model_config.clipbert.weights.{' or .'.join(row.fills)}, "
+            f"{file.path} is {row.title}; it belongs in "
+            f"model_config.clipbert.weights.{' or .'.join(row.fills)}, "
             f"not in .{part}"
         )
     renamed = {own: row.rename(own) for own in network.state_dict() if own.startswith(PARTS[part])}
@@ -238,17 +242,20 @@ def check_suits(network: ClipBertNetwork, row: WeightsFormat, file: WeightsFile,
         if backbone.is_bottleneck and backbone.stride_in_1x1 != row.stride_in_1x1:
             value = str(row.stride_in_1x1).lower()
             raise WeightsFileError(
-                f"{file.path} is {row.title}, whose blocks stride in their {'first 1x1' if row.stride_in_1x1 else '3x3'} "
+                f"{file.path} is {row.title}, whose blocks stride in their "
+                f"{'first 1x1' if row.stride_in_1x1 else '3x3'} "
                 f"convolution; set model_config.clipbert.backbone.stride_in_1x1={value}"
             )
         if "backbone.stem.norm.running_mean" not in state:
             raise WeightsFileError(
-                f"{file.path} is {row.title}, trained with batch norm; set model_config.clipbert.backbone.norm to "
+                f"{file.path} is {row.title}, trained with batch norm; set "
+                f"model_config.clipbert.backbone.norm to "
                 f"frozen_batch or batch"
             )
         if row.stride_in_1x1 is False and backbone.bgr:
             logger.warning(
-                "%s is %s, trained on RGB frames divided by their deviation; set model_config.clipbert.backbone.bgr=false "
+                "%s is %s, trained on RGB frames divided by their deviation; set "
+                "model_config.clipbert.backbone.bgr=false "
                 "and pixel_std=[58.395,57.12,57.375]",
                 file.path,
                 row.title,

@@ -1,4 +1,7 @@
-"""The table that every load logs: which tensors of the file were used, and which of the network were filled."""
+"""The table that every load logs.
+
+Which tensors of the file were used, and which of the network were filled.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """A dataset of one's own: how its annotation file is read, and one row that says what it is.
 
-mmf_run config=examples/own_dataset/configs/train.yaml model=clipbert dataset=cooking_steps env.user_dir=examples/own_dataset
+mmf_run config=examples/own_dataset/configs/train.yaml model=clipbert dataset=cooking_steps
+env.user_dir=examples/own_dataset
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from clipbert_mmf.extending import (
 def parse_steps(source, entries) -> Iterator[TextRecord]:
     """Yield a caption per line of ``{"clip": "pan_01", "step": "a cook heats oil", "number": 3}``.
 
-    ``entries`` yields each line's place, for errors, and its object; a JSON array or a table comes the same way.
+    ``entries`` yields each line's place, for errors, and its object; a JSON array or a table comes the same
+    way.
     """
     for _, entry in entries:
         yield TextRecord(

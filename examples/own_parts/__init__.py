@@ -1,6 +1,7 @@
 """A head, a fold, a decoder and a task of one's own.
 
-``env.user_dir=examples/own_parts`` makes them known to a run, ``--user-dir examples/own_parts`` to a verb of ``clipbert``.
+``env.user_dir=examples/own_parts`` makes them known to a run, ``--user-dir examples/own_parts`` to a verb of
+``clipbert``.
 
 model_config.clipbert.head.type=linear_match model_config.clipbert.fold=mean_of_two_best
 dataset_config.msrvtt_retrieval.processors.eval_media_processor.params.backend=pillow

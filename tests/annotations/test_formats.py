@@ -234,7 +234,9 @@ def test_a_malformed_file_is_named_with_place_found_and_expected(tmp_path, name)
 #: Question files whose answers are in another one.
 COMPANIONS = {
     "vqa_v2/questions.json": "vqa_v2/annotations.json",
-    "vqa_v2/val2014_sample/v2_OpenEnded_mscoco_val2014_questions.sample.json": "vqa_v2/val2014_sample/v2_mscoco_val2014_annotations.sample.json",
+    "vqa_v2/val2014_sample/v2_OpenEnded_mscoco_val2014_questions.sample.json": (
+        "vqa_v2/val2014_sample/v2_mscoco_val2014_annotations.sample.json"
+    ),
 }
 
 

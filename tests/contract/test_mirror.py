@@ -19,5 +19,6 @@ def test_three_quarters_of_the_modules_have_a_test_of_their_own():
     missing = [str(path.relative_to(PACKAGE)) for path in modules if not mirror(path).is_file()]
     share = 1 - len(missing) / len(modules)
     assert share >= SMALLEST_SHARE, (
-        f"{share:.0%} of {len(modules)} modules have a test at the mirrored path; without: {', '.join(missing)}"
+        f"{share:.0%} of {len(modules)} modules have a test at the mirrored path; without: "
+        f"{', '.join(missing)}"
     )

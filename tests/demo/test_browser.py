@@ -1,4 +1,7 @@
-"""The page in a real browser: a real video is chosen, uploaded, asked about, looked into; nothing leaves the machine."""
+"""The page in a real browser: a real video is chosen, uploaded, asked about, looked into.
+
+Nothing leaves the machine.
+"""
 
 import itertools
 
@@ -36,7 +39,8 @@ def assert_fits(browser, width):
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert (
         browser.execute_script(
-            "return [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1"
+            "return [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > "
+            "innerWidth + 1"
             " && !e.classList.contains('offscreen')).map(e => e.outerHTML.slice(0, 80))"
         )
         == []
@@ -47,18 +51,21 @@ def assert_everything_has_a_name(browser):
     """Every control is labelled and every picture described, or marked as decoration beside its words."""
     assert (
         browser.execute_script(
-            "return [...document.querySelectorAll('input, select, textarea')].filter(e => !e.labels.length).map(e => e.id)"
+            "return [...document.querySelectorAll('input, select, textarea')].filter(e => "
+            "!e.labels.length).map(e => e.id)"
         )
         == []
     )
     assert (
         browser.execute_script(
-            "return [...document.querySelectorAll('button')].filter(e => !e.textContent.trim()).map(e => e.outerHTML)"
+            "return [...document.querySelectorAll('button')].filter(e => !e.textContent.trim()).map(e => "
+            "e.outerHTML)"
         )
         == []
     )
     assert browser.execute_script(
-        "return [...document.images].every(i => i.hasAttribute('alt') && (i.hidden || (i.complete && i.naturalWidth > 0)))"
+        "return [...document.images].every(i => i.hasAttribute('alt') && (i.hidden || (i.complete && "
+        "i.naturalWidth > 0)))"
     )
     levels = browser.execute_script(
         "return [...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])"

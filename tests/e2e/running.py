@@ -46,7 +46,9 @@ def make_environment(**more: str) -> dict[str, str]:
 
 
 def run_plan(program: str, plan: dict[str, list[str]], folder: Path, *arguments: Path) -> dict[str, int]:
-    """Run several command lines of MMF through a program beside this file; return the exit code of each by its name.
+    """Run several command lines of MMF through a program beside this file.
+
+    Return the exit code of each by its name.
 
     What a run printed is in ``folder/plan.json.<name>.log``.
     """

@@ -44,7 +44,10 @@ def make_corpora(out: Path, *corpora: str) -> Path:
 
 
 def task_options(corpora: Path, dataset: str, save_dir: Path, *options: str) -> list[str]:
-    """Return the command line of a run of a demo recipe: four updates, validation and a checkpoint after the second."""
+    """Return the command line of a run of a demo recipe.
+
+    Four updates, validation and a checkpoint after the second.
+    """
     section = f"dataset_config.{dataset}"
     return [
         f"config=projects/clipbert/configs/{dataset}/demo.yaml",

@@ -1,6 +1,7 @@
 """Runs several command lines of ``mmf_run``, each in a fork of a process that has imported the libraries once.
 
-Arguments: a JSON file with {name: [options]}. The output of each goes to ``<file>.<name>.log``, the numbers that MMF keeps of
+Arguments: a JSON file with {name: [options]}. The output of each goes to ``<file>.<name>.log``, the numbers
+    that MMF keeps of
 the last evaluation of each split to ``<file>.<name>.metrics``; exit codes are printed.
 """
 

@@ -59,8 +59,8 @@ def test_its_ranks_on_the_test_videos_are_those_of_mmfs_evaluation(run, converte
 def test_the_card_names_the_runs_metrics(run, converted):
     card = (converted / "README.md").read_text()
     assert (
-        f"| clipbert_retrieval/t2v_mean_rank | {read_metrics(run, 'test')['clipbert_retrieval/t2v_mean_rank']:.4g} |"
-        in card
+        f"| clipbert_retrieval/t2v_mean_rank | "
+        f"{read_metrics(run, 'test')['clipbert_retrieval/t2v_mean_rank']:.4g} |" in card
     )
     assert str(run) not in card
 

@@ -1,4 +1,7 @@
-"""ClipBERT on a dataset of MMF's own, with MMF's text and image processors and metrics: Hateful Memes' files."""
+"""ClipBERT on a dataset of MMF's own, with MMF's text and image processors and metrics.
+
+Hateful Memes' files.
+"""
 
 import csv
 import json
@@ -39,7 +42,8 @@ def runs(tmp_path_factory):
         "model=clipbert",
         "dataset=hateful_memes",
         f"env.data_dir={folder / 'data' / 'hateful_memes'}",
-        f"dataset_config.hateful_memes.processors.text_processor.params.tokenizer_config.type={folder / 'data/tokenizer'}",
+        "dataset_config.hateful_memes.processors.text_processor.params.tokenizer_config.type="
+        f"{folder / 'data/tokenizer'}",
         *SMALL,
     ]
     plan = {

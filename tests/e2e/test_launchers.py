@@ -49,7 +49,10 @@ def environment(**more):
 
 
 def test_torchrun_on_two_nodes_tells_the_reason_and_starts_again_from_the_last_checkpoint(expected, tmp_path):
-    """Two loopback addresses stand for two machines; an item of the second is damaged, the first time it is read."""
+    """Two loopback addresses stand for two machines.
+
+    An item of the second is damaged, the first time it is read.
+    """
     launcher = [
         "--nnodes=2",
         "--nproc-per-node=1",
@@ -59,7 +62,8 @@ def test_torchrun_on_two_nodes_tells_the_reason_and_starts_again_from_the_last_c
         f"--rdzv-endpoint=127.0.0.1:{find_free_port()}",
     ]
     options = [*OPTIONS, "training.checkpoint_interval=1", "checkpoint.resume=true"]
-    # As the documentation says: with the agents' own store, a second start may find the addresses of the first.
+    # As the documentation says: with the agents' own store, a second start may find the addresses of the
+    # first.
     own = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     nodes = [
         start_torchrun(tmp_path, [*launcher, "--local-addr=127.0.0.1"], *options, **own),

@@ -15,7 +15,10 @@ PREDICT = "evaluation.predict=true"
 
 @pytest.fixture(scope="module", params=DATASETS)
 def runs(request, tmp_path_factory):
-    """Return name, folder and exit codes of the runs on one dataset; ``plan.json.<run>.log`` is what each printed."""
+    """Return name, folder and exit codes of the runs on one dataset.
+
+    ``plan.json.<run>.log`` is what each printed.
+    """
     dataset = request.param
     folder = tmp_path_factory.mktemp(dataset)
     corpora = make_corpora(folder / "corpora", DATASETS[dataset])

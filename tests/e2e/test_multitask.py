@@ -1,4 +1,7 @@
-"""One run over several datasets, through MMF's command line: own head, losses and metrics each, resumed, predicted."""
+"""One run over several datasets, through MMF's command line.
+
+Own head, losses and metrics each, resumed, predicted.
+"""
 
 import json
 import subprocess

@@ -12,7 +12,10 @@ from tests.e2e.running import demo_options, read_metrics, run_mmf
 
 @pytest.fixture(scope="module")
 def damaged(corpus, tmp_path_factory):
-    """A copy with broken and missing videos: of the 7 of the test, 1 missing and 1 truncated; of training, 3 empty."""
+    """A copy with broken and missing videos: of the 7 of the test, 1 missing and 1 truncated.
+
+    Of training, 3 empty.
+    """
     copy = tmp_path_factory.mktemp("damaged") / "corpus"
     shutil.copytree(corpus, copy)
     videos = sorted((copy / "msrvtt" / "videos").iterdir(), key=lambda path: int(path.stem[5:]))
@@ -184,7 +187,7 @@ def test_two_processes_train_the_contrastive_head_as_one_does(corpus, tmp_path):
                 save_dir,
                 "run_type=train",
                 "model_config.clipbert.contrastive.weight=1.0",
-                "model_config.clipbert.backbone.norm=group",  # of a process's batch, batch norm would not be that of all
+                "model_config.clipbert.backbone.norm=group",  # batch norm would differ between processes
             ),
             world_size,
         )

@@ -1,4 +1,7 @@
-"""The folder of a run, through MMF's command line: its files, a run that is resumed, a file of predictions."""
+"""The folder of a run, through MMF's command line.
+
+Its files, a run that is resumed, a file of predictions.
+"""
 
 import pytest
 import torch

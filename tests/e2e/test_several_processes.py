@@ -15,7 +15,8 @@ HAS_FULL = hasattr(torch.distributed.fsdp, "fully_shard")
 #: The gloo of old versions cannot sum bf16.
 HALF = "bf16" if HAS_FULL else "fp16"
 needs_full = pytest.mark.skipif(not HAS_FULL, reason="training.sharding=full needs PyTorch 2.6")
-#: 30 items in batches of 4: the last batch of an epoch has two items. Of 3 items to test, some processes get none.
+#: 30 items in batches of 4: the last batch of an epoch has two items. Of 3 items to test, some processes get
+#: none.
 UNEVEN = [
     "dataset_config.toy_points.num_train=30",
     "training.update_frequency=3",
@@ -150,7 +151,10 @@ def test_sharding_leaves_each_process_a_part_of_the_optimizers_state(two):
 
 
 def test_gradients_are_summed_once_per_update(two, four):
-    """Seven updates of three batches; a static graph is recorded in one more backward pass, which sums its bucket."""
+    """Seven updates of three batches.
+
+    A static graph is recorded in one more backward pass, which sums its bucket.
+    """
     assert [notes["reductions"] for notes in two[1]["plain"]] == [7, 7]
     assert [notes["reductions"] for notes in four[1]["plain"]] == [7] * 4
     assert all(7 <= notes["reductions"] <= 9 for notes in two[1]["static"])

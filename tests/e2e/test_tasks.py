@@ -1,4 +1,7 @@
-"""Every task through MMF's command line: each demo recipe trains a few updates on its corpus and tests on held-out data."""
+"""Every task through MMF's command line.
+
+Each demo recipe trains a few updates on its corpus and tests on held-out data.
+"""
 
 import json
 import subprocess

@@ -32,7 +32,10 @@ def alone(tmp_path_factory):
 
 
 def test_a_process_that_dies_ends_the_others_and_the_run_goes_on_with_fewer(alone, tmp_path):
-    """One of two is killed in the middle of the second epoch; one process resumes and gets the same losses."""
+    """One of two is killed in the middle of the second epoch.
+
+    One process resumes and gets the same losses.
+    """
     port, options = find_free_port(), [*UNEVEN, "training.checkpoint_interval=1"]
     survivor = start(tmp_path, *options, rank=0, world_size=2, port=port)
     victim = start(tmp_path, *options, rank=1, world_size=2, port=port, TOY_KILL_AT_READ="21")

@@ -1,4 +1,7 @@
-"""A program that imports each adapter first, in a fork of its own, and prints JSON: {module: problem or null}."""
+"""A program that imports each adapter first, in a fork of its own, and prints JSON: {module.
+
+Problem or null}.
+"""
 
 import importlib
 import json

@@ -1,7 +1,8 @@
 """A program that checks each shim twice on the real MMF: as installed, and with that one shim left out.
 
 Heavy libraries are imported once; each check runs in a fork that imports MMF itself anew. Prints JSON:
-``{shim: {"on": problem or null, "off": problem or null}}`` for the shims that the installed version of MMF needs.
+``{shim: {"on": problem or null, "off": problem or null}}`` for the shims that the installed version of MMF
+needs.
 """
 
 from __future__ import annotations

@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(code: str, **env: str) -> str:
-    """Run a program in a new interpreter that finds the package by its path alone; return what it printed last."""
+    """Run a program in a new interpreter that finds the package by its path alone.
+
+    Return what it printed last.
+    """
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("CLIPBERT_MMF", "MMF_"))
     }
@@ -32,7 +35,8 @@ def run(code: str, **env: str) -> str:
 def test_the_hook_imports_nothing_heavy():
     loaded = run(
         "import sys; before = set(sys.modules); from clipbert_mmf.host import hook; hook.install();"
-        "print(sorted(set(sys.modules) - before - {'clipbert_mmf', 'clipbert_mmf.host', 'clipbert_mmf.host.hook'}))"
+        "print(sorted(set(sys.modules) - before - {'clipbert_mmf', 'clipbert_mmf.host', "
+        "'clipbert_mmf.host.hook'}))"
     )
     assert loaded == "[]"
 

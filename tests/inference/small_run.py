@@ -1,4 +1,7 @@
-"""The folder of a small run as the trainer leaves it, without training: checkpoints, configuration, metrics."""
+"""The folder of a small run as the trainer leaves it, without training.
+
+Checkpoints, configuration, metrics.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A run's checkpoint becomes files for others: complete or not there at all, with a card filled from the run."""
+"""A run's checkpoint becomes files for others.
+
+Complete or not there at all, with a card filled from the run.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,7 @@
-"""The model that a file of weights is compared with: the given one, its own run's, or the paper's with its head."""
+"""The model that a file of weights is compared with.
+
+The given one, its own run's, or the paper's with its head.
+"""
 
 import torch
 

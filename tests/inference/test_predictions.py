@@ -1,4 +1,7 @@
-"""Files of predictions are read, judged again and written for benchmarks; one that cannot be used is named."""
+"""Files of predictions are read, judged again and written for benchmarks.
+
+One that cannot be used is named.
+"""
 
 import csv
 import json

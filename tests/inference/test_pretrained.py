@@ -91,7 +91,8 @@ def test_it_works_where_mmf_cannot_be_imported(run, tmp_path):
     code = (
         "import sys; sys.modules['mmf'] = sys.modules['omegaconf'] = None\n"
         "from clipbert_mmf.inference.pretrained import ClipBert\n"
-        f"print(sum(p.numel() for p in ClipBert.from_pretrained({str(tmp_path / 'saved')!r}).network.parameters()))"
+        f"print(sum(p.numel() for p in "
+        f"ClipBert.from_pretrained({str(tmp_path / 'saved')!r}).network.parameters()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,7 @@
-"""A network is built from its configuration: its parts, its random numbers, and the parts that do not train."""
+"""A network is built from its configuration.
+
+Its parts, its random numbers, and the parts that do not train.
+"""
 
 import pytest
 import torch

@@ -1,8 +1,8 @@
 """Writes ``expected.safetensors``: what the released arithmetic gives for inputs that need no file.
 
-Run ``python -m tests.parity.make_expected`` from the repository's root. The numbers come from ``released_format``
-alone, in double precision, and from the paper's text for the pixels; none of our modules takes part. Run it again only
-when ``released_format`` was wrong, and say so in the commit.
+Run ``python -m tests.parity.make_expected`` from the repository's root. The numbers come from
+``released_format`` alone, in double precision, and from the paper's text for the pixels; none of our modules
+takes part. Run it again only when ``released_format`` was wrong, and say so in the commit.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ def make_frame(name: str) -> Tensor:
 
 
 def prepare_pixels(frame: Tensor, size: int) -> Tensor:
-    """Return ``(3, L, L)`` float64 BGR: longer side to L, pad with zeros, subtract the mean, swap the channels."""
+    """Return ``(3, L, L)`` float64 BGR.
+
+    Longer side to L, pad with zeros, subtract the mean, swap the channels.
+    """
     height, width = frame.shape[1:]
     longer, shorter = max(height, width), min(height, width)
     small = int(size * shorter / longer)

@@ -1,7 +1,7 @@
 """The released model's arithmetic, straight from a state dict with its names and nothing of ours.
 
-Written from the paper's description and the documented semantics of Detectron2 and BERT, one function per part, so that
-a wrong name, order, stride, padding or epsilon of ours shows as a different number.
+Written from the paper's description and the documented semantics of Detectron2 and BERT, one function per
+part, so that a wrong name, order, stride, padding or epsilon of ours shows as a different number.
 """
 
 from __future__ import annotations

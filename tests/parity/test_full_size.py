@@ -1,4 +1,7 @@
-"""Released-format files of the real size: real names and shapes, every tensor used, the same grids and scores."""
+"""Released-format files of the real size.
+
+Real names and shapes, every tensor used, the same grids and scores.
+"""
 
 import pytest
 import torch
@@ -23,7 +26,8 @@ MASK = (IDS > 0).long()
 def trunk():
     """Everything but a head, with the grids and pooled vectors of one frame and two texts."""
     state = released.make_state(64, 768, 12, 30522, 512, "match")
-    # So wide a transformer hides its input behind regular weights; a seed is enough where both sides run here.
+    # So wide a transformer hides its input behind regular weights; a seed is enough where both sides run
+    # here.
     generator = torch.Generator().manual_seed(0)
     for name, value in state.items():
         if name.startswith("transformer.") and value.dim() == 2:

@@ -144,7 +144,8 @@ def test_numbers_start_around_the_mean_of_the_answers_with_their_spread():
         ),
         (
             {"head": {"type": "guess"}},
-            r"model_config\.clipbert\.head\.type is 'guess' .*; allowed are choose, choose_by_match, classify",
+            r"model_config\.clipbert\.head\.type is 'guess' .*; allowed are choose, choose_by_match, "
+            r"classify",
         ),
         ({"head": {"type": "classify"}}, r"model_config\.clipbert\.head\.num_answers is empty"),
         (

@@ -17,7 +17,10 @@ from tests.toy_runs import PLUGIN, losses_by_update, run_here, toy_options
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """Twelve updates, saved after the fifth and tenth: records and folder of the run the others are compared with."""
+    """Twelve updates, saved after the fifth and tenth.
+
+    Records and folder of the run the others are compared with.
+    """
     folder = tmp_path_factory.mktemp("plain")
     options = [
         "training.checkpoint_interval=5",
@@ -322,7 +325,8 @@ def test_datasets_come_in_the_configured_proportions_for_whole_epochs(tmp_path, 
         "dataset_config.toy_spots.num_train=12",
         "run_type=train_test",
     )
-    # Eleven batches of the first alone, which starts again after its eight; the second is tested all the same.
+    # Eleven batches of the first alone, which starts again after its eight; the second is tested all the
+    # same.
     assert len(losses_by_update(records)) == 8 + 3
     read = (tmp_path / "read.txt").read_text().splitlines()
     assert len(read) == 44 and set(read) == {f"1 {item}" for item in range(32)}

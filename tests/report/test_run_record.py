@@ -1,4 +1,7 @@
-"""The folder of a run is read: metrics of the right dataset, predictions of the newest file, chance from annotations."""
+"""The folder of a run is read.
+
+Metrics of the right dataset, predictions of the newest file, chance from annotations.
+"""
 
 import json
 

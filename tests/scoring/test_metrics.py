@@ -15,7 +15,10 @@ from clipbert_mmf.shapes import ANSWER_TYPES
 
 
 def retrieval_report() -> dict:
-    """Return three videos in shuffled order, the last one twice as a sampler may repeat it; video 2 is unreadable."""
+    """Return three videos in shuffled order, the last one twice as a sampler may repeat it.
+
+    Video 2 is unreadable.
+    """
     margins = torch.tensor([[0.0, 3.0, 1.0], [2.0, 1.0, 0.0], [9.0, 9.0, 9.0], [9.0, 9.0, 9.0]])
     index = torch.tensor([1, 0, 2, 2])
     return {

@@ -1,4 +1,7 @@
-"""Records of predictions: the owner's ids, the best answers, the clips; and the metrics come back from the file."""
+"""Records of predictions: the owner's ids, the best answers, the clips.
+
+And the metrics come back from the file.
+"""
 
 import csv
 import json
@@ -51,7 +54,10 @@ class Writer:
 
 
 def make_report(writer, clip_scores, fold=lambda x: x.mean(1), readable=None, with_times=True):
-    """Batch and output of all items, as the evaluation loop joins them; ``clip_scores`` (P, K, A) or (B, K, N)."""
+    """Batch and output of all items, as the evaluation loop joins them.
+
+    ``clip_scores`` (P, K, A) or (B, K, N).
+    """
     import numpy as np
 
     samples = [writer.maker.make(item, np.random.default_rng(0)) for item in range(len(writer.maker))]

@@ -1,4 +1,7 @@
-"""Every registered task is whole: its heads answer its question, its chance follows from records, its registry is honest."""
+"""Every registered task is whole.
+
+Its heads answer its question, its chance follows from records, its registry is honest.
+"""
 
 from dataclasses import replace
 

@@ -1,8 +1,8 @@
 """A user directory for MMF with a tiny model and dataset, to test the trainer without videos.
 
 Every item differs by epoch through ``set_epoch``; ``TOY_READ_LOG`` names a file that records what is read.
-``TOY_KILL_AT_READ``, ``TOY_FAIL_AT_READ`` and ``TOY_HANG_AT_READ`` kill the process, raise, or stop for ever when that
-many items were read; not in a process that torchrun has started again.
+``TOY_KILL_AT_READ``, ``TOY_FAIL_AT_READ`` and ``TOY_HANG_AT_READ`` kill the process, raise, or stop for ever
+when that many items were read; not in a process that torchrun has started again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""MMF's loaders get our batches; orders that cannot be resumed are refused; wrapped datasets hear the epoch."""
+"""MMF's loaders get our batches; orders that cannot be resumed are refused.
+
+Wrapped datasets hear the epoch.
+"""
 
 import pytest
 from torch.utils.data import (

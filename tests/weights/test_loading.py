@@ -1,4 +1,7 @@
-"""Files of others fill our network: each format with its real names, what did not fit reported, misfits refused."""
+"""Files of others fill our network.
+
+Each format with its real names, what did not fit reported, misfits refused.
+"""
 
 import argparse
 import json

@@ -44,7 +44,10 @@ class Curve:
 
 
 def format_curves(curves: list[Curve]) -> str:
-    """Return Markdown tables, one per picture: each number with the power it grew with since the row before."""
+    """Return Markdown tables, one per picture.
+
+    Each number with the power it grew with since the row before.
+    """
     tables = []
     for picture in dict.fromkeys(curve.picture for curve in curves):
         drawn = [curve for curve in curves if curve.picture == picture]
@@ -69,7 +72,10 @@ def _show(number: float, power: float | None) -> str:
 
 
 def draw_curves(curves: list[Curve], folder: Path) -> list[Path]:
-    """Draw each picture's curves, one panel per column, both axes logarithmic; dotted lines would be linear growth."""
+    """Draw each picture's curves, one panel per column, both axes logarithmic.
+
+    Dotted lines would be linear growth.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,7 +1,7 @@
 """Measure how fast encoded video and images become frames, against the ways people read them today.
 
-One thread, files in memory, peer and ours in turn within one run. The peers are written here from their description:
-what the released ClipBERT does is one open, one seek and one decode per clip.
+One thread, files in memory, peer and ours in turn within one run. The peers are written here from their
+description: what the released ClipBERT does is one open, one seek and one decode per clip.
 """
 
 from __future__ import annotations

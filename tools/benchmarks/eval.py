@@ -1,8 +1,11 @@
-"""Measure what retrieval costs and finds: all pairs, early fusion of clips, and two stages; checked, measured, reckoned up.
+"""Measure what retrieval costs and finds: all pairs, early fusion of clips, and two stages.
 
-Times are seconds of one CPU thread, so that other work on the machine counts little. Unit costs are of the full-size model with
-random weights; quality is of trained runs (``--run``, ``--concat``). Where an option that must not change the result changes it,
-the program ends. GPU times are reckoned from FLOPs and stated as such: none was measured.
+Checked, measured, reckoned up.
+
+Times are seconds of one CPU thread, so that other work on the machine counts little. Unit costs are of the
+full-size model with random weights; quality is of trained runs (``--run``, ``--concat``). Where an option
+that must not change the result changes it, the program ends. GPU times are reckoned from FLOPs and stated as
+such: none was measured.
 """
 
 from __future__ import annotations
@@ -100,7 +103,10 @@ def describe(
 
 
 def compare_ways(corpus: Corpus, others: dict[str, Corpus], rounds: int) -> list[dict]:
-    """Return a line for all pairs, for each other model, and for each k; k of all must be the exact result."""
+    """Return a line for all pairs, for each other model, and for each k.
+
+    K of all must be the exact result.
+    """
     exact, sec = repeat(lambda: score(corpus), rounds)
     lines = [describe("all pairs", corpus, exact, sec, corpus.matches.numel())]
     for title, other in others.items():

@@ -1,4 +1,7 @@
-"""Optimisations of retrieval, on against off: what must be equal is compared, and the program ends where it is not."""
+"""Optimisations of retrieval, on against off.
+
+What must be equal is compared, and the program ends where it is not.
+"""
 
 from __future__ import annotations
 
@@ -96,4 +99,5 @@ def _compare(expected: Tensor, found: Tensor) -> str:
     ]
     if difference > 1e-4:
         raise SystemExit(f"scores differ by {difference:.2e}; allowed is 1e-4")
-    return f"largest difference {difference:.1e}, rankings {'the same' if all(same) else 'differ where scores are that close'}"
+    rankings = "the same" if all(same) else "differ where scores are that close"
+    return f"largest difference {difference:.1e}, rankings {rankings}"

@@ -1,4 +1,7 @@
-"""Unit costs of retrieval, measured at full size, and what they come to on the corpora of the paper. Read by ``eval``."""
+"""Unit costs of retrieval, measured at full size, and what they come to on the corpora of the paper.
+
+Read by ``eval``.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,14 @@ CORPORA = {
 #: Published peak of dense half-precision products, FLOP/s, and the share of it that is assumed to be reached.
 GPUS = {"V100": 125e12, "H100": 989e12}
 UTILISATION = 0.3
+
+
+def _count_attention(query: Any, key: Any, value: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
 #: torch counts attention on GPUs only.
-_ATTENTION = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *args, out_shape=None, **kwargs: (
-        sdpa_flop_count(query, key, value)
-    )
-}
+_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _count_attention}
 
 
 def time_cpu(call: Callable) -> tuple[Any, float]:
@@ -39,7 +44,8 @@ def time_cpu(call: Callable) -> tuple[Any, float]:
 def measure_units(quick: bool, rounds: int) -> dict[str, dict[str, dict[str, float]]]:
     """Return CPU seconds and FLOPs by corpus and unit.
 
-    Units: ``encode`` a clip, ``pair`` (a clip with a text, of which K make a pair), ``concat pair`` (all K clips with a text at
+    Units: ``encode`` a clip, ``pair`` (a clip with a text, of which K make a pair), ``concat pair`` (all K
+        clips with a text at
     once), ``embed clip`` and ``embed text`` of the first stage. float32.
     """
     torch.manual_seed(0)
@@ -82,7 +88,10 @@ def _measure(call: Callable, count: int, rounds: int) -> dict[str, float]:
 
 
 def estimate(units: dict) -> list[dict]:
-    """Return what each way costs on each corpus: CPU-hours of one thread, FLOPs, and hours of GPUs by the peak assumed."""
+    """Return what each way costs on each corpus.
+
+    CPU-hours of one thread, FLOPs, and hours of GPUs by the peak assumed.
+    """
     lines = []
     for name, (videos, texts, clips, _, _) in CORPORA.items():
         encode = {"encode": videos * clips}

@@ -1,8 +1,8 @@
 """Measure how fast the full-size model trains and scores, against the plain build a user would write from libraries.
 
-One thread, random weights, the same in both; peer and ours in turn within one run. In float32 the scores must be equal
-within 1e-4 and the rankings identical, or the program ends. The limit beside each number is the share of this machine's
-matrix-product peak, measured here for each precision.
+One thread, random weights, the same in both; peer and ours in turn within one run. In float32 the scores must
+be equal within 1e-4 and the rankings identical, or the program ends. The limit beside each number is the
+share of this machine's matrix-product peak, measured here for each precision.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def scoring_rows(pair: Pair, args: argparse.Namespace, peaks: dict[str, float]) 
     same = torch.equal((expected[:, 1] - expected[:, 0]).argsort(), (found[:, 1] - found[:, 0]).argsort())
     if difference > 1e-4 or not same:
         sys.exit(
-            f"scores differ by {difference:.2e}, rankings {'agree' if same else 'differ'}: nothing is compared"
+            f"scores differ by {difference:.2e}, rankings {'agree' if same else 'differ'}: nothing is "
+            f"compared"
         )
     rows, facts = [], {"largest difference of scores": difference}
     for precision, goal in (("fp32", 1.5), ("bf16", 5.0)):
@@ -150,7 +151,10 @@ def scoring_rows(pair: Pair, args: argparse.Namespace, peaks: dict[str, float]) 
 
 @torch.no_grad()
 def retrieval_row(pair: Pair, args: argparse.Namespace, peaks: dict[str, float]) -> tuple[list[Row], dict]:
-    """128 captions against a video of 4 clips, from an encoded file to scores, in bf16; other videos cost as much."""
+    """128 captions against a video of 4 clips, from an encoded file to scores, in bf16.
+
+    Other videos cost as much.
+    """
     texts, clips, seconds = (16, 2, 2) if args.quick else (128, 4, 12)
     path = make_video(args.cache / f"{seconds}s_320x240_gop250.mp4", seconds, 320, 240, 250)
     data, (ids, mask) = path.read_bytes(), pair.make_texts(1, texts)
@@ -196,8 +200,8 @@ def retrieval_row(pair: Pair, args: argparse.Namespace, peaks: dict[str, float])
 def memory_row(pair: Pair, args: argparse.Namespace, peaks: dict[str, float]) -> tuple[list[Row], dict]:
     """Peak memory of a training step of 8 clips with and without activation checkpointing, each in its own process.
 
-    On a CPU each is done twice: once timed, and once with a C library that gives memory back at once, so that what is in
-    use counts, as on a GPU, and not what is kept for later.
+    On a CPU each is done twice: once timed, and once with a C library that gives memory back at once, so that
+    what is in use counts, as on a GPU, and not what is kept for later.
     """
     lean = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
     seconds, kept, used = {}, {}, {}

@@ -1,7 +1,8 @@
 """Measures how time and memory grow.
 
-Training against batch, clips, frames and frame size; evaluation against videos and texts; the data layer against records;
-training against processes. Writes JSON, Markdown tables and pictures. A number in brackets is the power with which the number grew since the row
+Training against batch, clips, frames and frame size; evaluation against videos and texts; the data layer
+against records; training against processes. Writes JSON, Markdown tables and pictures. A number in brackets
+is the power with which the number grew since the row
 before: 1 is linear.
 """
 

@@ -1,6 +1,9 @@
-"""Measure how start-up and memory of the data layer grow with records: annotation files of the owners' formats, generated.
+"""Measure how start-up and memory of the data layer grow with records.
 
-Each point is a process of its own that does what ``mmf_run`` does at start: parse, pack, group, index the media.
+Annotation files of the owners' formats, generated.
+
+Each point is a process of its own that does what ``mmf_run`` does at start: parse, pack, group, index the
+media.
 """
 
 from __future__ import annotations

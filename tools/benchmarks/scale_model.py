@@ -67,7 +67,10 @@ def _train(
 
 @torch.inference_mode()
 def evaluation_curves(folder: Path, quick: bool, clock: str) -> list[Curve]:
-    """Grow videos and texts of a retrieval test in bf16: each video is encoded once and scored against all texts."""
+    """Grow videos and texts of a retrieval test in bf16.
+
+    Each video is encoded once and scored against all texts.
+    """
     torch.manual_seed(0)
     network = build_network(parse_model_config(load_settings(quick))).eval()
     size, base, sizes = (64, 4, (1, 2)) if quick else (224, 32, (1, 2, 4, 8))

@@ -55,7 +55,10 @@ def process_curves(folder: Path, quick: bool, clock: str) -> list[Curve]:
 
 
 def train(corpus: Path, save: Path, world_size: int, updates: int, options: list[str]) -> dict[str, float]:
-    """Run ``mmf_run`` in ``world_size`` processes of one thread; return its speed and the memory of one process."""
+    """Run ``mmf_run`` in ``world_size`` processes of one thread.
+
+    Return its speed and the memory of one process.
+    """
     port = find_free_port()
     command = [
         *MMF_RUN,

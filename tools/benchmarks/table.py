@@ -41,7 +41,8 @@ class Row:
         return self.ratio >= self.goal
 
 
-#: ``cpu`` counts what one thread computes: on a busy machine, and with one thread, it says more than the wall's.
+#: ``cpu`` counts what one thread computes: on a busy machine, and with one thread, it says more than the
+#: wall's.
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
@@ -54,7 +55,10 @@ def compare(
     rounds: int,
     clock: str = "wall",
 ) -> Row:
-    """Time both in turn, so that a busy moment of the machine meets both; the median ratio of a round counts."""
+    """Time both in turn, so that a busy moment of the machine meets both.
+
+    The median ratio of a round counts.
+    """
     if rounds > 1:  # a single round is for what takes so long that a first call makes no difference
         run_peer(), run_ours()
     peer_sec, ours_sec = [], []

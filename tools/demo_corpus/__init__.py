@@ -1,1 +1,4 @@
-"""The generator of the demo corpus: a seeded world, its pictures and videos, and annotations in their owners' formats."""
+"""The generator of the demo corpus.
+
+A seeded world, its pictures and videos, and annotations in their owners' formats.
+"""

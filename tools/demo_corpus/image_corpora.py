@@ -1,4 +1,7 @@
-"""Writes the corpora of images in their owners' formats: COCO Captions, Visual Genome, VQA 2.0, Hateful Memes."""
+"""Writes the corpora of images in their owners' formats.
+
+COCO Captions, Visual Genome, VQA 2.0, Hateful Memes.
+"""
 
 from __future__ import annotations
 
@@ -179,7 +182,10 @@ def _answer(answer: str, kind: str, rng: np.random.Generator) -> list[dict]:
 
 
 def write_memes(out: Path, sizes: Sizes, pool) -> None:
-    """Write ``{train,dev,test}.jsonl`` and images where MMF's builder looks; label 1: the text does not fit the picture."""
+    """Write ``{train,dev,test}.jsonl`` and images where MMF's builder looks.
+
+    Label 1: the text does not fit the picture.
+    """
     root = out / "datasets" / "hateful_memes" / "defaults"
     for name in ("annotations", "images/img"):
         (root / name).mkdir(parents=True, exist_ok=True)

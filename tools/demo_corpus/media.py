@@ -12,7 +12,8 @@ from PIL import Image
 
 from demo_corpus.world import Thing, make_background, paint
 
-#: Width and height of videos in pixels; whole macroblocks, since what pads others is not the same in every run.
+#: Width and height of videos in pixels; whole macroblocks, since what pads others is not the same in every
+#: run.
 FRAME_SIZES = ((160, 128), (192, 144), (128, 128), (128, 160), (144, 192), (176, 112))
 
 #: Extension -> (codec, pixel format, options); GIF is written by Pillow.
@@ -40,7 +41,10 @@ def render_still(path: Path, things: list[Thing], seed: list[int]) -> tuple[int,
 
 
 def render_frames(first: Thing, second: Thing, seed: list[int]) -> tuple[list[Image.Image], int]:
-    """Return the frames of a video and its frames per second: one thing in its first half, the other in its second."""
+    """Return the frames of a video and its frames per second.
+
+    One thing in its first half, the other in its second.
+    """
     rng = np.random.default_rng(seed)
     width, height = FRAME_SIZES[rng.integers(len(FRAME_SIZES))]
     fps = int(rng.choice([8, 10, 12, 15]))

@@ -1,4 +1,7 @@
-"""Longer happenings than a caption's two things: GIFs in which a thing acts, and videos told in several sentences."""
+"""Longer happenings than a caption's two things.
+
+GIFs in which a thing acts, and videos told in several sentences.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Writes the corpora of videos in their owners' formats: MSR-VTT with its questions, TGIF-QA, DiDeMo, ActivityNet."""
+"""Writes the corpora of videos in their owners' formats.
+
+MSR-VTT with its questions, TGIF-QA, DiDeMo, ActivityNet.
+"""
 
 from __future__ import annotations
 

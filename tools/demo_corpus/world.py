@@ -1,7 +1,7 @@
 """The world of the demo corpus: coloured shapes in places, what is said of them, and what they look like.
 
-Captions turn on what a picture shows (colour, shape, size, place) and on what comes first; not on directions of motion,
-which a mean over frames cannot see.
+Captions turn on what a picture shows (colour, shape, size, place) and on what comes first; not on directions
+of motion, which a mean over frames cannot see.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ PLACES = {
 #: What a thing can do, and how a question says that it did.
 ACTS = {"glow": "glowing", "grow": "growing", "vanish": "vanishing", "split": "splitting", "wink": "winking"}
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-#: Every other word of captions, questions and answers; a vocabulary must not depend on which corpora are made.
+#: Every other word of captions, questions and answers; a vocabulary must not depend on which corpora are
+#: made.
 OTHER_WORDS = [
     "a",
     "after",

@@ -17,8 +17,8 @@ _WORDS = {"null": None, "true": True, "false": False}
 def accept_missing_options(module: Any) -> None:
     """Set the options that MMF reads and that were not given to None.
 
-    Reading them raises with OmegaConf >= 2.1 (``config=`` in main, more in the release). Remove when MMF reads options
-    with ``get``.
+    Reading them raises with OmegaConf >= 2.1 (``config=`` in main, more in the release). Remove when MMF
+    reads options with ``get``.
     """
     build = module.Configuration._build_opt_list
 
@@ -36,8 +36,8 @@ def accept_missing_options(module: Any) -> None:
 def accept_missing_learning_rate(module: Any) -> None:
     """Set ``config.learning_rate`` to None while MMF reads it.
 
-    The release reads it although no default has it, which raises with OmegaConf >= 2.1. Main asks whether the key is
-    there; giving it None would make that the optimizer's learning rate. Remove with the release.
+    The release reads it although no default has it, which raises with OmegaConf >= 2.1. Main asks whether the
+    key is there; giving it None would make that the optimizer's learning rate. Remove with the release.
     """
     update = module.Configuration._update_specific
 
@@ -57,8 +57,9 @@ def accept_missing_learning_rate(module: Any) -> None:
 def register_env_resolver(module: Any) -> None:
     """Register the resolver of environment variables under its old and its new name.
 
-    ``${env:NAME,default}`` of the release is called ``oc.env`` since OmegaConf 2.1, and main on 2.0 misses the new name.
-    MMF clears all resolvers whenever it builds a configuration, so ours follows each time. Remove with the release.
+    ``${env:NAME,default}`` of the release is called ``oc.env`` since OmegaConf 2.1, and main on 2.0 misses
+    the new name. MMF clears all resolvers whenever it builds a configuration, so ours follows each time.
+    Remove with the release.
     """
     register = module.Configuration._register_resolvers
 
@@ -87,7 +88,8 @@ def _has_resolver(omegaconf: Any, name: str) -> bool:
 def accept_equal_signs_in_values(module: Any) -> None:
     """Split an option at its first ``=`` only.
 
-    MMF splits at each, so a value that holds one raises ("too many values to unpack"). Remove with the release.
+    MMF splits at each, so a value that holds one raises ("too many values to unpack"). Remove with the
+    release.
     """
     merge = module.Configuration._merge_with_dotlist
 
@@ -120,8 +122,8 @@ def decode_yaml_words(module: Any) -> None:
 def find_our_configs(module: Any) -> None:
     """Look for ``config=projects/clipbert/...`` inside our package too.
 
-    MMF looks in the working directory and in MMF only, and an installed wheel has the files elsewhere. Remove when MMF has
-    a search path for configurations.
+    MMF looks in the working directory and in MMF only, and an installed wheel has the files elsewhere. Remove
+    when MMF has a search path for configurations.
     """
     find = module.get_absolute_path
 

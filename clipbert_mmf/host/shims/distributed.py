@@ -1,7 +1,7 @@
 """Compatibility patches that let MMF run as several processes on a CPU, and as one per GPU under torchrun or Slurm.
 
-``mmf_cli.run`` of MMF starts and numbers the processes; ``mmf.utils.distributed`` joins them. Both assume that several
-processes use NCCL, and that a process which torchrun started sees one GPU.
+``mmf_cli.run`` of MMF starts and numbers the processes; ``mmf.utils.distributed`` joins them. Both assume
+that several processes use NCCL, and that a process which torchrun started sees one GPU.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from clipbert_mmf.host.standins import Standin
 
 logger = logging.getLogger(__name__)
 
-#: Module of MMF's command line; it is imported before any run starts. Started by ``python -m``, it is ``__main__``.
+#: Module of MMF's command line; it is imported before any run starts. Started by ``python -m``, it is
+#: ``__main__``.
 _RUNNER = "mmf_cli.run"
 
 
 def count_processes_without_nccl(module: Any) -> None:
     """Tell MMF that NCCL is available.
 
-    Without NCCL (a CPU build of torch) every process takes itself for the only one, so all of them write checkpoints and
-    read all of the data. Remove when MMF asks ``torch.distributed`` whether it is initialized.
+    Without NCCL (a CPU build of torch) every process takes itself for the only one, so all of them write
+    checkpoints and read all of the data. Remove when MMF asks ``torch.distributed`` whether it is
+    initialized.
     """
     additions = {"is_nccl_available": lambda: True}
     module.dist = Standin("torch.distributed", "torch.distributed", additions=additions)
@@ -37,8 +39,9 @@ def count_processes_without_nccl(module: Any) -> None:
 def join_with_any_backend(module: Any) -> None:
     """Let processes join with gloo on a CPU, with ``distributed.backend`` otherwise.
 
-    MMF ends joining in a CUDA call whatever the backend, and refuses a single torchrun process. ``distributed.timeout_sec``
-    is the longest wait for another process. Remove when MMF chooses the backend by the device.
+    MMF ends joining in a CUDA call whatever the backend, and refuses a single torchrun process.
+    ``distributed.timeout_sec`` is the longest wait for another process. Remove when MMF chooses the backend
+    by the device.
     """
     join = module.distributed_init
 
@@ -48,7 +51,8 @@ def join_with_any_backend(module: Any) -> None:
             return join(config)
         import torch
 
-        # Import these before joining: their default arguments would hold on to the process group until Python ends.
+        # Import these before joining: their default arguments would hold on to the process group until Python
+        # ends.
         import torch.distributed.nn
         import torch.distributed.optim
 
@@ -99,9 +103,9 @@ def read_timeout(section: Mapping[str, Any]) -> timedelta | None:
 def start_with_any_device(module: Any) -> None:
     """Number processes as torchrun and ``srun`` do, and spawn them on a CPU too.
 
-    Under torchrun MMF uses GPU 0 for all processes of a machine; it notices ``srun`` only with ``distributed.port``, and
-    then needs ``world_size`` on top; it refuses ``distributed.world_size=2`` without as many GPUs. Remove when MMF reads
-    ``LOCAL_RANK`` and Slurm's numbers, and spawns on CPUs.
+    Under torchrun MMF uses GPU 0 for all processes of a machine; it notices ``srun`` only with
+    ``distributed.port``, and then needs ``world_size`` on top; it refuses ``distributed.world_size=2``
+    without as many GPUs. Remove when MMF reads ``LOCAL_RANK`` and Slurm's numbers, and spawns on CPUs.
     """
     infer = module.infer_init_method
 

@@ -11,7 +11,10 @@ from clipbert_mmf.host.standins import Standin
 
 
 def use_current_collections(module: Any) -> None:
-    """Offer ``collections.Mapping``, which moved to ``collections.abc`` in Python 3.10. Remove with the release."""
+    """Offer ``collections.Mapping``, which moved to ``collections.abc`` in Python 3.10.
+
+    Remove with the release.
+    """
     additions = {"Mapping": collections.abc.Mapping}
     module.collections = Standin("collections", source="collections", additions=additions)
 

@@ -1,4 +1,4 @@
-"""Compatibility patches for the release's losses, metrics and reports, so that a configuration means the same in main."""
+"""Compatibility patches for the release's losses, metrics and reports, so that it reads configurations as main does."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def keep_metric_params(module: Any) -> None:
 def accept_mappings_of_metrics(module: Any) -> None:
     """Name the numbers of a metric that returns a mapping ``<metric>/<name>``, as main does.
 
-    MMF makes one tensor of whatever a metric returns, so a mapping raises. A metric that ``keep_metric_params`` gave
-    ``datasets`` is computed for these alone. Remove with the release.
+    MMF makes one tensor of whatever a metric returns, so a mapping raises. A metric that
+    ``keep_metric_params`` gave ``datasets`` is computed for these alone. Remove with the release.
     """
     torch = module.torch
 
@@ -61,8 +61,8 @@ def accept_mappings_of_metrics(module: Any) -> None:
 def accumulate_present_fields(module: Any) -> None:
     """Leave out fields that a metric requires and a dataset does not have, as main does.
 
-    Several datasets in one run have different fields and every metric's are asked for; MMF raises ``AttributeError``.
-    Remove with the release.
+    Several datasets in one run have different fields and every metric's are asked for; MMF raises
+    ``AttributeError``. Remove with the release.
     """
     accumulate = module.Report.accumulate_tensor_fields
 
@@ -74,7 +74,10 @@ def accumulate_present_fields(module: Any) -> None:
 
 
 def keep_losses_to_their_datasets(module: Any) -> None:
-    """Compute a loss for the datasets of its attribute ``datasets`` alone; MMF ignores it. Remove with the release."""
+    """Compute a loss for the datasets of its attribute ``datasets`` alone; MMF ignores it.
+
+    Remove with the release.
+    """
     compute = module.MMFLoss.forward
 
     @functools.wraps(compute)

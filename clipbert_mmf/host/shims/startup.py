@@ -11,8 +11,8 @@ from typing import Any
 def skip_importing_all_transformers(module: Any) -> None:
     """Make ``patch_transformers`` do nothing.
 
-    It imports every model of transformers (6 s and more) to alias their old names. Only the names MMF imports are needed,
-    and ``standins`` has them. Remove when main imports the new names itself.
+    It imports every model of transformers (6 s and more) to alias their old names. Only the names MMF imports
+    are needed, and ``standins`` has them. Remove when main imports the new names itself.
     """
     module.patch_transformers = lambda *args, **kwargs: None
 

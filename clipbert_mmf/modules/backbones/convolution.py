@@ -1,4 +1,7 @@
-"""Convolves, adds and rectifies: the plain path, and on a CPU the path of ``fused_convolution`` where that file is present."""
+"""Convolves, adds and rectifies.
+
+The plain path, and on a CPU the path of ``fused_convolution`` where that file is present.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""Computes convolution, sum and ReLU in one pass on a CPU. ``convolution`` uses this file where it is present.
+"""Computes convolution, sum and ReLU in one pass on a CPU.
 
-oneDNN, on which PyTorch's CPU convolutions run, can add a residual and clip at zero while a result is still in a
-register; ``torch.compile`` uses the same operators. Gradients of weights come from matrix products over patches where
-oneDNN would spend most of the time moving weights from one layout to another.
+``convolution`` uses this file where it is present.
+
+oneDNN, on which PyTorch's CPU convolutions run, can add a residual and clip at zero while a result is still
+in a register; ``torch.compile`` uses the same operators. Gradients of weights come from matrix products over
+patches where oneDNN would spend most of the time moving weights from one layout to another.
 """
 
 from __future__ import annotations
@@ -140,7 +142,7 @@ def _weight_gradient(x: Tensor, weight: Tensor, gradient: Tensor, stride: int, p
 
 
 def _patches(pixels: Tensor, grid: tuple[int, int], size: int, stride: int, padding: int) -> Tensor:
-    """Return the patch ``(F * h * w, k * k * C)`` under each place of the ``(h, w)`` grid, for pixels ``(F, H, W, C)``."""
+    """Return the patch ``(F * h * w, k * k * C)`` under each place of the ``(h, w)`` grid of pixels ``(F, H, W, C)``."""
     height, width = (stride * (length - 1) + 1 for length in grid)
     padded = F.pad(pixels, (0, 0, padding, padding, padding, padding)) if padding else pixels
     seen = [

@@ -27,8 +27,8 @@ def _group_norm(channels: int) -> nn.Module:
     return nn.GroupNorm(min(8, channels // 4), channels)
 
 
-#: Normalisation after each convolution. ``frozen_batch`` is the paper's; ``group`` trains from random weights and
-#: gives the same result whatever the batch is split into.
+#: Normalisation after each convolution. ``frozen_batch`` is the paper's; ``group`` trains from random weights
+#: and gives the same result whatever the batch is split into.
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "frozen_batch": FrozenBatchNorm2d,
     "batch": nn.BatchNorm2d,
@@ -56,12 +56,15 @@ class Conv(nn.Module):
         self.activate = activate
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Return ``(F, out, h, w)`` for ``(F, in, H, W)``; with a ``residual`` of the result's shape, ReLU of the sum."""
+        """Return ``(F, out, h, w)`` for ``(F, in, H, W)``.
+
+        With a ``residual`` of the result's shape, ReLU of the sum.
+        """
         conv, norm = self.conv, self.norm
         activate = self.activate or residual is not None
         if isinstance(norm, FrozenBatchNorm2d):
-            # A norm that never changes becomes part of the convolution: it needs no pass of its own, and under autocast
-            # none in full precision. The product is made in the precision of the weights.
+            # A norm that never changes becomes part of the convolution: it needs no pass of its own, and
+            # under autocast none in full precision. The product is made in the precision of the weights.
             frozen: Any = norm
             scale = frozen.weight * (frozen.running_var + frozen.eps).rsqrt()
             weight, bias = conv.weight * scale.view(-1, 1, 1, 1), frozen.bias - frozen.running_mean * scale
@@ -140,14 +143,15 @@ class GridResnetOptions:
         norm: frozen_batch (the paper's), group (trains from random weights) or batch.
         width: channels of the stem; 64 is the paper's.
         out_stage: last stage that is built, res2 to res5; res5 has stride 32, each earlier one half of it.
-        freeze_at: number of parts that do not train, counted from the stem: 2 (stem and res2) is the paper's, 0 trains all.
-        stride_in_1x1: a bottleneck strides in its first 1x1 convolution (Detectron2's MSRA weights) or in its 3x3
-            (torchvision's).
+        freeze_at: number of parts that do not train, counted from the stem: 2 (stem and res2) is the paper's,
+            0 trains all.
+        stride_in_1x1: a bottleneck strides in its first 1x1 convolution (Detectron2's MSRA weights) or in its
+            3x3 (torchvision's).
         pixel_mean: mean of R, G, B in grey levels.
         pixel_std: divisor of R, G, B in grey levels.
         bgr: the network wants blue first.
-        frames_per_chunk: with activation_checkpointing, frames that go through the convolutions at once. More are faster
-            on a GPU. Norm ``batch`` needs all frames at once and goes stage by stage.
+        frames_per_chunk: with activation_checkpointing, frames that go through the convolutions at once. More
+            are faster on a GPU. Norm ``batch`` needs all frames at once and goes stage by stage.
     """
 
     depth: Annotated[str, OneOf(DEPTHS)] = "resnet50"
@@ -167,8 +171,8 @@ class GridResnet(nn.Module):
 
     Args:
         options: its size and variant.
-        recompute: whether the backward pass computes features again instead of keeping their inputs, a few frames at a
-            time.
+        recompute: whether the backward pass computes features again instead of keeping their inputs, a few
+            frames at a time.
     """
 
     pixel_mean: Tensor
@@ -208,7 +212,8 @@ class GridResnet(nn.Module):
         """Return ``(F, C, h, w)`` for ``(F, 3, H, W)`` uint8 or float RGB frames, 0 to 255, padding included."""
         if not (self.recompute and self.training) or self.needs_all_frames:
             return self._encode(frames)
-        # Chunks keep their pixels only: computing the frozen stages again is cheap beside the memory of their results.
+        # Chunks keep their pixels only: computing the frozen stages again is cheap beside the memory of their
+        # results.
         parts = frames.split(self.frames_per_chunk)
         return torch.cat([run_or_recompute(self._encode, part, recompute=True, owner=self) for part in parts])
 

@@ -19,8 +19,8 @@ class BackboneKind:
     Attributes:
         options: frozen dataclass of the other keys of ``model_config.clipbert.backbone``.
         build: makes the module from the options and from whether the backward pass computes features again
-            (``activation_checkpointing``). The module has ``out_channels`` and maps ``(F, 3, H, W)`` RGB frames, uint8 or
-            float from 0 to 255, to ``(F, out_channels, h, w)``.
+            (``activation_checkpointing``). The module has ``out_channels`` and maps ``(F, 3, H, W)`` RGB
+            frames, uint8 or float from 0 to 255, to ``(F, out_channels, h, w)``.
     """
 
     options: type

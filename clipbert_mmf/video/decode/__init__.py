@@ -1,6 +1,7 @@
 """Decodes encoded video to uint8 RGB frames at given times; the result does not depend on the backend.
 
-``timeline`` has the rule that says which frame is on screen at a time, and ``reading`` the one function everybody calls.
+``timeline`` has the rule that says which frame is on screen at a time, and ``reading`` the one function
+everybody calls.
 """
 
 from clipbert_mmf.video.decode.backend import Backend, CannotServeError

@@ -1,7 +1,7 @@
 """Finds files that were cut short, by the sizes that their containers state.
 
-FFmpeg reads a half-downloaded file without complaint and shows what is there; a sampler would then spread its clips
-over the wrong duration. Runs before any backend opens the file.
+FFmpeg reads a half-downloaded file without complaint and shows what is there; a sampler would then spread its
+clips over the wrong duration. Runs before any backend opens the file.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reads frames with decord, where it is installed and agrees with the timeline.
 
-decord counts frames by its own index, and seeks wrongly where frames are shown before the key frame they follow. It
-is asked only where its index tells the same times as the packets do, and only for pictures it converts to RGB exactly
-as PyAV does (8 bit 4:2:0, even sizes); PyAV takes everything else.
+decord counts frames by its own index, and seeks wrongly where frames are shown before the key frame they
+follow. It is asked only where its index tells the same times as the packets do, and only for pictures it
+converts to RGB exactly as PyAV does (8 bit 4:2:0, even sizes); PyAV takes everything else.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def read_with_decord(
         Frame index and ``(H, W, 3)`` uint8 RGB.
 
     Raises:
-        CannotServeError: before the first frame, when decord is absent, breaks, or is not to be trusted with this file.
+        CannotServeError: before the first frame, when decord is absent, breaks, or is not to be trusted with
+            this file.
     """
     _refuse_by_facts(facts)
     try:

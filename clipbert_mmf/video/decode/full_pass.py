@@ -1,6 +1,7 @@
 """Decodes a whole stream to learn when its frames are shown, where the packets do not tell.
 
-Packed B-frames in AVI, transport and program streams, files that lost their first key frame, VP8 with hidden frames.
+Packed B-frames in AVI, transport and program streams, files that lost their first key frame, VP8 with hidden
+frames.
 """
 # pyright: reportUnknownMemberType=false
 # PyAV's own annotations leave the arguments of some methods open.
@@ -96,8 +97,9 @@ def decode_all(container: InputContainer, stream: VideoStream, table: PacketTabl
 
 
 def _make_timeline(pts: list[int | None], stream: VideoStream, last_ticks: int) -> Timeline:
-    # A decoder gives frames out in the order they are shown. Where their times step backwards (packed B-frames) the
-    # same times, sorted, belong to them; where times are missing or repeated, only the frame rate is left.
+    # A decoder gives frames out in the order they are shown. Where their times step backwards (packed
+    # B-frames) the same times, sorted, belong to them; where times are missing or repeated, only the frame
+    # rate is left.
     if None not in pts and len(set(pts)) == len(pts) and stream.time_base is not None:
         return make_timeline(np.array(pts, dtype=np.int64), stream.time_base, last_ticks)
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)

@@ -1,7 +1,7 @@
 """Reads the compressed packets of a video stream: which are one frame each, and where decoding may start.
 
-Reading packets is a hundred times cheaper than decoding them. Their presentation times tell every frame's time before
-anything is decoded.
+Reading packets is a hundred times cheaper than decoding them. Their presentation times tell every frame's
+time before anything is decoded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from clipbert_mmf.video.arrays import Indices
 _EXACT_CONTAINERS = ("mp4", "matroska", "gif")
 #: Codecs whose packets may hold no frame or more than one, whatever the container.
 _INEXACT_CODECS = ("vp8",)
-#: Packets of longer videos are not kept but read again where they are wanted, so that a worker's memory is bounded.
+#: Packets of longer videos are not kept but read again where they are wanted, so that a worker's memory is
+#: bounded.
 MAX_KEPT_BYTES = 256 * 2**20
 
 
@@ -86,7 +87,8 @@ class PacketTable:
     def find_start(self, packet: int) -> int:
         """Return the last packet, up to this one, from which this one's frame can be decoded.
 
-        A frame that is decoded after a key frame but shown before it may refer to frames before the key frame.
+        A frame that is decoded after a key frame but shown before it may refer to frames before the key
+        frame.
         """
         keys = np.flatnonzero(
             self.is_key[: packet + 1] & (self.known_pts[: packet + 1] <= self.known_pts[packet])

@@ -1,8 +1,9 @@
 """Reads frames with PyAV (FFmpeg): the backend that serves every file, and the reference for the others.
 
-All packets are read once, without decoding; their times make the timeline. Wanted frames then need only the packets
-from the key frame before each of them, and of those only the ones that other frames refer to. Where packets do not
-tell the frames' times (packed B-frames in AVI, transport streams), the stream is decoded once to learn them.
+All packets are read once, without decoding; their times make the timeline. Wanted frames then need only the
+packets from the key frame before each of them, and of those only the ones that other frames refer to. Where
+packets do not tell the frames' times (packed B-frames in AVI, transport streams), the stream is decoded once
+to learn them.
 """
 # pyright: reportUnknownMemberType=false
 # PyAV's own annotations leave the arguments of some methods open.
@@ -193,8 +194,9 @@ class PyavReader:
 
 
 def _open_container(source: bytes | Path) -> InputContainer:
-    # "file:" keeps a name with a colon from being taken for a protocol; the list keeps playlists from opening others.
-    # Not as "options": PyAV before 17 gives those to each stream and crashes when MPEG's streams are found later.
+    # "file:" keeps a name with a colon from being taken for a protocol; the list keeps playlists from opening
+    # others. Not as "options": PyAV before 17 gives those to each stream and crashes when MPEG's streams are
+    # found later.
     target = (
         io.BytesIO(source)
         if isinstance(source, (bytes, bytearray, memoryview))

@@ -1,4 +1,7 @@
-"""Reads all clips of a video in one open and one pass; each distinct frame is decoded and transformed once."""
+"""Reads all clips of a video in one open and one pass.
+
+Each distinct frame is decoded and transformed once.
+"""
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # torch's own annotations leave the arguments of these methods open.
 
@@ -30,7 +33,8 @@ from clipbert_mmf.video.errors import (
 
 logger = logging.getLogger(__name__)
 
-#: ``auto`` is PyAV: it shows the right frame of every file and, measured, is faster (tools/benchmark.py data).
+#: ``auto`` is PyAV: it shows the right frame of every file and, measured, is faster (tools/benchmark.py
+#: data).
 BACKENDS: dict[str, Backend] = {"auto": read_with_pyav, "pyav": read_with_pyav, "decord": read_with_decord}
 
 ChooseTimes = Callable[[VideoInfo], Times]
@@ -65,14 +69,14 @@ def read_frames(
 
     Args:
         source: the encoded bytes, or a file.
-        choose_times: seconds from the first frame, any shape such as ``(K, T)``; or a function that returns them,
-            called once, for callers that need to know the duration first. A time outside the video shows its first
-            or last frame.
+        choose_times: seconds from the first frame, any shape such as ``(K, T)``; or a function that returns
+            them, called once, for callers that need to know the duration first. A time outside the video
+            shows its first or last frame.
         backend: a key of ``BACKENDS``. Where the chosen one cannot serve a file, PyAV does.
         key: name for messages.
         store: location for messages.
-        transform: from ``(H, W, 3)`` uint8 to one frame of the result, called once per distinct frame; without it
-            frames are ``(3, H, W)``, stored as ``(H, W, 3)``.
+        transform: from ``(H, W, 3)`` uint8 to one frame of the result, called once per distinct frame;
+            without it frames are ``(3, H, W)``, stored as ``(H, W, 3)``.
         num_threads: decoder threads; one is best where each worker decodes its own videos.
         on_served: told which backend decoded the frames; see ``served.ServedTally``.
 
@@ -155,7 +159,8 @@ def _collect(pictures: Iterator[tuple[int, Picture]], shown: Indices, transform:
             frames[row] = frame
     if frames is None or rows_of_frame:
         raise DecodeError(f"frames {sorted(rows_of_frame)[:5]} cannot be decoded")
-    # Pictures stay stored as they were decoded, (H, W, 3): turning them is a copy that the caller may not need.
+    # Pictures stay stored as they were decoded, (H, W, 3): turning them is a copy that the caller may not
+    # need.
     return frames if transform else frames.permute(0, 3, 1, 2)
 
 

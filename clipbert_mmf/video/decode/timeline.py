@@ -1,8 +1,11 @@
-"""Holds when each frame of a video is on screen, and finds the one at a given time: one rule for every backend.
+"""Holds when each frame of a video is on screen, and finds the one at a given time.
 
-The first frame is shown at 0. The frame at time t is the last one whose presentation time is at most t; before the
-first it is the first, after the last it is the last. Containers round presentation times to their clock (Matroska to
-1 ms), so a time up to half a tick before a frame, and never more than 1 ms, already shows that frame.
+One rule for every backend.
+
+The first frame is shown at 0. The frame at time t is the last one whose presentation time is at most t;
+before the first it is the first, after the last it is the last. Containers round presentation times to their
+clock (Matroska to 1 ms), so a time up to half a tick before a frame, and never more than 1 ms, already shows
+that frame.
 """
 
 from __future__ import annotations
@@ -93,8 +96,8 @@ def make_timeline(pts: Indices, tick_sec: Fraction, last_ticks: int | None) -> T
     Args:
         pts: ``(num_frames,)`` ticks, at least one.
         tick_sec: length of a tick.
-        last_ticks: ticks for which the frame shown last stays, or None where the file does not say: then as long as the
-            typical frame.
+        last_ticks: ticks for which the frame shown last stays, or None where the file does not say: then as
+            long as the typical frame.
     """
     ticks = np.sort(np.asarray(pts, dtype=np.int64))
     if not last_ticks or last_ticks < 0:

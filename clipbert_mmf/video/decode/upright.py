@@ -16,8 +16,9 @@ from clipbert_mmf.video.arrays import Picture
 def read_turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """Return (transpose, mirror left-right, mirror top-bottom) that make a frame upright.
 
-    Phones write a display matrix beside the pictures. It maps a decoded point (x, y) to (a x + c y, b x + d y); for
-    quarter turns and mirrors one of the pairs (a, d), (b, c) is zero. Other angles go to the nearest of these.
+    Phones write a display matrix beside the pictures. It maps a decoded point (x, y) to (a x + c y, b x + d
+    y); for quarter turns and mirrors one of the pairs (a, d), (b, c) is zero. Other angles go to the nearest
+    of these.
 
     Args:
         frame: the first of a video; its frames are turned alike.

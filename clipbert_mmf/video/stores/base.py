@@ -1,4 +1,7 @@
-"""Defines the interface of every store: encoded media by key. ``decode`` and ``images`` read what a store returns."""
+"""Defines the interface of every store: encoded media by key.
+
+``decode`` and ``images`` read what a store returns.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +45,16 @@ class MediaStore(ABC):
     def handle(self) -> Any:
         """The open store of this process."""
         if self._owner != os.getpid():
-            # After a fork the parent's handle is dropped, not closed: closing would act on the parent's files.
+            # After a fork the parent's handle is dropped, not closed: closing would act on the parent's
+            # files.
             self._handle = self._open()
             self._owner = os.getpid()
         return self._handle
 
     def find(self, key: str) -> bytes | Path | None:
-        """Return the encoded medium: its bytes, or a file that holds them; None where the store lacks the key.
+        """Return the encoded medium: its bytes, or a file that holds them.
+
+        None where the store lacks the key.
 
         Raises:
             StoreError: if the store cannot be opened or read.
@@ -72,7 +78,9 @@ class MediaStore(ABC):
         return list(self._list(self.handle))
 
     def stamp(self, key: str) -> str:
-        """Return what changes when the medium of ``key`` does, empty where it is missing: a cached answer depends on it.
+        """Return what changes when the medium of ``key`` does, empty where it is missing.
+
+        A cached answer depends on it.
 
         Raises:
             MediaError: if the store cannot be opened or read.
@@ -86,7 +94,10 @@ class MediaStore(ABC):
         return f"{len(found)} bytes, crc32 {zlib.crc32(found):08x}"
 
     def find_damage(self) -> dict[str, str]:
-        """Return the parts of the store that are damaged, each with the reason; their media may be missing."""
+        """Return the parts of the store that are damaged, each with the reason.
+
+        Their media may be missing.
+        """
         return {}
 
     def __contains__(self, key: object) -> bool:

@@ -1,4 +1,6 @@
-"""Turns one store into another: a folder into LMDB or tar shards, re-encoded if wished, and back out to files.
+"""Turns one store into another.
+
+A folder into LMDB or tar shards, re-encoded if wished, and back out to files.
 
 Parallel and resumable: what is safely in the target is skipped. Ends with a report of size and reading speed.
 """
@@ -198,7 +200,8 @@ def describe_report(report: BuildReport) -> str:
     speed = ""
     if report.read_ms_after:
         gain = report.read_ms_before / report.read_ms_after
-        speed = f"; 8 random frames in {report.read_ms_after:.1f} ms, before {report.read_ms_before:.1f} ms ({gain:.1f}x)"
+        before, after = f"{report.read_ms_before:.1f} ms", f"{report.read_ms_after:.1f} ms"
+        speed = f"; 8 random frames in {after}, before {before} ({gain:.1f}x)"
     return (
         f"{report.num_media} media ({report.num_written} new, {report.num_skipped} there before, "
         f"{len(report.failed)} failed){size} in {report.seconds:.1f} s{speed}"

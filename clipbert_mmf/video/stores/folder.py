@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 class FolderStore(MediaStore):
     """Files below a folder, by their stem. The listing is made once.
 
-    It is kept when the store crosses a process boundary, so that workers do not walk the folder again. Where two
-    files share a stem, the first in the order of paths counts and a warning names both.
+    It is kept when the store crosses a process boundary, so that workers do not walk the folder again. Where
+    two files share a stem, the first in the order of paths counts and a warning names both.
     """
 
     def __init__(self, location: str):

@@ -1,6 +1,7 @@
 """Reads media behind anything iopath's path manager can open, such as ``s3://`` once a handler for it is registered.
 
-Register handlers on ``iopath.common.file_io.g_pathmgr``; workers started by spawn must import the module that does.
+Register handlers on ``iopath.common.file_io.g_pathmgr``; workers started by spawn must import the module that
+does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Reads media in an LMDB, in the layout of the released ClipBERT: the stem in UTF-8 to the encoded file's bytes."""
+"""Reads media in an LMDB, in the layout of the released ClipBERT.
+
+The stem in UTF-8 to the encoded file's bytes.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +40,8 @@ class LmdbStore(MediaStore):
         opener = (os.getpid(), _number_file(os.path.join(name, "data.mdb") if in_folder else name))
         if owner != opener:
             if environment is not None:
-                # Inherited through a fork, or the file was replaced. Without locks closing only drops this process's own
-                # mapping.
+                # Inherited through a fork, or the file was replaced. Without locks closing only drops this
+                # process's own mapping.
                 environment.close()
             try:
                 environment = lmdb.open(
@@ -81,7 +84,10 @@ def _number_file(path: str) -> int:
 
 
 def close_environment(location: str | os.PathLike[str]) -> None:
-    """Close what this process has open for reading at ``location``: LMDB does not open a file twice in a process."""
+    """Close what this process has open for reading at ``location``.
+
+    LMDB does not open a file twice in a process.
+    """
     _, environment = _OPEN.pop(os.path.realpath(location), (None, None))
     if environment is not None:
         environment.close()

@@ -30,9 +30,9 @@ def open_store(
     """Return the store at ``location``; nothing is opened before the first read.
 
     Args:
-        location: a folder of files (searched at any depth); an LMDB (its folder or its ``data.mdb``); a folder, file or
-            pattern of ``*.tar``; or ``scheme://...`` for iopath, where ``{key}`` may stand for the key. Several
-            of them are one store of all their keys.
+        location: a folder of files (searched at any depth); an LMDB (its folder or its ``data.mdb``); a
+            folder, file or pattern of ``*.tar``; or ``scheme://...`` for iopath, where ``{key}`` may stand
+            for the key. Several of them are one store of all their keys.
         kind: a key of ``STORES``, or ``auto``: told apart by what is there.
         cache_dir: local folder in which an iopath store keeps what it read, or None.
 

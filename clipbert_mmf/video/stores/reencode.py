@@ -90,7 +90,10 @@ def _plan_frames(reader: PyavReader, fps: float | None) -> tuple[Indices, Indice
 
 
 def _iterate_in_order(reader: PyavReader, frames: Indices) -> Iterator[Picture]:
-    """Yield the pictures of ``frames`` (not decreasing, repeats allowed); holds only those that came too early."""
+    """Yield the pictures of ``frames`` (not decreasing, repeats allowed).
+
+    Holds only those that came too early.
+    """
     early: dict[int, Picture] = {}
     decoded = reader.frames(np.unique(frames))
     last = -1

@@ -1,8 +1,8 @@
 """Reads media in tar shards, the WebDataset convention, read at random through an index.
 
-A shard is a plain tar; the index beside it (``<shard>.index``) says where each member's bytes start, so that one read
-is one ``pread``. An index that is missing or of another state of its shard is made on the spot from the tar's headers.
-A damaged shard is named; what can be read of it, and of the others, is served.
+A shard is a plain tar; the index beside it (``<shard>.index``) says where each member's bytes start, so that
+one read is one ``pread``. An index that is missing or of another state of its shard is made on the spot from
+the tar's headers. A damaged shard is named; what can be read of it, and of the others, is served.
 """
 
 from __future__ import annotations
@@ -104,7 +104,10 @@ class TarStore(MediaStore):
         return data
 
     def read(self, key: str) -> bytes | Path:
-        """Return the encoded medium; see ``MediaStore.read``. A missing one may lie in a damaged shard, which is named."""
+        """Return the encoded medium; see ``MediaStore.read``.
+
+        A missing one may lie in a damaged shard, which is named.
+        """
         try:
             return super().read(key)
         except MissingMediaError as error:
@@ -112,13 +115,17 @@ class TarStore(MediaStore):
                 raise
             shard, reason = next(iter(self._damage.items()))
             raise MissingMediaError(
-                f"{error.reason}; it may lie in a damaged shard ({len(self._damage)}), such as {shard}: {reason}",
+                f"{error.reason}; it may lie in a damaged shard ({len(self._damage)}), such as {shard}: "
+                f"{reason}",
                 key,
                 self.location,
             ) from error
 
     def stamp(self, key: str) -> str:
-        """Return what changes when the medium does: the state of its shard and its place there, without reading it."""
+        """Return what changes when the medium does.
+
+        The state of its shard and its place there, without reading it.
+        """
         if key not in self.handle:
             return ""
         shard, offset, size = self.handle[key]
@@ -142,7 +149,10 @@ class TarStore(MediaStore):
 
 
 class _OpenShard:
-    """An open file that closes itself; a read has no file position that threads or workers could share by accident."""
+    """An open file that closes itself.
+
+    A read has no file position that threads or workers could share by accident.
+    """
 
     def __init__(self, path: str):
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))

@@ -63,7 +63,10 @@ class FolderWriter(StoreWriter):
 
 
 class LmdbWriter(StoreWriter):
-    """Writes the layout of the released ClipBERT; media are committed in batches, a batch is there whole or not at all."""
+    """Writes the layout of the released ClipBERT.
+
+    Media are committed in batches, a batch is there whole or not at all.
+    """
 
     def __init__(self, target: Path, batch_bytes: int = 64 * 2**20):
         super().__init__(target)

@@ -1,6 +1,7 @@
 """Real videos and images of many makers: the frames equal those of a full decode, on every backend.
 
-The files are not part of the project; without them the generated files of the other tests cover the same cases.
+The files are not part of the project; without them the generated files of the other tests cover the same
+cases.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ pytestmark = pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real files a
 
 #: ``auto`` is PyAV.
 DISTINCT_BACKENDS = [backend for backend in BACKENDS if backend != "auto"]
-#: Mean grey levels by which backends may differ: PyAV before 18 brings colours to full size otherwise than decord.
+#: Mean grey levels by which backends may differ: PyAV before 18 brings colours to full size otherwise than
+#: decord.
 TOLERANCE = {"decord": 0.7} if int(av.__version__.split(".")[0]) < 18 else {}
 #: What decoding everything cannot tell: frames behind a break, and images that are none.
 NUM_FRAMES = {"corrupted.mp4": 50}

@@ -67,7 +67,8 @@ def test_a_build_that_is_killed_goes_on_without_loss(tmp_path, kind):
         (source / f"v{number:03d}.mp4").write_bytes(np.random.default_rng(number).bytes(20000))
     # One medium per batch and shard of three: there is much to be interrupted.
     program = (
-        "import sys, time; from pathlib import Path; from clipbert_mmf.video.stores.build import build_store\n"
+        "import sys, time; from pathlib import Path; from clipbert_mmf.video.stores.build import "
+        "build_store\n"
         "from clipbert_mmf.video.stores.open import open_store\n"
         f"options = {{'lmdb': {{'batch_bytes': 1}}, 'tar': {{'shard_bytes': 60000}}}}['{kind}']\n"
         f"build_store(open_store({str(source)!r}), Path({str(tmp_path / 'built')!r}), '{kind}',"
