@@ -1,4 +1,4 @@
-"""Multiple choice: one of a question's options is correct (paper section 4.1: TGIF-QA Action, Transition, MSRVTT-MC)."""
+"""Multiple choice: one of a question's options is correct (paper 4.1: TGIF-QA Action, Transition, MSRVTT-MC)."""
 
 from __future__ import annotations
 

@@ -239,8 +239,8 @@ class MatrixEvaluation:
                     [items, processor.stamp(self.dataset.media_location, [key for key, _ in items])]
                 ),
                 "sampling": hash_values([processor.describe(), self.dataset.seed]),
-                "arithmetic": f"{self.precision.name} on {self.precision.device_type}, {self.scorer.chunk} texts at once"
-                f", torch {torch.__version__}",
+                "arithmetic": f"{self.precision.name} on {self.precision.device_type}, "
+                f"{self.scorer.chunk} texts at once, torch {torch.__version__}",
                 "choice of pairs": "all" if top_k is None else f"top {top_k}",
             },
         )

@@ -142,7 +142,7 @@ def _weight_gradient(x: Tensor, weight: Tensor, gradient: Tensor, stride: int, p
 
 
 def _patches(pixels: Tensor, grid: tuple[int, int], size: int, stride: int, padding: int) -> Tensor:
-    """Return the patch ``(F * h * w, k * k * C)`` under each place of the ``(h, w)`` grid of pixels ``(F, H, W, C)``."""
+    """Return the patch ``(F * h * w, k * k * C)`` under each place of the grid of pixels ``(F, H, W, C)``."""
     height, width = (stride * (length - 1) + 1 for length in grid)
     padded = F.pad(pixels, (0, 0, padding, padding, padding, padding)) if padding else pixels
     seen = [
