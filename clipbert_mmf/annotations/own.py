@@ -6,7 +6,6 @@ A video and a text, or a video, a question and its answer, one per row.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 from clipbert_mmf.annotations.records import (
@@ -19,10 +18,7 @@ from clipbert_mmf.annotations.records import (
     require,
     require_text,
 )
-from clipbert_mmf.video.endings import MEDIA_ENDINGS
 
-#: Endings that a file's name may be given with; any other dot belongs to the name.
-_ENDINGS = frozenset().union(*MEDIA_ENDINGS.values())
 #: Between options in a table.
 OPTION_SEPARATOR = "|"
 
@@ -62,8 +58,8 @@ class _Row:
     def __init__(self, source: Source, place: str, entry: dict[str, Any], number: int):
         self.place, self.entry = place, entry
         name = str(require(entry, "video", (str, int), source.path, place)).strip()
-        path = PurePosixPath(name.replace("\\", "/"))
-        self.media_key = path.stem if path.suffix.lower() in _ENDINGS else path.name
+        # As it is written, with its ending: the store says which file that is.
+        self.media_key = name
         if not self.media_key:
             raise AnnotationError(
                 source.path, f"{place}, 'video'", name, "a file's name, with or without its ending"

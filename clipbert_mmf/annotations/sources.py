@@ -16,6 +16,7 @@ from clipbert_mmf.annotations import FORMATS, has_column, read_annotations, read
 from clipbert_mmf.annotations.grouping import PackedRecords
 from clipbert_mmf.annotations.records import TextRecord
 from clipbert_mmf.configuration import InRange, choose, parse_config, to_plain
+from clipbert_mmf.video.stores.names import make_key
 
 #: A drawn subset is part of the data, not of a run: runs with other seeds are compared on it.
 _SUBSET_SEED = 0
@@ -151,9 +152,9 @@ def _read_source(source: AnnotationSource, root: Path, corpus: str, where: str) 
     )
     for key, name, keep in (("only", source.only, True), ("exclude", source.exclude, False)):
         if name:
-            listed = read_keys(find_file(root, name, f"{where}.{key}"))
+            listed = {make_key(media) for media in read_keys(find_file(root, name, f"{where}.{key}"))}
             records = _filter_keys(
-                records, lambda media_key, listed=listed, keep=keep: (media_key in listed) == keep
+                records, lambda media_key, listed=listed, keep=keep: (make_key(media_key) in listed) == keep
             )
     if by_rank is not None:
         records = _take_ranks(list(records), *by_rank)
@@ -172,10 +173,10 @@ def _read_source(source: AnnotationSource, root: Path, corpus: str, where: str) 
 
 def _take_ranks(records: list[TextRecord], start: float, end: float) -> list[TextRecord]:
     """Keep a share of the media in the order of their hashes: exact even for a dozen of them."""
-    keys = sorted({record.media_key for record in records}, key=hash_share)
+    keys = sorted({make_key(record.media_key) for record in records}, key=hash_share)
     first, last = round(start * len(keys)), round(end * len(keys))
     kept = set(keys[first:last])
-    return [record for record in records if record.media_key in kept]
+    return [record for record in records if make_key(record.media_key) in kept]
 
 
 def _filter_keys(records: Iterable[TextRecord], fits: Callable[[str], bool]) -> Iterator[TextRecord]:
@@ -186,7 +187,7 @@ def _filter_keys(records: Iterable[TextRecord], fits: Callable[[str], bool]) -> 
 @functools.lru_cache(maxsize=256)
 def hash_share(media_key: str) -> float:
     """Return a number in [0, 1) that depends on the key only, so that a split by it keeps each medium on one side."""
-    digest = hashlib.blake2b(f"{_SUBSET_SEED}/{media_key}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{_SUBSET_SEED}/{make_key(media_key)}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
@@ -200,7 +201,7 @@ def draw_texts(records: list[TextRecord], num_texts: int, seed: int) -> list[Tex
     """
     rows: dict[str, list[int]] = {}
     for row, record in enumerate(records):
-        rows.setdefault(record.media_key, []).append(row)
+        rows.setdefault(make_key(record.media_key), []).append(row)
     rng = np.random.default_rng(seed)
     keys = sorted(rows)
     chosen = rng.permutation(len(keys))[:num_texts]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.stores.build import build_store, describe_report, report_path, write_report
 from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.stores.reencode import Encoding
@@ -20,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="store to read: folder, LMDB, tar shards or scheme://...")
     parser.add_argument("target", type=Path, help="folder of the new store; run again to go on after a stop")
     parser.add_argument("--to", choices=sorted(WRITERS), default="lmdb", help="kind of the new store")
+    parser.add_argument(
+        "--media",
+        choices=sorted(MEDIA_ENDINGS),
+        help="what to take (default: videos, or images where there are none)",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="media at the same time")
     parser.add_argument("--shard-mib", type=int, default=1024, help="size of a tar shard")
     parser.add_argument(
@@ -37,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     encoding = None
     if options.reencode or options.short_side or options.fps:
         encoding = Encoding(options.short_side, options.fps, options.gop, options.crf)
-    source = open_store(options.source)
+    source = open_store(options.source, media=options.media)
     shards = {"shard_bytes": options.shard_mib * 2**20} if options.to == "tar" else {}
     with tqdm(total=len(source), unit="file", desc=f"building {options.to}") as progress:
         report = build_store(

@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from clipbert_mmf.video.check import check_into_folder
+from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.findings import Finding
 
 
@@ -22,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="media at the same time")
     parser.add_argument("--random", type=int, default=2, help="frames beside the first and the last")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one medium")
+    parser.add_argument(
+        "--media",
+        choices=sorted(MEDIA_ENDINGS),
+        help="what to check (default: videos, or images where there are none)",
+    )
     parser.add_argument("--fresh", action="store_true", help="forget the journal of an earlier check")
 
 
@@ -45,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
         num_random=options.random,
         timeout_sec=options.timeout,
         is_fresh=options.fresh,
+        media=options.media,
         on_start=start,
         on_finding=show,
     )

@@ -13,12 +13,15 @@ from torch import Tensor
 from clipbert_mmf.video.decoded import DecodedVideo
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.errors import MissingMediaError, StoreError
+from clipbert_mmf.video.frame_folders import FrameFolder, is_frame_folder
+from clipbert_mmf.video.stores.folder import find_media_names
+from clipbert_mmf.video.stores.names import split_readable
 
 #: A video as a user gives it: a path or URL, an encoded file's bytes, or frames (a bare array has 30 fps).
 Media = str | Path | bytes | np.ndarray | Tensor | DecodedVideo
 
 
-def open_media(media: Media) -> tuple[bytes | Path | DecodedVideo, str]:
+def open_media(media: Media) -> tuple[bytes | Path | FrameFolder | DecodedVideo, str]:
     """Return what can be read, and a name for messages.
 
     Raises:
@@ -40,13 +43,15 @@ def open_media(media: Media) -> tuple[bytes | Path | DecodedVideo, str]:
     if "://" in str(media):
         return _download(str(media)), str(media)
     path = Path(media).expanduser()
+    if path.is_dir() and is_frame_folder(path):
+        return FrameFolder(path), str(media)
     if not path.is_file():
         raise MissingMediaError(f"no file {path}", str(media))
     return path, str(media)
 
 
 def find_media(folder: str | Path, media: str) -> list[Path]:
-    """Return the media files below a folder, sorted; hidden files and folders are passed over.
+    """Return the media below a folder, sorted, as a dataset and a check find them: files and folders of frames.
 
     Args:
         folder: searched at any depth.
@@ -58,13 +63,8 @@ def find_media(folder: str | Path, media: str) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"'{folder}': no such folder")
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in MEDIA_ENDINGS[media]
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    names = split_readable(find_media_names(str(folder), media), str(folder))
+    return sorted(folder / name for name in names)
 
 
 def require_media(folder: str | Path, media: str) -> list[Path]:

@@ -107,7 +107,7 @@ def compare_on_annotations(
     """
     model = ClipBert.from_pretrained(location, **options)
     records = list(islice(read_annotations(Path(texts), corpus), limit))
-    store = open_store(media)
+    store = open_store(media, media=model.preprocessing.media)
     keys = dict.fromkeys(record.media_key for record in records)
     videos = [model.preprocessing.read(store.read(key), key=key) for key in keys]
     return [compare_precision(model, videos, [record.text for record in records], how) for how in precisions]

@@ -19,6 +19,7 @@ from clipbert_mmf.inference.settings import RecipeError, select
 from clipbert_mmf.transforms.tokens import CUTS, TextOptions
 from clipbert_mmf.video.clips import MEDIA_OPTIONS, ClipOptions, ClipReader, Clips, ImageOptions
 from clipbert_mmf.video.decoded import DecodedVideo
+from clipbert_mmf.video.frame_folders import FrameFolder
 
 #: Registered processor -> settings of its kind of medium.
 _PROCESSORS = {f"clipbert_{media}": options for media, options in MEDIA_OPTIONS.items()}
@@ -125,7 +126,9 @@ class Preprocessing:
     def _reader(self) -> ClipReader:
         return self.make_reader()
 
-    def read(self, source: bytes | Path, rng: np.random.Generator | None = None, key: str = "") -> Tensor:
+    def read(
+        self, source: bytes | Path | FrameFolder, rng: np.random.Generator | None = None, key: str = ""
+    ) -> Tensor:
         """Return ``(K, T, 3, L, L)`` uint8 RGB.
 
         The frames of ``read_clips``, which has the arguments and errors.
@@ -133,7 +136,10 @@ class Preprocessing:
         return self.read_clips(source, rng, key).frames
 
     def read_clips(
-        self, source: bytes | Path | DecodedVideo, rng: np.random.Generator | None = None, key: str = ""
+        self,
+        source: bytes | Path | FrameFolder | DecodedVideo,
+        rng: np.random.Generator | None = None,
+        key: str = "",
     ) -> Clips:
         """Read a video or an image as the model's evaluation did.
 

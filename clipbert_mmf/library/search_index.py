@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from clipbert_mmf.inference.asking import EncodedMedia
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.stores.base import stamp_file
 
 logger = logging.getLogger(__name__)
@@ -31,11 +32,12 @@ _HASHES_FILE = "files.json"
 
 
 def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
+    """Return the SHA-256 of the bytes of a file, or of all images of a folder of frames."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
+    for part in FrameFolder(path).list_frames() if path.is_dir() else [path]:
+        with part.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 

@@ -16,18 +16,25 @@ from mmf.common.registry import registry
 from mmf.common.sample import Sample
 from mmf.datasets.base_dataset import BaseDataset
 
+from clipbert_mmf.annotations.grouping import PackedRecords
 from clipbert_mmf.plugin.dataset_config import DatasetConfig
 from clipbert_mmf.plugin.layouts import LAYOUTS
 from clipbert_mmf.tasks.items import ItemMaker
 from clipbert_mmf.tasks.predictions import SplitAnnotations
 from clipbert_mmf.tasks.task import TASKS, Task
 from clipbert_mmf.transforms.tokens import SURVEY_LIMIT
+from clipbert_mmf.video.errors import AmbiguousNameError
 from clipbert_mmf.video.failures import FailureLog
+from clipbert_mmf.video.stores.names import make_key
 
 logger = logging.getLogger(__name__)
 
 #: Other media that are tried in place of an unreadable one before training stops.
 _MAX_REPLACEMENTS = 20
+
+
+#: Ambiguous names that an error shows.
+_NUM_DOUBTS = 5
 
 
 class UnreadableMediaError(RuntimeError):
@@ -120,6 +127,36 @@ class ClipBertDataset(BaseDataset):
     def _stamp_failure(self, key: str) -> str:
         return self.media_processor.stamp_failure(self.media_location, key)
 
+    def find_media(self, records: PackedRecords, where: str) -> PackedRecords:
+        """Return the records with the key in the store in place of each name that the annotations have.
+
+        Args:
+            records: annotations of the split.
+            where: dotted key of the annotations, for messages.
+
+        Raises:
+            ValueError: if names stand for several media; it lists them with the candidates.
+            MediaError: if the store cannot be opened.
+        """
+        doubts: list[str] = []
+
+        def rename(name: str) -> str:
+            try:
+                found = self.media_processor.resolve(self.media_location, name)
+            except AmbiguousNameError as error:
+                doubts.append(f"'{name}': {error.reason}")
+                return name
+            return make_key(name) if found is None else found
+
+        renamed = records.rename_media(rename)
+        if doubts:
+            more = f" ... and {len(doubts) - _NUM_DOUBTS} more" if len(doubts) > _NUM_DOUBTS else ""
+            raise ValueError(
+                f"{where}: {len(doubts)} names of media are ambiguous in {self.media_location}: "
+                f"{'; '.join(doubts[:_NUM_DOUBTS])}{more}"
+            )
+        return renamed
+
     def report_missing(self, media: str) -> None:
         """Log how many media of the split are not in the store.
 
@@ -142,7 +179,7 @@ class ClipBertDataset(BaseDataset):
             raise FileNotFoundError(
                 f"{message}: none of the annotated {media}s is there. Is "
                 f"dataset_config.{self.dataset_name}.media the "
-                f"right directory? For example '{keys[0]}' was looked for as the stem of a file"
+                f"right directory? For example '{keys[0]}' was looked for, as a path below it or the end of one"
             )
         logger.log(logging.WARNING if missing else logging.INFO, "%s", message)
 

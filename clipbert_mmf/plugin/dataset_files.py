@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from glob import glob
 from pathlib import Path
 
 from clipbert_mmf.annotations.grouping import PackedRecords
@@ -45,10 +46,10 @@ def find_media(config: DatasetConfig, root: Path, spec: DatasetSpec, split: str)
 
     def find_store(given: str) -> str:
         location = root / os.path.expanduser(given)
-        if "://" not in given and not location.exists():
+        if "://" not in given and not location.exists() and not glob(str(location)):
             raise FileNotFoundError(
                 f"dataset_config.{spec.name}.media.{split} is '{given}': {location} does not exist; "
-                f"expected a folder of {spec.media}s or an LMDB, below data_dir or absolute"
+                f"expected a folder of {spec.media}s, an LMDB, or tar shards such as videos/*.tar, below data_dir or absolute"
             )
         return given if "://" in given else str(location)
 

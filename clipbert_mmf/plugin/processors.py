@@ -84,6 +84,10 @@ class MediaProcessor(BaseProcessor):
         except MediaError as error:
             return MediaResult(None, str(error), is_outside=isinstance(error, OutsideVideoError))
 
+    def resolve(self, location: str | tuple[str, ...], name: str) -> str | None:
+        """Return the key of the medium that a name stands for; see ``ClipReader.resolve``."""
+        return self.reader.resolve(location, name)
+
     def count_missing(self, location: str | tuple[str, ...], keys: Iterable[str]) -> int:
         """Return how many of the keys the store lacks; see ``ClipReader.count_missing``."""
         return self.reader.count_missing(location, keys)

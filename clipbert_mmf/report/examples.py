@@ -9,8 +9,10 @@ from clipbert_mmf.inference.evidence import Evidence, describe_evidence
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.report.pictures import crop_padding, join_word_pieces, make_thumbnail, scale_bars
 from clipbert_mmf.report.run_record import RunRecord
+from clipbert_mmf.tasks.datasets import SPECS
 from clipbert_mmf.tasks.examples import Example
 from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.stores.open import open_store
 
 
@@ -39,10 +41,11 @@ class RunMedia:
         given = section["media"]["test"]
         places = [given] if isinstance(given, str) else list(given)
         located = [place if "://" in place else str(root / place) for place in places]
-        self.store = open_store(located[0] if len(located) == 1 else located)
+        kind = SPECS[run.dataset].media if run.dataset in SPECS else None
+        self.store = open_store(located[0] if len(located) == 1 else located, media=kind)
 
-    def read(self, media_id: str) -> bytes | Path:
-        """Return the bytes or the file of a medium."""
+    def read(self, media_id: str) -> bytes | Path | FrameFolder:
+        """Return the bytes, the file or the folder of frames of a medium."""
         return self.store.read(media_id)
 
 

@@ -33,6 +33,7 @@ from clipbert_mmf.video.contact_sheet import write_contact_sheet
 from clipbert_mmf.video.decode.timeline import VideoInfo
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.findings import Finding, StoreTotals, read_journal, sum_findings
+from clipbert_mmf.video.frame_folders import DEFAULT_FRAMES_FPS, FrameFolder
 from clipbert_mmf.video.images import is_image, read_image
 from clipbert_mmf.video.parallel import map_in_threads
 from clipbert_mmf.video.stores.base import MediaStore
@@ -91,6 +92,8 @@ class StoreChecker:
         finding = Finding(key, store=self.place, stamp=self._read_stamp(key), settings=self.settings)
         try:
             source = self.store.read(key)
+            if isinstance(source, FrameFolder):
+                return self._check_frames(finding, source)
             head = source[:16] if isinstance(source, bytes) else _read_head(source)
             size = len(source) if isinstance(source, bytes) else source.stat().st_size
             finding = replace(finding, num_bytes=size, kind="image" if is_image(head) else "video")
@@ -108,6 +111,29 @@ class StoreChecker:
         _, height, width = picture.shape
         strip = _encode_strip(make_thumbnail(picture.permute(1, 2, 0))[None])
         return replace(finding, num_frames=1, width=width, height=height, strip=strip)
+
+    def _check_frames(self, finding: Finding, folder: FrameFolder) -> Finding:
+        """Read the first, the last and some random images of a folder of frames."""
+        paths = folder.list_frames()
+        rng = np.random.default_rng(zlib.crc32(finding.key.encode()))
+        between = np.sort(rng.integers(0, len(paths), self.num_random)).tolist()
+        chosen = [paths[number] for number in (0, *between, -1)]
+        pictures = [
+            read_image(path, key=f"{finding.key}/{path.name}", store=self.store.location) for path in chosen
+        ]
+        _, height, width = pictures[0].shape
+        strip = torch.stack([make_thumbnail(picture.permute(1, 2, 0)) for picture in pictures])
+        return replace(
+            finding,
+            num_bytes=sum(path.stat().st_size for path in paths),
+            duration_sec=len(paths) / DEFAULT_FRAMES_FPS,
+            fps=DEFAULT_FRAMES_FPS,
+            num_frames=len(paths),
+            width=width,
+            height=height,
+            container="frames",
+            strip=_encode_strip(strip),
+        )
 
     def _check_video(self, finding: Finding, source: bytes | Path) -> Finding:
         seen: list[VideoInfo] = []
@@ -184,6 +210,7 @@ def check_into_folder(
     num_random: int = 2,
     timeout_sec: float = 60.0,
     is_fresh: bool = False,
+    media: str | None = None,
     on_start: Callable[[int, int], None] = lambda num_media, num_known: None,
     on_finding: Callable[[Finding], None] = lambda finding: None,
 ) -> StoreTotals:
@@ -196,6 +223,7 @@ def check_into_folder(
         num_random: frames to decode beside the first and the last.
         timeout_sec: longest time for one medium.
         is_fresh: forget the journal of an earlier check.
+        media: ``video`` or ``image``; None takes videos where there are any, else images.
         on_start: told how many media the store has and how many the journal knows, for a progress bar.
         on_finding: told each new finding.
 
@@ -205,7 +233,7 @@ def check_into_folder(
     journal = folder / "journal.jsonl"
     if is_fresh:
         journal.unlink(missing_ok=True)
-    store = open_store(location)
+    store = open_store(location, media=media)
     keys = store.keys()
     checker = StoreChecker(store, num_random, timeout_sec)
     found = {key: finding for key, finding in checker.find_known(journal).items() if key in store}

@@ -28,7 +28,8 @@ from clipbert_mmf.configuration import suggest
 from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
 from clipbert_mmf.video.decode import BACKENDS, read_frames
 from clipbert_mmf.video.decoded import DecodedVideo
-from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.errors import MediaError, NoVideoStreamError
+from clipbert_mmf.video.frame_folders import DEFAULT_FRAMES_FPS, FrameFolder, FrameTimes
 from clipbert_mmf.video.images import read_image
 from clipbert_mmf.video.sampling import SAMPLERS, ClipChooser, choose_clip_length
 from clipbert_mmf.video.stores.base import MediaStore
@@ -67,6 +68,7 @@ class ClipOptions:
         fps: frames per second inside a clip, which then lasts T / fps seconds; or None.
         clip_len_sec: length of a clip; None with ``fps`` or for the paper's one second.
         window_sec: start and end of the part of every video that counts, or None for all of it.
+        frames_fps: frames per second of a medium that is a folder of numbered images.
         backend: decoder, a key of ``BACKENDS``.
         num_threads: threads of the decoder; one is best where each worker decodes its own videos.
         reader_timeout_sec: longest time for one video in a reader process, which is ended when a file makes
@@ -86,6 +88,7 @@ class ClipOptions:
     fps: float | None = None
     clip_len_sec: float | None = None
     window_sec: tuple[float, float] | None = None
+    frames_fps: float = DEFAULT_FRAMES_FPS
     backend: str = "auto"
     num_threads: int = 1
     reader_timeout_sec: float | None = None
@@ -102,7 +105,7 @@ class ClipOptions:
                 )
         if self.fps and self.clip_len_sec:
             raise ValueError("give fps or clip_len_sec, not both")
-        for name in ("fps", "clip_len_sec"):
+        for name in ("fps", "clip_len_sec", "frames_fps"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; expected a number above 0, or null")
@@ -175,7 +178,9 @@ class ClipReader:
     def open_store(self, location: str | tuple[str, ...]) -> MediaStore:
         """Return the store at ``location``, opened once per reader."""
         if location not in self._stores:
-            self._stores[location] = open_store(location, cache_dir=self.options.cache_dir)
+            self._stores[location] = open_store(
+                location, cache_dir=self.options.cache_dir, media=self.options.media
+            )
         return self._stores[location]
 
     def read(
@@ -203,16 +208,25 @@ class ClipReader:
 
     def read_source(
         self,
-        source: bytes | Path | DecodedVideo,
+        source: bytes | Path | FrameFolder | DecodedVideo,
         rng: np.random.Generator | None = None,
         window_sec: tuple[float, float] | None = None,
         key: str = "",
     ) -> Clips:
-        """Read an encoded file, its bytes, or decoded frames; ``key`` is its name in errors.
+        """Read an encoded file, its bytes, a folder of frames, or decoded frames; ``key`` is its name in errors.
 
         See ``read`` for the rest.
         """
         return self._source_reader.read(source, rng, window_sec, key, "")
+
+    def resolve(self, location: str | tuple[str, ...], name: str) -> str | None:
+        """Return the key of the medium that a name stands for, None where the store has none.
+
+        Raises:
+            AmbiguousNameError: if it stands for several.
+            StoreError: if the store itself cannot be opened.
+        """
+        return self.open_store(location).resolve(name)
 
     def count_missing(self, location: str | tuple[str, ...], keys: Iterable[str]) -> int:
         """Return how many of the keys the store lacks.
@@ -254,7 +268,7 @@ class _SourceReader(Protocol):
 
     def read(
         self,
-        source: bytes | Path | DecodedVideo,
+        source: bytes | Path | FrameFolder | DecodedVideo,
         rng: np.random.Generator | None,
         window_sec: tuple[float, float] | None,
         key: str,
@@ -278,7 +292,7 @@ class _VideoReader:
 
     def read(
         self,
-        source: bytes | Path | DecodedVideo,
+        source: bytes | Path | FrameFolder | DecodedVideo,
         rng: np.random.Generator | None,
         window_sec: tuple[float, float] | None,
         key: str,
@@ -295,6 +309,11 @@ class _VideoReader:
         )
         if isinstance(source, DecodedVideo):
             frames = self._take_frames(source, chooser(source))
+        elif isinstance(source, FrameFolder):
+            try:
+                frames = self._read_frame_folder(source, chooser)
+            except MediaError as error:
+                raise type(error)(error.reason, key or str(source.path), store) from error
         else:
             decode = read_frames if self._guard is None else self._guard.read_frames
             frames = decode(
@@ -324,6 +343,15 @@ class _VideoReader:
             duration_sec,
         )
 
+    def _read_frame_folder(self, folder: FrameFolder, choose_times: ClipChooser) -> Tensor:
+        paths = folder.list_frames()
+        times = FrameTimes(len(paths), self._options.frames_fps)
+        shown = times.frames_at(choose_times(times))
+        wanted, rows = np.unique(shown, return_inverse=True)
+        pictures = (read_image(paths[i]).permute(1, 2, 0) for i in wanted.tolist())
+        frames = torch.stack([self._transform(picture) for picture in pictures])
+        return frames[torch.from_numpy(rows.reshape(shown.shape))]
+
     def _take_frames(self, video: DecodedVideo, times_sec: np.ndarray) -> Tensor:
         shown = video.frames_at(times_sec)
         wanted, rows = np.unique(shown, return_inverse=True)
@@ -343,12 +371,14 @@ class _ImageReader:
 
     def read(
         self,
-        source: bytes | Path | DecodedVideo,
+        source: bytes | Path | FrameFolder | DecodedVideo,
         rng: np.random.Generator | None,
         window_sec: tuple[float, float] | None,
         key: str,
         store: str,
     ) -> Clips:
+        if isinstance(source, FrameFolder):
+            raise NoVideoStreamError("a folder of frames is a video, no image", key, store)
         if isinstance(source, DecodedVideo):
             image = torch.from_numpy(source.frames[0]).permute(2, 0, 1)
         else:

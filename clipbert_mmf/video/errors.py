@@ -35,6 +35,10 @@ class MissingMediaError(MediaError):
     """The store holds nothing under this key."""
 
 
+class AmbiguousNameError(MediaError):
+    """A name stands for several media of the store."""
+
+
 class EmptyMediaError(MediaError):
     """The file has no bytes, or no frame."""
 

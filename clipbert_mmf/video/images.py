@@ -23,10 +23,25 @@ from clipbert_mmf.video.errors import (
 #: First bytes of the image formats that stores hold. A GIF is a video here.
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
 
+#: First bytes of containers of videos: Matroska, FLV, MPEG, GIF, ASF.
+_CONTAINERS = (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x00\x00\x01\xba", b"GIF8", b"\x30\x26\xb2\x75")
+
 
 def is_image(head: bytes) -> bool:
     """Return whether a file is a still image, by its first 16 bytes."""
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def is_media(head: bytes) -> bool:
+    """Return whether a file is a still image or a video of a common container, by its first 16 bytes."""
+    return is_image(head) or is_video(head)
+
+
+def is_video(head: bytes) -> bool:
+    """Return whether a file is a video of a common container, by its first 16 bytes."""
+    if head[4:8] in (b"ftyp", b"moov", b"mdat"):
+        return head[8:11] != b"M4A"
+    return head.startswith(_CONTAINERS) or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
 
 
 def read_image(

@@ -1,6 +1,6 @@
-"""Defines the interface of every store: encoded media by key.
+"""Defines the interface of every store: encoded media by key. ``decode`` and ``images`` read what a store returns.
 
-``decode`` and ``images`` read what a store returns.
+``names`` says what a key is, and which other names lead to it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.video.errors import MissingMediaError
+from clipbert_mmf.video.frame_folders import FrameFolder
 
 
 class MediaStore(ABC):
@@ -34,7 +35,7 @@ class MediaStore(ABC):
         """Open what the store reads from, in this process."""
 
     @abstractmethod
-    def _find(self, handle: Any, key: str) -> bytes | Path | None:
+    def _find(self, handle: Any, key: str) -> bytes | Path | FrameFolder | None:
         """Return the encoded medium of ``key``, or None."""
 
     @abstractmethod
@@ -45,24 +46,21 @@ class MediaStore(ABC):
     def handle(self) -> Any:
         """The open store of this process."""
         if self._owner != os.getpid():
-            # After a fork the parent's handle is dropped, not closed: closing would act on the parent's
-            # files.
+            # After a fork the parent's handle is dropped, not closed: closing would act on the parent's files.
             self._handle = self._open()
             self._owner = os.getpid()
         return self._handle
 
-    def find(self, key: str) -> bytes | Path | None:
-        """Return the encoded medium: its bytes, or a file that holds them.
-
-        None where the store lacks the key.
+    def find(self, key: str) -> bytes | Path | FrameFolder | None:
+        """Return the encoded medium: its bytes, a file, or a folder of frames; None where the store lacks the key.
 
         Raises:
             StoreError: if the store cannot be opened or read.
         """
         return self._find(self.handle, key)
 
-    def read(self, key: str) -> bytes | Path:
-        """Return the encoded medium: its bytes, or a file that holds them.
+    def read(self, key: str) -> bytes | Path | FrameFolder:
+        """Return the encoded medium: its bytes, a file that holds them, or a folder of frames.
 
         Raises:
             MissingMediaError: if the store has no such key.
@@ -73,14 +71,21 @@ class MediaStore(ABC):
             raise MissingMediaError("the store has no such key", key, self.location)
         return found
 
+    def resolve(self, name: str) -> str | None:
+        """Return the key of the medium that a name stands for, as a table writes it; None where there is none.
+
+        Raises:
+            AmbiguousNameError: if it stands for several.
+            StoreError: if the store cannot be opened.
+        """
+        return name if name in self else None
+
     def keys(self) -> list[str]:
         """Return every key, sorted."""
         return list(self._list(self.handle))
 
     def stamp(self, key: str) -> str:
-        """Return what changes when the medium of ``key`` does, empty where it is missing.
-
-        A cached answer depends on it.
+        """Return what changes when the medium of ``key`` does, empty where it is missing: a cached answer depends on it.
 
         Raises:
             MediaError: if the store cannot be opened or read.
@@ -91,13 +96,12 @@ class MediaStore(ABC):
             return ""
         if isinstance(found, Path):
             return f"{found.name} {stamp_file(found)}"
+        if isinstance(found, FrameFolder):
+            return f"{found.path.name} {stamp_file(found.path)}"
         return f"{len(found)} bytes, crc32 {zlib.crc32(found):08x}"
 
     def find_damage(self) -> dict[str, str]:
-        """Return the parts of the store that are damaged, each with the reason.
-
-        Their media may be missing.
-        """
+        """Return the parts of the store that are damaged, each with the reason; their media may be missing."""
         return {}
 
     def __contains__(self, key: object) -> bool:
@@ -111,14 +115,6 @@ class MediaStore(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.location!r})"
-
-
-def key_of(name: str) -> str:
-    """Return the key of a file's name: the name without its last extension.
-
-    Some owners' names end in a bare dot ("video."), which pathlib takes for part of the stem.
-    """
-    return name.rstrip(".") if name.endswith(".") else Path(name).stem
 
 
 def stamp_file(path: str | os.PathLike[str]) -> str:

@@ -19,7 +19,9 @@ import numpy as np
 
 from clipbert_mmf.video.arrays import Times
 from clipbert_mmf.video.decode import VideoInfo, read_frames
-from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.endings import ALL_ENDINGS, ending_of
+from clipbert_mmf.video.errors import MediaError, StoreError
+from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.images import is_image
 from clipbert_mmf.video.parallel import map_in_threads
 from clipbert_mmf.video.sampling import sample_clips
@@ -110,7 +112,11 @@ def build_store(
             if reason:
                 report.failed[key] = reason
                 continue
-            writer.put(key, extension, data)
+            try:
+                writer.put(key, extension, data)
+            except MediaError as error:
+                report.failed[key] = f"{type(error).__name__}: {error.reason}"
+                continue
             report.num_written += 1
             report.bytes_in += size
             report.bytes_out += len(data)
@@ -130,8 +136,12 @@ class _Converter:
     def __call__(self, key: str) -> tuple[str, int, str, bytes, str]:
         try:
             found = self.source.read(key)
+            if isinstance(found, FrameFolder):
+                reason = "a folder of frames, which a store takes as one video: make one of it first, for example with ffmpeg"
+                return key, 0, "", b"", f"StoreError: {reason}"
             data = found if isinstance(found, bytes) else found.read_bytes()
-            extension = found.suffix if isinstance(found, Path) else guess_extension(data)
+            extension = found.suffix if isinstance(found, Path) else ending_of(key)
+            extension = extension if extension.lower() in ALL_ENDINGS else guess_extension(data)
             if self.encoding is None or is_image(data[:16]):
                 return key, len(data), extension, data, ""
             return key, len(data), ".mp4", reencode_video(data, self.encoding), ""
@@ -166,7 +176,10 @@ def _time_reading(store: MediaStore, key: str) -> float:
         return sample_clips("random", info.duration_sec, 8, 1, 1.0, np.random.default_rng(0))
 
     start = time.perf_counter()
-    read_frames(store.read(key), choose_times, key=key, store=store.location)
+    source = store.read(key)
+    if isinstance(source, FrameFolder):
+        raise StoreError("a folder of frames is not measured", key)
+    read_frames(source, choose_times, key=key, store=store.location)
     return time.perf_counter() - start
 
 

@@ -1,63 +1,215 @@
-"""Reads media that are files below a folder, at any depth and with any extension."""
+"""Reads media that are files below a folder, at any depth; also the walk that finds them."""
 
 from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from clipbert_mmf.video.endings import MEDIA_ENDINGS, choose_media, ending_of
 from clipbert_mmf.video.errors import StoreError
-from clipbert_mmf.video.stores.base import MediaStore, key_of
+from clipbert_mmf.video.frame_folders import FrameFolder, choose_frame_folders
+from clipbert_mmf.video.images import is_image, is_video
+from clipbert_mmf.video.stores.base import MediaStore
+from clipbert_mmf.video.stores.names import NameIndex, split_readable
 
 logger = logging.getLogger(__name__)
 
 
 class FolderStore(MediaStore):
-    """Files below a folder, by their stem. The listing is made once.
+    """Media files below a folder. The listing is made once.
 
-    It is kept when the store crosses a process boundary, so that workers do not walk the folder again. Where
-    two files share a stem, the first in the order of paths counts and a warning names both.
+    It is kept when the store crosses a process boundary, so that workers do not walk the folder again.
+
+    Args:
+        location: the folder.
+        media: ``video`` or ``image``; None takes videos where there are any, else images.
     """
 
-    def __init__(self, location: str):
+    def __init__(self, location: str, media: str | None = None):
         super().__init__(location)
-        self._files: dict[str, str] | None = None
+        self._media = media
+        self._index: NameIndex | None = None
+        self._listed: dict[str, str | None] = {}
 
-    def _open(self) -> dict[str, str]:
-        if self._files is None:
-            self._files = _index_folder(self.location)
-        return self._files
+    def _open(self) -> NameIndex:
+        if self._index is None:
+            names = split_readable(find_media_names(self.location, self._media), self.location)
+            self._index = NameIndex(names, self.location, self._is_same)
+        return self._index
 
-    def _find(self, handle: dict[str, str], key: str) -> Path | None:
-        name = handle.get(key)
-        return None if name is None else Path(self.location, name)
+    def _is_same(self, first: str, second: str) -> bool:
+        try:
+            return os.path.samefile(os.path.join(self.location, first), os.path.join(self.location, second))
+        except OSError:
+            return False
 
-    def _list(self, handle: dict[str, str]) -> Iterator[str]:
-        return iter(sorted(handle))
+    def resolve(self, name: str) -> str | None:
+        """Return the key of a name; see ``MediaStore.resolve``. A path on the disk, and one through links, is one too."""
+        index = self.handle
+        written = name
+        if os.path.isabs(name):
+            root = os.path.join(os.path.abspath(self.location), "")
+            written = name[len(root) :] if name.startswith(root) else name
+        found = index.find(written)
+        if found is None and "/" in written:
+            folder, _, last = written.rpartition("/")
+            listed = self._find_listed(folder)
+            if listed is not None:
+                found = index.find(f"{listed}/{last}" if listed else last)
+        return found
+
+    def _find_listed(self, folder: str) -> str | None:
+        """Return the name under which a folder is listed that a link leads to, or None."""
+        if folder not in self._listed:
+            place = os.path.join(self.location, folder)
+            names = {name.rstrip("/").rpartition("/")[0] for name in self.handle.names.values()}
+            same = (name for name in sorted(names) if self._is_same(name, folder))
+            self._listed[folder] = next(same, None) if os.path.isdir(place) else None
+        return self._listed[folder]
+
+    def _find(self, handle: NameIndex, key: str) -> Path | FrameFolder | None:
+        name = handle.names.get(key)
+        if name is None:
+            found = self.resolve(key)
+            if found is None:
+                return None
+            name = handle.names[found]
+        path = Path(self.location, name)
+        return FrameFolder(path) if name.endswith("/") else path
+
+    def _list(self, handle: NameIndex) -> Iterator[str]:
+        return iter(sorted(handle.names))
 
     def __len__(self) -> int:
-        return len(self.handle)
+        return len(self.handle.names)
 
 
-def _index_folder(location: str) -> dict[str, str]:
+@dataclass
+class FolderNames:
+    """Files of one folder, by kind; names are relative to the root of the walk, with slashes."""
+
+    folder: str
+    videos: list[str]
+    images: list[str]
+    others: list[str]
+
+
+def find_media_names(location: str, media: str | None) -> list[str]:
+    """Return the media below a folder, in order: paths with slashes; a folder of frames ends in a slash.
+
+    Args:
+        location: the folder, searched at any depth; hidden names are passed over, links to folders are followed once.
+        media: ``video`` or ``image``; None takes videos where there are any, else images.
+
+    Raises:
+        StoreError: if there is no such folder.
+    """
+    videos: list[str] = []
+    images: list[str] = []
+    folders: list[FolderNames] = []
+    gifs: list[str] = []
+    for found in walk_folder(location):
+        videos += found.videos
+        images += found.images
+        gifs += [name for name in found.videos if ending_of(name) == ".gif"]
+        videos += [name for name in found.others if _sniff_media(location, name, "video")]
+        if media != "video":
+            images += [name for name in found.others if _sniff_media(location, name, "image")]
+        if found.folder and not found.videos and len(found.images) > 1:
+            folders.append(found)
+    if media != "image":
+        frames = choose_frame_folders({one.folder: one.images for one in folders}, videos)
+        if media is None and choose_media((*videos, *images)) == "image" and not frames:
+            media = "image"
+        elif media is None and frames and not videos:
+            logger.info(
+                "%s: %d folders of numbered images are taken for videos; say that the media are images if they are none",
+                location,
+                len(frames),
+            )
+    else:
+        frames = []
+    if media == "image":
+        return sorted({*images, *gifs})
+    return sorted([*videos, *(f"{folder}/" for folder in frames)])
+
+
+def walk_folder(location: str) -> Iterator[FolderNames]:
+    """Yield the folders below a folder with their files, links to folders last; no folder is entered twice.
+
+    Raises:
+        StoreError: if there is no such folder.
+    """
     if not os.path.isdir(location):
         raise StoreError("no such folder", "", location)
-    files: dict[str, str] = {}
-    doubled: list[tuple[str, str]] = []
-    for folder, subfolders, names in os.walk(location, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
+    waiting, links = [""], list[str]()
+    # A link to a folder that holds this one would lead back here, and to all that lies beside it.
+    seen = {_identify(parent) for parent in Path(os.path.realpath(location)).parents}
+    while waiting or links:
+        # A folder is known by the path that leads to it without a link, where there is one.
+        relative = waiting.pop() if waiting else links.pop(0)
+        place = os.path.join(location, relative) if relative else location
+        try:
+            identity = _identify(place)
+            if identity in seen:
+                continue
+            seen.add(identity)
+            with os.scandir(place) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            logger.warning("%s: the folder cannot be read and is left out: %s", place, error)
+            continue
+        names = FolderNames(relative, [], [], [])
+        prefix = f"{relative}/" if relative else ""
+        folders: list[str] = []
+        for entry in found:
+            name = entry.name
             if name.startswith("."):
                 continue
-            path = os.path.relpath(os.path.join(folder, name), location)
-            if files.setdefault(key_of(name), path) != path:
-                doubled.append((files[key_of(name)], path))
-    if doubled:
-        logger.warning(
-            "%s: %d keys stand for more than one file, the first counts; for example %s",
-            location,
-            len(doubled),
-            doubled[0],
-        )
-    return files
+            is_link = entry.is_symlink()
+            if entry.is_dir():
+                (links if is_link else folders).append(prefix + name)
+                continue
+            ending = ending_of(name)
+            kind = (
+                names.videos
+                if ending in MEDIA_ENDINGS["video"]
+                else names.images
+                if ending in MEDIA_ENDINGS["image"]
+                else names.others
+                if "." not in name or name.endswith(".")
+                else None
+            )
+            if kind is not None and (
+                entry.is_file(follow_symlinks=False) or (is_link and _may_be_read(entry))
+            ):
+                kind.append(prefix + name)
+        waiting += reversed(folders)
+        yield names
+
+
+def _identify(folder: str | Path) -> tuple[int, int]:
+    state = os.stat(folder)
+    return state.st_dev, state.st_ino
+
+
+def _may_be_read(entry: os.DirEntry[str]) -> bool:
+    """Return whether a link leads to a file, or nowhere: then reading it says so."""
+    try:
+        return stat.S_ISREG(entry.stat().st_mode)
+    except OSError:
+        return True
+
+
+def _sniff_media(location: str, name: str, media: str) -> bool:
+    """Return whether a file without an ending is a medium, by its first bytes."""
+    try:
+        with open(os.path.join(location, name), "rb") as stream:
+            head = stream.read(16)
+    except OSError:
+        return False
+    return is_image(head) if media == "image" else is_video(head)

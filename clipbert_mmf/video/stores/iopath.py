@@ -7,13 +7,18 @@ does.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from clipbert_mmf.video.endings import ALL_ENDINGS, choose_names, ending_of
 from clipbert_mmf.video.errors import MissingMediaError, StoreError
-from clipbert_mmf.video.stores.base import MediaStore, key_of
+from clipbert_mmf.video.stores.base import MediaStore
+from clipbert_mmf.video.stores.names import NameIndex, make_key, split_readable
+
+logger = logging.getLogger(__name__)
 
 
 class IopathStore(MediaStore):
@@ -22,12 +27,14 @@ class IopathStore(MediaStore):
     Args:
         location: ``scheme://folder`` or ``scheme://folder/{key}.mp4``.
         cache_dir: folder on a local disk that keeps what was read, or None to read anew each time.
+        media: ``video`` or ``image``; None takes videos where there are any, else images.
     """
 
-    def __init__(self, location: str, cache_dir: str | None = None):
+    def __init__(self, location: str, cache_dir: str | None = None, media: str | None = None):
         super().__init__(location)
         self.cache_dir = cache_dir
-        self._names: dict[str, str] | None = None
+        self._media = media
+        self._names: NameIndex | None = None
 
     def _open(self) -> Any:
         try:
@@ -39,19 +46,53 @@ class IopathStore(MediaStore):
             self._names = self._list_remote(g_pathmgr)
         return g_pathmgr
 
-    def _list_remote(self, manager: Any) -> dict[str, str]:
+    def _list_remote(self, manager: Any) -> NameIndex:
+        names: list[str] = []
+        waiting = [""]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                found = sorted(manager.ls(self._join(folder)))
+            except Exception as error:  # handlers raise whatever their client library raises
+                if not folder:
+                    raise StoreError(f"cannot be listed: {error}", "", self.location) from error
+                logger.warning("%s cannot be listed and is left out: %s", self._join(folder), error)
+                continue
+            for entry in found:
+                last = os.path.basename(entry.rstrip("/"))
+                name = f"{folder}/{last}" if folder else last
+                if last.startswith("."):
+                    continue
+                # A name with an ending is no folder: asking would cost a request each.
+                if not ending_of(last) and self._is_folder(manager, name):
+                    waiting.append(name)
+                elif ending_of(last) in ALL_ENDINGS or not ending_of(last):
+                    names.append(name)
+        return NameIndex(
+            choose_names(split_readable(sorted(names), self.location), self._media), self.location
+        )
+
+    def _is_folder(self, manager: Any, name: str) -> bool:
         try:
-            names = sorted(manager.ls(self.location))
-        except Exception as error:  # handlers raise whatever their client library raises
-            raise StoreError(f"cannot be listed: {error}", "", self.location) from error
-        return {key_of(os.path.basename(name)): os.path.basename(name) for name in reversed(names)}
+            return bool(manager.isdir(self._join(name)))
+        except Exception:  # a handler need not know
+            return False
+
+    def _join(self, name: str) -> str:
+        slash = "" if self.location.endswith("/") or not name else "/"
+        return f"{self.location}{slash}{name}"
+
+    def resolve(self, name: str) -> str | None:
+        """Return the key of a name; see ``MediaStore.resolve``. With a pattern, any name is taken for one of a file."""
+        if self.handle is not None and self._names is not None:
+            return self._names.find(name)
+        return make_key(name) or None
 
     def _path(self, key: str) -> str | None:
         if self._names is None:
-            return self.location.format(key=key) if key else None
-        name = self._names.get(key)
-        slash = "" if self.location.endswith("/") else "/"
-        return None if name is None else f"{self.location}{slash}{name}"
+            return self.location.format(key=make_key(key)) if key else None
+        found = key if key in self._names.names else self._names.find(key)
+        return None if found is None else self._join(self._names.names[found])
 
     def _find(self, handle: Any, key: str) -> bytes | Path | None:
         path = self._path(key)
@@ -61,10 +102,10 @@ class IopathStore(MediaStore):
             return self._download(handle, path, key)
         # One folder per store, so that equal names of different stores do not meet.
         folder = Path(self.cache_dir, hashlib.sha1(self.location.encode()).hexdigest()[:12])
-        cached = folder / os.path.basename(path)
+        cached = folder / path.removeprefix(self.location.split("{key}")[0]).lstrip("/")
         if not cached.is_file():
             data = self._download(handle, path, key)
-            folder.mkdir(parents=True, exist_ok=True)
+            cached.parent.mkdir(parents=True, exist_ok=True)
             part = cached.with_name(f"{cached.name}.{os.getpid()}.part")
             part.write_bytes(data)
             part.replace(cached)
@@ -84,7 +125,7 @@ class IopathStore(MediaStore):
             raise StoreError(
                 "a pattern with {key} cannot be listed; give the folder instead", "", self.location
             )
-        return iter(sorted(self._names))
+        return iter(sorted(self._names.names))
 
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, str):

@@ -1,7 +1,4 @@
-"""Reads media in an LMDB, in the layout of the released ClipBERT.
-
-The stem in UTF-8 to the encoded file's bytes.
-"""
+"""Reads media in an LMDB, in the layout of the released ClipBERT: the key in UTF-8 to the encoded file's bytes."""
 
 from __future__ import annotations
 
@@ -9,8 +6,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from clipbert_mmf.video.endings import choose_names
 from clipbert_mmf.video.errors import StoreError
 from clipbert_mmf.video.stores.base import MediaStore
+from clipbert_mmf.video.stores.names import NameIndex, split_readable
 
 #: Real path -> the process that opened it with the file's number there, and the environment.
 _OPEN: dict[str, tuple[tuple[int, int], Any]] = {}
@@ -21,7 +20,13 @@ class LmdbStore(MediaStore):
 
     Args:
         location: the folder that holds ``data.mdb``, or that file.
+        media: ``video`` or ``image``; None takes videos where there are any, else images.
     """
+
+    def __init__(self, location: str, media: str | None = None):
+        super().__init__(location)
+        self._media = media
+        self._index: NameIndex | None = None
 
     def _open(self) -> Any:
         try:
@@ -40,8 +45,8 @@ class LmdbStore(MediaStore):
         opener = (os.getpid(), _number_file(os.path.join(name, "data.mdb") if in_folder else name))
         if owner != opener:
             if environment is not None:
-                # Inherited through a fork, or the file was replaced. Without locks closing only drops this
-                # process's own mapping.
+                # Inherited through a fork, or the file was replaced. Without locks closing only drops this process's own
+                # mapping.
                 environment.close()
             try:
                 environment = lmdb.open(
@@ -59,24 +64,56 @@ class LmdbStore(MediaStore):
         return environment
 
     def _find(self, handle: Any, key: str) -> bytes | None:
-        name = key.encode("utf-8")
+        # Most keys are as they stand in the store: those cost no listing.
+        if self._index is None:
+            found = self._get(handle, key)
+            if found is not None:
+                return found
+        index = self.index
+        name = index.names.get(key)
+        if name is None:
+            resolved = index.find(key)
+            if resolved is None:
+                return None
+            name = index.names[resolved]
+        return self._get(handle, name)
+
+    def _get(self, handle: Any, key: str) -> bytes | None:
+        try:
+            name = key.encode("utf-8")
+        except UnicodeEncodeError:
+            return None
         if not name or len(name) > handle.max_key_size():
             return None
         with handle.begin(buffers=False) as transaction:
             return transaction.get(name)
 
+    @property
+    def index(self) -> NameIndex:
+        """The names of all media, listed once."""
+        if self._index is None:
+            with self.handle.begin(buffers=False) as transaction, transaction.cursor() as cursor:
+                names = [
+                    name.decode("utf-8", "surrogateescape")
+                    for name in cursor.iternext(keys=True, values=False)
+                ]
+            self._index = NameIndex(
+                choose_names(split_readable(names, self.location), self._media), self.location
+            )
+        return self._index
+
+    def resolve(self, name: str) -> str | None:
+        """Return the key of a name; see ``MediaStore.resolve``."""
+        return self.index.find(name)
+
     def __contains__(self, key: object) -> bool:
-        if not isinstance(key, str) or not key:
-            return False
-        with self.handle.begin(buffers=True) as transaction:
-            return transaction.get(key.encode("utf-8")) is not None
+        return isinstance(key, str) and bool(key) and self.resolve(key) is not None
 
     def _list(self, handle: Any) -> Iterator[str]:
-        with handle.begin(buffers=False) as transaction, transaction.cursor() as cursor:
-            yield from (name.decode("utf-8") for name in cursor.iternext(keys=True, values=False))
+        return iter(sorted(self.index.names))
 
     def __len__(self) -> int:
-        return self.handle.stat()["entries"]
+        return len(self.index.names)
 
 
 def _number_file(path: str) -> int:
@@ -84,10 +121,7 @@ def _number_file(path: str) -> int:
 
 
 def close_environment(location: str | os.PathLike[str]) -> None:
-    """Close what this process has open for reading at ``location``.
-
-    LMDB does not open a file twice in a process.
-    """
+    """Close what this process has open for reading at ``location``: LMDB does not open a file twice in a process."""
     _, environment = _OPEN.pop(os.path.realpath(location), (None, None))
     if environment is not None:
         environment.close()

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from glob import glob
 from pathlib import Path
 
 from clipbert_mmf.video.errors import StoreError
 from clipbert_mmf.video.stores.base import MediaStore
-from clipbert_mmf.video.stores.folder import FolderStore
+from clipbert_mmf.video.stores.folder import FolderStore, walk_folder
 from clipbert_mmf.video.stores.iopath import IopathStore
 from clipbert_mmf.video.stores.lmdb import LmdbStore
 from clipbert_mmf.video.stores.tar import TarStore
 from clipbert_mmf.video.stores.union import UnionStore
 
-#: Kind of store -> ``open(location, cache_dir)``. A store imports its library when it is opened, not before.
-STORES: dict[str, Callable[[str, str | None], MediaStore]] = {
-    "folder": lambda location, cache_dir: FolderStore(location),
-    "lmdb": lambda location, cache_dir: LmdbStore(location),
-    "tar": lambda location, cache_dir: TarStore(location),
+#: Kind of store -> ``open(location, cache_dir, media)``. A store imports its library when it is opened, not before.
+STORES: dict[str, Callable[[str, str | None, str | None], MediaStore]] = {
+    "folder": lambda location, cache_dir, media: FolderStore(location, media),
+    "lmdb": lambda location, cache_dir, media: LmdbStore(location, media),
+    "tar": lambda location, cache_dir, media: TarStore(location, media),
     "iopath": IopathStore,
 }
 _EXPECTED = "expected a folder of files, an LMDB, tar shards, or something://..."
 
 
 def open_store(
-    location: str | Path | Sequence[str], kind: str = "auto", cache_dir: str | None = None
+    location: str | Path | Sequence[str],
+    kind: str = "auto",
+    cache_dir: str | None = None,
+    media: str | None = None,
 ) -> MediaStore:
     """Return the store at ``location``; nothing is opened before the first read.
 
@@ -35,12 +39,13 @@ def open_store(
             for the key. Several of them are one store of all their keys.
         kind: a key of ``STORES``, or ``auto``: told apart by what is there.
         cache_dir: local folder in which an iopath store keeps what it read, or None.
+        media: ``video`` or ``image``, the media to take; None takes videos where there are any, else images.
 
     Raises:
         StoreError: for an unknown kind, or when nothing is at ``location``.
     """
     if not isinstance(location, (str, Path)):
-        return UnionStore([open_store(one, kind, cache_dir) for one in location])
+        return UnionStore([open_store(one, kind, cache_dir, media) for one in location])
     location = str(location)
     if kind == "auto":
         kind = detect_store(location)
@@ -48,7 +53,7 @@ def open_store(
         raise StoreError(
             f"store kind is '{kind}'; allowed are auto, {', '.join(sorted(STORES))}", "", location
         )
-    return STORES[kind](location, cache_dir)
+    return STORES[kind](location, cache_dir, media)
 
 
 def detect_store(location: str) -> str:
@@ -63,17 +68,17 @@ def detect_store(location: str) -> str:
     if path.is_dir():
         if (path / "data.mdb").is_file():
             return "lmdb"
-        names = [entry.name for entry in os.scandir(path) if not entry.name.startswith(".")]
-        # A folder of videos may hold a tar left over from its download; shards lie alone, with their indices.
-        shards = [name for name in names if name.endswith(".tar")]
-        return (
-            "tar"
-            if shards and all(name.endswith((".tar", ".index", ".json")) for name in names)
-            else "folder"
-        )
+        return "tar" if _holds_shards(location) else "folder"
     if path.suffix in (".mdb", ".lmdb") and path.is_file():
         return "lmdb"
-    if path.suffix == ".tar" and (path.is_file() or "*" in location):
+    if path.suffix == ".tar" and (path.is_file() or glob(location)):
         return "tar"
     what = "a file that is no store" if path.is_file() else "nothing is there"
     raise StoreError(f"{what}; {_EXPECTED}", "", location)
+
+
+def _holds_shards(folder: str) -> bool:
+    """Return whether a folder holds tar shards and no media, whatever downloaders and writers left beside them."""
+    if not any(entry.name.endswith(".tar") for entry in os.scandir(folder)):
+        return False
+    return not any(found.videos or found.images for found in walk_folder(folder))

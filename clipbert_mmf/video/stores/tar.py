@@ -1,8 +1,8 @@
 """Reads media in tar shards, the WebDataset convention, read at random through an index.
 
-A shard is a plain tar; the index beside it (``<shard>.index``) says where each member's bytes start, so that
-one read is one ``pread``. An index that is missing or of another state of its shard is made on the spot from
-the tar's headers. A damaged shard is named; what can be read of it, and of the others, is served.
+A shard is a plain tar; the index beside it (``<shard>.index``) says where each member's bytes start, so that one read
+is one ``pread``. An index that is missing or of another state of its shard is made on the spot from the tar's headers.
+A damaged shard is named; what can be read of it, and of the others, is served.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import posixpath
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -19,16 +20,18 @@ from glob import escape, glob
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from clipbert_mmf.video.endings import ALL_ENDINGS, choose_names, ending_of
 from clipbert_mmf.video.errors import MissingMediaError, StoreError, TruncatedMediaError
-from clipbert_mmf.video.stores.base import MediaStore, key_of, stamp_file
+from clipbert_mmf.video.frame_folders import FrameFolder
+from clipbert_mmf.video.images import is_media
+from clipbert_mmf.video.stores.base import MediaStore, stamp_file
+from clipbert_mmf.video.stores.names import NameIndex, is_unicode
 
 logger = logging.getLogger(__name__)
 
-#: Endings of the files beside a medium in a WebDataset sample.
-_SIDE_FILES = (".json", ".txt", ".cls", ".csv", ".tsv", ".npy", ".pyd", ".index")
 INDEX_SUFFIX = ".index"
 #: Version of an index; one of another version is made anew.
-_INDEX_VERSION = 2
+_INDEX_VERSION = 3
 #: Shards that a store keeps open: far below the usual limit of 1024 files of a process.
 _MAX_OPEN_SHARDS = 64
 
@@ -38,14 +41,24 @@ class ShardIndex:
     """Members of one shard.
 
     Attributes:
-        places: key to (offset, size) of every medium.
-        doubled: keys that the shard holds more than once; the last one counts, as it does for ``tar``.
+        places: path of every medium in the shard, with its ending, to (offset, size).
+        doubled: paths that the shard holds more than once; the last one counts, as it does for ``tar``.
         damage: why the shard is not whole, empty if it is.
+        unnamed: names that are no UTF-8, as Python shows them; they are left out.
     """
 
     places: dict[str, tuple[int, int]]
     doubled: list[str] = field(default_factory=list)
     damage: str = ""
+    unnamed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Members:
+    """Members of all shards: the names, and shard, offset and size of each."""
+
+    index: NameIndex
+    places: dict[str, tuple[str, int, int]]
 
 
 class TarStore(MediaStore):
@@ -53,17 +66,23 @@ class TarStore(MediaStore):
 
     Args:
         location: a folder of ``*.tar``, one tar, or a pattern such as ``videos-*.tar``.
+        media: ``video`` or ``image``; None takes videos where there are any, else images.
     """
 
-    def _open(self) -> dict[str, tuple[str, int, int]]:
+    def __init__(self, location: str, media: str | None = None):
+        super().__init__(location)
+        self._media = media
+
+    def _open(self) -> _Members:
         shards = find_shards(self.location)
         if not shards:
             raise StoreError("no tar shard is there", "", self.location)
         # An evicted shard is closed when the last thread that reads from it lets go.
         self._open_shard = lru_cache(_MAX_OPEN_SHARDS)(_OpenShard)
         self._damage: dict[str, str] = {}
-        places: dict[str, tuple[str, int, int]] = {}
+        shards_of_name: dict[str, list[tuple[str, int, int]]] = {}
         doubled: list[str] = []
+        unnamed: list[str] = []
         for shard in shards:
             try:
                 index = read_index(shard)
@@ -75,26 +94,53 @@ class TarStore(MediaStore):
             if index.damage:
                 self._damage[shard] = index.damage
             doubled += index.doubled
-            doubled += places.keys() & index.places.keys()
-            places.update((key, (shard, *place)) for key, place in index.places.items())
+            unnamed += index.unnamed
+            for name, place in index.places.items():
+                shards_of_name.setdefault(name, []).append((shard, *place))
         for shard, reason in self._damage.items():
             logger.warning("%s: %s", shard, reason)
-        if len(self._damage) == len(shards) and not places:
+        if len(self._damage) == len(shards) and not shards_of_name:
             shard, reason = next(iter(self._damage.items()))
             raise StoreError(f"none of {len(shards)} shards can be read; the first, {shard}: {reason}")
         if doubled:
             logger.warning(
-                "%s: %d keys are there more than once, the last counts; for example '%s'",
+                "%s: %d members are there more than once in their shard, the last counts; for example '%s'",
                 self.location,
                 len(doubled),
                 doubled[0],
             )
-        return places
+        if unnamed:
+            logger.warning(
+                "%s: %d names are no UTF-8 and are left out, rename them: %s",
+                self.location,
+                len(unnamed),
+                ", ".join(unnamed[:10]),
+            )
+        places: dict[str, tuple[str, int, int]] = {}
+        for name, found in shards_of_name.items():
+            # One name in several shards is several media: the shard tells them apart.
+            for place in found:
+                shard = os.path.basename(place[0]).removesuffix(".tar")
+                places[name if len(found) == 1 else f"{shard}/{name}"] = place
+        return _Members(NameIndex(choose_names(places, self._media), self.location), places)
 
-    def _find(self, handle: dict[str, tuple[str, int, int]], key: str) -> bytes | None:
-        if key not in handle:
+    def resolve(self, name: str) -> str | None:
+        """Return the key of a name; see ``MediaStore.resolve``."""
+        return self.handle.index.find(name)
+
+    def _place(self, key: str) -> tuple[str, int, int] | None:
+        members: _Members = self.handle
+        name = members.index.names.get(key)
+        if name is None:
+            resolved = members.index.find(key)
+            name = None if resolved is None else members.index.names[resolved]
+        return None if name is None else members.places[name]
+
+    def _find(self, handle: _Members, key: str) -> bytes | None:
+        place = self._place(key)
+        if place is None:
             return None
-        shard, offset, size = handle[key]
+        shard, offset, size = place
         try:
             data = self._open_shard(shard).read(offset, size)
         except OSError as error:
@@ -103,11 +149,8 @@ class TarStore(MediaStore):
             raise TruncatedMediaError(f"the shard {shard} ends before its index says so", key, self.location)
         return data
 
-    def read(self, key: str) -> bytes | Path:
-        """Return the encoded medium; see ``MediaStore.read``.
-
-        A missing one may lie in a damaged shard, which is named.
-        """
+    def read(self, key: str) -> bytes | Path | FrameFolder:
+        """Return the encoded medium; see ``MediaStore.read``. A missing one may lie in a damaged shard, which is named."""
         try:
             return super().read(key)
         except MissingMediaError as error:
@@ -115,44 +158,38 @@ class TarStore(MediaStore):
                 raise
             shard, reason = next(iter(self._damage.items()))
             raise MissingMediaError(
-                f"{error.reason}; it may lie in a damaged shard ({len(self._damage)}), such as {shard}: "
-                f"{reason}",
+                f"{error.reason}; it may lie in a damaged shard ({len(self._damage)}), such as {shard}: {reason}",
                 key,
                 self.location,
             ) from error
 
     def stamp(self, key: str) -> str:
-        """Return what changes when the medium does.
-
-        The state of its shard and its place there, without reading it.
-        """
-        if key not in self.handle:
+        """Return what changes when the medium does: the state of its shard and its place there, without reading it."""
+        place = self._place(key)
+        if place is None:
             return ""
-        shard, offset, size = self.handle[key]
+        shard, offset, size = place
         return f"{os.path.basename(shard)} {stamp_file(shard)} {offset} {size}"
 
     def find_damage(self) -> dict[str, str]:
         """Return the damaged shards, each with the reason."""
         return dict(self._damage) if self.handle is not None else {}
 
-    def _list(self, handle: dict[str, tuple[str, int, int]]) -> Iterator[str]:
-        return iter(sorted(handle))
+    def _list(self, handle: _Members) -> Iterator[str]:
+        return iter(sorted(handle.index.names))
 
     def __contains__(self, key: object) -> bool:
-        return key in self.handle
+        return isinstance(key, str) and self._place(key) is not None
 
     def __len__(self) -> int:
-        return len(self.handle)
+        return len(self.handle.index.names)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_open_shard": None}
 
 
 class _OpenShard:
-    """An open file that closes itself.
-
-    A read has no file position that threads or workers could share by accident.
-    """
+    """An open file that closes itself; a read has no file position that threads or workers could share by accident."""
 
     def __init__(self, path: str):
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
@@ -193,7 +230,7 @@ def read_index(shard: str) -> ShardIndex:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content.get("version") == _INDEX_VERSION and content["shard"] == stamp:
                 places = {key: (offset, size) for key, (offset, size) in content["places"].items()}
-                return ShardIndex(places, content["doubled"], content["damage"])
+                return ShardIndex(places, content["doubled"], content["damage"], content["unnamed"])
             logger.info("%s is of another state of its shard; made anew", path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         logger.warning("%s is broken; made anew", path)
@@ -229,13 +266,15 @@ def _scan(shard: str) -> ShardIndex:
                 with tarfile.open(fileobj=stream, mode="r:") as archive:
                     for member in archive:
                         num_members += 1
-                        name = os.path.basename(member.name)
-                        if not member.isfile() or name.startswith(".") or name.lower().endswith(_SIDE_FILES):
+                        name = posixpath.normpath(f"/{member.name}").lstrip("/")
+                        if not member.isfile() or "/." in f"/{name}" or not _is_medium(stream, member, name):
                             continue
-                        key = key_of(name)
-                        if key in index.places:
-                            index.doubled.append(key)
-                        index.places[key] = (member.offset_data, member.size)
+                        if not is_unicode(name):
+                            index.unnamed.append(repr(os.fsencode(name)))
+                            continue
+                        if name in index.places:
+                            index.doubled.append(name)
+                        index.places[name] = (member.offset_data, member.size)
                     end = archive.offset
                 fault = _describe_end(stream, end)
             except (tarfile.TarError, EOFError, ValueError) as error:
@@ -247,6 +286,14 @@ def _scan(shard: str) -> ShardIndex:
     if fault:
         index.damage = f"the tar is damaged after {num_members} members: {fault}"
     return index
+
+
+def _is_medium(stream: BinaryIO, member: tarfile.TarInfo, name: str) -> bool:
+    """Return whether a member is a video or an image: by its ending, or without one by its first bytes."""
+    ending = ending_of(name)
+    if ending or "." in name[name.rfind("/") + 1 :].rstrip("."):
+        return ending in ALL_ENDINGS
+    return is_media(os.pread(stream.fileno(), 16, member.offset_data))
 
 
 def _describe_end(stream: BinaryIO, end: int) -> str:

@@ -5,21 +5,69 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from clipbert_mmf.video.endings import strip_ending
+from clipbert_mmf.video.errors import AmbiguousNameError
+from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.stores.base import MediaStore
+from clipbert_mmf.video.stores.names import make_key
 
 
 class UnionStore(MediaStore):
-    """Several stores as one; the first that has a key serves it."""
+    """Several stores as one. A name that leads to media of several of them is an error."""
 
     def __init__(self, stores: Sequence[MediaStore]):
         super().__init__(" + ".join(store.location for store in stores))
         self._stores = list(stores)
+        self._places: dict[str, tuple[MediaStore, str]] = {}
 
     def _open(self) -> list[MediaStore]:
         return self._stores
 
-    def _find(self, handle: list[MediaStore], key: str) -> bytes | Path | None:
-        return next((found for store in handle if (found := store.find(key)) is not None), None)
+    def _place(self, name: str) -> tuple[MediaStore, str] | None:
+        """Return the store that has a medium and its key there."""
+        if name in self._places:
+            return self._places[name]
+        found = [(store, key) for store in self._stores if (key := store.resolve(name)) is not None]
+        # The whole path of a medium goes before the end of one, and that before a path that is longer.
+        ranks = [_rank_fit(make_key(name), strip_ending(key)) for _, key in found]
+        exact = [place for place, rank in zip(found, ranks, strict=True) if rank == min(ranks)]
+        first = exact[0] if exact else None
+        for store, key in exact[1:]:
+            one, other = exact[0][0].find(exact[0][1]), store.find(key)
+            # The same store or file may be given twice.
+            if one == other or (isinstance(one, Path) and isinstance(other, Path) and one.samefile(other)):
+                continue
+            places = ", ".join(f"'{key}' in {store.location}" for store, key in exact)
+            raise AmbiguousNameError(
+                f"the name stands for media of {len(exact)} stores: {places}; give the stores other folders or names",
+                name,
+                self.location,
+            )
+        if first is not None:
+            self._places[name] = first
+        return first
+
+    def resolve(self, name: str) -> str | None:
+        """Return the key of a name; see ``MediaStore.resolve``."""
+        place = self._place(name)
+        return None if place is None else place[1]
+
+    def _find(self, handle: list[MediaStore], key: str) -> bytes | Path | FrameFolder | None:
+        place = self._place(key)
+        return None if place is None else place[0].find(place[1])
+
+    def stamp(self, key: str) -> str:
+        """Return what changes when the medium does; see ``MediaStore.stamp``."""
+        place = self._place(key)
+        return "" if place is None else place[0].stamp(place[1])
+
+    def find_damage(self) -> dict[str, str]:
+        """Return the damaged parts of all stores, each with the reason."""
+        return {part: reason for store in self._stores for part, reason in store.find_damage().items()}
 
     def _list(self, handle: list[MediaStore]) -> Iterator[str]:
         return iter(sorted({key for store in handle for key in store.keys()}))  # noqa: SIM118, a method, not a dict
+
+
+def _rank_fit(written: str, key: str) -> int:
+    return 0 if key == written else 1 if key.endswith(f"/{written}") else 2

@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from clipbert_mmf.video.endings import MEDIA_ENDINGS, ending_of
+from clipbert_mmf.video.errors import StoreError
 from clipbert_mmf.video.stores.folder import FolderStore
 from clipbert_mmf.video.stores.lmdb import close_environment
+from clipbert_mmf.video.stores.names import NameIndex
 from clipbert_mmf.video.stores.tar import ShardIndex, find_shards, read_index, write_index
 
 
@@ -30,7 +34,11 @@ class StoreWriter(ABC):
 
     @abstractmethod
     def put(self, key: str, extension: str, data: bytes) -> None:
-        """Add a medium; ``extension`` begins with a dot."""
+        """Add a medium; ``extension`` begins with a dot.
+
+        Raises:
+            MediaError: if the store cannot hold it.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -43,18 +51,41 @@ class StoreWriter(ABC):
         self.close()
 
 
+def name_member(key: str, extension: str) -> str:
+    """Return the path of a medium in a store, which leads back to its key.
+
+    Raises:
+        StoreError: for a key that leads out of the store.
+    """
+    if key.startswith("/") or ".." in key.split("/") or "\0" in key:
+        raise StoreError("the name leads out of the store", key)
+    # Where endings tell two media apart, the key has its own.
+    return key if ending_of(key) == extension.lower() else f"{key}{extension}"
+
+
 class FolderWriter(StoreWriter):
     """Writes one file per medium; a file has its name only when it is complete."""
 
     def done_keys(self) -> set[str]:
         """Return the keys that are safely in the store."""
-        return set(FolderStore(str(self.target)).keys())
+        return {
+            key
+            for media in MEDIA_ENDINGS
+            for key in FolderStore(str(self.target), media).keys()  # noqa: SIM118
+        }
 
     def put(self, key: str, extension: str, data: bytes) -> None:
         """Add a medium; ``extension`` begins with a dot."""
-        part = self.target / f".{key}{extension}.part"
-        part.write_bytes(data)
-        part.replace(self.target / f"{key}{extension}")
+        place = self.target / name_member(key, extension)
+        # A short name: that of the file may be as long as a name can be.
+        part = self.target / f".{zlib.crc32(key.encode()):08x}.{os.getpid()}.part"
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(data)
+            part.replace(place)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise StoreError(f"cannot be written: {error}", key, str(self.target)) from error
 
     def close(self) -> None:
         """Bring everything that was put to the disk."""
@@ -85,11 +116,21 @@ class LmdbWriter(StoreWriter):
     def done_keys(self) -> set[str]:
         """Return the keys that are safely in the store."""
         with self._environment.begin() as transaction:
-            return {key.decode("utf-8") for key in transaction.cursor().iternext(keys=True, values=False)}
+            return {
+                key.decode("utf-8", "replace")
+                for key in transaction.cursor().iternext(keys=True, values=False)
+            }
 
     def put(self, key: str, extension: str, data: bytes) -> None:
         """Add a medium; ``extension`` begins with a dot."""
-        self._batch.append((key.encode("utf-8"), data))
+        name = key.encode("utf-8")
+        if len(name) > self._environment.max_key_size():
+            raise StoreError(
+                f"the name has {len(name)} bytes, an LMDB takes {self._environment.max_key_size()}; build tar shards",
+                key,
+                str(self.target),
+            )
+        self._batch.append((name, data))
         self._size += len(data)
         if self._size >= self._batch_bytes:
             self._commit()
@@ -141,19 +182,21 @@ class TarWriter(StoreWriter):
 
     def done_keys(self) -> set[str]:
         """Return the keys that are safely in the store."""
-        return {key for shard in self._shards() for key in read_index(shard).places}
+        names = [name for shard in self._shards() for name in read_index(shard).places]
+        return set(NameIndex(names, str(self.target)).names)
 
     def put(self, key: str, extension: str, data: bytes) -> None:
         """Add a medium; ``extension`` begins with a dot."""
         if self._archive is None:
             # Open until the shard is full; ``close`` ends it.
             self._archive = tarfile.open(f"{self._shard}.part", "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
-        member = tarfile.TarInfo(f"{key}{extension}")
+        name = name_member(key, extension)
+        member = tarfile.TarInfo(name)
         member.size = len(data)
         self._archive.addfile(member, io.BytesIO(data))
         end = self._archive.offset
         # addfile pads the data to whole blocks of 512 bytes.
-        self._places[key] = (end - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, len(data))
+        self._places[name] = (end - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, len(data))
         if end >= self.shard_bytes:
             self.close()
 

@@ -10,7 +10,8 @@ from tests.encoded_media import write_lmdb
 
 KINDS = ["folder", "lmdb", "tar", "iopath"]
 
-CONTENT = {"video7010": b"seven", "v_a-b": b"eight", "žluť": b"nine", "deep": b"ten"}
+#: Key -> bytes; every kind of store holds the same.
+CONTENT = {"video7010": b"seven", "x/v_a-b": b"eight", "x/žluť": b"nine", "x/y/z/deep": b"ten"}
 
 
 @pytest.fixture
@@ -18,9 +19,9 @@ def folder(tmp_path):
     root = tmp_path / "media"
     names = {
         "video7010": "video7010.mp4",
-        "v_a-b": "x/v_a-b.webm",
-        "žluť": "x/žluť.GIF",
-        "deep": "x/y/z/deep.mkv",
+        "x/v_a-b": "x/v_a-b.webm",
+        "x/žluť": "x/žluť.GIF",
+        "x/y/z/deep": "x/y/z/deep.mkv",
     }
     for key, name in names.items():
         path = root / name
@@ -34,20 +35,24 @@ def folder(tmp_path):
 def stores(folder, tmp_path):
     """Every kind of store, all with the same content."""
     write_tar(
-        tmp_path / "shards" / "part-000.tar", {f"a/{key}.mp4": CONTENT[key] for key in ("video7010", "v_a-b")}
+        tmp_path / "shards" / "part-000.tar",
+        {f"./{key}.mp4": CONTENT[key] for key in ("video7010", "x/v_a-b")},
     )
     write_tar(
-        tmp_path / "shards" / "part-001.tar", {"žluť.mp4": b"nine", "žluť.json": b"{}", "deep.gif": b"ten"}
+        tmp_path / "shards" / "part-001.tar",
+        {"x/žluť.mp4": b"nine", "x/žluť.json": b"{}", "x/y/z/deep.gif": b"ten"},
     )
-    flat = tmp_path / "flat"
-    flat.mkdir()
+    plain = tmp_path / "plain"
+    plain.mkdir()
     for key, value in CONTENT.items():
-        (flat / f"{key}.mp4").write_bytes(value)
+        path = plain / f"{key}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(value)
     return {
         "folder": folder,
         "lmdb": write_lmdb(tmp_path / "store_lmdb", CONTENT),
         "tar": tmp_path / "shards",
-        "iopath": flat,
+        "iopath": plain,
     }
 
 

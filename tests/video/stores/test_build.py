@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from clipbert_mmf.cli.main import main
+from clipbert_mmf.video.errors import AmbiguousNameError
 from clipbert_mmf.video.stores.build import build_store
 from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.stores.reencode import Encoding
-from tests.encoded_media import write_image
 
 NAMES = ("plain.mp4", "b_frames.mp4", "animated.gif", "asp.avi", "vp9.webm")
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,7 +26,8 @@ def folder(tmp_path_factory, video_file):
     folder = tmp_path_factory.mktemp("source")
     for name in NAMES:
         shutil.copy(video_file(name), folder / name)
-    write_image(folder / "still.jpg")
+    (folder / "red").mkdir()
+    (folder / "red" / "plain.mp4").write_bytes(b"another of this name")
     return folder
 
 
@@ -43,7 +44,9 @@ def test_a_store_keeps_every_byte_and_comes_back_out(folder, tmp_path, kind):
     assert content_of(built) == content_of(open_store(folder))
     build_store(built, tmp_path / "files", "folder")
     assert content_of(open_store(tmp_path / "files")) == content_of(open_store(folder))
-    assert (tmp_path / "files" / "animated.gif").is_file() and (tmp_path / "files" / "still.jpg").is_file()
+    assert (tmp_path / "files" / "animated.gif").is_file() and (
+        tmp_path / "files" / "red" / "plain.mp4"
+    ).is_file()
 
 
 @pytest.mark.parametrize("kind", ["lmdb", "tar", "folder"])
@@ -98,6 +101,7 @@ def test_shards_are_closed_at_their_size(folder, tmp_path):
 def test_the_command_line_reports_size_speed_and_failures(folder, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(folder, source)
+    shutil.copy(source / "plain.mp4", source / "red" / "plain.mp4")
     (source / "broken.mp4").write_bytes(b"broken")
     arguments = [
         "build-store",
@@ -117,6 +121,42 @@ def test_the_command_line_reports_size_speed_and_failures(folder, tmp_path):
     (source / "broken.mp4").unlink()
     assert main(arguments) == 0
     assert json.loads((tmp_path / "built.report.json").read_text())["num_skipped"] == 6
+
+
+def write_classes(root):
+    """Write class folders whose videos have the same names, and two files of one stem."""
+    for colour in ("blue", "green", "red"):
+        for number in (1, 2, 3, 4):
+            path = root / colour / f"{number}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(f"{colour} {number}".encode())
+    (root / "red" / "1.avi").write_bytes(b"avi")
+    return root
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "tar", "folder"])
+def test_class_folders_are_kept_apart(tmp_path, kind):
+    source = open_store(write_classes(tmp_path / "videos"))
+    report = build_store(source, tmp_path / "built", kind)
+    assert (len(source), report.num_written, report.failed) == (13, 13, {})
+    built = open_store(tmp_path / "built")
+    assert content_of(built) == content_of(source) and built.resolve("green/3.mp4") == "green/3"
+    with pytest.raises(AmbiguousNameError, match="'blue/3"):
+        built.read("3")
+    build_store(built, tmp_path / "files", "folder")
+    assert (tmp_path / "files" / "red" / "1.avi").read_bytes() == b"avi" or kind == "lmdb"
+    assert content_of(open_store(tmp_path / "files")) == content_of(source)
+
+
+def test_what_a_store_cannot_hold_is_named_and_the_rest_goes_on(tmp_path):
+    deep = "/".join(["d" * 100] * 6)
+    (tmp_path / "videos" / deep).mkdir(parents=True)
+    (tmp_path / "videos" / deep / "v.mp4").write_bytes(b"x")
+    (tmp_path / "videos" / ("n" * 251 + ".mp4")).write_bytes(b"y")
+    report = build_store(open_store(tmp_path / "videos"), tmp_path / "built", "lmdb")
+    assert report.num_written == 1 and "an LMDB takes 511" in report.failed[f"{deep}/v"]
+    report = build_store(open_store(tmp_path / "videos"), tmp_path / "files", "folder")
+    assert report.num_written == 2 and not report.failed
 
 
 def test_a_target_begun_otherwise_is_refused(folder, tmp_path):

@@ -27,15 +27,22 @@ def test_an_iopath_handler_plugs_in_and_its_reads_are_cached(tmp_path, stores):
         def _ls(self, path, **kwargs):
             return [entry.name for entry in Path(self._local(path)).iterdir()]
 
+        def _isdir(self, path, **kwargs):
+            return Path(self._local(path)).is_dir()
+
         def _exists(self, path, **kwargs):
             return Path(self._local(path)).exists()
 
     iopath.g_pathmgr.register_handler(Bucket(), allow_override=True)
     store = open_store("bucket://", cache_dir=str(tmp_path / "cache"))
     assert [read_bytes(store, "deep") for _ in range(3)] == [b"ten"] * 3
-    assert opened == ["bucket://deep.mp4"] and len(store) == 4
+    assert opened == ["bucket://x/y/z/deep.mp4"] and len(store) == 4
     by_pattern = open_store("bucket://{key}.mp4")
-    assert by_pattern.read("deep") == b"ten" and "deep" in by_pattern and "gone" not in by_pattern
+    assert (
+        by_pattern.read("x/y/z/deep") == b"ten"
+        and "x/y/z/deep.avi" in by_pattern
+        and "gone" not in by_pattern
+    )
     with pytest.raises(MissingMediaError, match="no file bucket://gone.mp4"):
         by_pattern.read("gone")
     with pytest.raises(StoreError, match="cannot be listed"):
