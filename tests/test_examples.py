@@ -331,8 +331,10 @@ def test_a_table_that_is_wrong_is_named_with_its_line(tmp_path, text, message):
 def test_names_of_videos_keep_their_dots():
     from clipbert_mmf.annotations.own import parse_texts
     from clipbert_mmf.annotations.records import Source
+    from clipbert_mmf.video.stores.names import make_key
 
     names = ["a.b.mp4", "a.b", "deep/c.MP4", "d e", "win\\f.avi"]
     entries = [(f"line {n}", {"video": name, "text": "x"}) for n, name in enumerate(names)]
     keys = [record.media_key for record in parse_texts(Source(Path("t.csv")), iter(entries))]
-    assert keys == ["a.b", "a.b", "c", "d e", "f"]
+    assert keys == names
+    assert [make_key(key) for key in keys] == ["a.b", "a.b", "deep/c", "d e", "win/f"]

@@ -18,8 +18,8 @@ class TextRecord:
     """One text about one medium.
 
     Attributes:
-        media_key: the medium as the file names it: a path or the end of one, with or without its ending. A dataset puts the
-            key in the store in its place.
+        media_key: the medium as the file names it: a path or the end of one, with or without its ending. A
+            dataset puts the key in the store in its place.
         text: caption or question, white space normalised.
         text_id: the owner's id.
         options: choices of a multiple-choice question.

@@ -49,7 +49,8 @@ def find_media(config: DatasetConfig, root: Path, spec: DatasetSpec, split: str)
         if "://" not in given and not location.exists() and not glob(str(location)):
             raise FileNotFoundError(
                 f"dataset_config.{spec.name}.media.{split} is '{given}': {location} does not exist; "
-                f"expected a folder of {spec.media}s, an LMDB, or tar shards such as videos/*.tar, below data_dir or absolute"
+                f"expected a folder of {spec.media}s, an LMDB, or tar shards such as videos/*.tar, below data_dir "
+                f"or absolute"
             )
         return given if "://" in given else str(location)
 

@@ -4,159 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+_VIDEO = """
+3g2 3gp 3gp2 3gpp amv apng asf avc avi bik dav dif divx dv dvr-ms evo f4v flv gif gxf h264 h265 hevc insv ivf lrv m1v
+m2p m2t m2ts m2v m4v mjpeg mjpg mk3d mkv mod mov mp2v mp4 mp4v mpe mpeg mpg mpv mpv2 mts mxf nsv nut obu ogm ogv qt rm
+rmvb roq smk swf tod trp ts vob webm wmv wtv xvid y4m
+"""
+_IMAGE = """
+avif bmp dib gif heic heif hif j2c j2k jfif jp2 jpe jpeg jpf jpg jpx pbm pgm png pnm ppm tga tif tiff webp
+"""
+_SIDE = """
+aac ass cls csv description flac html index info json jsonl lrc m4a md mp3 nfo npy npz ogg opus parquet part pickle pkl
+pt pth pyd srt sub tar tsv txt vtt wav wma xml yaml yml ytdl zip
+"""
+
+
+def _split_endings(names: str) -> frozenset[str]:
+    return frozenset(f".{name}" for name in names.split())
+
+
 #: Medium -> endings, in lower case. Videos: all that FFmpeg demuxes as video. A GIF is both.
-MEDIA_ENDINGS: dict[str, frozenset[str]] = {
-    "video": frozenset(
-        f".{name}"
-        for name in [
-            "3g2",
-            "3gp",
-            "3gp2",
-            "3gpp",
-            "amv",
-            "apng",
-            "asf",
-            "avc",
-            "avi",
-            "bik",
-            "dav",
-            "dif",
-            "divx",
-            "dv",
-            "dvr-ms",
-            "evo",
-            "f4v",
-            "flv",
-            "gif",
-            "gxf",
-            "h264",
-            "h265",
-            "hevc",
-            "insv",
-            "ivf",
-            "lrv",
-            "m1v",
-            "m2p",
-            "m2t",
-            "m2ts",
-            "m2v",
-            "m4v",
-            "mjpeg",
-            "mjpg",
-            "mk3d",
-            "mkv",
-            "mod",
-            "mov",
-            "mp2v",
-            "mp4",
-            "mp4v",
-            "mpe",
-            "mpeg",
-            "mpg",
-            "mpv",
-            "mpv2",
-            "mts",
-            "mxf",
-            "nsv",
-            "nut",
-            "obu",
-            "ogm",
-            "ogv",
-            "qt",
-            "rm",
-            "rmvb",
-            "roq",
-            "smk",
-            "swf",
-            "tod",
-            "trp",
-            "ts",
-            "vob",
-            "webm",
-            "wmv",
-            "wtv",
-            "xvid",
-            "y4m",
-        ]
-    ),
-    "image": frozenset(
-        f".{name}"
-        for name in [
-            "avif",
-            "bmp",
-            "dib",
-            "gif",
-            "heic",
-            "heif",
-            "hif",
-            "j2c",
-            "j2k",
-            "jfif",
-            "jp2",
-            "jpe",
-            "jpeg",
-            "jpf",
-            "jpg",
-            "jpx",
-            "pbm",
-            "pgm",
-            "png",
-            "pnm",
-            "ppm",
-            "tga",
-            "tif",
-            "tiff",
-            "webp",
-        ]
-    ),
-}
+MEDIA_ENDINGS: dict[str, frozenset[str]] = {"video": _split_endings(_VIDEO), "image": _split_endings(_IMAGE)}
 ALL_ENDINGS: frozenset[str] = frozenset().union(*MEDIA_ENDINGS.values())
 #: Endings of files that lie beside media and are none; where a name needs no ending, these are left out all the same.
-SIDE_ENDINGS: frozenset[str] = frozenset(
-    f".{name}"
-    for name in [
-        "aac",
-        "ass",
-        "cls",
-        "csv",
-        "description",
-        "flac",
-        "html",
-        "index",
-        "info",
-        "json",
-        "jsonl",
-        "lrc",
-        "m4a",
-        "md",
-        "mp3",
-        "nfo",
-        "npy",
-        "npz",
-        "ogg",
-        "opus",
-        "parquet",
-        "part",
-        "pickle",
-        "pkl",
-        "pt",
-        "pth",
-        "pyd",
-        "srt",
-        "sub",
-        "tar",
-        "tsv",
-        "txt",
-        "vtt",
-        "wav",
-        "wma",
-        "xml",
-        "yaml",
-        "yml",
-        "ytdl",
-        "zip",
-    ]
-)
+SIDE_ENDINGS: frozenset[str] = _split_endings(_SIDE)
 
 
 def ending_of(name: str) -> str:

@@ -10,6 +10,8 @@ from tests.own_tables import build_split, write_table
 #: Start and end of each row; the video is 4 s long, 6 frames a second.
 WINDOWS = [("0", "1"), ("1.0", "2"), ("00:00:02", "0:03"), ("3", ""), ("", ""), ("3.5", "9"), ("50", "60")]
 NUM_FRAMES, FPS = 24, 6
+#: Words of the tokenizer, one for each row.
+WORDS = ("red", "green", "blue", "yellow", "small", "large", "left")
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,7 @@ def folder(tmp_path_factory):
     (folder / "videos").mkdir()
     write_video(folder / "videos" / "long.mp4", NUM_FRAMES, fps=FPS)
     rows = [
-        ("long.mp4", f"a red circle {n}", "what color", "red", "red|blue", start, end, split)
+        ("long.mp4", f"a {WORDS[n]} circle", "what color", "red", "red|blue", start, end, split)
         for n, (start, end) in enumerate(WINDOWS)
         for split in ("train", "val", "test")
     ]

@@ -19,7 +19,11 @@ def mixed_folder(tmp_path_factory, video_file):
     folder = tmp_path_factory.mktemp("mixed")
     for name in ("plain.mp4", "turned_90.mp4", "animated.gif", "asp.avi"):
         shutil.copy(video_file(name), folder / name)
+    # A thumbnail and a frame folder: the first is no medium beside videos, the second is one.
     write_image(folder / "still.jpg")
+    (folder / "frames").mkdir()
+    for number in range(5):
+        write_image(folder / "frames" / f"{number:06d}.jpg")
     write_audio(folder / "song.mp4")
     (folder / "empty.mp4").write_bytes(b"")
     (folder / "cut<b>.mp4").write_bytes(video_file("plain.mp4").read_bytes()[:-500])
@@ -48,7 +52,12 @@ def test_the_check_tells_good_from_bad_with_reasons(output):
     assert media["song"]["reason"] == "NoVideoStreamError: no video stream (streams: audio)"
     assert report["num_bad"] == 3 and report["reasons"]["EmptyMediaError"] == 1
     assert media["asp"]["duration_sec"] == pytest.approx(2) and media["asp"]["codec"] == "mpeg4"
-    assert media["still"]["kind"] == "image" and media["still"]["width"] == 64
+    frames = media["frames"]
+    assert "still" not in media and (frames["num_frames"], frames["width"], frames["container"]) == (
+        5,
+        64,
+        "frames",
+    )
 
 
 def test_the_bad_list_is_one_that_a_dataset_reads(output):

@@ -85,7 +85,9 @@ class MediaStore(ABC):
         return list(self._list(self.handle))
 
     def stamp(self, key: str) -> str:
-        """Return what changes when the medium of ``key`` does, empty where it is missing: a cached answer depends on it.
+        """Return what changes when the medium of ``key`` does, empty where it is missing.
+
+        A cached answer depends on it.
 
         Raises:
             MediaError: if the store cannot be opened or read.

@@ -137,7 +137,7 @@ class _Converter:
         try:
             found = self.source.read(key)
             if isinstance(found, FrameFolder):
-                reason = "a folder of frames, which a store takes as one video: make one of it first, for example with ffmpeg"
+                reason = "a folder of frames: make a video of it first, for example with ffmpeg"
                 return key, 0, "", b"", f"StoreError: {reason}"
             data = found if isinstance(found, bytes) else found.read_bytes()
             extension = found.suffix if isinstance(found, Path) else ending_of(key)

@@ -48,7 +48,10 @@ class FolderStore(MediaStore):
             return False
 
     def resolve(self, name: str) -> str | None:
-        """Return the key of a name; see ``MediaStore.resolve``. A path on the disk, and one through links, is one too."""
+        """Return the key of a name; see ``MediaStore.resolve``.
+
+        A path on the disk is a name too, and so is one that leads through links.
+        """
         index = self.handle
         written = name
         if os.path.isabs(name):
@@ -127,7 +130,7 @@ def find_media_names(location: str, media: str | None) -> list[str]:
             media = "image"
         elif media is None and frames and not videos:
             logger.info(
-                "%s: %d folders of numbered images are taken for videos; say that the media are images if they are none",
+                "%s: %d folders of numbered images are taken for videos; if they are none, say --media image",
                 location,
                 len(frames),
             )

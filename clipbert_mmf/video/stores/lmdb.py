@@ -45,8 +45,8 @@ class LmdbStore(MediaStore):
         opener = (os.getpid(), _number_file(os.path.join(name, "data.mdb") if in_folder else name))
         if owner != opener:
             if environment is not None:
-                # Inherited through a fork, or the file was replaced. Without locks closing only drops this process's own
-                # mapping.
+                # Inherited through a fork, or the file was replaced. Without locks closing only drops this
+                # process's own mapping.
                 environment.close()
             try:
                 environment = lmdb.open(

@@ -1,6 +1,7 @@
-"""Says which medium of a store a name stands for: one rule for every kind of store, for tables, checks and predictions.
+"""Says which medium of a store a name stands for, by one rule for every kind of store.
 
-A medium is its path in the store without its ending: its key. Where two files differ only in their ending, their keys keep it.
+A medium is its path in the store without its ending: its key. Where two files differ only in their ending, their keys
+keep it.
 """
 
 from __future__ import annotations
@@ -111,8 +112,8 @@ class NameIndex:
     def find(self, written: str) -> str | None:
         """Return the key of the medium that a name stands for; None where there is none.
 
-        The name may be a key, a path with another or no ending, with the last folders of the location before it, or the end
-        of a path. In a store without folders those of the name do not count.
+        The name may be a key, a path with another or no ending, with the last folders of the location before it,
+        or the end of a path. In a store without folders those of the name do not count.
 
         Raises:
             AmbiguousNameError: if it stands for several.
@@ -160,7 +161,10 @@ class NameIndex:
         return first
 
     def _find_below(self, name: str) -> str | None:
-        """Return the medium that a longer path leads to: through the store's own folder, or in a store without folders."""
+        """Return the medium that a longer path leads to.
+
+        The path goes through the store's own folder, or the store has no folders.
+        """
         parts = name.strip("/").split("/")
         own = posixpath.basename(self.location.replace("\\", "/").rstrip("/"))
         for place in range(len(parts) - 1, 0, -1):
@@ -176,8 +180,8 @@ class NameIndex:
             known = self._loose.setdefault(found, folder)
             if not (f"/{known}".endswith(f"/{folder}") or f"/{folder}".endswith(f"/{known}")):
                 raise AmbiguousNameError(
-                    f"'{known}/{parts[-1]}' and '{name}' are two paths, and the store has one '{self.names[found]}' and no "
-                    f"folders",
+                    f"'{known}/{parts[-1]}' and '{name}' are two paths, and the store has no folders and one "
+                    f"'{self.names[found]}'",
                     name,
                     self.location,
                 )

@@ -150,7 +150,10 @@ class TarStore(MediaStore):
         return data
 
     def read(self, key: str) -> bytes | Path | FrameFolder:
-        """Return the encoded medium; see ``MediaStore.read``. A missing one may lie in a damaged shard, which is named."""
+        """Return the encoded medium; see ``MediaStore.read``.
+
+        A missing one may lie in a damaged shard, which is named.
+        """
         try:
             return super().read(key)
         except MissingMediaError as error:

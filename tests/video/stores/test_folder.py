@@ -66,7 +66,28 @@ def test_files_beside_a_video_are_no_media(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "ending", "mts m2ts vob ogv asf f4v 3g2 mxf m2v qt insv divx rm rmvb dv y4m MP4 TS GIF".split()
+    "ending",
+    [
+        "mts",
+        "m2ts",
+        "vob",
+        "ogv",
+        "asf",
+        "f4v",
+        "3g2",
+        "mxf",
+        "m2v",
+        "qt",
+        "insv",
+        "divx",
+        "rm",
+        "rmvb",
+        "dv",
+        "y4m",
+        "MP4",
+        "TS",
+        "GIF",
+    ],
 )
 def test_any_container_is_found(tmp_path, ending):
     (tmp_path / f"v.{ending}").write_bytes(b"x")
