@@ -250,7 +250,7 @@ def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer | MultiSocke
         OSError: if the address cannot be bound.
     """
     try:
-        from waitress.server import create_server
+        from waitress import server
     except ImportError as error:
         raise ImportError(
             "the demo page needs Flask and waitress: pip install 'clipbert_mmf[demo]'"
@@ -258,7 +258,7 @@ def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer | MultiSocke
     # A body somewhat too large still reaches the page's own message; beyond that the connection is cut.
     limit = 2 * app.config["MAX_CONTENT_LENGTH"]
     try:
-        return create_server(app, host=host, port=port, threads=8, max_request_body_size=limit, ident=None)
+        return server.create_server(app, host=host, port=port, threads=8, max_request_body_size=limit, ident=None)
     except OSError as error:
         reason = error.strerror or error
         raise OSError(
