@@ -258,7 +258,9 @@ def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer | MultiSocke
     # A body somewhat too large still reaches the page's own message; beyond that the connection is cut.
     limit = 2 * app.config["MAX_CONTENT_LENGTH"]
     try:
-        return server.create_server(app, host=host, port=port, threads=8, max_request_body_size=limit, ident=None)
+        return server.create_server(
+            app, host=host, port=port, threads=8, max_request_body_size=limit, ident=None
+        )
     except OSError as error:
         reason = error.strerror or error
         raise OSError(
