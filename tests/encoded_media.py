@@ -8,6 +8,7 @@ bright corner at the top left that shows which way is up. Blocks of 16 pixels su
 
 from __future__ import annotations
 
+import io
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -74,6 +75,7 @@ def write_video(
     pts: list[int] | None = None,
     time_base: Fraction | None = None,
     rotation: int = 0,
+    mirror: str = "",
     container: str | None = None,
     codec_options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
@@ -99,6 +101,7 @@ def write_video(
         audio: add a silent audio stream.
         pts: presentation time of each frame in ticks of ``time_base``; equal distance at ``fps`` without it.
         rotation: degrees counter-clockwise that a player must turn the picture; what is shown stays upright.
+        mirror: ``left_right`` or ``transpose``: how the stored picture is mirrored; what is shown stays upright.
         b_frames: largest number of consecutive B-frames, or None for the codec's own choice.
         second_stream: add another video stream, all black.
         tile: the picture is too small for ``draw_frame``; make it grey.
@@ -109,7 +112,7 @@ def write_video(
         options |= {"deadline": "realtime", "cpu-used": "8"}
     with av.open(str(path), "w", format=container, options=container_options or {}) as output:
         stream = output.add_stream(codec, rate=fps, options={**options, **(codec_options or {})})
-        turned = rotation % 180 != 0
+        turned = rotation % 180 != 0 or mirror == "transpose"
         stream.width, stream.height = (height, width) if turned else (width, height)
         stream.pix_fmt = pix_fmt or {"gif": "rgb8"}.get(codec, "yuv420p")
         stream.codec_context.gop_size = gop
@@ -123,6 +126,7 @@ def write_video(
         for number in range(num_frames):
             drawn = np.full((height, width, 3), 128, np.uint8) if tile else draw_frame(number, width, height)
             # What is stored is turned the other way, so that what is shown is upright.
+            drawn = {"left_right": drawn[:, ::-1], "transpose": drawn.transpose(1, 0, 2)}.get(mirror, drawn)
             picture = np.ascontiguousarray(np.rot90(drawn, -rotation // 90))
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = number if pts is None else pts[number]
@@ -135,19 +139,23 @@ def write_video(
             output.mux(other.encode(None))
         if sound is not None:
             _write_silence(output, sound, seconds=num_frames / float(fps))
-    if rotation:
-        _write_display_matrix(Path(path), rotation)
+    if rotation or mirror:
+        _write_display_matrix(Path(path), rotation or mirror)
     return Path(path)
 
 
-def _write_display_matrix(path: Path, rotation: int) -> None:
-    """Set the first track's display matrix in its ``tkhd`` box, as a phone does.
-
-    Older PyAV has no call for it.
-    """
+def _write_display_matrix(path: Path, turn: int | str) -> None:
+    """Set the first track's display matrix in its ``tkhd`` box, as a phone does; older PyAV has no call for it."""
     data = bytearray(path.read_bytes())
-    cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[rotation]
-    matrix = (cosine << 16, -sine << 16, 0, sine << 16, cosine << 16, 0, 0, 0, 1 << 30)
+    turns = {
+        90: (0, -1, 1, 0),
+        180: (-1, 0, 0, -1),
+        270: (0, 1, -1, 0),
+        "left_right": (-1, 0, 0, 1),
+        "transpose": (0, 1, 1, 0),
+    }
+    a, b, c, d = (value << 16 for value in turns[turn])
+    matrix = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
     start = data.index(b"tkhd") + 44
     data[start : start + 36] = struct.pack(">9i", *matrix)
     path.write_bytes(data)
@@ -183,6 +191,70 @@ def write_audio(path: Path, seconds: float = 0.5) -> Path:
     """Write a file with sound and no picture."""
     with av.open(str(path), "w") as output:
         _write_silence(output, output.add_stream("aac", rate=16000), seconds)
+    return Path(path)
+
+
+def write_mjpeg_with_exif(path: Path, num_frames: int = 6, orientation: int = 1, fps: int = 12) -> Path:
+    """Write Motion-JPEG whose pictures carry EXIF, as some cameras do: side data that PyAV has no name for.
+
+    Args:
+        orientation: 1 for upright pictures, 6 for ones stored a quarter turn counter-clockwise.
+    """
+    from PIL import Image
+
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mjpeg", rate=fps)
+        turned = orientation == 6
+        stream.width, stream.height = (HEIGHT, WIDTH) if turned else (WIDTH, HEIGHT)
+        stream.pix_fmt = "yuvj420p"
+        for number in range(num_frames):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            buffer = io.BytesIO()
+            picture = Image.fromarray(np.ascontiguousarray(np.rot90(draw_frame(number), int(turned))))
+            picture.save(buffer, "JPEG", quality=95, exif=exif)
+            packet = av.Packet(buffer.getvalue())
+            packet.stream, packet.is_keyframe = stream, True
+            packet.pts = packet.dts = number
+            packet.time_base = Fraction(1, fps)
+            output.mux(packet)
+    return Path(path)
+
+
+def write_late_pictures(path: Path, num_frames: int = 24, fps: int = 12, late_sec: int = 2) -> Path:
+    """Write sound that starts at 0 and pictures that start later, as screen and conference recorders do."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=fps, options={"crf": "1", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        sound = output.add_stream("aac", rate=16000)
+        _write_silence(output, sound, late_sec + num_frames / fps)
+        for number in range(num_frames):
+            frame = av.VideoFrame.from_ndarray(draw_frame(number), format="rgb24")
+            frame.pts, frame.time_base = late_sec * fps + number, 1 / Fraction(fps)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return Path(path)
+
+
+def write_tagged_colours(path: Path, matrix: int, is_full_range: bool = False) -> Path:
+    """Write one grey-red-blue colour, Y=120 Cb=90 Cr=200, that says how it is to be converted.
+
+    Args:
+        matrix: as H.273 numbers them: 1 is BT.709, 6 BT.601, 9 BT.2020.
+    """
+    layout = "yuvj420p" if is_full_range else "yuv420p"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=10, options={"crf": "1", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, layout
+        stream.codec_context.colorspace = matrix
+        stream.codec_context.color_range = 2 if is_full_range else 1
+        frame = av.VideoFrame(64, 64, layout)
+        frame.colorspace, frame.color_range = matrix, 2 if is_full_range else 1
+        for plane, value in zip(frame.planes, (120, 90, 200), strict=True):
+            plane.update(bytes([value]) * plane.buffer_size)
+        frame.pts, frame.time_base = 0, Fraction(1, 10)
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
     return Path(path)
 
 

@@ -142,8 +142,8 @@ class StoreChecker:
 
         def choose_times(info: VideoInfo) -> Times:
             seen.append(info)
-            between = np.sort(rng.uniform(0, info.duration_sec, self.num_random))
-            return np.array([0.0, *between, info.duration_sec])
+            between = np.sort(rng.uniform(info.start_sec, info.duration_sec, self.num_random))
+            return np.array([info.start_sec, *between, info.duration_sec])
 
         if not hasattr(self._local, "reader"):
             self._local.reader = GuardedReader(self.timeout_sec)

@@ -46,6 +46,11 @@ class DecodedVideo:
         """Length in seconds."""
         return len(self.frames) / self.fps
 
+    @property
+    def start_sec(self) -> float:
+        """Start of the first frame."""
+        return 0.0
+
     def frames_at(self, times_sec: Times) -> Indices:
         """Return the index of the frame shown at each time: int64 of the same shape, in ``[0, frames)``."""
         shown = (times_sec * self.fps + 1e-6).astype(np.int64)

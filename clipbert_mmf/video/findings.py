@@ -20,13 +20,14 @@ class Finding:
         reason: why it cannot be read; empty if it can.
         kind: ``video`` or ``image``.
         num_bytes: size of the encoded file.
-        duration_sec: end of the last frame, counted from the first.
+        duration_sec: end of the last frame, counted from the start of the file.
         fps: frames per second on average.
         num_frames: frames that are shown.
         width: pixels.
         height: pixels.
         codec: FFmpeg's name of the codec.
         container: FFmpeg's name of the container.
+        start_sec: start of the first frame, counted from the start of the file.
         strip: JPEG of its thumbnails side by side, base64.
         store: absolute place of the store.
         stamp: state of the medium when it was read; see ``MediaStore.stamp``.
@@ -44,6 +45,7 @@ class Finding:
     height: int = 0
     codec: str = ""
     container: str = ""
+    start_sec: float = 0.0
     strip: str = ""
     store: str = ""
     stamp: str = ""

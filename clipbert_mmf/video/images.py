@@ -76,7 +76,7 @@ def read_image(
         raise DecodeError("not an image in a format that Pillow knows", key, store) from error
     except ExtremeAspectError as error:
         raise ExtremeAspectError(error.reason, key, store) from error
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, MemoryError) as error:
+    except Exception as error:  # Pillow's plugins raise whatever the damage leads to
         raise DecodeError(f"broken image: {error or type(error).__name__}", key, store) from error
     return torch.from_numpy(pixels).permute(2, 0, 1)
 

@@ -81,19 +81,21 @@ def sample_spans(
     clip_len_sec: float,
     rng: np.random.Generator | None = None,
     window_sec: tuple[float, float] | None = None,
+    start_sec: float = 0.0,
 ) -> Times:
     """Choose where K clips lie.
 
     Args:
         how: a key of ``SAMPLERS``.
-        duration_sec: length of the video, at least 0.
+        duration_sec: end of the video, at least 0.
         num_clips: K.
         clip_len_sec: length of a clip, more than 0; a video or a window that is shorter is one clip.
         rng: draws the starts; only ``random`` needs it.
         window_sec: the part of the video that counts, cut to the video, or None for all of it.
+        start_sec: start of its first frame.
 
     Returns:
-        ``(K, 2)`` float64, start and end in seconds from the first frame, in ``[0, duration_sec]``.
+        ``(K, 2)`` float64, start and end in seconds as a player shows them, in ``[start_sec, duration_sec]``.
 
     Raises:
         ValueError: for an unknown sampler, sizes below 1, or a length that is not positive.
@@ -104,7 +106,7 @@ def sample_spans(
         raise ValueError(f"num_clips={num_clips}; expected at least 1")
     if not (clip_len_sec > 0 and np.isfinite(clip_len_sec)):
         raise ValueError(f"clip_len_sec is {clip_len_sec}; expected a number of seconds above 0")
-    low, high = _cut_window(duration_sec, window_sec)
+    low, high = _cut_window(start_sec, duration_sec, window_sec)
     length = min(clip_len_sec, high - low)
     starts = low + SAMPLERS[how](high - low - length, num_clips, rng)
     return np.stack([starts, starts + length], 1)
@@ -124,7 +126,7 @@ def place_frames(spans_sec: Times, how: str, num_frames: int, fps: float | None 
         fps: frame rate of the video; ``FALLBACK_FPS`` where None.
 
     Returns:
-        ``(K, T)`` float64, seconds from the first frame.
+        ``(K, T)`` float64, seconds as a player shows them.
 
     Raises:
         ValueError: for T below 1.
@@ -147,12 +149,10 @@ def sample_clips(
     rng: np.random.Generator | None = None,
     window_sec: tuple[float, float] | None = None,
     fps: float | None = None,
+    start_sec: float = 0.0,
 ) -> Times:
-    """Return ``(K, T)`` times in seconds.
-
-    ``place_frames`` in ``sample_spans``, which have the arguments and errors.
-    """
-    spans = sample_spans(how, duration_sec, num_clips, clip_len_sec, rng, window_sec)
+    """Return ``(K, T)`` times in seconds: ``place_frames`` in ``sample_spans``, which have the arguments and errors."""
+    spans = sample_spans(how, duration_sec, num_clips, clip_len_sec, rng, window_sec, start_sec)
     return place_frames(spans, how, num_frames, fps)
 
 
@@ -160,8 +160,13 @@ class TimedVideo(Protocol):
     """A video as a sampler sees it."""
 
     @property
+    def start_sec(self) -> float:
+        """Start of the first frame, seconds as a player shows them."""
+        ...
+
+    @property
     def duration_sec(self) -> float:
-        """Length in seconds."""
+        """End of the last frame."""
         ...
 
     @property
@@ -201,25 +206,35 @@ class ClipChooser:
             OutsideVideoError: if nothing of the window lies in the video.
         """
         self.duration_sec = info.duration_sec
-        if self.window_sec is not None and not 0 <= self.window_sec[0] < info.duration_sec:
+        if self.window_sec is not None and not (
+            0 <= self.window_sec[0] < info.duration_sec and max(self.window_sec) >= info.start_sec
+        ):
             start, end = self.window_sec
             raise OutsideVideoError(
                 f"the part from {start:g} to {end:g} s lies outside the video, which is "
                 f"{info.duration_sec:g} s long"
             )
         self.spans_sec = sample_spans(
-            self.how, info.duration_sec, self.num_clips, self.clip_len_sec, self.rng, self.window_sec
+            self.how,
+            info.duration_sec,
+            self.num_clips,
+            self.clip_len_sec,
+            self.rng,
+            self.window_sec,
+            info.start_sec,
         )
         return place_frames(self.spans_sec, self.how, self.num_frames, info.fps)
 
 
-def _cut_window(duration_sec: float, window_sec: tuple[float, float] | None) -> tuple[float, float]:
+def _cut_window(
+    start_sec: float, duration_sec: float, window_sec: tuple[float, float] | None
+) -> tuple[float, float]:
     if not (duration_sec >= 0 and np.isfinite(duration_sec)):
         raise ValueError(f"duration_sec is {duration_sec}; expected a number of seconds, at least 0")
     if window_sec is None:
-        return 0.0, float(duration_sec)
+        return start_sec, float(duration_sec)
     start, end = (float(value) for value in window_sec)
     if not start <= end:
         raise ValueError(f"window_sec is ({start}, {end}); expected its start before its end")
-    low = min(max(start, 0.0), float(duration_sec))
+    low = min(max(start, start_sec), float(duration_sec))
     return low, min(max(end, low), float(duration_sec))

@@ -31,6 +31,8 @@ VIDEO_FILES: dict[str, dict] = {
     "turned_90.mp4": {"rotation": 90},
     "turned_180.mp4": {"rotation": 180},
     "turned_270.mov": {"rotation": 270},
+    "mirrored.mp4": {"mirror": "left_right"},
+    "turned_mirrored.mov": {"mirror": "transpose"},
     "odd.mp4": {"width": 131, "height": 67, "pix_fmt": "yuv444p"},
     "odd.webm": {"width": 131, "height": 67, "codec": "libvpx-vp9"},
     "ten_bit.mp4": {"pix_fmt": "yuv420p10le", "codec_options": {"preset": "ultrafast"}},

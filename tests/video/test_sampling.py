@@ -1,9 +1,12 @@
 """Moments that become frames: truth tables, then properties that hold for every sampler."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
-from clipbert_mmf.video.sampling import SAMPLERS, sample_clips
+from clipbert_mmf.video.errors import OutsideVideoError
+from clipbert_mmf.video.sampling import SAMPLERS, ClipChooser, sample_clips
 
 RNG = np.random.default_rng
 
@@ -126,3 +129,23 @@ def test_a_wrong_argument_is_named(change, message):
     } | change
     with pytest.raises(ValueError, match=message):
         sample_clips(**arguments)
+
+
+@dataclass
+class LateVideo:
+    start_sec: float = 2.0
+    duration_sec: float = 8.0
+    fps: float = 10.0
+
+
+def test_clips_lie_where_there_are_pictures():
+    chooser = ClipChooser("uniform", 4, 2, 1.0)
+    chooser(LateVideo())
+    assert chooser.spans_sec[0, 0] == 2.0 and chooser.spans_sec[-1, 1] == 8.0
+    inside = ClipChooser("uniform", 2, 1, 1.0, window_sec=(3.0, 5.0))
+    assert inside(LateVideo()).min() == 3.0 and inside.spans_sec.max() == 5.0
+    cut = ClipChooser("uniform", 2, 1, 1.0, window_sec=(0.0, 5.0))
+    cut(LateVideo())
+    assert cut.spans_sec.min() == 2.0
+    with pytest.raises(OutsideVideoError, match="from 0 to 1.5 s lies outside"):
+        ClipChooser("uniform", 2, 1, 1.0, window_sec=(0.0, 1.5))(LateVideo())

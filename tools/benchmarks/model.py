@@ -166,7 +166,7 @@ def retrieval_row(pair: Pair, args: argparse.Namespace, peaks: dict[str, float])
         ).to(args.device)
 
     def choose(info):
-        return sample_clips("uniform", info.duration_sec, clips, 2, 1.0)
+        return sample_clips("uniform", info.duration_sec, clips, 2, 1.0, start_sec=info.start_sec)
 
     def plain():
         for clip in choose(describe_video(data)):  # one open and decode per clip

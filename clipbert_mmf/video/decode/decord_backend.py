@@ -1,8 +1,8 @@
 """Reads frames with decord, where it is installed and agrees with the timeline.
 
-decord counts frames by its own index, and seeks wrongly where frames are shown before the key frame they
-follow. It is asked only where its index tells the same times as the packets do, and only for pictures it
-converts to RGB exactly as PyAV does (8 bit 4:2:0, even sizes); PyAV takes everything else.
+decord counts frames by its own index, and seeks wrongly where frames are shown before the key frame they follow. It
+is asked only where its index tells the same times as the packets do, and only for pictures it converts to RGB exactly
+as PyAV does (8 bit 4:2:0, even sizes) and that are not mirrored, which it would not undo; PyAV takes everything else.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from clipbert_mmf.video.arrays import Indices, Picture, Times
 from clipbert_mmf.video.decode.backend import CannotServeError
 from clipbert_mmf.video.decode.pyav_backend import PyavReader
+from clipbert_mmf.video.errors import MediaError
 
 #: Times of decord are float32; a frame is never this short.
 _MAX_TIME_ERROR_SEC = 2e-3
@@ -53,7 +54,7 @@ def read_with_decord(
         times: Times = reader.get_frame_timestamp(range(len(reader)))[:, 0]
     except Exception as error:  # decord raises its own base class, RuntimeError and IndexError alike
         raise CannotServeError(f"decord cannot open it: {error}") from error
-    expected = facts.timeline.times_sec
+    expected = facts.timeline.times_sec - facts.timeline.start_sec
     if len(times) != len(expected) or np.abs(times - expected).max() > _MAX_TIME_ERROR_SEC:
         raise CannotServeError("decord sees other frames or times than the packets tell")
     try:
@@ -72,3 +73,9 @@ def _refuse_by_facts(facts: PyavReader) -> None:
         raise CannotServeError(
             f"its pictures are {facts.pixel_format} {facts.info.width}x{facts.info.height}"
         )
+    try:
+        is_mirrored = facts.is_mirrored
+    except MediaError as error:
+        raise CannotServeError(f"its first frame cannot be decoded: {error.reason}") from error
+    if is_mirrored:
+        raise CannotServeError("its pictures are shown mirrored")

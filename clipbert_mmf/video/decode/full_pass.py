@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from clipbert_mmf.video.decode.packets import PacketTable, iterate_packets
+from clipbert_mmf.video.decode.packets import PacketTable, iterate_packets, read_file_start
 from clipbert_mmf.video.decode.timeline import Timeline, make_timeline
 from clipbert_mmf.video.errors import DecodeError
 
@@ -93,14 +93,16 @@ def decode_all(container: InputContainer, stream: VideoStream, table: PacketTabl
         # The frames behind the break still count as time; asking for one is an error.
         last = max(known for known in pts if known is not None)
         pts.extend(later for later in np.sort(table.pts).tolist() if later > last)
-    return DecodedStream(_make_timeline(pts, stream, last_ticks), num_good, kept)
+    return DecodedStream(_make_timeline(pts, container, stream, last_ticks), num_good, kept)
 
 
-def _make_timeline(pts: list[int | None], stream: VideoStream, last_ticks: int) -> Timeline:
-    # A decoder gives frames out in the order they are shown. Where their times step backwards (packed
-    # B-frames) the same times, sorted, belong to them; where times are missing or repeated, only the frame
-    # rate is left.
+def _make_timeline(
+    pts: list[int | None], container: InputContainer, stream: VideoStream, last_ticks: int
+) -> Timeline:
+    # A decoder gives frames out in the order they are shown. Where their times step backwards (packed B-frames) the
+    # same times, sorted, belong to them; where times are missing or repeated, only the frame rate is left.
     if None not in pts and len(set(pts)) == len(pts) and stream.time_base is not None:
-        return make_timeline(np.array(pts, dtype=np.int64), stream.time_base, last_ticks)
+        file_start_sec = read_file_start(container)
+        return make_timeline(np.array(pts, dtype=np.int64), stream.time_base, last_ticks, file_start_sec)
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     return make_timeline(np.arange(len(pts)), 1 / Fraction(rate), 1)

@@ -146,6 +146,13 @@ def read_table(container: InputContainer, stream: VideoStream) -> PacketTable:
     )
 
 
+def read_file_start(container: InputContainer) -> float | None:
+    """Return the time at which the file starts, by whichever of its streams; None where the container has no such clock."""
+    if container.start_time is None or "avi" in container.format.name.split(","):
+        return None
+    return container.start_time / av.time_base
+
+
 def iterate_packets(
     container: InputContainer,
     stream: VideoStream,

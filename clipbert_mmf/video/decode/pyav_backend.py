@@ -27,13 +27,16 @@ from av.video.stream import VideoStream
 
 from clipbert_mmf.video.arrays import Indices, Picture
 from clipbert_mmf.video.decode.full_pass import DecodedStream, decode_all, decode_in_order
-from clipbert_mmf.video.decode.packets import PacketTable, iterate_packets, read_table
+from clipbert_mmf.video.decode.packets import PacketTable, iterate_packets, read_file_start, read_table
 from clipbert_mmf.video.decode.timeline import Timeline, VideoInfo, make_timeline
 from clipbert_mmf.video.decode.upright import read_turn, turn_upright
 from clipbert_mmf.video.errors import DecodeError, EmptyMediaError, NoVideoStreamError
 
+_PYAV_MAJOR = int(av.__version__.split(".")[0])
 #: Tags that are no UTF-8 are no reason to refuse a video; PyAV 19 never does.
-_LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+_LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if _PYAV_MAJOR < 19 else {}
+#: Colour matrices, as FFmpeg numbers them, that differ from BT.601 (5).
+_OTHER_MATRICES = (1, 4, 7, 9)
 #: FFmpeg opens images and text as one-frame "videos"; none of these is one.
 _NOT_VIDEO = ("image2", "tty", "bin", "xbin", "adf", "idf")
 #: Codecs in which a decoder may leave out frames that no other frame refers to, exactly and packet by packet.
@@ -77,6 +80,19 @@ class PyavReader:
         """FFmpeg's name of how the stored pictures are laid out."""
         return self._context.pix_fmt or ""
 
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether the file says that its pictures are shown mirrored; decodes the first frame.
+
+        Raises:
+            MediaError: if that cannot be decoded.
+        """
+        if self._turn is None:
+            next(self.frames(np.array([0])))
+        assert self._turn is not None
+        transpose, left_right, top_bottom = self._turn
+        return (left_right != top_bottom) != transpose
+
     def close(self) -> None:
         """Release the file and the decoder."""
         self._container.close()
@@ -84,25 +100,27 @@ class PyavReader:
     def _learn_timeline(self) -> Timeline:
         table, tick_sec = self.table, self._stream.time_base
         if table.is_exact and tick_sec is not None:
-            return make_timeline(table.known_pts[table.is_shown], tick_sec, table.last_ticks)
+            shown = table.known_pts[table.is_shown]
+            return make_timeline(shown, tick_sec, table.last_ticks, read_file_start(self._container))
         self._decoded = decode_all(self._container, self._stream, table)
         return self._decoded.timeline
 
     def _describe(self) -> VideoInfo:
-        duration = self.timeline.duration_sec
+        duration = self.timeline.duration_sec - self.timeline.start_sec
         rate = self._stream.average_rate
         # A constant rate is known better than counted: Matroska rounds the times it is counted from.
         fps = self.timeline.num_frames / duration if duration > 0 else float(rate or 25)
         if rate and abs(float(rate) - fps) < 0.01 * fps:
             fps = float(rate)
         return VideoInfo(
-            duration_sec=duration,
+            duration_sec=self.timeline.duration_sec,
             fps=fps,
             num_frames=self.timeline.num_frames,
             width=self._stream.codec_context.width,
             height=self._stream.codec_context.height,
             codec=self.table.codec,
             container=self.table.container,
+            start_sec=self.timeline.start_sec,
         )
 
     def frames(self, wanted: Indices) -> Iterator[tuple[int, Picture]]:
@@ -160,8 +178,7 @@ class PyavReader:
 
     def _decode_surely(self, wanted: Indices) -> Iterator[tuple[int, Picture]]:
         decoded = self._decoded = decode_all(self._container, self._stream, self.table)
-        shift = int(decoded.timeline.ticks[0]) - int(self.timeline.ticks[0])
-        times = self.timeline.times_sec[wanted] - float(shift * self.timeline.tick_sec)
+        times = self.timeline.times_sec[wanted]
         for index, frame in zip(wanted, decoded.timeline.frames_at(times), strict=True):
             for _, picture in self._pick_decoded(decoded, np.array([frame])):
                 yield int(index), picture
@@ -187,10 +204,26 @@ class PyavReader:
         if self._turn is None:
             self._turn = read_turn(frame)
         try:
-            picture = cast(Picture, self._reformatter.reformat(frame, format="rgb24").to_ndarray())
+            options = _describe_colours(frame) if _PYAV_MAJOR < 17 else {}
+            picture = cast(Picture, self._reformatter.reformat(frame, format="rgb24", **options).to_ndarray())
         except (ValueError, MemoryError) as error:
             raise DecodeError(f"its pictures cannot be made RGB: {error}") from error
         return turn_upright(picture, self._turn)
+
+
+def _describe_colours(frame: av.VideoFrame) -> dict[str, int]:
+    """Return arguments of the reformatter: before 17 it takes every picture for BT.601 of limited range."""
+    if frame.format.is_rgb:
+        return {}
+    is_full = int(frame.color_range) == 2 or frame.format.name.startswith("yuvj")
+    matrix = int(frame.colorspace)
+    return {
+        # Conversion is set up only where both differ; 6 is BT.601 by another number.
+        "src_colorspace": matrix if matrix in _OTHER_MATRICES else 6,
+        "dst_colorspace": 5,
+        "src_color_range": 2 if is_full else 1,
+        "dst_color_range": 1,
+    }
 
 
 def _open_container(source: bytes | Path) -> InputContainer:

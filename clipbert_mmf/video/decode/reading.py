@@ -8,7 +8,8 @@ Each distinct frame is decoded and transformed once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +70,9 @@ def read_frames(
 
     Args:
         source: the encoded bytes, or a file.
-        choose_times: seconds from the first frame, any shape such as ``(K, T)``; or a function that returns
-            them, called once, for callers that need to know the duration first. A time outside the video
-            shows its first or last frame.
+        choose_times: seconds as a player shows them, any shape such as ``(K, T)``; or a function that returns them,
+            called once, for callers that need to know the duration first. A time outside the video shows its first
+            or last frame.
         backend: a key of ``BACKENDS``. Where the chosen one cannot serve a file, PyAV does.
         key: name for messages.
         store: location for messages.
@@ -89,18 +90,12 @@ def read_frames(
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend is '{backend}'; allowed are {', '.join(BACKENDS)}")
-    try:
+    with _name_errors(source, key, store):
         check_source(source)
         with open_pyav(source, num_threads) as reader:
-            times = np.asarray(
-                choose_times(reader.info) if callable(choose_times) else choose_times, dtype=np.float64
-            )
-            if not times.size or not np.isfinite(times).all():
-                raise ValueError(f"times are {times}; expected at least one finite number of seconds")
+            times = _call_chooser(choose_times, reader.info)
             shown = reader.timeline.frames_at(times.reshape(-1))
             frames, served = _read_shown(source, reader, shown, backend, transform, num_threads)
-    except MediaError as error:
-        raise type(error)(error.reason, key or _name_of(source), store) from error
     if on_served:
         on_served(served)
     return frames.reshape(*times.shape, *frames.shape[1:])
@@ -112,12 +107,41 @@ def describe_video(source: bytes | Path, *, key: str = "", store: str = "") -> V
     Raises:
         MediaError: as ``read_frames``.
     """
-    try:
+    with _name_errors(source, key, store):
         check_source(source)
         with open_pyav(source) as reader:
             return reader.info
+
+
+class _CallerError(Exception):
+    """Carries the caller's own error, its cause, past the boundary."""
+
+
+@contextmanager
+def _name_errors(source: bytes | Path, key: str, store: str) -> Generator[None, None, None]:
+    """Make every error a ``MediaError`` that names the medium, whatever a library throws; the caller's own stay."""
+    name = key or _name_of(source)
+    try:
+        yield
     except MediaError as error:
-        raise type(error)(error.reason, key or _name_of(source), store) from error
+        raise type(error)(error.reason, name, store) from error
+    except _CallerError as error:
+        assert error.__cause__ is not None
+        raise error.__cause__ from None
+    except Exception as error:
+        raise DecodeError(f"the decoder fails: {type(error).__name__}: {error}", name, store) from error
+
+
+def _call_chooser(choose_times: Times | ChooseTimes, info: VideoInfo) -> Times:
+    try:
+        times = np.asarray(choose_times(info) if callable(choose_times) else choose_times, dtype=np.float64)
+        if not times.size or not np.isfinite(times).all():
+            raise ValueError(f"times are {times}; expected at least one finite number of seconds")
+    except MediaError:
+        raise
+    except Exception as error:
+        raise _CallerError from error
+    return times
 
 
 def _read_shown(

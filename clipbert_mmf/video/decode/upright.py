@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Any, cast
 
@@ -23,11 +24,18 @@ def read_turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     Args:
         frame: the first of a video; its frames are turned alike.
     """
-    # PyAV finds side data by the name of its kind; its annotations know only numbers.
-    matrix: Any = cast(Any, frame.side_data).get("DISPLAYMATRIX")
-    if matrix is None:
-        return False, False, False
-    a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
+    try:
+        # PyAV finds side data by the name of its kind; its annotations know only numbers.
+        matrix: Any = cast(Any, frame.side_data).get("DISPLAYMATRIX")
+    except ValueError:
+        # One of a kind that PyAV does not know (spatial video, EXIF) hides all others; it still tells the angle.
+        angle = -math.radians(frame.rotation)
+        a, b = math.cos(angle), math.sin(angle)
+        c, d = -b, a
+    else:
+        if matrix is None:
+            return False, False, False
+        a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return False, a < 0, d < 0
     return True, c < 0, b < 0

@@ -145,7 +145,7 @@ class _Converter:
             if self.encoding is None or is_image(data[:16]):
                 return key, len(data), extension, data, ""
             return key, len(data), ".mp4", reencode_video(data, self.encoding), ""
-        except (MediaError, OSError) as error:
+        except Exception as error:  # whatever one file makes a library throw, the build goes on with the next
             return key, 0, "", b"", f"{type(error).__name__}: {getattr(error, 'reason', error)}"
 
 
@@ -173,7 +173,8 @@ def measure_reading(before: MediaStore, after: MediaStore, report: BuildReport, 
 
 def _time_reading(store: MediaStore, key: str) -> float:
     def choose_times(info: VideoInfo) -> Times:
-        return sample_clips("random", info.duration_sec, 8, 1, 1.0, np.random.default_rng(0))
+        rng = np.random.default_rng(0)
+        return sample_clips("random", info.duration_sec, 8, 1, 1.0, rng, start_sec=info.start_sec)
 
     start = time.perf_counter()
     source = store.read(key)

@@ -82,8 +82,12 @@ def _plan_frames(reader: PyavReader, fps: float | None) -> tuple[Indices, Indice
     """Return the frames to write, the tick of each, the length of a tick, and the nominal rate."""
     rate = Fraction(reader.info.fps).limit_denominator(1001)
     if fps is None or fps >= reader.info.fps:
-        ticks = reader.timeline.ticks - reader.timeline.ticks[0]
-        return np.arange(len(ticks)), ticks, reader.timeline.tick_sec, rate
+        ticks = reader.timeline.ticks - reader.timeline.origin
+        frames = np.arange(len(ticks))
+        if ticks[0]:
+            # Without the sound the file would start with its pictures: the first one is shown from 0 on.
+            frames, ticks = np.insert(frames, 0, 0), np.insert(ticks, 0, 0)
+        return frames, ticks, reader.timeline.tick_sec, rate
     rate = Fraction(fps).limit_denominator(1001)
     count = max(1, int(reader.timeline.duration_sec * rate + Fraction(1, 2)))
     return reader.timeline.frames_at(np.arange(count) / float(rate)), np.arange(count), 1 / rate, rate

@@ -25,6 +25,8 @@ def test_wanted_frames_are_the_right_ones(video_file, name):
         ("asp.avi", "packets do not tell the times"),
         ("odd.mp4", "yuv444p 131x67"),
         ("ten_bit.mp4", "yuv420p10le"),
+        ("mirrored.mp4", "shown mirrored"),
+        ("turned_mirrored.mov", "shown mirrored"),
     ],
 )
 def test_files_it_cannot_be_trusted_with_are_refused_before_the_first_frame(video_file, name, reason):

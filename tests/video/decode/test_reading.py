@@ -8,7 +8,16 @@ import torch
 
 from clipbert_mmf.video.decode import BACKENDS, describe_video, read_frames
 from clipbert_mmf.video.decode.pyav_backend import PyavReader
-from tests.encoded_media import HEIGHT, WIDTH, is_upright, read_number
+from clipbert_mmf.video.errors import DecodeError, MediaError
+from tests.encoded_media import (
+    HEIGHT,
+    WIDTH,
+    is_upright,
+    read_number,
+    write_late_pictures,
+    write_mjpeg_with_exif,
+    write_tagged_colours,
+)
 from tests.video.conftest import VARIABLE_PTS, VARIABLE_TIME_BASE, VIDEO_FILES
 
 NUM_FRAMES = 24
@@ -207,3 +216,93 @@ def test_an_unknown_backend_is_named():
 def test_times_that_are_no_numbers_are_refused(video_file, times):
     with pytest.raises(ValueError, match="finite number of seconds"):
         read_frames(video_file("plain.mp4"), times)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_seconds_count_from_the_start_of_the_file_as_a_player_shows_them(tmp_path, ending, backend):
+    path = write_late_pictures(tmp_path / f"late.{ending}")
+    info = describe_video(path)
+    assert info.start_sec == pytest.approx(2, abs=2e-3) and info.duration_sec == pytest.approx(4, abs=2e-3)
+    assert info.fps == pytest.approx(12, rel=1e-3)
+    pictures = read_frames(path, np.array([0.0, 2.04, 3.04, 3.99, 9.0]), backend=backend)
+    assert [read_number(picture) for picture in pictures] == [0, 0, 12, 23, 23]
+
+
+@pytest.mark.parametrize("ending", ["avi", "mkv", "mov"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_side_data_that_pyav_does_not_know_hides_neither_pictures_nor_their_turn(
+    tmp_path, ending, orientation
+):
+    path = write_mjpeg_with_exif(tmp_path / f"camera.{ending}", orientation=orientation)
+    pictures = read_frames(path, np.array([0.04, 0.3]))
+    assert [read_number(picture) for picture in pictures] == [0, 3] and is_upright(pictures[0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("matrix", "is_full_range", "expected"),
+    [
+        (1, False, (250, 90, 40)),
+        (6, False, (235, 76, 44)),
+        (9, False, (241, 81, 39)),
+        (1, True, (233, 93, 49)),
+        (6, True, (220, 81, 52)),
+    ],
+)
+def test_colours_are_those_of_the_matrix_that_the_file_names(
+    tmp_path, backend, matrix, is_full_range, expected
+):
+    path = write_tagged_colours(tmp_path / "tagged.mp4", matrix, is_full_range)
+    colour = read_frames(path, np.array([0.0]), backend=backend)[0, :, 32, 32]
+    assert (colour.int() - torch.tensor(expected)).abs().max() <= 2, colour.tolist()
+
+
+@pytest.mark.parametrize("place", ["open", "packets", "frame", "reformat", "transform"])
+@pytest.mark.parametrize(
+    "error", [ValueError("29 is not a valid Type"), KeyError("x"), MemoryError(), SystemError("null")]
+)
+def test_whatever_a_library_throws_is_a_media_error_with_the_name(video_file, monkeypatch, place, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    targets = {
+        "open": "clipbert_mmf.video.decode.pyav_backend.av.open",
+        "packets": "clipbert_mmf.video.decode.pyav_backend.read_table",
+        "frame": "clipbert_mmf.video.decode.pyav_backend.iterate_packets",
+        "reformat": "clipbert_mmf.video.decode.pyav_backend.read_turn",
+    }
+    path = video_file("plain.mp4")
+    if place in targets:
+        monkeypatch.setattr(targets[place], fail)
+    with pytest.raises(MediaError, match="plain.mp4"):
+        read_frames(path, np.array([0.0]), transform=fail if place == "transform" else None)
+
+
+def test_what_an_own_decoder_throws_is_a_media_error_and_what_the_caller_throws_is_not(
+    video_file, monkeypatch
+):
+    def fail(*args):
+        raise KeyError("mine")
+
+    monkeypatch.setitem(BACKENDS, "mine", fail)
+    with pytest.raises(DecodeError, match="plain.mp4.*KeyError"):
+        read_frames(video_file("plain.mp4"), np.array([0.0]), backend="mine")
+    with pytest.raises(KeyError, match="mine"):
+        read_frames(video_file("plain.mp4"), fail)
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "vp9.webm", "asp.avi", "animated.gif", "transport.ts"])
+def test_damage_leads_to_frames_or_to_a_media_error(video_file, name):
+    rng, data = np.random.default_rng(0), video_file(name).read_bytes()
+    num_errors = 0
+    for _ in range(25):
+        damaged = bytearray(data)
+        for place in rng.integers(0, len(data), rng.integers(1, 30)):
+            damaged[place] = rng.integers(256)
+        try:
+            read_frames(bytes(damaged), np.array([0.0, 0.7, 1.9]), key="damaged")
+        except MediaError as error:
+            num_errors += 1
+            assert error.key == "damaged"
+    assert num_errors < 25

@@ -50,3 +50,12 @@ def test_a_single_frame_of_unknown_length_is_a_25th_of_a_second():
 def test_order_of_the_packets_does_not_matter():
     times = make_timeline([0, 3, 1, 2], Fraction(1), 1).times_sec
     assert times.tolist() == [0, 1, 2, 3]
+
+
+def test_times_count_from_the_start_of_the_file():
+    timeline = make_timeline([20, 30], Fraction(1, 10), 10, 1.0)
+    assert timeline.times_sec.tolist() == [1.0, 2.0] and timeline.start_sec == 1.0
+    assert timeline.duration_sec == 3.0 and timeline.frames_at([0.0, 1.5, 2.0]).tolist() == [0, 0, 1]
+    # A start that is only rounded, or later than the first frame, is the first frame's.
+    assert make_timeline([2000, 3000], Fraction(1, 90000), 10, 0.0222221).start_sec == 0.0
+    assert make_timeline([20, 30], Fraction(1, 10), 10, 2.5).times_sec.tolist() == [0.0, 1.0]

@@ -8,7 +8,7 @@ import pytest
 
 from clipbert_mmf.video.decode import describe_video, read_frames
 from clipbert_mmf.video.stores.reencode import Encoding, reencode_video
-from tests.encoded_media import is_upright, read_number
+from tests.encoded_media import is_upright, read_number, write_late_pictures
 from tests.video.conftest import VARIABLE_PTS
 
 
@@ -50,3 +50,14 @@ def test_reencoding_never_enlarges_or_adds_frames(video_file):
 def test_a_wrong_encoding_is_named(change, message):
     with pytest.raises(ValueError, match=message):
         Encoding(**change)
+
+
+@pytest.mark.parametrize("fps", [None, 6])
+def test_pictures_that_start_late_stay_where_they_were(tmp_path, fps):
+    data = write_late_pictures(tmp_path / "late.mp4").read_bytes()
+    times = np.array([0.0, 2.04, 3.04, 3.9])
+    shown = [
+        [read_number(frame) for frame in read_frames(one, times)]
+        for one in (data, reencode_video(data, Encoding(fps=fps)))
+    ]
+    assert shown[0] == [0, 0, 12, 22] and np.abs(np.subtract(*shown)).max() <= (0 if fps is None else 1)
