@@ -150,7 +150,8 @@ def read_file_start(container: InputContainer) -> float | None:
     """Return the time at which the file starts, by whichever of its streams; None where the container has no such clock."""
     if container.start_time is None or "avi" in container.format.name.split(","):
         return None
-    return container.start_time / av.time_base
+    # Sound that begins before 0 is what its codec needs to start, and is not heard.
+    return max(0, container.start_time) / av.time_base
 
 
 def iterate_packets(

@@ -78,7 +78,7 @@ class Timeline:
     @property
     def times_sec(self) -> Times:
         """``(num_frames,)`` float64: presentation times, counted from the file's start."""
-        return (self.ticks - self.origin) * float(self.tick_sec)
+        return np.asarray((self.ticks - self.origin) * float(self.tick_sec), dtype=np.float64)
 
     def frames_at(self, times_sec: Times) -> Indices:
         """Return the index of the frame shown at each time.

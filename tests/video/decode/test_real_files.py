@@ -46,7 +46,12 @@ def decode_fully(path: Path, wanted: set[int]) -> tuple[dict[int, np.ndarray], l
             for number, frame in enumerate(container.decode(video=0)):
                 times.append(frame.time)
                 if number in wanted:
-                    turned = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+                    colours = {}
+                    if int(av.__version__.split(".")[0]) < 17 and frame.colorspace != 5:
+                        # PyAV takes every picture for BT.601 unless it is told that the target differs.
+                        colours = {"src_colorspace": int(frame.colorspace), "dst_colorspace": 5}
+                    picture = frame.to_ndarray(format="rgb24", **colours)
+                    turned = np.rot90(picture, round(frame.rotation / 90))
                     pictures[number] = np.ascontiguousarray(turned)
         except av.error.InvalidDataError:
             pass
