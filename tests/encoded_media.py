@@ -101,7 +101,8 @@ def write_video(
         audio: add a silent audio stream.
         pts: presentation time of each frame in ticks of ``time_base``; equal distance at ``fps`` without it.
         rotation: degrees counter-clockwise that a player must turn the picture; what is shown stays upright.
-        mirror: ``left_right`` or ``transpose``: how the stored picture is mirrored; what is shown stays upright.
+        mirror: ``left_right`` or ``transpose``: how the stored picture is mirrored; what is shown stays
+            upright.
         b_frames: largest number of consecutive B-frames, or None for the codec's own choice.
         second_stream: add another video stream, all black.
         tile: the picture is too small for ``draw_frame``; make it grey.
@@ -145,7 +146,10 @@ def write_video(
 
 
 def _write_display_matrix(path: Path, turn: int | str) -> None:
-    """Set the first track's display matrix in its ``tkhd`` box, as a phone does; older PyAV has no call for it."""
+    """Set the first track's display matrix in its ``tkhd`` box, as a phone does.
+
+    Older PyAV has no call for it.
+    """
     data = bytearray(path.read_bytes())
     turns = {
         90: (0, -1, 1, 0),
@@ -197,8 +201,7 @@ def write_audio(path: Path, seconds: float = 0.5) -> Path:
 def write_mjpeg_with_exif(path: Path, num_frames: int = 6, orientation: int = 1, fps: int = 12) -> Path:
     """Write Motion-JPEG whose pictures carry EXIF, as some cameras do: side data that PyAV has no name for.
 
-    Args:
-        orientation: 1 for upright pictures, 6 for ones stored a quarter turn counter-clockwise.
+    ``orientation`` is 1 for upright pictures, 6 for ones stored a quarter turn counter-clockwise.
     """
     from PIL import Image
 
@@ -237,10 +240,9 @@ def write_late_pictures(path: Path, num_frames: int = 24, fps: int = 12, late_se
 
 
 def write_tagged_colours(path: Path, matrix: int, is_full_range: bool = False) -> Path:
-    """Write one grey-red-blue colour, Y=120 Cb=90 Cr=200, that says how it is to be converted.
+    """Write one colour, Y=120 Cb=90 Cr=200, that says how it is to be converted.
 
-    Args:
-        matrix: as H.273 numbers them: 1 is BT.709, 6 BT.601, 9 BT.2020.
+    ``matrix`` is a number of H.273: 1 is BT.709, 6 BT.601, 9 BT.2020.
     """
     layout = "yuvj420p" if is_full_range else "yuv420p"
     with av.open(str(path), "w") as output:

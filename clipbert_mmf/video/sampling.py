@@ -151,7 +151,10 @@ def sample_clips(
     fps: float | None = None,
     start_sec: float = 0.0,
 ) -> Times:
-    """Return ``(K, T)`` times in seconds: ``place_frames`` in ``sample_spans``, which have the arguments and errors."""
+    """Return ``(K, T)`` times in seconds.
+
+    ``place_frames`` in ``sample_spans``, which have the arguments and errors.
+    """
     spans = sample_spans(how, duration_sec, num_clips, clip_len_sec, rng, window_sec, start_sec)
     return place_frames(spans, how, num_frames, fps)
 

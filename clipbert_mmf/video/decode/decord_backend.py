@@ -1,8 +1,9 @@
 """Reads frames with decord, where it is installed and agrees with the timeline.
 
-decord counts frames by its own index, and seeks wrongly where frames are shown before the key frame they follow. It
-is asked only where its index tells the same times as the packets do, and only for pictures it converts to RGB exactly
-as PyAV does (8 bit 4:2:0, even sizes) and that are not mirrored, which it would not undo; PyAV takes everything else.
+decord counts frames by its own index, and seeks wrongly where frames are shown before the key frame they
+follow. It is asked only where its index tells the same times as the packets do, and only for pictures that it
+converts to RGB exactly as PyAV does (8 bit 4:2:0, even sizes) and that are not mirrored, which it would not
+undo; PyAV takes everything else.
 """
 
 from __future__ import annotations

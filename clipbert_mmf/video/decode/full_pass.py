@@ -99,8 +99,9 @@ def decode_all(container: InputContainer, stream: VideoStream, table: PacketTabl
 def _make_timeline(
     pts: list[int | None], container: InputContainer, stream: VideoStream, last_ticks: int
 ) -> Timeline:
-    # A decoder gives frames out in the order they are shown. Where their times step backwards (packed B-frames) the
-    # same times, sorted, belong to them; where times are missing or repeated, only the frame rate is left.
+    # A decoder gives frames out in the order they are shown. Where their times step backwards (packed
+    # B-frames) the same times, sorted, belong to them; where times are missing or repeated, only the frame
+    # rate is left.
     if None not in pts and len(set(pts)) == len(pts) and stream.time_base is not None:
         file_start_sec = read_file_start(container)
         return make_timeline(np.array(pts, dtype=np.int64), stream.time_base, last_ticks, file_start_sec)

@@ -147,11 +147,12 @@ def read_table(container: InputContainer, stream: VideoStream) -> PacketTable:
 
 
 def read_file_start(container: InputContainer) -> float | None:
-    """Return the time at which the file starts, by whichever of its streams; None where the container has no such clock."""
-    if container.start_time is None or "avi" in container.format.name.split(","):
+    """Return the time at which the file starts, by any of its streams; None where it has no such clock."""
+    start: int | None = container.start_time
+    if start is None or "avi" in container.format.name.split(","):
         return None
     # Sound that begins before 0 is what its codec needs to start, and is not heard.
-    return max(0, container.start_time) / av.time_base
+    return max(0, start) / av.time_base
 
 
 def iterate_packets(

@@ -70,9 +70,9 @@ def read_frames(
 
     Args:
         source: the encoded bytes, or a file.
-        choose_times: seconds as a player shows them, any shape such as ``(K, T)``; or a function that returns them,
-            called once, for callers that need to know the duration first. A time outside the video shows its first
-            or last frame.
+        choose_times: seconds as a player shows them, any shape such as ``(K, T)``; or a function that
+            returns them, called once, for callers that need to know the duration first. A time outside the
+            video shows its first or last frame.
         backend: a key of ``BACKENDS``. Where the chosen one cannot serve a file, PyAV does.
         key: name for messages.
         store: location for messages.
@@ -119,7 +119,7 @@ class _CallerError(Exception):
 
 @contextmanager
 def _name_errors(source: bytes | Path, key: str, store: str) -> Generator[None, None, None]:
-    """Make every error a ``MediaError`` that names the medium, whatever a library throws; the caller's own stay."""
+    """Make every error a ``MediaError`` that names the medium; the caller's own errors stay."""
     name = key or _name_of(source)
     try:
         yield

@@ -1,9 +1,11 @@
 """Holds when each frame of a video is on screen, and finds the one at a given time.
 
-Seconds count as a player shows them: 0 is where the file starts, which its sound may do before its pictures. The frame at
-time t is the last one whose presentation time is at most t; before the first it is the first, after the last it is the
-last. Containers round presentation times to their clock (Matroska to
-1 ms), so a time up to half a tick before a frame, and never more than 1 ms, already shows that frame.
+One rule for every backend.
+
+Seconds count as a player shows them: 0 is where the file starts, which its sound may do before its pictures.
+The frame at time t is the last one whose presentation time is at most t; before the first it is the first,
+after the last it is the last. Containers round presentation times to their clock (Matroska to 1 ms), so a
+time up to half a tick before a frame, and never more than 1 ms, already shows that frame.
 """
 
 from __future__ import annotations
@@ -105,8 +107,8 @@ def make_timeline(
     Args:
         pts: ``(num_frames,)`` ticks, at least one.
         tick_sec: length of a tick.
-        last_ticks: ticks for which the frame shown last stays, or None where the file does not say: then as long as the
-            typical frame.
+        last_ticks: ticks for which the frame shown last stays, or None where the file does not say: then as
+            long as the typical frame.
         file_start_sec: time of the file's start on the clock of ``pts``; None for that of the first frame.
     """
     ticks = np.sort(np.asarray(pts, dtype=np.int64))

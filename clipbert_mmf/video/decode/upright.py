@@ -28,7 +28,7 @@ def read_turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
         # PyAV finds side data by the name of its kind; its annotations know only numbers.
         matrix: Any = cast(Any, frame.side_data).get("DISPLAYMATRIX")
     except ValueError:
-        # One of a kind that PyAV does not know (spatial video, EXIF) hides all others; it still tells the angle.
+        # A kind that PyAV does not know (spatial video, EXIF) hides the others. The angle is still told.
         angle = -math.radians(frame.rotation)
         a, b = math.cos(angle), math.sin(angle)
         c, d = -b, a
