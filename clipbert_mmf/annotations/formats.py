@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.annotations import images, msrvtt, own, paragraphs, tgif
+from clipbert_mmf.annotations.columns import DEFAULT_KEY, Columns, find_columns
 from clipbert_mmf.annotations.reading import (
+    is_parquet,
     iterate_array,
     iterate_lines,
+    iterate_parquet,
     iterate_table,
     open_text,
+    read_header,
     read_json,
     read_start,
-    split_header,
 )
-from clipbert_mmf.annotations.records import AnnotationError, Source, TextRecord
+from clipbert_mmf.annotations.records import AnnotationError, Source, TextRecord, WrongTableError
 from clipbert_mmf.tables import is_same_definition
 
 #: Kind of file -> its name in errors.
@@ -46,6 +49,8 @@ class AnnotationFormat:
         parse: turns ``Source`` and the object, or its records with their places, into ``TextRecord``s.
         within: list whose first element must have ``keys``, instead of the top level (``object`` only).
         pattern: every key of the object matches it (objects keyed by video).
+        without: columns or keys that another layout with the same ``keys`` has.
+        optional: further columns of a table that people name as they like; empty where the owner's names are fixed.
     """
 
     kind: str
@@ -53,6 +58,8 @@ class AnnotationFormat:
     parse: Callable[..., Iterator[TextRecord]]
     within: str = ""
     pattern: str = ""
+    without: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
     def fits(self, kind: str, sample: Any) -> bool:
         """Return whether content of ``kind`` whose header, first record or document is ``sample`` is of this format."""
@@ -65,7 +72,7 @@ class AnnotationFormat:
             sample = (
                 entries[0] if isinstance(entries, list) and entries and isinstance(entries[0], dict) else {}
             )
-        return all(key in sample for key in self.keys)
+        return all(key in sample for key in self.keys) and not any(key in sample for key in self.without)
 
     def describe(self) -> str:
         """Return the name of the format in errors."""
@@ -121,7 +128,12 @@ FORMATS: dict[str, tuple[AnnotationFormat, ...]] = {
         ),
     ),
     "tgif_count": tuple(
-        AnnotationFormat(kind, ("gif_name", "question", "answer"), tgif.parse_counts)
+        AnnotationFormat(
+            kind,
+            ("gif_name", "question", "answer"),
+            tgif.parse_counts,
+            without=("a1", "options", "type", "answer_type"),
+        )
         for kind in ("table", "lines")
     ),
     "coco_captions": (*_COCO, *_PRETRAINING_LINES),
@@ -132,10 +144,10 @@ FORMATS: dict[str, tuple[AnnotationFormat, ...]] = {
         AnnotationFormat("lines", ("question", "image_id", "labels"), images.parse_vqa_lines),
     ),
     "video_text": tuple(
-        AnnotationFormat(kind, keys, parse)
-        for keys, parse in (
-            (("video", "question", "answer"), own.parse_questions),
-            (("video", "text"), own.parse_texts),
+        AnnotationFormat(kind, keys, parse, optional=(*optional, "split", "id"))
+        for keys, parse, optional in (
+            (("video", "question", "answer"), own.parse_questions, ("options", "type")),
+            (("video", "text"), own.parse_texts, ()),
         )
         for kind in ("table", "lines", "array")
     ),
@@ -162,6 +174,9 @@ def read_annotations(
     splits: list[str] | None = None,
     companion: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    *,
+    needs: str = "",
+    columns_key: str = DEFAULT_KEY,
 ) -> Iterator[TextRecord]:
     """Yield the records of an annotation file.
 
@@ -171,21 +186,22 @@ def read_annotations(
         splits: the owner's names of the wanted splits; None for all, or where a file has no splits.
         companion: a second file that belongs to it (VQA's annotations beside its questions).
         columns: our name of a column -> its name in the file: ``{"video": "file_name"}``.
+        needs: records that the task reads, a key of ``RECORD_KINDS``; empty takes any.
+        columns_key: dotted key that names columns, for messages.
 
     Raises:
         AnnotationError: if the content is of no known format of the corpus, malformed, or holds no record.
+        WrongTableError: if it is another task's file.
     """
     path = Path(path)
-    start = read_start(path)
-    kind, sample = _classify(path, start)
-    sample = _rename(path, sample, columns)
-    chosen = next((known for known in FORMATS[corpus] if known.fits(kind, sample)), None)
-    if chosen is None:
-        raise _describe_misfit(path, corpus, kind, sample)
-    source = Source(path, splits, None if companion is None else (companion, read_json(companion)))
-    content = sample if kind == "object" else _ITERATORS[kind](path)
-    if columns and kind != "object":
-        content = ((place, _rename(path, entry, columns)) for place, entry in content)
+    kind, sample = _classify(path)
+    chosen, found = _choose_format(path, corpus, kind, sample, columns or {}, columns_key)
+    found.log(path)
+    second = None if companion is None else (companion, read_json(companion))
+    source = Source(path, splits, second, needs, columns_key)
+    content = sample
+    if kind != "object":
+        content = ((place, found.rename(entry)) for place, entry in _iterate(path, kind))
     is_empty = True
     for record in chosen.parse(source, content):
         is_empty = False
@@ -196,40 +212,66 @@ def read_annotations(
         )
 
 
-def has_column(path: Path, name: str, columns: Mapping[str, str] | None = None) -> bool:
-    """Return whether a table's header, or the first record of lines or an array, has a column."""
-    return (columns or {}).get(name, name) in _classify(Path(path), read_start(Path(path)))[1]
+def has_column(
+    path: Path,
+    name: str,
+    columns: Mapping[str, str] | None = None,
+    corpus: str = "video_text",
+    columns_key: str = DEFAULT_KEY,
+) -> bool:
+    """Return whether a table's header, or the first record of lines or an array, has a column, by our name of it."""
+    path = Path(path)
+    kind, sample = _classify(path)
+    found = _choose_format(path, corpus, kind, sample, columns or {}, columns_key)[1]
+    return name in found or name in sample
 
 
-def _rename(path: Path, entry: Any, columns: Mapping[str, str] | None) -> Any:
-    if not columns or not isinstance(entry, dict):
-        return entry
-    missing = [given for given in columns.values() if given not in entry]
-    if missing:
-        raise AnnotationError(path, "columns", sorted(map(str, entry))[:12], f"{missing}, as configured")
-    theirs = set(columns.values())
-    return {
-        **{key: value for key, value in entry.items() if key not in theirs},
-        **{ours: entry[given] for ours, given in columns.items()},
-    }
+def _iterate(path: Path, kind: str) -> Iterator[tuple[str, Any]]:
+    return iterate_parquet(path) if is_parquet(path) else _ITERATORS[kind](path)
 
 
-def _classify(path: Path, start: str) -> tuple[str, Any]:
+def _choose_format(
+    path: Path, corpus: str, kind: str, sample: Any, columns: Mapping[str, str], columns_key: str
+) -> tuple[AnnotationFormat, Columns]:
+    """Return the format of a file, and its columns by our names."""
+    doubts: list[AnnotationError] = []
+    for known in FORMATS[corpus]:
+        roles = (*known.keys, *known.optional) if known.optional else ()
+        found = Columns()
+        if kind == known.kind and kind != "object":
+            try:
+                found = find_columns(path, sample, columns, columns_key, roles)
+            except AnnotationError as doubt:
+                doubts.append(doubt)
+                continue
+        if known.fits(kind, found.rename(sample)):
+            return known, found
+    if doubts:
+        raise doubts[0]
+    raise _describe_misfit(path, corpus, kind, sample, columns_key)
+
+
+def _classify(path: Path) -> tuple[str, Any]:
     """Return the kind of file, and its document, first record or header as a mapping."""
-    text = start.lstrip()
+    if is_parquet(path):
+        return "array", next(iterate_parquet(path), ("", {}))[1]
+    text = read_start(path).lstrip()
     if text[0] == "[":
         place, first = next(iterate_array(path), ("record 0", {}))
         if not isinstance(first, dict):
             raise AnnotationError(path, place, first, "an object")
         return "array", first
     if text[0] != "{":
-        return "table", dict.fromkeys(split_header(text.split("\n", 1)[0])[0])
-    line, _, rest = text.partition("\n")
+        return "table", dict.fromkeys(read_header(path).names)
+    with open_text(path) as file:
+        lines = (line for line in file if line.strip())
+        line = next(lines)
+        has_more = next(lines, None) is not None
     try:
         first = json.loads(line)
     except json.JSONDecodeError:
         return "object", _read_object(path)
-    if rest.strip():
+    if has_more:
         return "lines", first
     return ("object" if _is_document(first) else "lines"), first
 
@@ -246,12 +288,17 @@ def _read_object(path: Path) -> dict:
     return document
 
 
-def _describe_misfit(path: Path, corpus: str, kind: str, sample: dict) -> AnnotationError:
-    others = [name for name, formats in FORMATS.items() if any(known.fits(kind, sample) for known in formats)]
+def _describe_misfit(path: Path, corpus: str, kind: str, sample: dict, columns_key: str) -> AnnotationError:
+    others = tuple(
+        name for name, formats in FORMATS.items() if any(known.fits(kind, sample) for known in formats)
+    )
     expected = "; or ".join(dict.fromkeys(known.describe() for known in FORMATS[corpus]))
     hint = f" (this one looks like {', '.join(others)})" if others else ""
+    if any(known.optional for known in FORMATS[corpus]) and kind != "object":
+        hint += f"; where a column has another name, set {columns_key}.video=<column>, and so on"
     place = "line 1" if kind in ("table", "lines") else "top level" if kind == "object" else "record 0"
-    return AnnotationError(path, place, sorted(map(str, sample))[:12], f"{corpus}: {expected}{hint}")
+    found = sorted(map(str, sample))[:12]
+    return WrongTableError(path, place, found, f"{corpus}: {expected}{hint}", corpora=others)
 
 
 def read_keys(path: Path) -> set[str]:
@@ -263,8 +310,7 @@ def read_keys(path: Path) -> set[str]:
     start = read_start(path)
     if start.lstrip()[0] == "[":
         return {str(key) for _, key in iterate_array(path)}
-    names, _ = split_header(start.lstrip().split("\n", 1)[0])
-    if "video_id" in names:
+    if "video_id" in read_header(path).names:
         return {row["video_id"].strip() for _, row in iterate_table(path)}
     with open_text(path) as file:
         return {line.strip() for line in file if line.strip()}

@@ -5,27 +5,51 @@ A video and a text, or a video, a question and its answer, one per row.
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from clipbert_mmf.annotations.records import (
+    RECORD_KINDS,
     AnnotationError,
     Entries,
     Source,
     TextRecord,
+    WrongTableError,
     read_window,
     refuse_twice,
     require,
     require_text,
+    require_texts,
 )
 
+logger = logging.getLogger(__name__)
+
+SPLITS = ("train", "val", "test")
+#: Usual name of a split -> ours.
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
+    **dict.fromkeys(("val", "validation", "valid", "validate", "dev", "development", "eval"), "val"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
 #: Between options in a table.
 OPTION_SEPARATOR = "|"
 
 
 def parse_texts(source: Source, entries: Entries) -> Iterator[TextRecord]:
-    """Yield ``video, text`` and optionally ``id, split, start_sec, end_sec``."""
+    """Yield ``video, text`` and optionally ``id, split, start_sec, end_sec``; a list of texts is one record each."""
+    _require_kind(source, "captions", "line 1")
     for row in _walk(source, entries):
+        if isinstance(row.entry.get("text"), list):
+            texts = require_texts(row.entry, "text", source.path, row.place)
+            if not texts or not all(texts):
+                raise AnnotationError(
+                    source.path, f"{row.place}, 'text'", list(texts), "at least one text, none empty"
+                )
+            for number, text in enumerate(texts):
+                yield TextRecord(row.media_key, text, f"{row.text_id}#{number}", window_sec=row.window_sec)
+            continue
         text = _read_text(row.entry, "text", source, row.place)
         yield TextRecord(row.media_key, text, row.text_id, window_sec=row.window_sec)
 
@@ -35,21 +59,58 @@ def parse_questions(source: Source, entries: Entries) -> Iterator[TextRecord]:
 
     With options, the answer is one of them or its index.
     """
+    has_told = False
     for row in _walk(source, entries):
         question = _read_text(row.entry, "question", source, row.place)
         answer = str(require(row.entry, "answer", (str, int, float), source.path, row.place)).strip()
         if not answer:
             raise AnnotationError(source.path, f"{row.place}, 'answer'", answer, "an answer")
         options = _read_options(row.entry, source, row.place)
+        if source.needs == "options" and not options and "options" in row.entry:
+            raise AnnotationError(
+                source.path, f"{row.place}, 'options'", "none", "at least two options, as in other rows"
+            )
+        _require_kind(source, "options" if options else "answers", row.place)
+        found: str | int = answer
+        if options:
+            found = _find_option(answer, options, source, row.place)
+            if not has_told and any(option.isdigit() for option in options) and answer.isdigit():
+                has_told = True
+                logger.warning(
+                    "%s, %s: the answer %r is read as %s: where options are numbers, an answer that is one of them is "
+                    "that option, and any other number is an index from 0",
+                    source.path,
+                    row.place,
+                    answer,
+                    "the option of that name"
+                    if options[found] == answer
+                    else f"an index, of {options[found]!r}",
+                )
+        elif source.needs == "counts":
+            found = _read_count(answer, source, row.place)
         yield TextRecord(
             row.media_key,
             question,
             row.text_id,
             options=options,
-            answer=_find_option(answer, options, source, row.place) if options else answer,
+            answer=found,
             answer_type=str(row.entry.get("type") or ""),
             window_sec=row.window_sec,
         )
+
+
+def _require_kind(source: Source, kind: str, place: str) -> None:
+    """Raise ``WrongTableError`` where the task reads other records."""
+    wanted = "answers" if source.needs == "counts" else source.needs
+    if wanted and wanted != kind:
+        raise WrongTableError(source.path, place, RECORD_KINDS[kind], RECORD_KINDS[source.needs], holds=kind)
+
+
+def _read_count(answer: str, source: Source, place: str) -> int:
+    match = re.fullmatch(r"(\d+)(\.0*)?", answer)
+    if not match:
+        raise AnnotationError(source.path, f"{place}, 'answer'", answer, "a whole number in digits")
+    return int(match.group(1))
 
 
 class _Row:
@@ -71,19 +132,46 @@ class _Row:
 def _walk(source: Source, entries: Entries) -> Iterator[_Row]:
     seen: set[str] = set()
     splits: set[str] = set()
+    names: dict[str, str] = {}
+    wanted = None if source.splits is None else {tell_split(split) for split in source.splits}
+    # A configuration with names of its own may leave some splits out.
+    is_known = wanted is not None and wanted <= set(SPLITS)
     found = False
+    has_split: bool | None = None
     for number, (place, entry) in enumerate(entries):
         row = _Row(source, place, entry, number)
         if entry.get("id"):
             refuse_twice(seen, row.text_id, "id", source.path, place)
             seen.add(row.text_id)
-        split = str(entry.get("split") or "").strip()
+        given = str(entry.get("split") or "").strip()
+        split = tell_split(given)
         splits.add(split)
-        if source.splits is None or split in source.splits:
+        has_split = bool(given) if has_split is None else has_split
+        if (wanted is not None and not given) or (given and not has_split):
+            raise AnnotationError(
+                source.path, f"{place}, 'split'", given, "a split in every row (train, val, test), or in none"
+            )
+        names.setdefault(split, given.lower())
+        if is_known and "eval" in (given.lower(), names[split]) and given.lower() != names[split]:
+            raise AnnotationError(
+                source.path,
+                f"{place}, 'split'",
+                given,
+                f"one name for '{split}' (the file also has '{names[split]}'); 'eval' may be meant as val or as test",
+            )
+        if is_known and split not in SPLITS:
+            raise AnnotationError(source.path, f"{place}, 'split'", given, f"one of {', '.join(SPLIT_NAMES)}")
+        if wanted is None or split in wanted:
             found = True
             yield row
     if not found and splits:
         raise AnnotationError(source.path, "column 'split'", sorted(splits), f"a row of {source.splits}")
+
+
+def tell_split(name: str) -> str:
+    """Return ``train``, ``val`` or ``test`` for a usual name of it; another name as it is, in lower case."""
+    name = name.strip().lower()
+    return SPLIT_NAMES.get(name, name)
 
 
 def _read_text(entry: dict[str, Any], key: str, source: Source, place: str) -> str:

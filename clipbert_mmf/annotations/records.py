@@ -50,11 +50,15 @@ class Source:
         path: the file.
         splits: the owner's names of the wanted splits, None for all.
         companion: path and document of a second file (VQA's answers), or None.
+        needs: records that the task reads, a key of ``RECORD_KINDS``; empty takes any.
+        columns_key: dotted key that names columns, for messages.
     """
 
     path: Path
     splits: list[str] | None = None
     companion: tuple[Path, Any] | None = None
+    needs: str = ""
+    columns_key: str = "columns"
 
 
 class AnnotationError(ValueError):
@@ -66,6 +70,45 @@ class AnnotationError(ValueError):
             f"{path}, {place}: found {shown if len(shown) <= 120 else shown[:117] + '...'}; expected "
             f"{expected}"
         )
+
+
+#: Kind of records -> its name in messages; a task says which it reads.
+RECORD_KINDS = {
+    "captions": "texts without questions",
+    "answers": "questions with answers and without options",
+    "options": "questions with options",
+    "counts": "questions whose answers are whole numbers, without options",
+}
+
+
+class WrongTableError(AnnotationError):
+    """A file of another task.
+
+    Attributes:
+        holds: kind of its records, a key of ``RECORD_KINDS``; empty where ``corpora`` say it.
+        corpora: corpora that the file may be of.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        place: str,
+        found: object,
+        expected: str,
+        holds: str = "",
+        corpora: tuple[str, ...] = (),
+    ):
+        super().__init__(path, place, found, expected)
+        self.holds, self.corpora = holds, corpora
+
+
+def tell_kind(record: TextRecord) -> str:
+    """Return the kind of a record, a key of ``RECORD_KINDS``; a count is an answer."""
+    if record.options:
+        return "options"
+    if record.answer is None and not record.soft_answers:
+        return "captions"
+    return "answers"
 
 
 def require(entry: object, key: str, kinds: type | tuple[type, ...], path: str | Path, place: str) -> Any:

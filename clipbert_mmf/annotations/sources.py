@@ -116,7 +116,7 @@ def find_file(root: Path, name: str, where: str) -> Path:
 
 
 def load_sources(
-    sources: Sequence[AnnotationSource], root: Path, corpus: str, *, where: str
+    sources: Sequence[AnnotationSource], root: Path, corpus: str, *, where: str, needs: str = ""
 ) -> PackedRecords:
     """Read all sources of a split, in order.
 
@@ -125,30 +125,36 @@ def load_sources(
         root: data directory.
         corpus: formats of sources that name none, a key of ``FORMATS``.
         where: dotted key of the sources, for messages.
+        needs: records that the task reads, a key of ``RECORD_KINDS``; empty takes any.
 
     Raises:
         FileNotFoundError: if a file is not there.
-        AnnotationError: for a malformed file.
+        AnnotationError: for a malformed file, or another task's.
         ValueError: if a source leaves no record.
     """
     return PackedRecords.from_records(
-        record for source in sources for record in _read_source(source, root, corpus, where)
+        record for source in sources for record in _read_source(source, root, corpus, where, needs)
     )
 
 
-def _read_source(source: AnnotationSource, root: Path, corpus: str, where: str) -> Iterable[TextRecord]:
+def _read_source(
+    source: AnnotationSource, root: Path, corpus: str, where: str, needs: str
+) -> Iterable[TextRecord]:
     path = find_file(root, source.file, f"{where}.file")
     columns = {ours: name for ours, name in (source.columns or {}).items() if name} or None
     # Whether the file has the column decides between ``split`` and ``share_without_split``.
     by_rank = source.share_without_split
-    if by_rank is not None and has_column(path, "split", columns):
+    corpus, columns_key = source.corpus or corpus, f"{where.split('.annotations')[0]}.columns"
+    if by_rank is not None and has_column(path, "split", columns, corpus, columns_key):
         by_rank = None
     records: Iterable[TextRecord] = read_annotations(
         path,
-        source.corpus or corpus,
+        corpus,
         splits=None if source.split is None or by_rank else list(source.split),
         companion=find_file(root, source.answers, f"{where}.answers") if source.answers else None,
         columns=columns,
+        needs=needs,
+        columns_key=columns_key,
     )
     for key, name, keep in (("only", source.only, True), ("exclude", source.exclude, False)):
         if name:
@@ -157,7 +163,7 @@ def _read_source(source: AnnotationSource, root: Path, corpus: str, where: str) 
                 records, lambda media_key, listed=listed, keep=keep: (make_key(media_key) in listed) == keep
             )
     if by_rank is not None:
-        records = _take_ranks(list(records), *by_rank)
+        records = _take_ranks(list(records), *by_rank, place=f"{where}: {path}")
     if source.share is not None:
         start, end = source.share
         records = _filter_keys(records, lambda media_key: start <= hash_share(media_key) < end)
@@ -171,10 +177,20 @@ def _read_source(source: AnnotationSource, root: Path, corpus: str, where: str) 
         raise ValueError(f"{where}: {path} has no record for {source.describe()}")
 
 
-def _take_ranks(records: list[TextRecord], start: float, end: float) -> list[TextRecord]:
-    """Keep a share of the media in the order of their hashes: exact even for a dozen of them."""
+def _take_ranks(records: list[TextRecord], start: float, end: float, place: str) -> list[TextRecord]:
+    """Keep a share of the media in the order of their hashes: exact even for a dozen of them.
+
+    Raises:
+        ValueError: if the share of so few media is none.
+    """
     keys = sorted({make_key(record.media_key) for record in records}, key=hash_share)
     first, last = round(start * len(keys)), round(end * len(keys))
+    if first >= last:
+        raise ValueError(
+            f"{place} has {len(keys)} videos and no column 'split': too few to divide them by "
+            f"share_without_split, since {start:g} to {end:g} of them is none (80/10/10 needs 8). Add a column 'split' "
+            f"(train, val, test), or more videos"
+        )
     kept = set(keys[first:last])
     return [record for record in records if make_key(record.media_key) in kept]
 

@@ -12,14 +12,13 @@ from mmf.common.registry import registry
 from mmf.datasets.base_dataset_builder import BaseDatasetBuilder
 from mmf.utils.configuration import get_mmf_env
 
-from clipbert_mmf.annotations.sources import load_sources
 from clipbert_mmf.paths import config_dir
 
 # As a module: a worker that unpickles a dataset imports that file first, and through MMF this one in the
 # middle of it.
 from clipbert_mmf.plugin import dataset as dataset_file
 from clipbert_mmf.plugin.dataset_config import parse_dataset_config
-from clipbert_mmf.plugin.dataset_files import find_answers, find_data_dir, find_media
+from clipbert_mmf.plugin.dataset_files import find_answers, find_data_dir, find_media, load_split
 from clipbert_mmf.plugin.old_names import refuse_old_names
 from clipbert_mmf.tasks.datasets import REGISTRATION_LISTENERS, SPECS, DatasetSpec
 
@@ -62,12 +61,11 @@ class ClipBertBuilder(BaseDatasetBuilder):
         dataset = dataset_file.ClipBertDataset(spec.name, config, dataset_type, location, seed, parsed)
         dataset.init_processors()
         text_processor: Any = dataset.text_processor  # pyright: ignore[reportAttributeAccessIssue]  # MMF sets it
-        place = f"{where}.annotations.{dataset_type}"
-        records = load_sources(parsed.annotations[dataset_type], root, spec.corpus, where=place)
+        records = load_split(parsed, root, spec, task, dataset_type)
         is_training, save_dir = dataset_type == "train", Path(get_mmf_env("save_dir"))
         answers = None
         if task.needs_answers:
-            answers = find_answers(parsed, root, spec, save_dir, records if is_training else None)
+            answers = find_answers(parsed, root, spec, save_dir, records if is_training else None, task)
             registry.register(f"{spec.name}_num_final_outputs", len(answers))
         records = dataset.find_media(records, place)
         maker = task.make_items(

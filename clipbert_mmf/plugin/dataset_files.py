@@ -7,6 +7,7 @@ from glob import glob
 from pathlib import Path
 
 from clipbert_mmf.annotations.grouping import PackedRecords
+from clipbert_mmf.annotations.records import WrongTableError
 from clipbert_mmf.annotations.sources import find_file, load_sources
 from clipbert_mmf.annotations.vocabulary import (
     build_vocabulary,
@@ -15,7 +16,8 @@ from clipbert_mmf.annotations.vocabulary import (
     write_vocabulary,
 )
 from clipbert_mmf.plugin.dataset_config import DatasetConfig
-from clipbert_mmf.tasks.datasets import DatasetSpec
+from clipbert_mmf.tasks.datasets import DatasetSpec, explain_wrong_table
+from clipbert_mmf.tasks.task import Task
 
 #: Vocabularies of this process by what they follow from: MMF's release makes a new builder for every split.
 _VOCABULARIES: dict[tuple[str, ...], dict[str, int]] = {}
@@ -58,12 +60,33 @@ def find_media(config: DatasetConfig, root: Path, spec: DatasetSpec, split: str)
     return find_store(given) if isinstance(given, str) else tuple(map(find_store, given))
 
 
+def load_split(
+    config: DatasetConfig, root: Path, spec: DatasetSpec, task: Task | None, split: str
+) -> PackedRecords:
+    """Read the annotations of a split.
+
+    Raises:
+        FileNotFoundError: if a file is not there.
+        ValueError: for a malformed file, or one of another task; the message names the configuration that reads it.
+    """
+    place = f"dataset_config.{spec.name}.annotations.{split}"
+    try:
+        needs = task.reads if task else ""
+        records = load_sources(config.annotations[split], root, spec.corpus, where=place, needs=needs)
+    except WrongTableError as error:
+        raise ValueError(f"{place}: {explain_wrong_table(error)}") from error
+    if task:
+        task.require_kind(records, place)
+    return records
+
+
 def find_answers(
     config: DatasetConfig,
     root: Path,
     spec: DatasetSpec,
     save_dir: Path,
     records: PackedRecords | None = None,
+    task: Task | None = None,
 ) -> dict[str, int]:
     """Return the answer vocabulary, a file's or the training split's, and save it with the run.
 
@@ -73,6 +96,7 @@ def find_answers(
         spec: row of the table of datasets.
         save_dir: folder of the run.
         records: records of the training split, where they are read already.
+        task: task of the dataset; None takes any annotations.
 
     Returns:
         Answer to index.
@@ -87,8 +111,7 @@ def find_answers(
         _VOCABULARIES[key] = read_vocabulary(find_file(root, answers.file, f"{where}.answers.file"))
     elif key not in _VOCABULARIES:
         if records is None:
-            place = f"{where}.annotations.train"
-            records = load_sources(config.annotations["train"], root, spec.corpus, where=place)
+            records = load_split(config, root, spec, task, "train")
         _VOCABULARIES[key] = build_vocabulary(count_answers(records), answers.num_answers, answers.min_count)
     vocabulary = _VOCABULARIES[key]
     write_vocabulary(save_dir / f"answers_{spec.name}.json", vocabulary)

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from clipbert_mmf.annotations import FORMATS
+from clipbert_mmf.annotations.records import WrongTableError
 from clipbert_mmf.configuration import suggest
 from clipbert_mmf.tasks import TASKS
+from clipbert_mmf.tasks.task import name_readers
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
 
 
@@ -83,3 +85,15 @@ def register_dataset(spec: DatasetSpec) -> None:
     for listener in REGISTRATION_LISTENERS:
         listener(spec)
     SPECS[spec.name] = spec
+
+
+def explain_wrong_table(error: WrongTableError) -> str:
+    """Return the error's text with the datasets or tasks that read such a file."""
+    names = [
+        f"dataset={spec.name} (projects/clipbert/configs/{spec.name}/defaults.yaml)"
+        for spec in SPECS.values()
+        if spec.corpus in error.corpora and spec.task
+    ]
+    if error.holds:
+        return f"{error}. {name_readers(error.holds)}"
+    return f"{error}. Such a file is read by {' or '.join(names)}" if names else str(error)

@@ -130,6 +130,7 @@ PRETRAINING = Task(
     evaluation_items=PretrainingItems,
     heads=("pretrain",),
     asks="score",
+    reads="captions",
     metric="clipbert_pretraining",
     main_number="itm_accuracy",
     further_curves=("mlm_accuracy",),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from clipbert_mmf.annotations.grouping import PackedRecords
-from clipbert_mmf.annotations.records import TextRecord
+from clipbert_mmf.annotations.records import RECORD_KINDS, TextRecord, tell_kind
 from clipbert_mmf.configuration import parse_config
 from clipbert_mmf.modules.heads import Ability
 from clipbert_mmf.tables import is_same_definition
@@ -56,6 +56,8 @@ class Task:
             shows none.
         smaller_is_better: direction of the main number.
         further_curves: other numbers of the metric that a report draws.
+        reads: kind of annotations that it reads, a key of ``RECORD_KINDS``; empty takes any.
+        recipe: name of its recipe for ``video_text_csv``, below ``projects/clipbert/configs/video_text_csv``.
         options_form_row: whether the scores of an item's options are one row, ``(B, N)``.
     """
 
@@ -73,6 +75,8 @@ class Task:
     smaller_is_better: bool = False
     further_curves: tuple[str, ...] = ()
     options_form_row: bool = False
+    reads: str = ""
+    recipe: str = ""
 
     @property
     def main_metric(self) -> str:
@@ -126,6 +130,17 @@ class Task:
         config = parse_config(kind.Config, read_item_values(kind, section, where, is_training), where)
         return kind(records, text_processor, config, answers, is_training)
 
+    def require_kind(self, records: PackedRecords, where: str) -> None:
+        """Raise ``ValueError`` for annotations of another kind than the task reads; names the task that reads them."""
+        kind = tell_kind(records[0]) if len(records) else self.reads
+        if kind == self.reads or (kind == "answers" and self.reads == "counts"):
+            return
+        if self.reads and kind:
+            raise ValueError(
+                f"{where}: found {RECORD_KINDS[kind]}; the task '{self.name}' reads {RECORD_KINDS[self.reads]}. "
+                f"{name_readers(kind)}"
+            )
+
     def record_predictions(
         self, dataset_name: str, split: SplitAnnotations, report: Any
     ) -> list[dict[str, Any]]:
@@ -170,6 +185,17 @@ class Task:
 
 
 TASKS: dict[str, Task] = {}
+
+
+def name_readers(kind: str) -> str:
+    """Return the sentence that says which tasks and recipes read annotations of a kind."""
+    readers = [
+        f"task {task.name}"
+        + (f" (projects/clipbert/configs/video_text_csv/{task.recipe})" if task.recipe else "")
+        for task in TASKS.values()
+        if task.reads == kind
+    ]
+    return f"Such a file is read by {' or '.join(readers)}" if readers else "No task reads such a file"
 
 
 def register_task(task: Task) -> None:

@@ -26,7 +26,66 @@ def test_rows_of_other_splits_are_left_out():
     rows = [{"video": "a", "text": "x", "split": "train"}, {"video": "b", "text": "y", "split": "val"}]
     assert [record.text for record in parse(parse_texts, *rows, splits=["val"])] == ["y"]
     with pytest.raises(AnnotationError, match="column 'split': found ..train., .val..; expected a row of"):
-        parse(parse_texts, *rows, splits=["dev"])
+        parse(parse_texts, *rows, splits=["test"])
+
+
+def test_usual_names_of_splits_are_understood_in_any_case():
+    names = {
+        "train": ("Training", "trn", " TRAIN"),
+        "val": ("validation", "Valid", "dev", "eval"),
+        "test": ("testing",),
+    }
+    for split, given in names.items():
+        for name in given:
+            rows = [{"video": "a", "text": "x", "split": name}]
+            assert len(parse(parse_texts, *rows, splits=[split])) == 1
+    rows = [{"video": "a", "text": "x", "split": "fold1"}, {"video": "b", "text": "y", "split": "fold2"}]
+    assert [record.text for record in parse(parse_texts, *rows, splits=["fold2"])] == ["y"]
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"split": ""}, "line 3, 'split': found ''"),
+        ({"split": "tset"}, "line 3, 'split': found 'tset'"),
+        ({}, "line 3, 'split'"),
+    ],
+)
+def test_a_row_without_a_split_or_with_an_unknown_one_is_never_lost(second, message):
+    rows = [{"video": "a", "text": "x", "split": "train"}, {"video": "b", "text": "y", **second}]
+    with pytest.raises(AnnotationError, match=message):
+        parse(parse_texts, *rows, splits=["train"])
+
+
+def test_eval_beside_another_name_of_a_split_may_be_either():
+    rows = [{"video": "a", "text": "x", "split": name} for name in ("train", "val", "eval")]
+    with pytest.raises(AnnotationError, match="line 4.*'eval' may be meant as val or as test"):
+        parse(parse_texts, *rows, splits=["train"])
+
+
+@pytest.mark.parametrize(
+    ("needs", "row", "message"),
+    [
+        ("captions", {"answer": "red"}, "line 2: found 'questions with answers"),
+        ("answers", {"answer": "red", "options": "red|blue"}, "found 'questions with options'"),
+        ("options", {"answer": "red"}, "found 'questions with answers"),
+        ("options", {"answer": "red", "options": ""}, "line 2, 'options'"),
+        ("counts", {"answer": "three"}, "line 2, 'answer': found 'three'; expected a whole number"),
+        ("counts", {"answer": "1", "options": "2|3"}, "found 'questions with options'"),
+    ],
+)
+def test_rows_that_the_task_cannot_read_are_refused_with_the_line(needs, row, message):
+    rows = iter([("line 2", {"video": "a", "question": "what ?", **row})])
+    with pytest.raises(AnnotationError, match=message):
+        list(parse_questions(Source(SOURCE, needs=needs), rows))
+
+
+def test_an_answer_among_options_that_are_numbers_is_told_once(caplog):
+    rows = [
+        {"video": "a", "question": "how many", "options": "2|3|4", "answer": answer} for answer in ("2", "0")
+    ]
+    assert [record.answer for record in parse(parse_questions, *rows)] == [0, 0]
+    assert len(caplog.records) == 1 and "the option of that name" in caplog.text
 
 
 def test_a_question_is_answered_by_text_or_by_an_option_or_its_index():

@@ -1,5 +1,8 @@
 """Tables, lines and arrays are read record by record, with their places."""
 
+import csv
+import random
+
 import pytest
 
 from clipbert_mmf.annotations import AnnotationError, read_annotations
@@ -40,3 +43,99 @@ def test_tables_may_hold_newlines_tabs_blank_rows_and_a_byte_order_mark(tmp_path
     path = write(tmp_path / "b.csv", TGIF_HEADER + rows[0] + "g\tq\r\n")
     with pytest.raises(AnnotationError, match="line 4: found .*10 columns"):
         list(read_annotations(path, "tgif_choice"))
+
+
+TABLES = {
+    "quotes that nothing closes": (
+        'video\ttext\nv0\ta dog\nv1\t"Oh no\nv2\ta cat\nv3\the says "hi"\nv4\t"Stop" she says\n',
+        [
+            ("v0", "a dog"),
+            ("v1", '"Oh no'),
+            ("v2", "a cat"),
+            ("v3", 'he says "hi"'),
+            ("v4", '"Stop" she says'),
+        ],
+    ),
+    "inches": (
+        'video,text\nv0,a 5" screen\nv1,a 7" and 8" one\n',
+        [("v0", 'a 5" screen'), ("v1", 'a 7" and 8" one')],
+    ),
+    "backslashes": (
+        'video,text\nv0,"he says \\"hi\\", and"\nv1,"a \\"b\\" c"\n',
+        [("v0", 'he says "hi", and'), ("v1", 'a "b" c')],
+    ),
+    "blank after the comma": ('video, text\nv0, "one, two"\n', [("v0", "one, two")]),
+    "carriage returns alone": ("video,text\rv0,a dog\rv1,a cat\r", [("v0", "a dog"), ("v1", "a cat")]),
+    "several lines in quotes": (
+        'video,text\nv0,"a dog,\nruns\n\nand ""barks"""\nv1,x\n',
+        [("v0", 'a dog, runs and "barks"'), ("v1", "x")],
+    ),
+    "Excel's separator": ("sep=;\r\nvideo;text\r\nv0;a dog\r\n", [("v0", "a dog")]),
+    "commas in the header": ("video;text;notes, if any, of us\nv0;a dog;\n", [("v0", "a dog")]),
+    "long cell": ("video,text\nv0," + "word " * 30000 + "\n", [("v0", ("word " * 30000).strip())]),
+    "long line": (
+        '{"video": "v0", "text": "' + "word " * 20000 + '"}\n{"video": "v1", "text": "x"}',
+        [("v0", ("word " * 20000).strip()), ("v1", "x")],
+    ),
+    "UTF-16": ("video,text\nv0,ein Hünd\n".encode("utf-16"), [("v0", "ein Hünd")]),
+    "list of captions": (
+        '[{"video": "v0.mp4", "caption": ["a", "b"]}, {"video": "v1.mp4", "caption": ["c"]}]',
+        [("v0", "a"), ("v0", "b"), ("v1", "c")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_every_row_is_read_as_written(tmp_path, name):
+    content, expected = TABLES[name]
+    path = write(tmp_path / "table", content)
+    assert [(r.media_key, r.text) for r in read_annotations(path, "video_text")] == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("video,text\nv0,a\nv1,b\0\n", "line 3: .*NUL byte"),
+        ("video,text,text\nv0,a,b\n", "line 1: .*'text'.* occur twice"),
+        ('video,text\nv0,"a dog\nv1,a "\nv2,b\n', "line 2: .*closed on its line"),
+        ("video,text\nv0,a,b\n", "line 2: .*2 columns"),
+    ],
+)
+def test_a_row_that_may_be_read_in_two_ways_is_an_error_with_the_line(tmp_path, content, message):
+    with pytest.raises(AnnotationError, match=message):
+        list(read_annotations(write(tmp_path / "t.csv", content), "video_text"))
+
+
+def test_random_tables_come_back_as_they_were_written_or_are_refused(tmp_path):
+    rng = random.Random(0)
+    num_refused = 0
+    for number in range(200):
+        separator = rng.choice(",;\t")
+        texts = ["".join(rng.choice('ab ",;\t\n') for _ in range(9)) + "." for _ in range(4)]
+        rows = [[f"v{n}", text, "note"] for n, text in enumerate(texts)]
+        path = tmp_path / f"{number}.csv"
+        with path.open("w", newline="") as file:
+            csv.writer(file, delimiter=separator).writerows([["video", "text", "notes"], *rows])
+        try:
+            found = [record.text for record in read_annotations(path, "video_text")]
+        except AnnotationError as error:
+            num_refused += 1
+            assert "closed on its line" in str(error)
+        else:
+            assert found == [" ".join(text.split()) for text in texts]
+    assert num_refused < 40
+
+
+def test_parquet_is_read_where_pyarrow_is_installed(tmp_path):
+    path = tmp_path / "t.parquet"
+    path.write_bytes(b"PAR1")
+    try:
+        import pyarrow
+    except ImportError:
+        with pytest.raises(AnnotationError, match=r"clipbert_mmf\[parquet\]"):
+            list(read_annotations(path, "video_text"))
+        return
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"video_id": ["v0", "v1"], "caption": [["a", "b"], ["c"]]}), path)
+    assert [r.text for r in read_annotations(path, "video_text")] == ["a", "b", "c"]

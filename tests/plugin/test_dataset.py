@@ -11,7 +11,6 @@ from mmf.utils.configuration import load_yaml
 from omegaconf import OmegaConf
 
 from clipbert_mmf.paths import project_dir
-from clipbert_mmf.plugin import builder as builder_file
 from clipbert_mmf.plugin import dataset_files
 from clipbert_mmf.plugin.dataset import UnreadableMediaError
 from clipbert_mmf.video.failures import TooManyFailuresError
@@ -180,9 +179,10 @@ def test_a_wrong_configuration_is_an_error_at_start(corpus, tmp_path, changes, e
 
 def test_the_training_split_is_read_once_for_all_splits_and_its_answers(corpus, tmp_path, monkeypatch):
     read = []
-    plain = builder_file.load_sources
-    for module in (builder_file, dataset_files):
-        monkeypatch.setattr(module, "load_sources", lambda *a, **k: read.append(k["where"]) or plain(*a, **k))
+    plain = dataset_files.load_sources
+    monkeypatch.setattr(
+        dataset_files, "load_sources", lambda *a, **k: read.append(k["where"]) or plain(*a, **k)
+    )
     answers = [
         build(corpus, tmp_path, split, "msrvtt_qa").maker.answers for split in ("train", "val", "test")
     ]

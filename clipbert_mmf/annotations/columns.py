@@ -1,0 +1,158 @@
+"""Finds the columns of a table by their usual names, where there is no doubt which is which."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clipbert_mmf.annotations.records import AnnotationError
+
+logger = logging.getLogger(__name__)
+
+#: Where a column is named, unless a dataset says otherwise.
+DEFAULT_KEY = "dataset_config.video_text_csv.columns"
+
+#: Our name of a column -> usual names, in lower case and without anything but letters and digits.
+USUAL_NAMES: dict[str, tuple[str, ...]] = {
+    "video": (
+        *(
+            "video",
+            "videoid",
+            "videopath",
+            "videoname",
+            "videofile",
+            "videofilename",
+            "vid",
+            "vidid",
+            "vidname",
+        ),
+        *("clip", "clipid", "clipname", "clippath", "clipfile", "gif", "gifname", "mediapath"),
+        *("file", "filename", "filepath", "path"),
+    ),
+    "text": ("text", "caption", "captions", "sentence", "sentences", "description", "title", "label"),
+    "question": ("question", "questiontext", "q"),
+    "answer": (
+        *(
+            "answer",
+            "answertext",
+            "correctanswer",
+            "correct",
+            "answeridx",
+            "answerindex",
+            "correctidx",
+            "correctindex",
+        ),
+        *("groundtruth", "gt", "label", "a"),
+    ),
+    "options": ("options", "choices", "candidates", "answeroptions", "answerchoices", "multiplechoice"),
+    "split": ("split", "subset", "partition", "datasplit"),
+    "type": ("type", "answertype", "questiontype"),
+}
+#: One option a column: ``a1 a2``, ``option_a option_b``, ``choice 0``.
+_NUMBERED = re.compile(r"(a|o|opt|option|choice|answer|candidate)(\d{1,2}|[a-h])")
+#: Doubt about these is no reason to stop.
+_OPTIONAL = ("type",)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a file by our names.
+
+    Attributes:
+        theirs: our name -> the file's.
+        options: columns of one option each.
+    """
+
+    theirs: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+
+    def __contains__(self, ours: str) -> bool:
+        return ours in self.theirs or (ours == "options" and bool(self.options))
+
+    def rename(self, entry: Any) -> Any:
+        """Return a record under our names; a column that it lacks is left out."""
+        if not isinstance(entry, dict) or not (self.theirs or self.options):
+            return entry
+        renamed = {key: value for key, value in entry.items() if key not in self.theirs.values()}
+        renamed.update({ours: entry[name] for ours, name in self.theirs.items() if name in entry})
+        if self.options:
+            values = [entry.get(name) for name in self.options]
+            while values and (values[-1] is None or not str(values[-1]).strip()):
+                values.pop()  # a question with fewer options
+            renamed["options"] = values
+        return renamed
+
+    def log(self, path: Path) -> None:
+        """Tell which columns were taken for which, where the names differ."""
+        taken = [f"{ours}={name}" for ours, name in self.theirs.items() if ours != name]
+        if self.options:
+            taken.append(f"options={', '.join(self.options)}")
+        if taken:
+            logger.info("%s: columns are read as %s", path, "; ".join(taken))
+
+
+def find_columns(
+    path: Path, names: Iterable[str], configured: Mapping[str, str], key: str, roles: Iterable[str]
+) -> Columns:
+    """Find the columns of a file.
+
+    Our own name is always taken; of other usual names there must be one.
+
+    Args:
+        path: the file, for messages.
+        names: the file's columns, or keys of its first record.
+        configured: our name -> the file's, as configured.
+        key: dotted key of the configured names, for messages.
+        roles: our names to find.
+
+    Raises:
+        AnnotationError: if a configured column is not there, or several columns may be meant.
+    """
+    names = [str(name) for name in names]
+    for ours, name in configured.items():
+        if name not in names:
+            raise AnnotationError(
+                path, "columns", sorted(names)[:12], f"'{name}', as configured; set {key}.{ours}=<column>"
+            )
+    theirs = dict(configured)
+    free = [name for name in names if name not in theirs.values()]
+    own = {name for name in free if name in USUAL_NAMES}
+    for ours in roles:
+        if ours in theirs:
+            continue
+        if ours in free:
+            theirs[ours] = ours
+            continue
+        usual = USUAL_NAMES.get(ours, ())
+        found = [name for name in free if name not in own and _simplify(name) in usual]
+        if len(found) == 1:
+            theirs[ours] = found[0]
+        elif found and ours not in _OPTIONAL:
+            raise AnnotationError(
+                path,
+                "columns",
+                found,
+                f"one column that may be '{ours}'; say which: set {key}.{ours}={found[0]}",
+            )
+    options = () if "options" in theirs or "options" not in roles else _find_numbered(free)
+    return Columns(theirs, options)
+
+
+def _simplify(name: str) -> str:
+    return re.sub("[^0-9a-z]", "", name.lower())
+
+
+def _find_numbered(names: list[str]) -> tuple[str, ...]:
+    groups: dict[str, list[tuple[int, str]]] = {}
+    for name in names:
+        match = _NUMBERED.fullmatch(_simplify(name))
+        if match:
+            number = match.group(2)
+            place = int(number) if number.isdigit() else ord(number)
+            groups.setdefault(match.group(1), []).append((place, name))
+    found = [sorted(group) for group in groups.values() if len(group) > 1]
+    return tuple(name for _, name in found[0]) if len(found) == 1 else ()
