@@ -73,9 +73,14 @@ class Columns:
     def __contains__(self, ours: str) -> bool:
         return ours in self.theirs or (ours == "options" and bool(self.options))
 
+    @property
+    def differs(self) -> bool:
+        """Whether records change under our names."""
+        return bool(self.options) or any(ours != name for ours, name in self.theirs.items())
+
     def rename(self, entry: Any) -> Any:
         """Return a record under our names; a column that it lacks is left out."""
-        if not isinstance(entry, dict) or not (self.theirs or self.options):
+        if not isinstance(entry, dict) or not self.differs:
             return entry
         renamed = {key: value for key, value in entry.items() if key not in self.theirs.values()}
         renamed.update({ours: entry[name] for ours, name in self.theirs.items() if name in entry})

@@ -201,7 +201,9 @@ def read_annotations(
     source = Source(path, splits, second, needs, columns_key)
     content = sample
     if kind != "object":
-        content = ((place, found.rename(entry)) for place, entry in _iterate(path, kind))
+        content = _iterate(path, kind)
+        if found.differs:
+            content = ((place, found.rename(entry)) for place, entry in content)
     is_empty = True
     for record in chosen.parse(source, content):
         is_empty = False

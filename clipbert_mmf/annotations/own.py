@@ -144,7 +144,7 @@ def _walk(source: Source, entries: Entries) -> Iterator[_Row]:
             refuse_twice(seen, row.text_id, "id", source.path, place)
             seen.add(row.text_id)
         given = str(entry.get("split") or "").strip()
-        split = tell_split(given)
+        split = tell_split(given) if given else ""
         splits.add(split)
         has_split = bool(given) if has_split is None else has_split
         if (wanted is not None and not given) or (given and not has_split):

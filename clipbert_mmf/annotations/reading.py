@@ -266,7 +266,9 @@ class _Lines:
     def take(self) -> str | None:
         """Return the next line; None at the end."""
         self.number += 1
-        return self._ahead.popleft() if self._ahead else self._read(self.number)
+        if self._ahead:
+            return self._ahead.popleft()
+        return self._read(self.number)
 
     def peek(self, index: int) -> str | None:
         """Return a later line, 0 for the next one; None at the end."""
@@ -304,7 +306,7 @@ def iterate_table(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
             fields = line.split(header.separator)
             if '"' in line:
                 fields = _read_quoted(line, lines, header, path, place)
-            if not any(map(str.strip, fields)):
+            if not fields[0].strip() and not any(map(str.strip, fields)):
                 continue
             if len(fields) != num_names:
                 raise AnnotationError(path, place, fields, f"{num_names} columns as in the header")
