@@ -67,7 +67,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
         if task.needs_answers:
             answers = find_answers(parsed, root, spec, save_dir, records if is_training else None, task)
             registry.register(f"{spec.name}_num_final_outputs", len(answers))
-        records = dataset.find_media(records, place)
+        records = dataset.find_media(records, f"{where}.annotations.{dataset_type}")
         maker = task.make_items(
             records, text_processor, section, where, is_training=is_training, answers=answers
         )
