@@ -20,12 +20,12 @@ from clipbert_mmf.inference.asking import EncodedMedia
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.frame_folders import FrameFolder
-from clipbert_mmf.video.stores.base import stamp_file
+from clipbert_mmf.video.stores.base import stamp_media
 
 logger = logging.getLogger(__name__)
 
 #: Version of an entry's content; an entry of another version is encoded again.
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 #: Parts of the network that an encoding depends on.
 ENCODING_PARTS = ("backbone", "grid_encoder", "temporal_fusion", "visual_embedding")
 _HASHES_FILE = "files.json"
@@ -102,7 +102,7 @@ class SearchIndex:
     def _place(self, path: Path) -> Path:
         key = str(path.resolve())
         try:
-            mark = stamp_file(path)
+            mark = stamp_media(path)
             known = self._hashes.get(key)
             if known is None or known[0] != mark:
                 known = self._hashes[key] = (mark, hash_file(path))

@@ -13,7 +13,6 @@ import base64
 import io
 import json
 import logging
-import os
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +35,7 @@ from clipbert_mmf.video.findings import Finding, StoreTotals, read_journal, sum_
 from clipbert_mmf.video.frame_folders import DEFAULT_FRAMES_FPS, FrameFolder
 from clipbert_mmf.video.images import is_image, read_image
 from clipbert_mmf.video.parallel import map_in_threads
-from clipbert_mmf.video.stores.base import MediaStore
+from clipbert_mmf.video.stores.base import MediaStore, resolve_location
 from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.watchdog import GuardedReader, ReaderStartError
 
@@ -59,7 +58,7 @@ class StoreChecker:
         self.store = store
         self.num_random = num_random
         self.timeout_sec = timeout_sec
-        self.place = store.location if "://" in store.location else os.path.realpath(store.location)
+        self.place = resolve_location(store.location)
         self.settings = (
             f"{num_random} random frames, {timeout_sec:g} s, clipbert_mmf {__version__}, PyAV "
             f"{av.__version__}, "

@@ -64,6 +64,11 @@ class FrameTimes:
     fps: float
 
     @property
+    def start_sec(self) -> float:
+        """Start of the first frame."""
+        return 0.0
+
+    @property
     def duration_sec(self) -> float:
         """Length in seconds."""
         return self.num_frames / self.fps

@@ -149,7 +149,8 @@ def read_table(container: InputContainer, stream: VideoStream) -> PacketTable:
 def read_file_start(container: InputContainer) -> float | None:
     """Return the time at which the file starts, by any of its streams; None where it has no such clock."""
     start: int | None = container.start_time
-    if start is None or "avi" in container.format.name.split(","):
+    # PyAV's annotations do not know of a container without a start.
+    if start is None or "avi" in container.format.name.split(","):  # pyright: ignore[reportUnnecessaryComparison]
         return None
     # Sound that begins before 0 is what its codec needs to start, and is not heard.
     return max(0, start) / av.time_base

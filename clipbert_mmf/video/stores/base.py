@@ -96,10 +96,9 @@ class MediaStore(ABC):
         found = self.find(key)
         if found is None:
             return ""
-        if isinstance(found, Path):
-            return f"{found.name} {stamp_file(found)}"
-        if isinstance(found, FrameFolder):
-            return f"{found.path.name} {stamp_file(found.path)}"
+        if isinstance(found, (Path, FrameFolder)):
+            path = found if isinstance(found, Path) else found.path
+            return f"{path.name} {stamp_media(path)}"
         return f"{len(found)} bytes, crc32 {zlib.crc32(found):08x}"
 
     def find_damage(self) -> dict[str, str]:
@@ -117,6 +116,20 @@ class MediaStore(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.location!r})"
+
+
+def resolve_location(location: str) -> str:
+    """Return the place of a store as an absolute path without links, or its URL."""
+    return location if "://" in location else os.path.realpath(location)
+
+
+def stamp_media(path: Path) -> str:
+    """Return what changes when a file, or one of a folder of frames, is written or replaced."""
+    if not path.is_dir():
+        return stamp_file(path)
+    frames = FrameFolder(path).list_frames()
+    states = "\n".join(f"{frame.name} {stamp_file(frame)}" for frame in frames)
+    return f"{len(frames)} frames, {zlib.crc32(states.encode('utf-8', 'replace')):08x}"
 
 
 def stamp_file(path: str | os.PathLike[str]) -> str:

@@ -25,7 +25,7 @@ from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.images import is_image
 from clipbert_mmf.video.parallel import map_in_threads
 from clipbert_mmf.video.sampling import sample_clips
-from clipbert_mmf.video.stores.base import MediaStore
+from clipbert_mmf.video.stores.base import MediaStore, resolve_location
 from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.stores.reencode import Encoding, reencode_video
 from clipbert_mmf.video.stores.writers import WRITERS
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 #: Written beside the media: how they were made. Hidden, so that no store takes it for a medium.
 _SETTINGS_NAME = ".build.json"
+_SOURCES_NAME = ".sources.jsonl"
 _EXTENSIONS = {
     b"\xff\xd8\xff": ".jpg",
     b"\x89PNG": ".png",
@@ -52,7 +53,8 @@ class BuildReport:
     Attributes:
         num_media: in the target at the end.
         num_written: in this run.
-        num_skipped: there before.
+        num_skipped: there before, made from what the source holds now.
+        num_removed: taken out, because the source no longer has them.
         failed: key -> reason.
         bytes_in: bytes that this run read.
         bytes_out: bytes that this run wrote.
@@ -64,6 +66,7 @@ class BuildReport:
     num_media: int = 0
     num_written: int = 0
     num_skipped: int = 0
+    num_removed: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     bytes_in: int = 0
     bytes_out: int = 0
@@ -82,7 +85,10 @@ def build_store(
     advance: Callable[[int], object] = lambda count: None,
     **writer_options: int,
 ) -> BuildReport:
-    """Copy every medium that the target does not hold yet.
+    """Make the target hold every medium of the source as it is now.
+
+    What is there and did not change is skipped, what was replaced is built again, and what this source no longer
+    has is taken out. What came from another source stays.
 
     Args:
         source: the store to read.
@@ -101,29 +107,90 @@ def build_store(
     start, report, keys = time.perf_counter(), BuildReport(), source.keys()
     with WRITERS[kind](target, **writer_options) as writer:
         _check_settings(target, kind, encoding)
+        journal = _SourceJournal(target, source)
         done = writer.done_keys()
+        stale = journal.find_stale(done, keys)
+        if stale:
+            writer.remove(stale)
+            done -= stale
+            report.num_removed = len(stale.difference(keys))
         left = [key for key in keys if key not in done]
         report.num_skipped = len(keys) - len(left)
         advance(report.num_skipped)
-        for key, size, extension, data, reason in map_in_threads(
-            _Converter(source, encoding), left, num_workers
-        ):
+        for made in map_in_threads(_Converter(source, encoding), left, num_workers):
             advance(1)
-            if reason:
-                report.failed[key] = reason
+            if made.reason:
+                report.failed[made.key] = made.reason
                 continue
+            # The line comes first: a build that is killed now builds the medium again, since the store lacks it.
+            journal.add(made.key, made.stamp)
             try:
-                writer.put(key, extension, data)
+                writer.put(made.key, made.extension, made.data)
             except MediaError as error:
-                report.failed[key] = f"{type(error).__name__}: {error.reason}"
+                report.failed[made.key] = f"{type(error).__name__}: {error.reason}"
                 continue
             report.num_written += 1
-            report.bytes_in += size
-            report.bytes_out += len(data)
+            report.bytes_in += made.num_bytes
+            report.bytes_out += len(made.data)
     report.seconds = round(time.perf_counter() - start, 3)
     report.num_media = report.num_skipped + report.num_written
     measure_reading(source, open_store(target, kind), report)
     return report
+
+
+class _SourceJournal:
+    """Remembers from which state of which source each medium of a target was made.
+
+    Args:
+        target: folder of the store, which keeps the journal in a hidden file.
+        source: the store that is read.
+    """
+
+    def __init__(self, target: Path, source: MediaStore):
+        self._path = target / _SOURCES_NAME
+        self._source = source
+        self._place = resolve_location(source.location)
+        self._known: dict[str, tuple[str, str]] = {}
+        if self._path.exists():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                try:
+                    entry = json.loads(line)
+                    self._known[entry["key"]] = (entry["source"], entry["stamp"])
+                except (ValueError, KeyError, TypeError):
+                    # A line that a kill cut: its medium is built again.
+                    continue
+
+    def find_stale(self, done: set[str], keys: list[str]) -> set[str]:
+        """Return the media of the target that the source holds no longer, or in another state."""
+        stale = {key for key in done.intersection(keys) if not self._is_current(key)}
+        gone = done.difference(keys)
+        return stale | {key for key in gone if self._known.get(key, ("",))[0] == self._place}
+
+    def _is_current(self, key: str) -> bool:
+        try:
+            stamp = self._source.stamp(key)
+        except (MediaError, OSError):
+            return False
+        return bool(stamp) and self._known.get(key) == (self._place, stamp)
+
+    def add(self, key: str, stamp: str) -> None:
+        """Note the state that a medium is made from."""
+        line = json.dumps({"key": key, "source": self._place, "stamp": stamp}, ensure_ascii=False)
+        with self._path.open("a", encoding="utf-8") as lines:
+            # On a line of its own, also after one that a kill cut.
+            lines.write(f"\n{line}\n" if lines.tell() else f"{line}\n")
+
+
+@dataclass(frozen=True)
+class _Made:
+    """One medium on its way: its state in the source, its encoded bytes, or why there are none."""
+
+    key: str
+    stamp: str = ""
+    num_bytes: int = 0
+    extension: str = ""
+    data: bytes = b""
+    reason: str = ""
 
 
 class _Converter:
@@ -133,20 +200,21 @@ class _Converter:
         self.source = source
         self.encoding = encoding
 
-    def __call__(self, key: str) -> tuple[str, int, str, bytes, str]:
+    def __call__(self, key: str) -> _Made:
         try:
+            stamp = self.source.stamp(key)
             found = self.source.read(key)
             if isinstance(found, FrameFolder):
                 reason = "a folder of frames: make a video of it first, for example with ffmpeg"
-                return key, 0, "", b"", f"StoreError: {reason}"
+                return _Made(key, reason=f"StoreError: {reason}")
             data = found if isinstance(found, bytes) else found.read_bytes()
             extension = found.suffix if isinstance(found, Path) else ending_of(key)
             extension = extension if extension.lower() in ALL_ENDINGS else guess_extension(data)
             if self.encoding is None or is_image(data[:16]):
-                return key, len(data), extension, data, ""
-            return key, len(data), ".mp4", reencode_video(data, self.encoding), ""
+                return _Made(key, stamp, len(data), extension, data)
+            return _Made(key, stamp, len(data), ".mp4", reencode_video(data, self.encoding))
         except Exception as error:  # whatever one file makes a library throw, the build goes on with the next
-            return key, 0, "", b"", f"{type(error).__name__}: {getattr(error, 'reason', error)}"
+            return _Made(key, reason=f"{type(error).__name__}: {getattr(error, 'reason', error)}")
 
 
 def guess_extension(data: bytes) -> str:
@@ -216,7 +284,8 @@ def describe_report(report: BuildReport) -> str:
         gain = report.read_ms_before / report.read_ms_after
         before, after = f"{report.read_ms_before:.1f} ms", f"{report.read_ms_after:.1f} ms"
         speed = f"; 8 random frames in {after}, before {before} ({gain:.1f}x)"
+    removed = f"{report.num_removed} removed, " if report.num_removed else ""
     return (
-        f"{report.num_media} media ({report.num_written} new, {report.num_skipped} there before, "
+        f"{report.num_media} media ({report.num_written} new, {report.num_skipped} there before, {removed}"
         f"{len(report.failed)} failed){size} in {report.seconds:.1f} s{speed}"
     )

@@ -33,6 +33,10 @@ class StoreWriter(ABC):
         """Return the keys that are safely in the store."""
 
     @abstractmethod
+    def remove(self, keys: set[str]) -> None:
+        """Take media out of the store; they are gone from the disk when this returns."""
+
+    @abstractmethod
     def put(self, key: str, extension: str, data: bytes) -> None:
         """Add a medium; ``extension`` begins with a dot.
 
@@ -73,6 +77,15 @@ class FolderWriter(StoreWriter):
             for media in MEDIA_ENDINGS
             for key in FolderStore(str(self.target), media).keys()  # noqa: SIM118
         }
+
+    def remove(self, keys: set[str]) -> None:
+        """Take media out of the store."""
+        for media in MEDIA_ENDINGS:
+            store = FolderStore(str(self.target), media)
+            for key in keys.intersection(store.keys()):
+                found = store.find(key)
+                if isinstance(found, Path):
+                    found.unlink(missing_ok=True)
 
     def put(self, key: str, extension: str, data: bytes) -> None:
         """Add a medium; ``extension`` begins with a dot."""
@@ -120,6 +133,12 @@ class LmdbWriter(StoreWriter):
                 key.decode("utf-8", "replace")
                 for key in transaction.cursor().iternext(keys=True, values=False)
             }
+
+    def remove(self, keys: set[str]) -> None:
+        """Take media out of the store."""
+        with self._environment.begin(write=True) as transaction:
+            for key in keys:
+                transaction.delete(key.encode("utf-8"))
 
     def put(self, key: str, extension: str, data: bytes) -> None:
         """Add a medium; ``extension`` begins with a dot."""
@@ -180,10 +199,32 @@ class TarWriter(StoreWriter):
     def _shard(self) -> Path:
         return self.target / f"media-{self._next:06d}.tar"
 
+    def _names(self) -> dict[str, str]:
+        names = [name for shard in self._shards() for name in read_index(shard).places]
+        return NameIndex(names, str(self.target)).names
+
     def done_keys(self) -> set[str]:
         """Return the keys that are safely in the store."""
-        names = [name for shard in self._shards() for name in read_index(shard).places]
-        return set(NameIndex(names, str(self.target)).names)
+        return set(self._names())
+
+    def remove(self, keys: set[str]) -> None:
+        """Take media out of the store: the shards that hold them are written anew."""
+        names = {name for key, name in self._names().items() if key in keys}
+        for shard in self._shards():
+            places = read_index(shard).places
+            if names.isdisjoint(places):
+                continue
+            left: dict[str, tuple[int, int]] = {}
+            with (
+                open(shard, "rb") as stream,
+                tarfile.open(f"{shard}.part", "w", format=tarfile.PAX_FORMAT) as archive,
+            ):
+                for name, (offset, size) in places.items():
+                    if name not in names:
+                        stream.seek(offset)
+                        left[name] = _add_member(archive, name, stream.read(size))
+            os.replace(f"{shard}.part", shard)
+            write_index(shard, ShardIndex(left))
 
     def put(self, key: str, extension: str, data: bytes) -> None:
         """Add a medium; ``extension`` begins with a dot."""
@@ -191,13 +232,8 @@ class TarWriter(StoreWriter):
             # Open until the shard is full; ``close`` ends it.
             self._archive = tarfile.open(f"{self._shard}.part", "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
         name = name_member(key, extension)
-        member = tarfile.TarInfo(name)
-        member.size = len(data)
-        self._archive.addfile(member, io.BytesIO(data))
-        end = self._archive.offset
-        # addfile pads the data to whole blocks of 512 bytes.
-        self._places[name] = (end - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, len(data))
-        if end >= self.shard_bytes:
+        self._places[name] = _add_member(self._archive, name, data)
+        if self._archive.offset >= self.shard_bytes:
             self.close()
 
     def close(self) -> None:
@@ -209,6 +245,15 @@ class TarWriter(StoreWriter):
         write_index(str(self._shard), ShardIndex(self._places))
         self._archive, self._places = None, {}
         self._next += 1
+
+
+def _add_member(archive: tarfile.TarFile, name: str, data: bytes) -> tuple[int, int]:
+    """Return where the data begin, and their size."""
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    archive.addfile(member, io.BytesIO(data))
+    # addfile pads the data to whole blocks of 512 bytes.
+    return archive.offset - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, len(data)
 
 
 #: Kinds of stores that can be written.

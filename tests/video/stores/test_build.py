@@ -168,3 +168,60 @@ def test_a_target_begun_otherwise_is_refused(folder, tmp_path):
 def test_an_unknown_kind_is_named(folder, tmp_path):
     with pytest.raises(ValueError, match="kind of store is 'zip'; allowed are folder, lmdb, tar"):
         build_store(open_store(folder), tmp_path / "built", "zip")
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "tar", "folder"])
+def test_a_second_run_follows_what_the_source_holds_now(tmp_path, kind):
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(6):
+        (source / f"v{number}.mp4").write_bytes(b"old%d" % number)
+    built = tmp_path / "built"
+    assert build_store(open_store(source), built, kind).num_written == 6
+    (source / "v1.mp4").write_bytes(b"new1")
+    (source / "v2.mp4").unlink()
+    (source / "v6.mp4").write_bytes(b"new6")
+    report = build_store(open_store(source), built, kind)
+    assert (report.num_written, report.num_skipped, report.num_removed) == (2, 4, 1)
+    assert content_of(open_store(built)) == content_of(open_store(source))
+    assert (
+        report := build_store(open_store(source), built, kind)
+    ).num_skipped == 6 and not report.num_removed
+    assert not list(built.glob("*.part"))
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "tar"])
+def test_a_build_follows_a_source_that_is_no_folder(tmp_path, kind):
+    for name, data in (("first", b"old"), ("second", b"new")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.mp4").write_bytes(data)
+        (tmp_path / name / "b.mp4").write_bytes(b"same")
+    build_store(open_store(tmp_path / "first"), tmp_path / "source", kind)
+    build_store(open_store(tmp_path / "source"), tmp_path / "built", "folder")
+    shutil.rmtree(tmp_path / "source")
+    build_store(open_store(tmp_path / "second"), tmp_path / "source", kind)
+    build_store(open_store(tmp_path / "source"), tmp_path / "built", "folder")
+    assert content_of(open_store(tmp_path / "built"))["a"] == b"new"
+
+
+def test_media_of_another_source_stay_and_one_name_is_that_of_the_last(tmp_path):
+    for name, data in (("first", {"a": b"1", "b": b"2"}), ("second", {"b": b"3", "c": b"4"})):
+        (tmp_path / name).mkdir()
+        for key, content in data.items():
+            (tmp_path / name / f"{key}.mp4").write_bytes(content)
+        report = build_store(open_store(tmp_path / name), tmp_path / "built", "lmdb")
+    assert report.num_removed == 0
+    assert content_of(open_store(tmp_path / "built")) == {"a": b"1", "b": b"3", "c": b"4"}
+
+
+@pytest.mark.parametrize("num_bytes", [253, 254, 255])
+@pytest.mark.parametrize("kind", ["lmdb", "tar", "folder"])
+def test_names_as_long_as_a_file_system_allows_are_built(tmp_path, kind, num_bytes):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / ("v" * (num_bytes - 4) + ".mp4")).write_bytes(b"long")
+    (source / ("\u017e" * ((num_bytes - 5) // 2) + ".webm")).write_bytes(b"two bytes a letter")
+    report = build_store(open_store(source), tmp_path / "built", kind)
+    assert report.failed == {} and content_of(open_store(tmp_path / "built")) == content_of(
+        open_store(source)
+    )
