@@ -13,6 +13,11 @@ from typing import BinaryIO
 #: A box or chunk that a live recorder left open: its size says "to the end of the file".
 _OPEN_ENDED = -1
 
+#: Boxes that an MP4 has at its top.
+_BOXES = frozenset(
+    b"ftyp moov mdat wide free skip styp moof mfra sidx ssix prft emsg meta uuid udta pdin pnot PICT junk".split()
+)
+
 
 def find_truncation(stream: BinaryIO) -> str:
     """Describe how the file contradicts its own sizes; empty if it does not or the container has none.
@@ -26,7 +31,7 @@ def find_truncation(stream: BinaryIO) -> str:
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return "" if _gif_ends(stream, size) else "the GIF ends inside a picture"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        end = 8 + int.from_bytes(head[4:8], "little")
+        end = _end_of_riffs(stream, size)
     elif head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
         end = _end_of_boxes(stream, size)
     elif head[:4] == b"\x1a\x45\xdf\xa3":
@@ -77,20 +82,50 @@ def _color_table_bytes(flags: bytes) -> int:
 
 
 def _end_of_boxes(stream: BinaryIO, size: int) -> int:
+    """End of an MP4's last box; bytes behind it that are none (a camera's, a tag, padding) do not count."""
     position = 0
+    seen: set[bytes] = set()
     while position + 8 <= size:
         stream.seek(position)
         head = stream.read(16)
-        length = int.from_bytes(head[:4], "big")
+        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
-        elif length == 0:
+        if length < 8 or kind not in _BOXES:
+            # Open to the end, or foreign bytes.
             return _OPEN_ENDED
-        if length < 8:
-            # Padding or foreign bytes after the last box.
+        is_whole = {b"moov", b"mdat"} <= seen and b"moof" not in seen
+        if position + length > size and is_whole and kind not in (b"moov", b"mdat", b"moof"):
+            # All pictures lie before it.
             return _OPEN_ENDED
+        seen.add(kind)
         position += length
     return position
+
+
+def _end_of_riffs(stream: BinaryIO, size: int) -> int:
+    """End of an AVI's last chunk; where its index is there, the sum that its head states does not count."""
+    position, end, has_index = 0, 0, False
+    while position + 12 <= size:
+        stream.seek(position)
+        head = stream.read(12)
+        length = int.from_bytes(head[4:8], "little")
+        if head[:4] != b"RIFF" or not length:
+            break
+        chunk = position + 12
+        while chunk + 12 <= min(size, position + 8 + length):
+            stream.seek(chunk)
+            kind, chunk_length = stream.read(4), int.from_bytes(stream.read(4), "little")
+            if not chunk_length and kind == b"LIST":
+                return _OPEN_ENDED
+            # Chunks begin at even places.
+            chunk += 8 + chunk_length + chunk_length % 2
+            end = max(end, chunk - chunk_length % 2)
+            has_index = has_index or kind == b"idx1"
+        if not has_index:
+            end = max(end, position + 8 + length)
+        position += 8 + length + length % 2
+    return end
 
 
 def _end_of_segment(stream: BinaryIO) -> int:
