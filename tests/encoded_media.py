@@ -145,6 +145,19 @@ def write_video(
     return Path(path)
 
 
+def write_frames_as_video(path: Path, pictures: list[np.ndarray], fps: int = 2) -> Path:
+    """Encode pictures ``(H, W, 3)`` uint8 as H.264 and return the path."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "crf": "1"})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for picture in pictures:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    return Path(path)
+
+
 def _write_display_matrix(path: Path, turn: int | str) -> None:
     """Set the first track's display matrix in its ``tkhd`` box, as a phone does.
 

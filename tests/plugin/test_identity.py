@@ -1,0 +1,215 @@
+"""Random folders: table, check, build, training and predictions see the same media under the same names."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+import numpy as np
+import pytest
+import torch
+from mmf.common.sample import SampleList
+
+from clipbert_mmf.video.check import check_into_folder
+from clipbert_mmf.video.endings import strip_ending
+from clipbert_mmf.video.errors import AmbiguousNameError
+from clipbert_mmf.video.stores.build import build_store
+from clipbert_mmf.video.stores.open import open_store
+from tests.encoded_media import draw_frame, read_number, write_frames_as_video
+from tests.own_tables import build_split, write_table
+
+STEMS = ["1", "2", "clip.a", "žluť", "a b", "v_x-1"]
+FOLDERS = ["red", "blue", "žluť", "a.b", "x y", "1"]
+ENDINGS = [".mp4", ".MP4", ".avi", ".webm", ".mts", ".ogv", ".gif"]
+SIDE_FILES = [".jpg", ".txt", ".en.vtt", ".info.json", ".description", ".m4a", ".wav"]
+WORDS = [
+    "red",
+    "green",
+    "blue",
+    "yellow",
+    "circle",
+    "square",
+    "triangle",
+    "star",
+    "left",
+    "right",
+    "top",
+    "bottom",
+    "black",
+    "white",
+    "man",
+    "dog",
+]
+
+
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory):
+    """Bytes of videos of one picture that shows the number of the video; decoders do not look at the ending."""
+    folder = tmp_path_factory.mktemp("encoded")
+    return [
+        write_frames_as_video(folder / f"{number}.mp4", [draw_frame(number)] * 2).read_bytes()
+        for number in range(len(WORDS))
+    ]
+
+
+def write_tree(root, rng, encoded):
+    """Write random videos, side files and links; return path -> number of each video."""
+    files = {}
+    for number, data in enumerate(encoded):
+        depth = int(rng.integers(0, 3))
+        folder = "/".join(str(rng.choice(FOLDERS)) for _ in range(depth))
+        name = str(rng.choice(STEMS)) + str(rng.choice(ENDINGS))
+        path = f"{folder}/{name}" if folder else name
+        if any(unicodedata.normalize("NFC", path) == unicodedata.normalize("NFC", other) for other in files):
+            continue
+        if rng.random() < 0.3:
+            path = unicodedata.normalize("NFD", path)
+        place = root / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        files[path] = number
+        for ending in rng.choice(SIDE_FILES, 2, replace=False):
+            place.with_name(strip_ending(place.name) + str(ending)).write_bytes(b"beside")
+    folders = sorted({root, *(path.parent for path in root.rglob("*") if path.is_file())})
+    for number in range(3):
+        folder, target = folders[int(rng.integers(len(folders)))], folders[int(rng.integers(len(folders)))]
+        (folder / f"link{number}").symlink_to(target)
+    (root / os_name(b"caf\xe9.mp4")).write_bytes(encoded[0])
+    return files
+
+
+def os_name(name: bytes) -> str:
+    """Return a file's name that is no UTF-8."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def compose(name):
+    return unicodedata.normalize("NFC", name)
+
+
+def expect_keys(files):
+    """Return path -> key by the rule: the path without its ending, with it where two differ in nothing else."""
+    stems = [strip_ending(compose(path)) for path in files]
+    return {
+        path: stem if stems.count(stem) == 1 else compose(path)
+        for path, stem in zip(files, stems, strict=True)
+    }
+
+
+def expect_short(name, files):
+    """Return the paths that end in a name without its ending."""
+    return [path for path in files if strip_ending(compose(path)).endswith(f"/{strip_ending(compose(name))}")]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_everything_sees_the_same_media(tmp_path, tokenizer_dir, encoded, seed):
+    rng = np.random.default_rng(seed)
+    root = tmp_path / "videos"
+    root.mkdir()
+    files = write_tree(root, rng, encoded)
+    keys = expect_keys(files)
+    store = open_store(root)
+    assert store.keys() == sorted(keys.values())
+    check_names(store, root, files, keys)
+
+    for kind in ("lmdb", "tar", "folder"):
+        report = build_store(store, tmp_path / kind, kind)
+        built = open_store(tmp_path / kind)
+        assert (report.num_written, report.failed) == (len(files), {}) and built.keys() == store.keys()
+        for path, key in keys.items():
+            found = built.read(key)
+            assert (found if isinstance(found, bytes) else found.read_bytes()) == encoded[files[path]]
+            assert built.resolve(path) == key
+
+    forms = [
+        lambda path: path,
+        lambda path: path.replace("/", "\\"),
+        lambda path: f"./{path}",
+        lambda path: unicodedata.normalize("NFD", path),
+        lambda path: keys[path],
+        # These go through the folder itself.
+        lambda path: str(root / path),
+        lambda path: f"videos/{path}",
+    ]
+    for place in ("videos", "lmdb", "tar"):
+        num_forms = len(forms) if place == "videos" else len(forms) - 2
+        rows = [
+            (forms[int(rng.integers(num_forms))](path), f"a {WORDS[number]} thing", split)
+            for path, number in files.items()
+            for split in ("train", "val", "test")
+        ]
+        write_table(tmp_path / "annotations.csv", "video text split", rows)
+        media = dict.fromkeys(("train", "val", "test"), place)
+        for split in ("train", "test"):
+            dataset = build_split(tmp_path, tokenizer_dir, split, save=f"{place}_{split}", media=media)
+            maker = dataset.maker
+            assert [maker.media_key(item) for item in range(len(dataset))] == list(keys.values())
+            for item, number in enumerate(files.values()):
+                sample = dataset[item]
+                assert (
+                    int(sample.item_index) == item
+                    and read_number(sample.frames[0, 0, :, :64].numpy()) == number
+                )
+        records = dataset.format_for_prediction(report_of(dataset))
+        assert [record["media_id"] for record in records] == list(keys.values())
+        assert all(record["readable"] and record["segment_sec"] is None for record in records)
+    if seed < 2:
+        totals = check_into_folder(str(root), tmp_path / "check")
+        assert (totals.num_media, totals.num_bad) == (len(files), 0)
+        found = json.loads((tmp_path / "check" / "report.json").read_text())["media"]
+        assert sorted(one["key"] for one in found) == store.keys()
+
+
+def check_names(store, root, files, keys):
+    """Check every way of writing a name against the rule."""
+    for path, key in keys.items():
+        for name in (path, str(root / path), path.replace("/", "\\"), compose(path), f"videos/{path}", key):
+            assert store.resolve(name) == key
+        short = path[path.rfind("/") + 1 :]
+        exact = [other for other in files if strip_ending(compose(other)) == strip_ending(compose(short))]
+        fitting = exact or expect_short(short, files)
+        same_ending = [other for other in fitting if compose(other).endswith(compose(short))]
+        chosen = same_ending if same_ending else fitting
+        if len(chosen) == 1:
+            assert store.resolve(short) == keys[chosen[0]]
+        else:
+            with pytest.raises(AmbiguousNameError) as error:
+                store.resolve(short)
+            assert all(other in str(error.value) for other in chosen)
+    assert store.resolve("nowhere/1.mp4") is None or all("/" not in path for path in files)
+
+
+def report_of(dataset):
+    """Return what a model's evaluation would report of all items: all scores 0."""
+    num_items = len(dataset)
+    report = SampleList()
+    report.item_index = torch.arange(num_items)
+    report.readable = torch.ones(num_items, dtype=torch.int64)
+    report.targets = dataset.maker.match_matrix()
+    report.scores = torch.zeros(num_items * report.targets.shape[1], 2)
+    report.clip_scores = torch.zeros(len(report.scores), 2, 2)
+    return report
+
+
+def test_a_short_name_that_stands_for_several_is_an_error_at_start(tmp_path, tokenizer_dir, encoded):
+    for colour in ("red", "blue"):
+        (tmp_path / "videos" / colour).mkdir(parents=True)
+        (tmp_path / "videos" / colour / "4.mp4").write_bytes(encoded[0])
+    write_table(
+        tmp_path / "annotations.csv",
+        "video text split",
+        [("4.mp4", "a red circle", "val"), ("gone", "a dog", "val")],
+    )
+    with pytest.raises(
+        ValueError, match=r"annotations.val: 1 names .*'4.mp4': .*'blue/4.mp4', 'red/4.mp4'; write the path"
+    ):
+        build_split(tmp_path, tokenizer_dir, "val")
+
+
+def test_two_paths_never_become_one_file(tmp_path, tokenizer_dir, encoded):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "4.mp4").write_bytes(encoded[0])
+    rows = [("red/4.mp4", "a red circle", "val"), ("blue/4.mp4", "a blue circle", "val")]
+    write_table(tmp_path / "annotations.csv", "video text split", rows)
+    with pytest.raises(ValueError, match="'red/4.mp4' and 'blue/4.mp4' are two paths"):
+        build_split(tmp_path, tokenizer_dir, "val")
