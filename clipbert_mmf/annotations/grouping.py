@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import pickle
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -189,6 +189,12 @@ class PackedRecords:
         # The packer took each old segment for a row.
         segments = replace(renamed, segment_of_row=renamed.segment_of_row[self.segment_of_row])
         return PackedRecords(self._texts, self._text_ids, self._rest, segments)
+
+    def drop_media(self, keys: Collection[str]) -> PackedRecords:
+        """Return the records that are about other media than these."""
+        dropped = frozenset(keys)
+        rows = (self[row] for row in range(len(self)))
+        return PackedRecords.from_records(record for record in rows if record.media_key not in dropped)
 
     def window_sec(self, segment: int) -> tuple[float, float] | None:
         """Return start and end of a segment, or None where it is the whole medium."""

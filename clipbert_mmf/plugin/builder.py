@@ -5,6 +5,7 @@ MMF knows a class per row of ``SPECS``; all of them are this one.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,21 @@ from mmf.common.registry import registry
 from mmf.datasets.base_dataset_builder import BaseDatasetBuilder
 from mmf.utils.configuration import get_mmf_env
 
+from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.paths import config_dir
 
 # As a module: a worker that unpickles a dataset imports that file first, and through MMF this one in the
 # middle of it.
 from clipbert_mmf.plugin import dataset as dataset_file
-from clipbert_mmf.plugin.dataset_config import parse_dataset_config
+from clipbert_mmf.plugin.dataset_config import DatasetConfig, parse_dataset_config
 from clipbert_mmf.plugin.dataset_files import find_answers, find_data_dir, find_media, load_split
 from clipbert_mmf.plugin.old_names import refuse_old_names
 from clipbert_mmf.tasks.datasets import REGISTRATION_LISTENERS, SPECS, DatasetSpec
+from clipbert_mmf.tasks.task import Task
+from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.failures import TooManyFailuresError
+
+logger = logging.getLogger(__name__)
 
 
 class ClipBertBuilder(BaseDatasetBuilder):
@@ -44,8 +51,8 @@ class ClipBertBuilder(BaseDatasetBuilder):
 
     def load(
         self, config: Any, dataset_type: str = "train", *args: Any, **kwargs: Any
-    ) -> dataset_file.ClipBertDataset:
-        """Return the dataset of one split.
+    ) -> dataset_file.ClipBertDataset | dataset_file.UnusedSplit:
+        """Return the dataset of one split; of a split that the run does not use, a stand-in where it cannot be built.
 
         Raises:
             FileNotFoundError: if ``data_dir``, an annotation file or the media are not there.
@@ -53,9 +60,29 @@ class ClipBertBuilder(BaseDatasetBuilder):
         """
         run: Any = registry.get("config")
         refuse_old_names(run)
-        spec, where = self.spec, f"dataset_config.{self.spec.name}"
+        spec = self.spec
         parsed, task, section = parse_dataset_config(config, spec)
         root = find_data_dir(parsed.data_dir, spec)
+        try:
+            return self._load(config, dataset_type, parsed, task, section, root)
+        except (ValueError, OSError, MediaError, TooManyFailuresError) as error:
+            if isinstance(error, ConfigurationError) or uses_split(run, dataset_type):
+                raise
+            unused = dataset_file.UnusedSplit(spec.name, config, dataset_type, error)
+            logger.info("%s; run_type=%s does not need it", unused.unusable, run.run_type)
+            return unused
+
+    def _load(
+        self,
+        config: Any,
+        dataset_type: str,
+        parsed: DatasetConfig,
+        task: Task,
+        section: dict[str, Any],
+        root: Path,
+    ) -> dataset_file.ClipBertDataset:
+        run: Any = registry.get("config")
+        spec, where = self.spec, f"dataset_config.{self.spec.name}"
         seed = int(run.training.seed or 0)
         location = find_media(parsed, root, spec, dataset_type)
         dataset = dataset_file.ClipBertDataset(spec.name, config, dataset_type, location, seed, parsed)
@@ -68,13 +95,23 @@ class ClipBertBuilder(BaseDatasetBuilder):
             answers = find_answers(parsed, root, spec, save_dir, records if is_training else None, task)
             registry.register(f"{spec.name}_num_final_outputs", len(answers))
         records = dataset.find_media(records, f"{where}.annotations.{dataset_type}")
+        records = dataset.find_missing(records, spec.media, save_dir)
         maker = task.make_items(
             records, text_processor, section, where, is_training=is_training, answers=answers
         )
         dataset.attach(maker, task, save_dir)
-        dataset.report_missing(spec.media)
         dataset.report_texts()
         return dataset
+
+
+def uses_split(run: Any, split: str) -> bool:
+    """Return whether a run's ``run_type`` needs a split; without one, it may need all.
+
+    A run that only trains looks at the validation split where there is one.
+    """
+    run_type = str(run.run_type) if "run_type" in run else "train_val_test"
+    words = {"train": ("train",), "val": ("val",), "test": ("test", "inference", "predict")}
+    return any(word in run_type for word in words[split])
 
 
 def make_builder(spec: DatasetSpec) -> type[ClipBertBuilder]:

@@ -24,7 +24,7 @@ from clipbert_mmf.tasks.predictions import SplitAnnotations
 from clipbert_mmf.tasks.task import TASKS, Task
 from clipbert_mmf.transforms.tokens import SURVEY_LIMIT
 from clipbert_mmf.video.errors import AmbiguousNameError
-from clipbert_mmf.video.failures import FailureLog
+from clipbert_mmf.video.failures import FailureLog, TooManyFailuresError
 from clipbert_mmf.video.stores.names import make_key
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,10 @@ _MAX_REPLACEMENTS = 20
 
 #: Ambiguous names that an error shows.
 _NUM_DOUBTS = 5
+
+
+#: Missing media that are named in the log.
+_NUM_NAMED = 10
 
 
 class UnreadableMediaError(RuntimeError):
@@ -87,6 +91,7 @@ class ClipBertDataset(BaseDataset):
         self.seed = seed
         self.strict = parsed.strict
         self.max_failure_share = parsed.max_failure_share
+        self.drop_missing = parsed.drop_missing
         self.arrange = LAYOUTS[parsed.layout]
         # Shared memory, so that workers that live on between epochs see a new epoch too.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -157,31 +162,52 @@ class ClipBertDataset(BaseDataset):
             )
         return renamed
 
-    def report_missing(self, media: str) -> None:
-        """Log how many media of the split are not in the store.
+    def find_missing(self, records: PackedRecords, media: str, save_dir: Path) -> PackedRecords:
+        """Name the media that are not in the store, before anything is read.
 
         Args:
+            records: annotations of the split, with keys of the store.
             media: ``video`` or ``image``, for messages.
+            save_dir: folder of the run, which gets a file with all of them.
+
+        Returns:
+            The records; with ``drop_missing`` those whose medium is there.
 
         Raises:
             FileNotFoundError: if none is there.
+            TooManyFailuresError: if more training media are missing than ``max_failure_share`` allows.
         """
-        keys, total = self.maker.records.media_keys, self.maker.num_media
-        missing = self.media_processor.count_missing(
-            self.media_location, (keys[media] for media in range(total))
-        )
+        keys = records.media_keys
+        total = len(keys)
+        missing = self.media_processor.list_missing(self.media_location, (keys[n] for n in range(total)))
+        section = f"dataset_config.{self.dataset_name}"
         message = (
-            f"{self.dataset_name} ({self._dataset_type}): {len(self)} items, {total} {media}s, {missing} of "
-            f"them not in "
-            f"{self.media_location}"
+            f"{self.dataset_name} ({self._dataset_type}): {len(records)} rows, {total} {media}s, {len(missing)} of "
+            f"them not in {self.media_location}"
         )
-        if missing == total:
+        if len(missing) == total:
             raise FileNotFoundError(
-                f"{message}: none of the annotated {media}s is there. Is "
-                f"dataset_config.{self.dataset_name}.media the "
-                f"right directory? For example '{keys[0]}' was looked for, as a path below it or the end of one"
+                f"{message}: none of the annotated {media}s is there. Is {section}.media the right directory? "
+                f"For example '{keys[0]}' was looked for, as a path below it or the end of one"
             )
-        logger.log(logging.WARNING if missing else logging.INFO, "%s", message)
+        if not missing:
+            logger.info("%s", message)
+            return records
+        listing = save_dir / f"missing_{self.dataset_name}_{self._dataset_type}.txt"
+        listing.parent.mkdir(parents=True, exist_ok=True)
+        listing.write_text("".join(f"{key}\n" for key in missing), encoding="utf-8", errors="surrogateescape")
+        more = " ..." if len(missing) > _NUM_NAMED else ""
+        message += f": {', '.join(missing[:_NUM_NAMED])}{more}; all are in {listing}"
+        if self.drop_missing:
+            logger.warning("%s. Their rows are left out (drop_missing)", message)
+            return records.drop_media(missing)
+        if self.is_training and len(missing) > self.max_failure_share * total:
+            raise TooManyFailuresError(
+                f"{message}. That is more than {section}.max_failure_share={self.max_failure_share:g} allows; set "
+                f"{section}.drop_missing=true to leave their rows out"
+            )
+        logger.warning("%s", message)
+        return records
 
     def report_texts(self) -> None:
         """Log in one line how many texts of the split are cut or mostly unknown, and what to set.
@@ -333,3 +359,30 @@ class ClipBertDataset(BaseDataset):
     def format_for_prediction(self, report: Any) -> list[dict[str, Any]]:
         """Return the prediction records of a batch: one per question, or per medium in retrieval."""
         return TASKS[self.task_name].record_predictions(self.dataset_name, self.annotations, report)
+
+
+class UnusedSplit(BaseDataset):
+    """A split that the run does not use and that cannot be built; it says why once it is asked for an item.
+
+    MMF always builds train, val and test.
+
+    Args:
+        dataset_name: registry key.
+        config: the dataset's section of the configuration.
+        dataset_type: ``train``, ``val`` or ``test``.
+        reason: the error that building it raised.
+    """
+
+    def __init__(self, dataset_name: str, config: Any, dataset_type: str, reason: Exception):
+        super().__init__(dataset_name, config, dataset_type)
+        self.unusable = f"{dataset_name} ({dataset_type}) cannot be used: {reason}"
+
+    def init_processors(self) -> None:
+        """Do nothing: no item is read."""
+
+    def __len__(self) -> int:
+        return 1  # MMF's samplers refuse an empty split
+
+    def __getitem__(self, index: int) -> Sample:
+        """Raise ``ValueError`` with the reason."""
+        raise ValueError(self.unusable)

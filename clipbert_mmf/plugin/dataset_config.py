@@ -38,6 +38,7 @@ class DatasetConfig:
         answers: the answer vocabulary of open-ended questions.
         max_failure_share: training stops when more than this share of its media cannot be read.
         strict: evaluation raises at the first unreadable medium instead of counting it as a miss.
+        drop_missing: rows whose medium is not in the store are left out at start, in training and in evaluation.
         layout: clipbert, or mmf: one frame, one text, in the shapes of MMF's own models.
         task: name of the task, where the dataset leaves it open.
         processors: MMF's section of processors.
@@ -57,6 +58,7 @@ class DatasetConfig:
     answers: AnswersConfig = field(default_factory=AnswersConfig)
     max_failure_share: Annotated[float, InRange(at_least=0, at_most=1)] = 0.05
     strict: bool = False
+    drop_missing: bool = False
     layout: Annotated[str, OneOf(LAYOUTS)] = "clipbert"
     task: str | None = None
     processors: Any = None

@@ -111,7 +111,13 @@ def find_answers(
         _VOCABULARIES[key] = read_vocabulary(find_file(root, answers.file, f"{where}.answers.file"))
     elif key not in _VOCABULARIES:
         if records is None:
-            records = load_split(config, root, spec, task, "train")
+            try:
+                records = load_split(config, root, spec, task, "train")
+            except (ValueError, OSError) as error:
+                raise ValueError(
+                    f"{error}; the answer vocabulary is made of the training split. Where it is not there, set "
+                    f"{where}.answers.file to the answers_{spec.name}.json of the run that was trained"
+                ) from error
         _VOCABULARIES[key] = build_vocabulary(count_answers(records), answers.num_answers, answers.min_count)
     vocabulary = _VOCABULARIES[key]
     write_vocabulary(save_dir / f"answers_{spec.name}.json", vocabulary)

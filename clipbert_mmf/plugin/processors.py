@@ -92,6 +92,10 @@ class MediaProcessor(BaseProcessor):
         """Return how many of the keys the store lacks; see ``ClipReader.count_missing``."""
         return self.reader.count_missing(location, keys)
 
+    def list_missing(self, location: str | tuple[str, ...], keys: Iterable[str]) -> list[str]:
+        """Return the keys that the store lacks; see ``ClipReader.list_missing``."""
+        return self.reader.list_missing(location, keys)
+
     def stamp(self, location: str | tuple[str, ...], keys: Iterable[str]) -> list[str]:
         """Return what tells whether the media changed; see ``ClipReader.stamp``."""
         return self.reader.stamp(location, keys)

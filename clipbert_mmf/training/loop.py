@@ -11,6 +11,7 @@ import gc
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -113,9 +114,19 @@ class Loop:
         self.checkpointer.write_weights()
         self.host.call_hook("on_train_end")
 
-    @property
+    @cached_property
     def _evaluates(self) -> bool:
-        return (self.options.evaluation_interval or 0) > 0
+        if (self.options.evaluation_interval or 0) <= 0:
+            return False
+        # A run that only trains needs no validation split.
+        unusable = [
+            loader.dataset.unusable
+            for loader in self.host.list_loaders("val").values()
+            if hasattr(loader.dataset, "unusable")
+        ]
+        if unusable:
+            logger.warning("training goes on without validation: %s", "; ".join(unusable))
+        return not unusable
 
     def _is_due(self, interval: int | None) -> bool:
         return bool(interval and interval > 0 and self.run.num_updates % interval == 0)
@@ -227,7 +238,7 @@ class Loop:
         if should_log:
             self._log(update)
         self.host.call_hook("on_update_end", report=update.report, should_log=should_log)
-        if self._is_due(self.options.evaluation_interval):
+        if self._evaluates and self._is_due(self.options.evaluation_interval):
             return self._validate()  # saves as well
         if self._is_due(self.options.checkpoint_interval):
             self._save()

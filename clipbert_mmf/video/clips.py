@@ -229,13 +229,17 @@ class ClipReader:
         return self.open_store(location).resolve(name)
 
     def count_missing(self, location: str | tuple[str, ...], keys: Iterable[str]) -> int:
-        """Return how many of the keys the store lacks.
+        """Return how many of the keys the store lacks; see ``list_missing``."""
+        return len(self.list_missing(location, keys))
+
+    def list_missing(self, location: str | tuple[str, ...], keys: Iterable[str]) -> list[str]:
+        """Return the keys that the store lacks, in order.
 
         Raises:
             MediaError: if the store itself cannot be opened.
         """
         store = self.open_store(location)
-        return sum(key not in store for key in keys)
+        return [key for key in keys if key not in store]
 
     def stamp(self, location: str | tuple[str, ...], keys: Iterable[str]) -> list[str]:
         """Return the state of each medium, empty where it is missing; see ``MediaStore.stamp``.
