@@ -24,7 +24,7 @@ from torch import Tensor
 IGNORED_TOKEN = -100
 #: Target of a question whose answer is not in the vocabulary: never right, never trained on.
 UNKNOWN_ANSWER = -1
-#: Classes of questions that accuracy is told for: MSRVTT-QA's, TGIF-QA FrameQA's, VQA's. A class without a
+#: Classes of questions that accuracy is told for: MSRVTT-QA's, TGIF-QA FrameQA's, VQA's, ActivityNet-QA's. A class without a
 #: name is -1.
 ANSWER_TYPES = (
     "what",
@@ -38,6 +38,9 @@ ANSWER_TYPES = (
     "location",
     "yes/no",
     "other",
+    "motion",
+    "spatial",
+    "temporal",
 )
 #: Index of a text that only fills a batch up to N; metrics drop it.
 PADDING_TEXT = -1

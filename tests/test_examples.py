@@ -279,7 +279,12 @@ def write_table(path, header, rows):
         (
             "choices",
             ["video", "question", "options", "answer"],
-            lambda n, name: [name, "what is it", "red | green | blue", COLOURS[n % 3]],
+            lambda n, name: [
+                name,
+                "what is it",
+                "red | green | blue" if n % 2 else f"pink | {COLOURS[n % 3]}",
+                COLOURS[n % 3],
+            ],
             [],
         ),
         ("counts", ["video", "question", "answer"], lambda n, name: [name, "how many", n % 5 + 1], []),
@@ -296,6 +301,25 @@ def test_a_table_of_ones_own_trains_without_code(own, tokenizer_dir, tmp_path, r
         ]
     )
     assert read_metrics(tmp_path, "test")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_run_needs_the_rows_of_the_splits_that_it_uses(own, tokenizer_dir, tmp_path, split):
+    rows = [[name, f"a {COLOURS[n % 3]} circle", split] for n, name in enumerate(NAMES)]
+    write_table(own / "one.csv", ["video", "text", "split"], rows)
+    options = small_options("video_text_csv", own, tokenizer_dir, tmp_path)
+    run_mmf(
+        [
+            "config=projects/clipbert/configs/video_text_csv/retrieval.yaml",
+            "dataset_config.video_text_csv.file=one.csv",
+            *(option for option in options if not option.startswith("run_type")),
+            f"run_type={split}",
+        ]
+    )
+    if split == "test":
+        assert read_metrics(tmp_path, "test")
+    else:
+        assert (tmp_path / "clipbert_final.pth").is_file()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clipbert_mmf.annotations import images, msrvtt, own, paragraphs, tgif
+from clipbert_mmf.annotations import images, msrvtt, own, paragraphs, tgif, video_questions
 from clipbert_mmf.annotations.columns import DEFAULT_KEY, Columns, find_columns
 from clipbert_mmf.annotations.reading import (
     is_parquet,
@@ -24,6 +24,7 @@ from clipbert_mmf.annotations.reading import (
     open_text,
     read_header,
     read_json,
+    read_mapping,
     read_start,
 )
 from clipbert_mmf.annotations.records import AnnotationError, Source, TextRecord, WrongTableError
@@ -50,6 +51,7 @@ class AnnotationFormat:
         within: list whose first element must have ``keys``, instead of the top level (``object`` only).
         pattern: every key of the object matches it (objects keyed by video).
         without: columns or keys that another layout with the same ``keys`` has.
+        strings: keys whose value in the first record is a string.
         optional: further columns of a table that people name as they like; empty where the owner's names are fixed.
     """
 
@@ -59,6 +61,7 @@ class AnnotationFormat:
     within: str = ""
     pattern: str = ""
     without: tuple[str, ...] = ()
+    strings: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
 
     def fits(self, kind: str, sample: Any) -> bool:
@@ -72,7 +75,11 @@ class AnnotationFormat:
             sample = (
                 entries[0] if isinstance(entries, list) and entries and isinstance(entries[0], dict) else {}
             )
-        return all(key in sample for key in self.keys) and not any(key in sample for key in self.without)
+        if any(key in sample for key in self.without):
+            return False
+        return all(key in sample for key in self.keys) and all(
+            isinstance(sample.get(key), str) for key in self.strings
+        )
 
     def describe(self) -> str:
         """Return the name of the format in errors."""
@@ -105,9 +112,23 @@ FORMATS: dict[str, tuple[AnnotationFormat, ...]] = {
         AnnotationFormat("lines", ("clip_name", "options", "answer"), msrvtt.parse_choice_lines),
     ),
     "msrvtt_qa": (
-        AnnotationFormat("array", ("question", "answer", "video_id"), msrvtt.parse_questions),
+        # MSVD-QA's file has all but the category; there, video 1 is another one.
+        AnnotationFormat("array", ("question", "answer", "video_id", "category_id"), msrvtt.parse_questions),
+        AnnotationFormat(
+            "array", ("question", "answer", "video_id"), msrvtt.parse_questions, strings=("video_id",)
+        ),
         AnnotationFormat("lines", ("question", "answer", "video_id"), msrvtt.parse_questions),
         AnnotationFormat("object", (), msrvtt.parse_questions_by_video, pattern=r"video\d+"),
+    ),
+    "msvd_qa": tuple(
+        AnnotationFormat(
+            kind, ("question", "answer", "video_id"), video_questions.parse_msvd, without=("category_id",)
+        )
+        for kind in ("array", "lines")
+    ),
+    "activitynet_qa": tuple(
+        AnnotationFormat(kind, ("video_name", "question", "question_id"), video_questions.parse_activitynet)
+        for kind in ("array", "lines")
     ),
     "didemo": (
         AnnotationFormat("array", ("video", "description", "times"), paragraphs.parse_didemo),
@@ -175,6 +196,7 @@ def read_annotations(
     companion: Path | None = None,
     columns: Mapping[str, str] | None = None,
     *,
+    mapping: Path | None = None,
     needs: str = "",
     columns_key: str = DEFAULT_KEY,
 ) -> Iterator[TextRecord]:
@@ -186,6 +208,7 @@ def read_annotations(
         splits: the owner's names of the wanted splits; None for all, or where a file has no splits.
         companion: a second file that belongs to it (VQA's annotations beside its questions).
         columns: our name of a column -> its name in the file: ``{"video": "file_name"}``.
+        mapping: a file of names of media, ``youtube_mapping.txt`` of MSVD.
         needs: records that the task reads, a key of ``RECORD_KINDS``; empty takes any.
         columns_key: dotted key that names columns, for messages.
 
@@ -198,7 +221,8 @@ def read_annotations(
     chosen, found = _choose_format(path, corpus, kind, sample, columns or {}, columns_key)
     found.log(path)
     second = None if companion is None else (companion, read_json(companion))
-    source = Source(path, splits, second, needs, columns_key)
+    names = None if mapping is None else read_mapping(mapping)
+    source = Source(path, splits, second, names, needs, columns_key)
     content = sample
     if kind != "object":
         content = _iterate(path, kind)

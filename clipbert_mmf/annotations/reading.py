@@ -355,6 +355,29 @@ def _join_lines(line: str, lines: _Lines, separator: str, num_names: int) -> tup
     return [], 0
 
 
+def read_mapping(path: Path) -> dict[str, str]:
+    """Return the names of MSVD's videos, ``vid1`` -> ``-4wsuPCjDBc_5_15``: a name and its ``vid`` number on each line.
+
+    Raises:
+        AnnotationError: for another line, or a name that occurs twice.
+    """
+    mapping: dict[str, str] = {}
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            words = line.split()
+            if not words:
+                continue
+            name, key = words if len(words) == 2 else ("", "")
+            if not re.fullmatch(r"vid\d+", key):
+                raise AnnotationError(
+                    path, f"line {number}", line.strip(), "a name and its number, such as 'x vid1'"
+                )
+            if key in mapping:
+                raise AnnotationError(path, f"line {number}", key, "each number once")
+            mapping[key] = name
+    return mapping
+
+
 _PARQUET = b"PAR1"
 
 

@@ -50,6 +50,7 @@ class Source:
         path: the file.
         splits: the owner's names of the wanted splits, None for all.
         companion: path and document of a second file (VQA's answers), or None.
+        mapping: names of media in this file -> their names in the store, or None.
         needs: records that the task reads, a key of ``RECORD_KINDS``; empty takes any.
         columns_key: dotted key that names columns, for messages.
     """
@@ -57,6 +58,7 @@ class Source:
     path: Path
     splits: list[str] | None = None
     companion: tuple[Path, Any] | None = None
+    mapping: dict[str, str] | None = None
     needs: str = ""
     columns_key: str = "columns"
 

@@ -30,7 +30,8 @@ class AnnotationSource:
         file: path below ``data_dir``, absolute path, or name anywhere below ``data_dir``.
         split: names of the owner's splits to read; None reads all.
         corpus: whose formats the file has, a key of ``FORMATS``; None for the dataset's.
-        answers: VQA's annotations beside its questions.
+        answers: annotations beside the questions: VQA's, ActivityNet-QA's.
+        mapping: names of media in the file and in the store: MSVD's ``youtube_mapping.txt``.
         only: file that lists the keys to keep.
         exclude: file that lists the keys to leave out.
         share: start and end in 0 to 1: keep media whose seeded hash lies there.
@@ -44,6 +45,7 @@ class AnnotationSource:
     split: tuple[str, ...] | None = None
     corpus: str | None = None
     answers: str | None = None
+    mapping: str | None = None
     only: str | None = None
     exclude: str | None = None
     share: tuple[float, float] | None = None
@@ -153,6 +155,7 @@ def _read_source(
         splits=None if source.split is None or by_rank else list(source.split),
         companion=find_file(root, source.answers, f"{where}.answers") if source.answers else None,
         columns=columns,
+        mapping=find_file(root, source.mapping, f"{where}.mapping") if source.mapping else None,
         needs=needs,
         columns_key=columns_key,
     )

@@ -179,7 +179,9 @@ class ClipBertDataset(BaseDataset):
         """
         keys = records.media_keys
         total = len(keys)
-        missing = self.media_processor.list_missing(self.media_location, (keys[n] for n in range(total)))
+        missing = sorted(
+            self.media_processor.list_missing(self.media_location, (keys[n] for n in range(total)))
+        )
         section = f"dataset_config.{self.dataset_name}"
         message = (
             f"{self.dataset_name} ({self._dataset_type}): {len(records)} rows, {total} {media}s, {len(missing)} of "

@@ -43,6 +43,8 @@ SPECS: dict[str, DatasetSpec] = {
         DatasetSpec("didemo_retrieval", corpus="didemo", task="retrieval", media="video"),
         DatasetSpec("activitynet_retrieval", corpus="activitynet", task="retrieval", media="video"),
         DatasetSpec("msrvtt_qa", corpus="msrvtt_qa", task="open_ended", media="video"),
+        DatasetSpec("msvd_qa", corpus="msvd_qa", task="open_ended", media="video"),
+        DatasetSpec("activitynet_qa", corpus="activitynet_qa", task="open_ended", media="video"),
         DatasetSpec("msrvtt_mc", corpus="msrvtt_choice", task="multiple_choice", media="video"),
         DatasetSpec("tgif_qa_action", corpus="tgif_choice", task="multiple_choice", media="video"),
         DatasetSpec("tgif_qa_transition", corpus="tgif_choice", task="multiple_choice", media="video"),

@@ -30,7 +30,7 @@ QUESTION = {"question_id": 1, "image_id": 2, "question": "is it ?"}
 VQA = {"data_subtype": "val2014", "questions": [QUESTION]}
 
 
-QA = {"answer": "a", "id": 1, "question": "what ?", "video_id": 3}
+QA = {"answer": "a", "id": 1, "question": "what ?", "video_id": 3, "category_id": 0}
 
 
 DIDEMO = {"video": "a.mov", "description": "d", "times": [[0, 0]]}

@@ -7,7 +7,7 @@ import pytest
 from clipbert_mmf.annotations import AnnotationError, read_annotations
 from tests.annotations.owner_files import MSRVTT, write
 
-QA = {"answer": "a", "id": 1, "question": "what ?", "video_id": 3}
+QA = {"answer": "a", "id": 1, "question": "what ?", "video_id": 3, "category_id": 0}
 
 
 CHOICE = {"qid": 1, "clip_name": "video1", "answer": "0", "options": list("abcde")}

@@ -177,6 +177,21 @@ def test_a_wrong_configuration_is_an_error_at_start(corpus, tmp_path, changes, e
         build(corpus, tmp_path, **changes)
 
 
+def test_missing_media_are_named_at_start_and_their_rows_may_be_left_out(corpus, tmp_path, caplog):
+    copy = tmp_path / "corpus"
+    shutil.copytree(corpus, copy)
+    for name in ("video0", "video1"):
+        (copy / "msrvtt" / "videos" / f"{name}.mp4").unlink()
+    with pytest.raises(TooManyFailuresError, match=r"2 of them not in .*: video0, video1; all are in .*missing_msrvtt"):
+        build(copy, tmp_path / "run", max_failure_share=0.01)
+    listing = tmp_path / "run" / "missing_msrvtt_retrieval_train.txt"
+    assert listing.read_text() == "video0\nvideo1\n"
+    whole = build(copy, tmp_path / "run", max_failure_share=0.9)
+    dropped = build(copy, tmp_path / "run", max_failure_share=0.01, drop_missing=True)
+    assert whole.maker.num_media - dropped.maker.num_media == 2
+    assert "video0" not in {dropped.maker.media_key(item) for item in range(len(dropped))}
+
+
 def test_the_training_split_is_read_once_for_all_splits_and_its_answers(corpus, tmp_path, monkeypatch):
     read = []
     plain = dataset_files.load_sources
