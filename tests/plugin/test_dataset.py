@@ -182,7 +182,9 @@ def test_missing_media_are_named_at_start_and_their_rows_may_be_left_out(corpus,
     shutil.copytree(corpus, copy)
     for name in ("video0", "video1"):
         (copy / "msrvtt" / "videos" / f"{name}.mp4").unlink()
-    with pytest.raises(TooManyFailuresError, match=r"2 of them not in .*: video0, video1; all are in .*missing_msrvtt"):
+    with pytest.raises(
+        TooManyFailuresError, match=r"2 of them not in .*: video0, video1; all are in .*missing_msrvtt"
+    ):
         build(copy, tmp_path / "run", max_failure_share=0.01)
     listing = tmp_path / "run" / "missing_msrvtt_retrieval_train.txt"
     assert listing.read_text() == "video0\nvideo1\n"
