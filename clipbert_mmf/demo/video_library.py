@@ -98,7 +98,7 @@ class VideoLibrary:
         names = {
             path.relative_to(self.folder).as_posix(): path
             for path in find_media(self.folder, self.preprocessing.media)
-            if self._is_inside(path)
+            if path.is_file() and self._is_inside(path)
         }
         videos = [LibraryVideo(_name_id(name), name, path) for name, path in names.items()]
         self._listed = {video.video_id: video for video in videos}

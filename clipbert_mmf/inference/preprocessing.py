@@ -140,6 +140,7 @@ class Preprocessing:
         source: bytes | Path | FrameFolder | DecodedVideo,
         rng: np.random.Generator | None = None,
         key: str = "",
+        window_sec: tuple[float, float] | None = None,
     ) -> Clips:
         """Read a video or an image as the model's evaluation did.
 
@@ -147,11 +148,12 @@ class Preprocessing:
             source: an encoded file, its bytes, or decoded frames.
             rng: draws the clips, for ``random`` sampling only; the same ones each time by default.
             key: its name in errors.
+            window_sec: the part of a video that counts; None for the one of the settings.
 
         Raises:
             MediaError: if it cannot be read.
         """
-        return self._reader.read_source(source, rng, key=key)
+        return self._reader.read_source(source, rng, window_sec, key)
 
 
 def _parse_options(cls: type[Any], values: Mapping[str, Any] | None, where: str) -> Any:

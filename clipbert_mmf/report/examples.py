@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from clipbert_mmf.report.pictures import crop_padding, join_word_pieces, make_th
 from clipbert_mmf.report.run_record import RunRecord
 from clipbert_mmf.tasks.datasets import SPECS
 from clipbert_mmf.tasks.examples import Example
+from clipbert_mmf.video.clips import Clips
 from clipbert_mmf.video.errors import MediaError
-from clipbert_mmf.video.frame_folders import FrameFolder
+from clipbert_mmf.video.failures import parse_window
 from clipbert_mmf.video.stores.open import open_store
 
 
@@ -44,9 +46,16 @@ class RunMedia:
         kind = SPECS[run.dataset].media if run.dataset in SPECS else None
         self.store = open_store(located[0] if len(located) == 1 else located, media=kind)
 
-    def read(self, media_id: str) -> bytes | Path | FrameFolder:
-        """Return the bytes, the file or the folder of frames of a medium."""
-        return self.store.read(media_id)
+    def read_clips(
+        self, model: ClipBert, media_id: str, segment_sec: Sequence[float | None] | None = None
+    ) -> Clips:
+        """Return the clips that a model reads of a medium, or of the part that a prediction is about.
+
+        Raises:
+            MediaError: if it cannot be read.
+        """
+        window_sec = parse_window(segment_sec)
+        return model.preprocessing.read_clips(self.store.read(media_id), key=media_id, window_sec=window_sec)
 
 
 def show_clips(evidence: Evidence) -> list[dict[str, Any]]:
@@ -81,12 +90,16 @@ def illustrate(
     shown: dict[str, Any] = {"example": example, "clips": [], "words": [], "other": "", "missing": ""}
     try:
         evidence = describe_evidence(
-            model, media.read(example.media_id), example.text, example.answer, saliency
+            model,
+            media.read_clips(model, example.media_id, example.segment_sec),
+            example.text,
+            example.answer,
+            saliency,
         )
         shown["clips"] = show_clips(evidence)
         shown["words"] = join_word_pieces(evidence.token_attribution)
         if example.other_id:
-            frames = model.preprocessing.read(media.read(example.other_id))
+            frames = media.read_clips(model, example.other_id, example.other_segment_sec).frames
             shown["other"] = make_thumbnail(frames[len(frames) // 2, 0])
     except (MediaError, ValueError, OSError) as error:
         shown["missing"] = str(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ class Example:
         verdict: the outcome, for people.
         is_correct: whether the prediction is correct.
         other_id: key of the medium that was found instead, or empty.
+        segment_sec: start and end of the part of the video that was read, as a record has them; None for all of it.
+        other_segment_sec: the same of ``other_id``.
     """
 
     media_id: str
@@ -30,6 +32,8 @@ class Example:
     verdict: str
     is_correct: bool
     other_id: str = ""
+    segment_sec: Sequence[float | None] | None = None
+    other_segment_sec: Sequence[float | None] | None = None
 
 
 def choose_question_examples(
@@ -58,4 +62,7 @@ def _describe(record: dict[str, Any], text: str, answer: str | None) -> Example:
         shown = ", ".join(f"{a} ({s:.2g})" for a, s in target.items()) if isinstance(target, dict) else target
         verdict += f"; correct is: {shown}"
     title = record["text"] or "which text fits?"
-    return Example(record["media_id"], text.strip(), answer, title, verdict, is_correct)
+    segment_sec = record.get("segment_sec")
+    return Example(
+        record["media_id"], text.strip(), answer, title, verdict, is_correct, segment_sec=segment_sec
+    )

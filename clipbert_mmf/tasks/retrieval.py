@@ -189,11 +189,21 @@ def choose_examples(records: Records, count: int) -> list[Example]:
         own, first = records[order[rank - 1]], records[order[0]]
         if not own["readable"]:
             continue
-        verdict, other = "found first", ""
+        verdict, other, other_segment = "found first", "", None
         if rank > 1:
-            other = first["media_id"]
+            other, other_segment = first["media_id"], first.get("segment_sec")
             verdict = f"found at rank {rank} of {len(records)}; '{other}' came first"
-        example = Example(own["media_id"], texts[text_id], None, texts[text_id], verdict, rank == 1, other)
+        example = Example(
+            own["media_id"],
+            texts[text_id],
+            None,
+            texts[text_id],
+            verdict,
+            rank == 1,
+            other,
+            own.get("segment_sec"),
+            other_segment,
+        )
         found.append((rank, -float(matrix.scores[order[0], column]), example))
     found.sort(key=lambda entry: entry[:2])
     best = [entry[2] for entry in found if entry[2].is_correct][:count]

@@ -82,7 +82,7 @@ class FailureLog:
             for number, line in enumerate(lines, start=1):
                 try:
                     entry = json.loads(line)
-                    key, window = entry["key"], _parse_window(entry.get("segment_sec"))
+                    key, window = entry["key"], parse_window(entry.get("segment_sec"))
                 except (ValueError, KeyError, TypeError) as error:
                     raise ValueError(
                         f"{self.bad_list}:{number}: found {line.strip()[:80]!r}; expected a JSON object with "
@@ -150,7 +150,8 @@ def describe_window(window_sec: tuple[float, float] | None) -> list[float | None
     return None if window_sec is None else [time if math.isfinite(time) else None for time in window_sec]
 
 
-def _parse_window(given: list[float | None] | None) -> tuple[float, float] | None:
+def parse_window(given: Sequence[float | None] | None) -> tuple[float, float] | None:
+    """Return a part of a video from what ``describe_window`` gave."""
     if given is None:
         return None
     start, end = given

@@ -72,7 +72,7 @@ def test_an_upload_is_tried_kept_and_removed(session, videos):
     assert session.prepare("score", video.video_id, VALUES)(Job("x")).video == video
     place = video.path.parent
     for name, content, message in [
-        ("notes.txt", b"x", "has the ending '.txt'; allowed are .3gp"),
+        ("notes.txt", b"x", "has the ending '.txt'; allowed are .3g2"),
         ("noise.mp4", b"\x00\x01" * 500, "'noise.mp4' cannot be read"),
         ("cut.mp4", data[: len(data) // 2], "'cut.mp4' cannot be read"),
         ("empty.mp4", b"", "'empty.mp4' cannot be read"),

@@ -35,6 +35,20 @@ def test_one_store_several_stores_and_a_remote_store_are_found(tmp_path):
     assert find_media(config, tmp_path, SPEC, "val") == (str(tmp_path / "more"), "s3://b/c")
 
 
+def test_a_pattern_of_shards_is_found_wherever_a_store_is(tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "00000.tar").write_bytes(b"")
+    config = DatasetConfig(
+        "/data", {}, {"train": "videos/*.tar", "val": ("videos/00000.tar", "videos/0*.tar")}
+    )
+    assert find_media(config, tmp_path, SPEC, "train") == str(tmp_path / "videos" / "*.tar")
+    assert find_media(config, tmp_path, SPEC, "val")[1] == str(tmp_path / "videos" / "0*.tar")
+    with pytest.raises(
+        FileNotFoundError, match=r"videos/1\*.tar does not exist; expected .* tar shards such as"
+    ):
+        find_media(DatasetConfig("/data", {}, {"val": "videos/1*.tar"}), tmp_path, SPEC, "val")
+
+
 def test_answers_come_from_the_training_split_or_from_a_file_and_are_saved(tmp_path):
     (tmp_path / "a.csv").write_text("video,question,answer\nv0,what ?,red\nv1,what ?,red\nv2,what ?,blue\n")
     run = tmp_path / "run"

@@ -39,5 +39,9 @@ def test_an_example_is_drawn_with_what_was_found_instead(run, tmp_path, tokenize
         shown["missing"] == "" and len(shown["clips"]) == 3 and shown["other"].startswith("data:image/jpeg")
     )
     assert {word for word, _ in shown["words"]} == {"a", "red", "circle"}
+    part = illustrate(
+        model, media, replace(example, segment_sec=[1.0, None], other_segment_sec=[0.0, 1.0]), "grad_cam"
+    )
+    assert part["missing"] == "" and all(1.0 <= clip["start"] < clip["end"] <= 3.0 for clip in part["clips"])
     gone = illustrate(model, media, replace(example, media_id="gone"), "grad_cam")
     assert "gone" in gone["missing"] and gone["clips"] == []

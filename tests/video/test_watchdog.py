@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from clipbert_mmf.video.decode import read_frames
-from clipbert_mmf.video.errors import DecodeError, NoVideoStreamError, ReaderTimeoutError
+from clipbert_mmf.video.errors import DecodeError, NoVideoStreamError, OutsideVideoError, ReaderTimeoutError
+from clipbert_mmf.video.sampling import ClipChooser
 from clipbert_mmf.video.watchdog import GuardedReader
 from tests.encoded_media import read_number, write_audio
 from tests.video.native_sleep import crash_in_native_code, keep_top_row, sleep_in_native_code
@@ -51,6 +52,19 @@ def test_errors_come_through_and_the_reader_goes_on(reader, video_file, tmp_path
         reader.read_frames(write_audio(tmp_path / "a.mp4"), TIMES, key="song", store="/data")
     assert reader.read_frames(video_file("plain.mp4"), TIMES).shape[0] == 1
     assert reader._process is process
+
+
+def test_a_part_outside_the_video_costs_no_new_reader(reader, video_file):
+    reader.read_frames(video_file("plain.mp4"), TIMES)
+    pid = reader._process.pid
+    chooser = ClipChooser("uniform", 1, 1, 1.0, window_sec=(90.0, 99.0))
+    with pytest.raises(
+        OutsideVideoError, match="'v' in s: the part from 90 to 99 s lies outside the video, which is 2 s"
+    ):
+        reader.read_frames(video_file("plain.mp4"), chooser, key="v", store="s")
+    assert (
+        reader.read_frames(video_file("plain.mp4"), TIMES).shape[:2] == (1, 2) and reader._process.pid == pid
+    )
 
 
 def test_an_error_of_the_caller_is_raised_as_such(reader, video_file):

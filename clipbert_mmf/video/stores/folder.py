@@ -68,10 +68,17 @@ class FolderStore(MediaStore):
     def _find_listed(self, folder: str) -> str | None:
         """Return the name under which a folder is listed that a link leads to, or None."""
         if folder not in self._listed:
-            place = os.path.join(self.location, folder)
-            names = {name.rstrip("/").rpartition("/")[0] for name in self.handle.names.values()}
-            same = (name for name in sorted(names) if self._is_same(name, folder))
-            self._listed[folder] = next(same, None) if os.path.isdir(place) else None
+            self._listed[folder] = None
+            place = os.path.normpath(os.path.join(self.location, folder))
+            root = os.path.normpath(self.location)
+            # Without a link in it, the folder is listed under this name already.
+            if os.path.isdir(place) and os.path.realpath(place) != os.path.join(
+                os.path.realpath(root), os.path.relpath(place, root)
+            ):
+                names = {name.rstrip("/").rpartition("/")[0] for name in self.handle.names.values()}
+                self._listed[folder] = next(
+                    (name for name in sorted(names) if self._is_same(name, folder)), None
+                )
         return self._listed[folder]
 
     def _find(self, handle: NameIndex, key: str) -> Path | FrameFolder | None:
