@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from clipbert_mmf.cli.model_options import add_model_options, load_model
+from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_model_options(parser)
+    add_backend(parser)
     parser.add_argument("video", help="video or image file, or an iopath URL")
     parser.add_argument("question")
     parser.add_argument("--options", nargs="+", metavar="option", help="answers to choose from")

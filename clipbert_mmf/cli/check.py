@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from clipbert_mmf.cli.model_options import add_backend, add_user_dir
 from clipbert_mmf.video.check import check_into_folder
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.findings import Finding
@@ -28,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=sorted(MEDIA_ENDINGS),
         help="what to check (default: videos, or images where there are none)",
     )
+    add_backend(parser)
+    add_user_dir(parser)
     parser.add_argument("--fresh", action="store_true", help="forget the journal of an earlier check")
 
 
@@ -52,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
         timeout_sec=options.timeout,
         is_fresh=options.fresh,
         media=options.media,
+        backend=options.backend,
         on_start=start,
         on_finding=show,
     )

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from clipbert_mmf.cli.model_options import add_model_options, load_model
+from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.demo.session import DemoSession
 from clipbert_mmf.demo.video_library import VideoLibrary
@@ -18,6 +18,7 @@ from clipbert_mmf.inference.saliency import SALIENCY_METHODS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_model_options(parser)
+    add_backend(parser)
     parser.add_argument(
         "--videos", type=Path, required=True, help="folder whose videos (or images) may be shown"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from clipbert_mmf.cli.model_options import add_model_options, load_model
+from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.inference.embedding import (
     embed,
@@ -21,6 +21,7 @@ from clipbert_mmf.inference.media import require_media
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_model_options(parser)
+    add_backend(parser)
     parser.add_argument(
         "media", nargs="*", type=Path, help="video or image files, or folders searched at any depth"
     )

@@ -21,6 +21,15 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Add ``--backend``, for verbs that read videos."""
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        help="decoder: auto, pyav, decord or one of your own (default: auto, which is pyav)",
+    )
+
+
 def add_user_dir(parser: argparse.ArgumentParser) -> None:
     """Add ``--user-dir``, which ``main`` imports before the verb runs."""
     parser.add_argument(
@@ -39,8 +48,12 @@ def load_model(options: argparse.Namespace) -> ClipBert:
     """Load the model that the options name.
 
     Args:
-        options: with the attributes of ``add_model_options``.
+        options: with the attributes of ``add_model_options``, and of ``add_backend`` where the verb has it.
     """
     return ClipBert.from_pretrained(
-        options.model, device=options.device, config=options.config, dataset=options.dataset
+        options.model,
+        device=options.device,
+        config=options.config,
+        dataset=options.dataset,
+        backend=getattr(options, "backend", "auto"),
     )

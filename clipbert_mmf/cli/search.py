@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from clipbert_mmf.cli.model_options import add_model_options, load_model
+from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.inference.asking import require_ability
 from clipbert_mmf.inference.media import require_media
@@ -18,6 +18,7 @@ from clipbert_mmf.library.search_index import SearchIndex
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_model_options(parser)
+    add_backend(parser)
     parser.add_argument("folder", type=Path, help="searched for videos (or images) at any depth")
     parser.add_argument("texts", nargs="+", metavar="text", help="what to look for")
     parser.add_argument("--top", type=int, default=10, help="videos for each text (default: 10)")

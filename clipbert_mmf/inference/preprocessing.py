@@ -111,6 +111,16 @@ class Preprocessing:
         texts = _parse_options(TextOptions, text, f"{place}.text_processor.params")
         return cls(replace(options, cache_dir=None), texts.max_length, texts.cut)
 
+    def with_backend(self, backend: str) -> Preprocessing:
+        """Return the same with another decoder of videos.
+
+        Raises:
+            ValueError: if it is not known.
+        """
+        if isinstance(self.clips, ImageOptions) or self.clips.backend == backend:
+            return self
+        return replace(self, clips=replace(self.clips, backend=backend))
+
     def make_reader(self, reader_timeout_sec: float | None = None) -> ClipReader:
         """Return a reader of media; close it after use if it has a timeout.
 

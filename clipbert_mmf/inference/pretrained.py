@@ -89,6 +89,7 @@ class ClipBert:
         answers: str | Path | None = None,
         tokenizer: str | Path | None = None,
         revision: str | None = None,
+        backend: str = "auto",
     ) -> ClipBert:
         """Load a model with the very numbers that were saved.
 
@@ -102,8 +103,10 @@ class ClipBert:
             answers: the answer vocabulary, where it is not at its configured place any more.
             tokenizer: the tokenizer, where it is not at its configured place any more.
             revision: branch, tag or commit on the hub.
+            backend: decoder of videos; a trained model does not depend on one.
 
         Raises:
+            ValueError: for an unknown backend.
             FileNotFoundError: if there is no such model.
             RecipeError: if its description is missing or damaged.
             WeightsFileError: if its weights are damaged, or of another network than described.
@@ -127,6 +130,7 @@ class ClipBert:
             )
         if tokenizer:
             recipe = replace(recipe, tokenizer=str(tokenizer))
+        recipe = replace(recipe, preprocessing=recipe.preprocessing.with_backend(backend))
         return cls(load_network(recipe.model, file).to(device), recipe)
 
     def save_pretrained(self, folder: str | Path) -> None:

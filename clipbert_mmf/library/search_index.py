@@ -47,6 +47,8 @@ def hash_model(model: ClipBert) -> str:
     The weights of ``ENCODING_PARTS`` and the sampling.
     """
     digest = hashlib.sha256(json.dumps(model.preprocessing.to_dict(), sort_keys=True).encode())
+    # A decoder of one's own may show other pictures.
+    digest.update(getattr(model.preprocessing.clips, "backend", "").encode())
     for part in ENCODING_PARTS:
         for name, value in sorted(getattr(model.network, part).state_dict().items()):
             digest.update(f"{part}.{name}".encode())

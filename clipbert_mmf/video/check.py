@@ -29,7 +29,9 @@ from torch import Tensor
 from clipbert_mmf.version import __version__
 from clipbert_mmf.video.arrays import Times
 from clipbert_mmf.video.contact_sheet import write_contact_sheet
+from clipbert_mmf.video.decode import BACKENDS
 from clipbert_mmf.video.decode.timeline import VideoInfo
+from clipbert_mmf.video.endings import MEDIA_ENDINGS, ending_of
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.findings import Finding, StoreTotals, read_journal, sum_findings
 from clipbert_mmf.video.frame_folders import DEFAULT_FRAMES_FPS, FrameFolder
@@ -52,15 +54,27 @@ class StoreChecker:
         store: the media.
         num_random: frames to decode beside the first and the last.
         timeout_sec: longest time for one medium.
+        backend: decoder of videos.
+        media: ``video`` or ``image``, as a dataset would read them; None goes by each file's ending, then by its
+            first bytes.
     """
 
-    def __init__(self, store: MediaStore, num_random: int = 2, timeout_sec: float = 60.0):
+    def __init__(
+        self,
+        store: MediaStore,
+        num_random: int = 2,
+        timeout_sec: float = 60.0,
+        backend: str = "auto",
+        media: str | None = None,
+    ):
         self.store = store
         self.num_random = num_random
         self.timeout_sec = timeout_sec
+        self.backend = backend
+        self.media = media
         self.place = resolve_location(store.location)
         self.settings = (
-            f"{num_random} random frames, {timeout_sec:g} s, clipbert_mmf {__version__}, PyAV "
+            f"{num_random} random frames, {backend}, {media}, {timeout_sec:g} s, clipbert_mmf {__version__}, PyAV "
             f"{av.__version__}, "
             f"Pillow {PIL.__version__}"
         )
@@ -95,15 +109,22 @@ class StoreChecker:
                 return self._check_frames(finding, source)
             head = source[:16] if isinstance(source, bytes) else _read_head(source)
             size = len(source) if isinstance(source, bytes) else source.stat().st_size
-            finding = replace(finding, num_bytes=size, kind="image" if is_image(head) else "video")
-            return (
-                self._check_image(finding, source) if is_image(head) else self._check_video(finding, source)
-            )
+            kind = self._choose_kind(key if isinstance(source, bytes) else source.name, head)
+            finding = replace(finding, num_bytes=size, kind=kind)
+            check = self._check_image if kind == "image" else self._check_video
+            return check(finding, source)
         except ReaderStartError:
             # No fault of the medium.
             raise
         except Exception as error:  # whatever one file makes a library throw, the check goes on with the next
             return replace(finding, reason=f"{type(error).__name__}: {getattr(error, 'reason', error)}")
+
+    def _choose_kind(self, name: str, head: bytes) -> str:
+        """Return how a dataset would read the file."""
+        if self.media:
+            return self.media
+        kinds = [kind for kind, endings in MEDIA_ENDINGS.items() if ending_of(name) in endings]
+        return kinds[0] if len(kinds) == 1 else "image" if is_image(head) else "video"
 
     def _check_image(self, finding: Finding, source: bytes | Path) -> Finding:
         picture = read_image(source, key=finding.key, store=self.store.location)
@@ -147,7 +168,12 @@ class StoreChecker:
         if not hasattr(self._local, "reader"):
             self._local.reader = GuardedReader(self.timeout_sec)
         thumbnails = self._local.reader.read_frames(
-            source, choose_times, key=finding.key, store=self.store.location, transform=make_thumbnail
+            source,
+            choose_times,
+            backend=self.backend,
+            key=finding.key,
+            store=self.store.location,
+            transform=make_thumbnail,
         )
         return replace(finding, strip=_encode_strip(thumbnails), **asdict(seen[0]))
 
@@ -209,6 +235,7 @@ def check_into_folder(
     num_random: int = 2,
     timeout_sec: float = 60.0,
     is_fresh: bool = False,
+    backend: str = "auto",
     media: str | None = None,
     on_start: Callable[[int, int], None] = lambda num_media, num_known: None,
     on_finding: Callable[[Finding], None] = lambda finding: None,
@@ -222,19 +249,23 @@ def check_into_folder(
         num_random: frames to decode beside the first and the last.
         timeout_sec: longest time for one medium.
         is_fresh: forget the journal of an earlier check.
+        backend: decoder of videos, a key of ``BACKENDS``.
         media: ``video`` or ``image``; None takes videos where there are any, else images.
         on_start: told how many media the store has and how many the journal knows, for a progress bar.
         on_finding: told each new finding.
 
     Raises:
         StoreError: if the store cannot be opened.
+        ValueError: for an unknown backend.
     """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend is '{backend}'; allowed are {', '.join(BACKENDS)}")
     journal = folder / "journal.jsonl"
     if is_fresh:
         journal.unlink(missing_ok=True)
     store = open_store(location, media=media)
     keys = store.keys()
-    checker = StoreChecker(store, num_random, timeout_sec)
+    checker = StoreChecker(store, num_random, timeout_sec, backend, media)
     found = {key: finding for key, finding in checker.find_known(journal).items() if key in store}
     on_start(len(keys), len(found))
     for finding in _check_left(checker, journal, [key for key in keys if key not in found], num_workers):

@@ -21,15 +21,35 @@ from clipbert_mmf.video.errors import (
 )
 
 #: First bytes of the image formats that stores hold. A GIF is a video here.
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
-
+_MAGIC = (
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"BM",
+    # TIFF and BigTIFF.
+    b"II*\x00",
+    b"MM\x00*",
+    b"II+\x00",
+    b"MM\x00+",
+    # JPEG 2000, in its container and bare.
+    b"\x00\x00\x00\x0cjP  ",
+    b"\xff\x4f\xff\x51",
+)
+#: Brands of HEIF that are one picture: HEIC and AVIF. FFmpeg would take them for videos of one frame.
+_STILL_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")
 #: First bytes of containers of videos: Matroska, FLV, MPEG, GIF, ASF.
 _CONTAINERS = (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x00\x00\x01\xba", b"GIF8", b"\x30\x26\xb2\x75")
 
 
 def is_image(head: bytes) -> bool:
     """Return whether a file is a still image, by its first 16 bytes."""
-    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+    return (
+        head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or is_still_container(head)
+    )
+
+
+def is_still_container(head: bytes) -> bool:
+    """Return whether a file is a picture in a container of videos (HEIC, AVIF), by its first 16 bytes."""
+    return head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS
 
 
 def is_media(head: bytes) -> bool:
@@ -40,7 +60,7 @@ def is_media(head: bytes) -> bool:
 def is_video(head: bytes) -> bool:
     """Return whether a file is a video of a common container, by its first 16 bytes."""
     if head[4:8] in (b"ftyp", b"moov", b"mdat"):
-        return head[8:11] != b"M4A"
+        return head[8:11] != b"M4A" and not is_still_container(head)
     return head.startswith(_CONTAINERS) or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
 
 

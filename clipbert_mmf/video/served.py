@@ -11,17 +11,19 @@ from clipbert_mmf.video.decode import BACKENDS
 
 #: Rows of the table: the main process and its workers. More workers share rows.
 _MAX_WORKERS = 128
+_ANOTHER = "another"
 
 
 class ServedTally:
     """Counts in memory that all workers share; the main process asks its copy with ``take``.
 
     Args:
-        backends: the names to count; None for all that are registered.
+        backends: the names to count; None for all that are registered. Ones that are registered later count as
+            ``another``.
     """
 
     def __init__(self, backends: tuple[str, ...] | None = None):
-        self.backends = tuple(BACKENDS) if backends is None else backends
+        self.backends = (*(BACKENDS if backends is None else backends), _ANOTHER)
         # Shared memory, forked or spawned. Each worker has its own row, so that no lock is needed.
         self._counts = torch.zeros(_MAX_WORKERS + 1, len(self.backends), dtype=torch.int64).share_memory_()
         self._taken = torch.zeros(len(self.backends), dtype=torch.int64)
@@ -30,7 +32,8 @@ class ServedTally:
         """Count one video."""
         worker = get_worker_info()
         row = 0 if worker is None else 1 + worker.id % _MAX_WORKERS
-        self._counts[row, self.backends.index(backend)] += 1
+        name = backend if backend in self.backends else _ANOTHER
+        self._counts[row, self.backends.index(name)] += 1
 
     def take(self) -> dict[str, int]:
         """Return the counts since the last call in this process.

@@ -3,14 +3,20 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
+from clipbert_mmf.cli.main import main
 from clipbert_mmf.video.check import check_into_folder, check_store, write_report
+from clipbert_mmf.video.clips import ClipOptions, ClipReader, ImageOptions
+from clipbert_mmf.video.decode import BACKENDS
+from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.findings import Finding, read_journal
 from clipbert_mmf.video.stores.folder import FolderStore
 from clipbert_mmf.video.stores.lmdb import close_environment
 from clipbert_mmf.video.stores.open import open_store
 from tests.encoded_media import write_audio, write_image, write_lmdb
+from tests.video.own_decoder import destroy_pictures, read_by_drawing
 from tests.video.stores.conftest import write_tar
 
 
@@ -148,3 +154,50 @@ def test_whatever_a_store_throws_the_check_goes_on(video_file, tmp_path, monkeyp
 
     monkeypatch.setattr(FolderStore, "read", read)
     assert _check(tmp_path, tmp_path / ".check") == (1, 2, 2)
+
+
+def test_a_check_reads_with_the_decoder_that_is_asked_for(video_file, tmp_path, monkeypatch):
+    (tmp_path / "a.mp4").write_bytes(destroy_pictures(video_file("plain.mp4").read_bytes()))
+    monkeypatch.setitem(BACKENDS, "drawing", read_by_drawing)
+    arguments = ["check", str(tmp_path), "--output", str(tmp_path / ".check"), "--workers", "1"]
+    assert main(arguments) == 1
+    assert main([*arguments, "--backend", "drawing"]) == 0
+    with pytest.raises(ValueError, match="backend is 'gone'; allowed are auto"):
+        check_into_folder(str(tmp_path), tmp_path / ".check", backend="gone")
+
+
+PICTURES = {
+    "avif": ("AVIF", {}),
+    "jp2": ("JPEG2000", {}),
+    "j2k": ("JPEG2000", {"no_jp2": True}),
+    "tif": ("TIFF", {"big_tiff": True}),
+    "webp": ("WEBP", {}),
+    "heic": ("AVIF", {}),
+}
+
+
+@pytest.mark.parametrize("media", ["image", "video"])
+@pytest.mark.parametrize("ending", [*PICTURES, "broken.heic"])
+def test_check_and_training_agree_on_pictures_of_every_kind(tmp_path, ending, media):
+    kind, options = PICTURES.get(ending, PICTURES["heic"])
+    folder = tmp_path / "media"
+    folder.mkdir()
+    # For videos: a picture under the name of a video.
+    path = write_image(tmp_path / "picture", format=kind, **options)
+    data = path.read_bytes()
+    if ending == "broken.heic":
+        data = data[:4] + b"ftypheic" + data[12:60]
+    (folder / f"a.{ending if media == 'image' else 'mp4'}").write_bytes(data)
+    reader = ClipReader(ImageOptions(image_size=32) if media == "image" else ClipOptions(image_size=32))
+    try:
+        reader.read(
+            str(folder),
+            "a.broken" if "broken" in ending and media == "image" else "a",
+            np.random.default_rng(0),
+        )
+        is_readable = True
+    except MediaError:
+        is_readable = False
+    assert is_readable == (media == "image" and ending != "broken.heic")
+    for asked in (media, None):
+        assert _check(folder, tmp_path / "check", media=asked)[0] == (not is_readable)

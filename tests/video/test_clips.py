@@ -9,11 +9,13 @@ import torch
 
 from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
 from clipbert_mmf.video.clips import ClipOptions, ClipReader, ImageOptions
-from clipbert_mmf.video.decode import read_frames
+from clipbert_mmf.video.decode import BACKENDS, read_frames
 from clipbert_mmf.video.decoded import DecodedVideo
-from clipbert_mmf.video.errors import MissingMediaError, NoVideoStreamError
+from clipbert_mmf.video.errors import MediaError, MissingMediaError, NoVideoStreamError
 from clipbert_mmf.video.images import read_image
+from clipbert_mmf.video.served import ServedTally
 from tests.encoded_media import draw_frame, read_number, write_audio, write_image, write_lmdb, write_video
+from tests.video.own_decoder import destroy_pictures, read_by_drawing
 
 OPTIONS = ClipOptions(128, num_clips=3, num_frames=2, sampling="uniform", clip_len_sec=0.5)
 
@@ -142,3 +144,17 @@ def test_a_value_out_of_range_is_named(change, message):
 def test_a_clip_lasts_as_configured_or_as_its_frames_or_a_second():
     assert ClipOptions(num_frames=4, fps=2.0).clip_duration_sec == 2.0
     assert ClipOptions(clip_len_sec=3.0).clip_duration_sec == 3.0 and ClipOptions().clip_duration_sec == 1.0
+
+
+@pytest.mark.parametrize("timeout_sec", [None, 60.0])
+def test_a_decoder_of_ones_own_serves_what_no_other_can(tmp_path, monkeypatch, timeout_sec):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(destroy_pictures(write_video(path, 24).read_bytes()))
+    with pytest.raises(MediaError):
+        ClipReader(OPTIONS).read_source(path)
+    monkeypatch.setitem(BACKENDS, "drawing", read_by_drawing)
+    tally = ServedTally()
+    reader = ClipReader(replace(OPTIONS, backend="drawing", reader_timeout_sec=timeout_sec), tally)
+    assert reader.read_source(path).frames.float().std() > 0
+    assert tally.take() == {"drawing": 1}
+    reader.close()

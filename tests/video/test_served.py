@@ -27,3 +27,9 @@ def test_every_worker_counts(workers, start):
         assert len(list(loader)) == 40
         assert tally.take() == {"pyav": 30, "decord": 10}
     assert tally.take() == {}
+
+
+def test_a_decoder_that_is_registered_later_counts_as_another():
+    tally = ServedTally()
+    tally("registered later")
+    assert tally.take() == {"another": 1}

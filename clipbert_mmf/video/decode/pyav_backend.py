@@ -54,12 +54,14 @@ class PyavReader:
     Args:
         source: the encoded bytes, or a file.
         num_threads: threads of the decoder.
+        is_guide: another backend decodes: a file whose frames PyAV cannot decode is no error then, and its packets
+            tell the times.
 
     Raises:
         MediaError: when it is not a readable video; key and store are filled in by the caller.
     """
 
-    def __init__(self, source: bytes | Path, num_threads: int = 1):
+    def __init__(self, source: bytes | Path, num_threads: int = 1, is_guide: bool = False):
         self._container = _open_container(source)
         try:
             self._stream = _choose_stream(self._container)
@@ -69,7 +71,7 @@ class PyavReader:
             self._turn: tuple[bool, bool, bool] | None = None
             self.table = _read_table(self._container, self._stream)
             self._decoded: DecodedStream | None = None
-            self.timeline = self._learn_timeline()
+            self.timeline = self._learn_timeline(is_guide)
             self.info = self._describe()
         except BaseException:
             self.close()
@@ -97,12 +99,18 @@ class PyavReader:
         """Release the file and the decoder."""
         self._container.close()
 
-    def _learn_timeline(self) -> Timeline:
+    def _learn_timeline(self, is_guide: bool) -> Timeline:
         table, tick_sec = self.table, self._stream.time_base
         if table.is_exact and tick_sec is not None:
             shown = table.known_pts[table.is_shown]
             return make_timeline(shown, tick_sec, table.last_ticks, read_file_start(self._container))
-        self._decoded = decode_all(self._container, self._stream, table)
+        try:
+            self._decoded = decode_all(self._container, self._stream, table)
+        except DecodeError:
+            if not is_guide or table.pts is None or tick_sec is None or not table.is_shown.any():
+                raise
+            shown = np.unique(table.pts[table.is_shown])
+            return make_timeline(shown, tick_sec, table.last_ticks, read_file_start(self._container))
         return self._decoded.timeline
 
     def _describe(self) -> VideoInfo:
@@ -269,13 +277,15 @@ def _read_table(container: InputContainer, stream: VideoStream) -> PacketTable:
 
 
 @contextmanager
-def open_pyav(source: bytes | Path, num_threads: int = 1) -> Generator[PyavReader, None, None]:
-    """Open a video for reading and close it again.
+def open_pyav(
+    source: bytes | Path, num_threads: int = 1, is_guide: bool = False
+) -> Generator[PyavReader, None, None]:
+    """Open a video for reading and close it again; ``PyavReader`` has the arguments.
 
     Raises:
         MediaError: when it is not a readable video, or when FFmpeg fails while it is read.
     """
-    reader = PyavReader(source, num_threads)
+    reader = PyavReader(source, num_threads, is_guide)
     try:
         yield reader
     except FFmpegError as error:

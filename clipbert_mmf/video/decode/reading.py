@@ -28,9 +28,11 @@ from clipbert_mmf.video.errors import (
     EmptyMediaError,
     MediaError,
     MissingMediaError,
+    NoVideoStreamError,
     TruncatedMediaError,
     refuse_extreme_aspect,
 )
+from clipbert_mmf.video.images import is_still_container
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +94,8 @@ def read_frames(
         raise ValueError(f"backend is '{backend}'; allowed are {', '.join(BACKENDS)}")
     with _name_errors(source, key, store):
         check_source(source)
-        with open_pyav(source, num_threads) as reader:
+        is_guide = BACKENDS[backend] is not read_with_pyav
+        with open_pyav(source, num_threads, is_guide) as reader:
             times = _call_chooser(choose_times, reader.info)
             shown = reader.timeline.frames_at(times.reshape(-1))
             frames, served = _read_shown(source, reader, shown, backend, transform, num_threads)
@@ -189,7 +192,7 @@ def _collect(pictures: Iterator[tuple[int, Picture]], shown: Indices, transform:
 
 
 def check_source(source: bytes | Path) -> None:
-    """Raise ``MediaError`` for a source that no backend should open: missing, empty or cut short."""
+    """Raise ``MediaError`` for a source that no backend should open: missing, empty, cut short, a picture."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         size = len(source)
     else:
@@ -200,11 +203,20 @@ def check_source(source: bytes | Path) -> None:
     if size == 0:
         raise EmptyMediaError("the file is empty")
     try:
+        if is_still_container(_read_head(source)):
+            raise NoVideoStreamError("not a video (a HEIC or AVIF picture)")
         cut = find_truncation_in(source)
     except OSError as error:
         raise DecodeError(f"cannot be read: {error}") from error
     if cut:
         raise TruncatedMediaError(f"cut short: {cut}")
+
+
+def _read_head(source: bytes | Path) -> bytes:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source[:16])
+    with open(source, "rb") as stream:
+        return stream.read(16)
 
 
 def _name_of(source: bytes | Path) -> str:
