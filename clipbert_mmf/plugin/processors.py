@@ -158,6 +158,11 @@ class ClipBertTextProcessor(BaseProcessor):
         return self.tokenizer.mask_token_id
 
     @property
+    def unknown_id(self) -> int | None:
+        """Id of ``[UNK]``; None where the tokenizer has none."""
+        return self.tokenizer.unk_token_id
+
+    @property
     def cuts_question(self) -> bool:
         """Whether an option stays whole where it is too long together with its question."""
         return CUTS[self.options.cut]

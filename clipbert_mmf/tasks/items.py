@@ -19,6 +19,7 @@ from clipbert_mmf.annotations.grouping import PackedRecords, SegmentGroups, grou
 from clipbert_mmf.annotations.records import TextRecord
 from clipbert_mmf.configuration import parse_config
 from clipbert_mmf.shapes import ANSWER_TYPES, PADDING_TEXT, TokenBatch
+from clipbert_mmf.transforms.text import simplify_text
 
 #: Encodes a list of N texts. The pre-training items also use its ``is_maskable``, ``mask_id`` and
 #: ``vocab_size``; multiple choice its ``join_options`` and ``cuts_question``, where it has them.
@@ -111,7 +112,8 @@ class ItemMaker:
         self.text_processor = text_processor
         self.answers: Mapping[str, int] = answers or {}
         self.is_training = is_training
-        self._own_tokens: tuple[int, set[tuple[int, ...]]] = (-1, set())
+        # A segment's own texts, the last that a negative was drawn for: letters, and tokens where they were needed.
+        self._own: tuple[int, set[str], set[tuple[int, ...]] | None] = (-1, set(), None)
         self.groups: SegmentGroups = group_by_segment(records)
         self.texts_per_item = (config or self.Config()).texts_per_item
         # An item is a chunk of at most N consecutive texts of one segment: chunk c of group g.
@@ -222,12 +224,23 @@ class ItemMaker:
         if not may_overlap and self.groups.overlap(other, segment):
             return False
         # One item draws several texts for one segment.
-        if self._own_tokens[0] != segment:
-            self._own_tokens = (segment, self._encode_keys(sorted(own)))
-        return not self._encode_keys([text]) & self._own_tokens[1]
+        if self._own[0] != segment:
+            self._own = (segment, {simplify_text(text) for text in own}, None)
+        tokens = self.text_processor([text])
+        if self._is_whole(tokens) and simplify_text(text) not in self._own[1]:
+            return True
+        if self._own[2] is None:
+            self._own = (*self._own[:2], set(map(tuple, self.text_processor(sorted(own)).input_ids.tolist())))
+        return tuple(tokens.input_ids[0].tolist()) not in (self._own[2] or ())
 
-    def _encode_keys(self, texts: list[str]) -> set[tuple[int, ...]]:
-        return set(map(tuple, self.text_processor(texts).input_ids.tolist()))
+    def _is_whole(self, tokens: TokenBatch) -> bool:
+        """Return whether one text is neither cut nor has words that the tokenizer does not know.
+
+        The tokens of such a text are those of another text only where the letters are.
+        """
+        unknown_id = getattr(self.text_processor, "unknown_id", None)
+        ids = tokens.input_ids[0].tolist()
+        return unknown_id is not None and unknown_id not in ids and int(tokens.input_mask.sum()) < len(ids)
 
 
 class QuestionItems(ItemMaker):

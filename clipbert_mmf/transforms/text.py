@@ -5,6 +5,9 @@ Question with option, and the masks of masked language modelling.
 
 from __future__ import annotations
 
+import re
+import unicodedata
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,6 +18,16 @@ from clipbert_mmf.shapes import IGNORED_TOKEN
 def normalize_whitespace(text: str) -> str:
     """Collapse runs of white space to one blank and strip both ends; the owners' files hold stray ones."""
     return " ".join(text.split())
+
+
+def simplify_text(text: str) -> str:
+    """Return the letters and digits alone, without case and accents: equal wherever a tokenizer makes equal tokens."""
+    if text.isascii():
+        return _NO_WORD.sub("", text.lower())
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text.casefold()) if letter.isalnum())
+
+
+_NO_WORD = re.compile("[^0-9a-z]+")
 
 
 def join_question_and_option(question: str, option: str) -> str:

@@ -3,6 +3,7 @@
 import pytest
 
 from clipbert_mmf.annotations.records import TextRecord
+from clipbert_mmf.plugin.processors import ClipBertTextProcessor
 from tests.tasks.making import RECORDS, make, rng
 
 
@@ -41,6 +42,29 @@ def test_a_negative_differs_in_tokens_and_not_only_in_words(encoder):
         assert texts[1] == "a red star"
     with pytest.raises(ValueError, match="no negative text for 'a'"):
         make("retrieval", False, encoder, records[:2]).make(0, rng())
+
+
+def test_negatives_are_the_same_with_and_without_the_short_way(encoder, tokenizer_dir):
+    words = [
+        "a red circle",
+        "A Red Circle!",
+        "red",
+        "круг",
+        "звезда",
+        "a red circle near a red circle near a star",
+    ]
+    records = [TextRecord(f"v{n}", text, str(n)) for n, text in enumerate(words)]
+    short = make(
+        "retrieval",
+        False,
+        ClipBertTextProcessor({"tokenizer": str(tokenizer_dir), "max_length": 12}),
+        records,
+    )
+    full = make("retrieval", False, encoder, records)
+    for item in range(len(words)):
+        for seed in range(10):
+            rows = [maker.make(item, rng(seed))["input_ids"].tolist() for maker in (short, full)]
+            assert rows[0] == rows[1]
 
 
 def test_evaluation_has_one_item_per_video_against_all_texts(encoder):

@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from clipbert_mmf.shapes import IGNORED_TOKEN
-from clipbert_mmf.transforms.text import join_question_and_option, mask_tokens, normalize_whitespace
+from clipbert_mmf.transforms.text import (
+    join_question_and_option,
+    mask_tokens,
+    normalize_whitespace,
+    simplify_text,
+)
 
 IDS = torch.arange(10, 10 + 4 * 50).reshape(4, 50)
 ALL = torch.ones(4, 50, dtype=torch.bool)
@@ -57,6 +62,11 @@ def test_input_is_not_changed():
 def test_probability_outside_zero_to_one_is_an_error():
     with pytest.raises(ValueError, match="probability is 15"):
         mask(probability=15)
+
+
+def test_texts_with_equal_letters_are_equal_without_case_accents_and_marks():
+    assert simplify_text("A Café, (NEW)!") == simplify_text("a cafe new") == "acafenew"
+    assert simplify_text("Straße 7") == simplify_text("STRASSE 7") != simplify_text("strase 7")
 
 
 def test_question_and_option_are_joined_with_single_blanks():
