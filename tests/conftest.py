@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,16 @@ WORDS = (
     "three "
     "what color shape is it how many moves jumps turns black white man dog runs with near of and in"
 )
+
+
+@pytest.fixture(autouse=True)
+def own_messages():
+    """Keep messages of the package readable by ``caplog``: MMF's release takes them over when it runs in-process."""
+    ours = logging.getLogger("clipbert_mmf")
+    before = ours.level, ours.propagate, list(ours.handlers)
+    yield
+    ours.setLevel(before[0])
+    ours.propagate, ours.handlers = before[1], before[2]
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from mmf.trainers.mmf_trainer import MMFTrainer
 from omegaconf import DictConfig, open_dict
 from torch.utils.data import DataLoader
 
-from clipbert_mmf.plugin.schedules import announce_updates
+from clipbert_mmf.plugin import schedules  # as a module: importing it first imports this one on the way
 from clipbert_mmf.plugin.trainer_host import MmfHost
 from clipbert_mmf.training.dataset_mixing import KINDS, Mixing
 from clipbert_mmf.training.failure_reports import report_failures
@@ -128,9 +128,9 @@ class ClipBertTrainer(MMFTrainer):
 
     def configure_callbacks(self) -> None:
         """Keep the user's callbacks; schedule, checkpoint, early stopping and messages are the loop's own."""
-        announce_updates(self.host.run.data.max_updates)
+        schedules.announce_updates(self.host.run.data.max_updates)
         super().configure_callbacks()
-        announce_updates(None)  # another run in this process has a length of its own
+        schedules.announce_updates(None)  # another run in this process has a length of its own
         own = (self.lr_scheduler_callback, self.checkpoint_callback, self.logistics_callback)
         self.callbacks = [callback for callback in self.callbacks if callback not in own]
         self.host.run.scheduler = self.lr_scheduler_callback._scheduler

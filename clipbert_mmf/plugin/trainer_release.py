@@ -14,7 +14,7 @@ from mmf.utils.configuration import get_mmf_env
 from mmf.utils.logger import TensorboardLogger
 from torch.utils.data import DataLoader
 
-from clipbert_mmf.plugin.schedules import announce_updates
+from clipbert_mmf.plugin import schedules  # as a module: importing it first imports this one on the way
 from clipbert_mmf.plugin.trainer_host import MmfHost
 from clipbert_mmf.training.dataset_mixing import Mixing
 from clipbert_mmf.training.failure_reports import report_failures
@@ -31,10 +31,10 @@ class ReleaseHost(MmfHost):
 
     def build_scheduler(self) -> None:
         """Build the schedule for the run's number of updates."""
-        announce_updates(self.run.data.max_updates)
+        schedules.announce_updates(self.run.data.max_updates)
         if self.options.loop.lr_scheduler:
             self.run.scheduler = build_scheduler(self.run.optimizer, self.trainer.config)
-        announce_updates(None)  # another run in this process has a length of its own
+        schedules.announce_updates(None)  # another run in this process has a length of its own
 
     def prepare_batch(self, batch: Any, dataset: Any, name: str, split: str) -> Any:
         """Move a batch to the device, as its dataset does it."""
