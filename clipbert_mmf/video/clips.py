@@ -352,7 +352,7 @@ class _VideoReader:
         times = FrameTimes(len(paths), self._options.frames_fps)
         shown = times.frames_at(choose_times(times))
         wanted, rows = np.unique(shown, return_inverse=True)
-        pictures = (read_image(paths[i]).permute(1, 2, 0) for i in wanted.tolist())
+        pictures = (read_image(paths[i]).permute(1, 2, 0) for i in map(int, wanted))
         frames = torch.stack([self._transform(picture) for picture in pictures])
         return frames[torch.from_numpy(rows.reshape(shown.shape))]
 

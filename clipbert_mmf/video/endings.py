@@ -24,7 +24,7 @@ def _split_endings(names: str) -> frozenset[str]:
 
 #: Medium -> endings, in lower case. Videos: all that FFmpeg demuxes as video. A GIF is both.
 MEDIA_ENDINGS: dict[str, frozenset[str]] = {"video": _split_endings(_VIDEO), "image": _split_endings(_IMAGE)}
-ALL_ENDINGS: frozenset[str] = frozenset().union(*MEDIA_ENDINGS.values())
+ALL_ENDINGS: frozenset[str] = MEDIA_ENDINGS["video"] | MEDIA_ENDINGS["image"]
 #: Endings of files that lie beside media and are none; where a name needs no ending, these are left out all the same.
 SIDE_ENDINGS: frozenset[str] = _split_endings(_SIDE)
 
