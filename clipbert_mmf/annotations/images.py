@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.annotations.records import (
@@ -18,6 +18,7 @@ from clipbert_mmf.annotations.records import (
     require_text,
 )
 from clipbert_mmf.annotations.vqa_text import normalize_answer
+from clipbert_mmf.video.stores.names import make_key
 
 logger = logging.getLogger(__name__)
 
@@ -26,26 +27,22 @@ logger = logging.getLogger(__name__)
 SCORE_PER_PERSON = 0.3
 
 
-def _stem(file_name: str) -> str:
-    return PurePosixPath(file_name).stem
-
-
 def parse_captions(source: Source, document: Any) -> Iterator[TextRecord]:
     """Yield COCO's ``{"images": [...], "annotations": [{image_id, id, caption}]}`` in file order."""
     path = source.path
-    stems: dict[int, str] = {}
+    keys: dict[int, str] = {}
     for number, image in enumerate(require(document, "images", list, path, "top level")):
         place = f"images[{number}]"
         image_id = require(image, "id", int, path, place)
-        refuse_twice(stems, image_id, "image id", path, place)
-        stems[image_id] = _stem(require(image, "file_name", str, path, place))
+        refuse_twice(keys, image_id, "image id", path, place)
+        keys[image_id] = make_key(require(image, "file_name", str, path, place))
     for number, entry in enumerate(require(document, "annotations", list, path, "top level")):
         place = f"annotations[{number}]"
         image_id = require(entry, "image_id", int, path, place)
-        if image_id not in stems:
+        if image_id not in keys:
             raise AnnotationError(path, place, image_id, "an id of 'images'")
         caption = require_text(entry, "caption", path, place)
-        yield TextRecord(stems[image_id], caption, str(require(entry, "id", (int, str), path, place)))
+        yield TextRecord(keys[image_id], caption, str(require(entry, "id", (int, str), path, place)))
 
 
 def parse_karpathy(source: Source, document: Any) -> Iterator[TextRecord]:
@@ -56,7 +53,7 @@ def parse_karpathy(source: Source, document: Any) -> Iterator[TextRecord]:
         place = f"images[{number}]"
         if wanted is not None and require(image, "split", str, source.path, place) not in wanted:
             continue
-        key = _stem(require(image, "filename", str, source.path, place))
+        key = make_key(require(image, "filename", str, source.path, place))
         for sentence in require(image, "sentences", list, source.path, place):
             text = require_text(sentence, "raw", source.path, f"{place}, sentences")
             yield TextRecord(key, text, str(sentence.get("sentid", "")))

@@ -16,6 +16,7 @@ from clipbert_mmf.inference.embedding import (
     write_embeddings,
 )
 from clipbert_mmf.inference.media import require_media
+from clipbert_mmf.video.frame_folders import is_frame_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +44,11 @@ def run(options: argparse.Namespace) -> int:
     require_contrastive_head(model)
     files: list[Path] = []
     for path in options.media:
-        files += require_media(path, model.preprocessing.media) if path.is_dir() else [path]
+        files += (
+            require_media(path, model.preprocessing.media)
+            if path.is_dir() and not is_frame_folder(path)
+            else [path]
+        )
     found = embed(model, tqdm(files, desc="videos", unit="file", disable=not files), texts)
     if files and not found.video_files:
         raise ValueError(

@@ -101,7 +101,8 @@ def write_vqa_answers(records: Records, path: str | Path) -> None:
 def write_ranks(records: Records, path: str | Path, depth: int = 10) -> None:
     """Write text-to-video ranks: a CSV of ``text_id, rank, media_id, score, right``, the best ``depth`` of each text.
 
-    Unreadable media are not listed.
+    Unreadable media are not listed. Where texts are about parts of videos, the columns ``start_sec`` and ``end_sec``
+    follow.
 
     Raises:
         PredictionsError: if the file is not of retrieval, or ``depth`` is below 1.
@@ -116,10 +117,14 @@ def write_ranks(records: Records, path: str | Path, depth: int = 10) -> None:
     media = [record["media_id"] for record in records]
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["text_id", "rank", "media_id", "score", "right"])
+        has_parts = any(record.get("segment_sec") for record in records)
+        parts = [tuple(record.get("segment_sec") or (None, None)) if has_parts else () for record in records]
+        columns = ("start_sec", "end_sec") if has_parts else ()
+        writer.writerow(["text_id", "rank", "media_id", "score", "right", *columns])
         for column, text_id in enumerate(matrix.text_ids):
             order = rank_scores(matrix.scores[:, column]).tolist()
             shown = [row for row in order if matrix.readable[row]][:depth]
             for rank, row in enumerate(shown, start=1):
                 score = float(matrix.scores[row, column])
-                writer.writerow([text_id, rank, media[row], repr(score), int(matrix.matches[row, column])])
+                right = int(matrix.matches[row, column])
+                writer.writerow([text_id, rank, media[row], repr(score), right, *parts[row]])

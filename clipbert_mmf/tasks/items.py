@@ -20,6 +20,7 @@ from clipbert_mmf.annotations.records import TextRecord
 from clipbert_mmf.configuration import parse_config
 from clipbert_mmf.shapes import ANSWER_TYPES, PADDING_TEXT, TokenBatch
 from clipbert_mmf.transforms.text import simplify_text
+from clipbert_mmf.video.sampling import describe_span
 
 #: Encodes a list of N texts. The pre-training items also use its ``is_maskable``, ``mask_id`` and
 #: ``vocab_size``; multiple choice its ``join_options`` and ``cuts_question``, where it has them.
@@ -150,7 +151,7 @@ class ItemMaker:
         if window_sec is None:
             return f"'{key}'"
         record = self.records[int(self.rows(item)[0])]
-        return f"'{key}' from {window_sec[0]:g} to {window_sec[1]:g} s (text {record.text_id}: {record.text[:60]!r})"
+        return f"'{key}' {describe_span(*window_sec)} (text {record.text_id}: {record.text[:60]!r})"
 
     def rows(self, item: int) -> np.ndarray:
         """Return the rows of the item's records, at most ``texts_per_item`` of them."""

@@ -21,6 +21,11 @@ from clipbert_mmf.video.errors import OutsideVideoError
 FALLBACK_FPS = 30.0
 
 
+def describe_span(start_sec: float, end_sec: float) -> str:
+    """Return a part of a video in words; its end may be infinite."""
+    return f"from {start_sec:g} to {end_sec:g} s" if np.isfinite(end_sec) else f"from {start_sec:g} s on"
+
+
 def choose_clip_length(num_frames: int, fps: float | None = None, clip_len_sec: float | None = None) -> float:
     """Return a clip's length in seconds: as given, or T frames at a rate, or the paper's one second."""
     if clip_len_sec:
@@ -212,9 +217,8 @@ class ClipChooser:
         if self.window_sec is not None and not (
             0 <= self.window_sec[0] < info.duration_sec and max(self.window_sec) >= info.start_sec
         ):
-            start, end = self.window_sec
             raise OutsideVideoError(
-                f"the part from {start:g} to {end:g} s lies outside the video, which is "
+                f"the part {describe_span(*self.window_sec)} lies outside the video, which is "
                 f"{info.duration_sec:g} s long"
             )
         self.spans_sec = sample_spans(

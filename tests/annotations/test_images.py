@@ -65,3 +65,14 @@ def test_vqa_answers_are_normalised_scored_and_missing_ones_left_out(tmp_path, c
         json.dumps({"question": "q", "image_id": "i", "question_id": 1, "labels": {"yes": 1.0}}),
     )
     assert next(read_annotations(lines, "vqa2")).soft_answers == (("yes", 1.0),)
+
+
+def test_images_in_folders_keep_their_folders(tmp_path):
+    names = ["a/1.jpg", "b/1.jpg"]
+    coco = {
+        "images": [{"id": number, "file_name": name} for number, name in enumerate(names)],
+        "annotations": [{"image_id": number, "id": number, "caption": "a dog"} for number in range(2)],
+    }
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(coco))
+    assert [record.media_key for record in read_annotations(path, "coco_captions")] == ["a/1", "b/1"]

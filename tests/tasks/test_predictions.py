@@ -5,6 +5,7 @@ And the metrics come back from the file.
 
 import csv
 import json
+import math
 
 import pytest
 import torch
@@ -176,6 +177,23 @@ def test_retrieval_keeps_every_score_and_ranks_come_back(tmp_path):
         ("t1", "v1", "1"),
         ("t2", "v1", "0"),
     ]
+
+
+def test_parts_of_one_video_are_items_of_their_own(tmp_path):
+    windows = [(0.0, 2.0), (2.0, math.inf), None]
+    records = [TextRecord("v", f"text {n}", f"t{n}", window_sec=window) for n, window in enumerate(windows)]
+    writer = make_writer("retrieval", records)
+    scores = torch.zeros(9, NUM_CLIPS, 2)
+    scores[..., 1] = torch.eye(3).reshape(9, 1)
+    found = write_and_read(tmp_path, writer.write(make_report(writer, scores)))
+    assert [record["segment_sec"] for record in found] == [[0.0, 2.0], [2.0, None], None]
+    assert [record["media_id"] for record in found] == ["v"] * 3
+    assert evaluate_predictions(found)["clipbert_retrieval/t2v_r1"] == 1
+    assert TASKS["retrieval"].guess_from_predictions(found) == pytest.approx(1 / 3)
+    assert TASKS["retrieval"].guess_from_annotations(records) == pytest.approx(1 / 3)
+    write_ranks(found, tmp_path / "ranks.csv", depth=1)
+    rows = list(csv.DictReader((tmp_path / "ranks.csv").open()))
+    assert [(row["start_sec"], row["end_sec"]) for row in rows] == [("0.0", "2.0"), ("2.0", ""), ("", "")]
 
 
 def test_equal_ids_of_texts_stay_apart():

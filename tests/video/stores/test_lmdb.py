@@ -2,7 +2,7 @@
 
 import pytest
 
-from clipbert_mmf.video.errors import MissingMediaError, StoreError
+from clipbert_mmf.video.errors import AmbiguousNameError, MissingMediaError, StoreError
 from clipbert_mmf.video.stores.open import open_store
 from tests.encoded_media import write_lmdb
 
@@ -42,3 +42,21 @@ def test_a_file_that_was_replaced_is_opened_anew(tmp_path):
     assert open_store(tmp_path / "store").read("v") == b"old"
     (tmp_path / "other" / "data.mdb").replace(tmp_path / "store" / "data.mdb")
     assert open_store(tmp_path / "store").read("v") == b"new"
+
+
+def test_keys_of_files_beside_media_and_names_that_are_no_unicode_are_left_out(tmp_path, caplog):
+    import lmdb
+
+    keys = [b"red/1.mp4", b"blue/1", b"red/1.jpg", b"red/1.json", b"d.e", b"caf\xe9", "z\u030c.mp4".encode()]
+    with (
+        lmdb.open(str(tmp_path / "store"), map_size=2**24) as environment,
+        environment.begin(write=True) as to,
+    ):
+        for key in keys:
+            to.put(key, key)
+    store = open_store(tmp_path / "store", media="video")
+    assert store.keys() == ["blue/1", "d.e", "red/1", "\u017e"] and len(store) == 4
+    assert "1 names are no UTF-8" in caplog.text and "xe9" in caplog.text
+    assert store.read("\u017e.mp4") == "z\u030c.mp4".encode() and store.read("red/1") == b"red/1.mp4"
+    with pytest.raises(AmbiguousNameError, match="'blue/1', 'red/1.mp4'"):
+        store.read("1")
