@@ -52,6 +52,7 @@ class AnnotationFormat:
         pattern: every key of the object matches it (objects keyed by video).
         without: columns or keys that another layout with the same ``keys`` has.
         strings: keys whose value in the first record is a string.
+        is_captions: whether it goes first where the task reads texts without questions.
         optional: further columns of a table that people name as they like; empty where the owner's names are fixed.
     """
 
@@ -62,6 +63,7 @@ class AnnotationFormat:
     pattern: str = ""
     without: tuple[str, ...] = ()
     strings: tuple[str, ...] = ()
+    is_captions: bool = False
     optional: tuple[str, ...] = ()
 
     def fits(self, kind: str, sample: Any) -> bool:
@@ -106,6 +108,7 @@ FORMATS: dict[str, tuple[AnnotationFormat, ...]] = {
         AnnotationFormat("object", ("videos", "sentences"), msrvtt.parse_videodatainfo),
         AnnotationFormat("table", ("key", "video_id", "sentence"), msrvtt.parse_retrieval_table),
         _CAPTION_LINES,
+        AnnotationFormat("array", ("video_id", "caption"), msrvtt.parse_captions_by_video),
     ),
     "msrvtt_choice": (
         AnnotationFormat("table", ("vid_key", *_OPTIONS, "answer"), msrvtt.parse_choice_table),
@@ -165,7 +168,7 @@ FORMATS: dict[str, tuple[AnnotationFormat, ...]] = {
         AnnotationFormat("lines", ("question", "image_id", "labels"), images.parse_vqa_lines),
     ),
     "video_text": tuple(
-        AnnotationFormat(kind, keys, parse, optional=(*optional, "split", "id"))
+        AnnotationFormat(kind, keys, parse, is_captions="text" in keys, optional=(*optional, "split", "id"))
         for keys, parse, optional in (
             (("video", "question", "answer"), own.parse_questions, ("options", "type")),
             (("video", "text"), own.parse_texts, ()),
@@ -218,7 +221,7 @@ def read_annotations(
     """
     path = Path(path)
     kind, sample = _classify(path)
-    chosen, found = _choose_format(path, corpus, kind, sample, columns or {}, columns_key)
+    chosen, found = _choose_format(path, corpus, kind, sample, columns or {}, columns_key, needs)
     found.log(path)
     second = None if companion is None else (companion, read_json(companion))
     names = None if mapping is None else read_mapping(mapping)
@@ -257,11 +260,20 @@ def _iterate(path: Path, kind: str) -> Iterator[tuple[str, Any]]:
 
 
 def _choose_format(
-    path: Path, corpus: str, kind: str, sample: Any, columns: Mapping[str, str], columns_key: str
+    path: Path,
+    corpus: str,
+    kind: str,
+    sample: Any,
+    columns: Mapping[str, str],
+    columns_key: str,
+    needs: str = "",
 ) -> tuple[AnnotationFormat, Columns]:
     """Return the format of a file, and its columns by our names."""
     doubts: list[AnnotationError] = []
-    for known in FORMATS[corpus]:
+    formats = FORMATS[corpus]
+    if needs == "captions":
+        formats = sorted(formats, key=lambda known: not known.is_captions)
+    for known in formats:
         roles = (*known.keys, *known.optional) if known.optional else ()
         found = Columns()
         if kind == known.kind and kind != "object":

@@ -78,6 +78,18 @@ def parse_retrieval_lines(source: Source, entries: Entries) -> Iterator[TextReco
         yield TextRecord(key, caption, text_id, window_sec=read_window(entry, source.path, place))
 
 
+def parse_captions_by_video(source: Source, entries: Entries) -> Iterator[TextRecord]:
+    """Yield the form of the Hugging Face hub, ``{"video_id": "video0", "caption": "..." | [20]}``: a record a caption."""
+    for place, entry in entries:
+        key = require(entry, "video_id", str, source.path, place)
+        if isinstance(entry.get("caption"), list):
+            captions = require_texts(entry, "caption", source.path, place)
+        else:
+            captions = (require_text(entry, "caption", source.path, place),)
+        for number, caption in enumerate(captions):
+            yield TextRecord(key, caption, f"{key}#{number}" if len(captions) > 1 else key)
+
+
 def parse_choice_lines(source: Source, entries: Entries) -> Iterator[TextRecord]:
     """Yield ``{"qid", "clip_name", "answer": "2", "options": [5]}``.
 

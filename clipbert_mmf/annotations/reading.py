@@ -395,8 +395,8 @@ def iterate_parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     try:
         # Optional: few tables are Parquet.
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
+        from pyarrow import ArrowException  # pyright: ignore[reportMissingImports]  # an extra
+        from pyarrow.parquet import ParquetFile  # pyright: ignore[reportMissingImports]  # an extra
     except ImportError as error:
         raise AnnotationError(
             path, "whole file", "Parquet", "PyArrow to read it with: pip install 'clipbert_mmf[parquet]'"

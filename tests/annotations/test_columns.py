@@ -50,3 +50,9 @@ def test_our_own_name_wins_and_a_configured_one_above_it(tmp_path):
 def test_every_error_about_columns_ends_with_the_key(tmp_path, content, columns, message):
     with pytest.raises(AnnotationError, match=message):
         read(tmp_path, content, columns=columns)
+
+
+def test_a_table_with_texts_and_questions_is_read_as_the_task_needs(tmp_path):
+    content = "video,text,question,answer\na,words,what,x\n"
+    assert [r.text for r in read(tmp_path, content, needs="captions")] == ["words"]
+    assert [r.text for r in read(tmp_path, content, needs="answers")] == ["what"]

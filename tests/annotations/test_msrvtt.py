@@ -64,3 +64,16 @@ def test_an_unknown_split_names_those_there_are(tmp_path):
         AnnotationError, match=r"found \['test', 'train', 'val'\]; expected a split of \['dev'\]"
     ):
         list(read_annotations(write(tmp_path / "a.json", MSRVTT), "msrvtt", ["dev"]))
+
+
+def test_the_form_of_the_hub_lists_a_videos_captions(tmp_path):
+    rows = [
+        {"video_id": "video0", "caption": ["a", "b"], "start time": 9.0},
+        {"video_id": "video1", "caption": "c"},
+    ]
+    records = list(read_annotations(write(tmp_path / "h.json", rows), "msrvtt"))
+    assert [(r.media_key, r.text, r.window_sec) for r in records] == [
+        ("video0", "a", None),
+        ("video0", "b", None),
+        ("video1", "c", None),
+    ]
