@@ -79,7 +79,7 @@ def parse_retrieval_lines(source: Source, entries: Entries) -> Iterator[TextReco
 
 
 def parse_captions_by_video(source: Source, entries: Entries) -> Iterator[TextRecord]:
-    """Yield the form of the Hugging Face hub, ``{"video_id": "video0", "caption": "..." | [20]}``: a record a caption."""
+    """Yield the captions of ``{"video_id": "video0", "caption": "..." | [20]}``, the form of the Hugging Face hub."""
     for place, entry in entries:
         key = require(entry, "video_id", str, source.path, place)
         if isinstance(entry.get("caption"), list):
