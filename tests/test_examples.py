@@ -27,6 +27,7 @@ from tests.e2e.running import ROOT, SMALL, read_metrics, run_mmf
 from tests.encoded_media import write_video
 from tests.inference.small_run import make_run
 from tests.network_settings import small_config
+from tests.video.own_decoder import destroy_pictures
 
 NAMES = [f"clip_{number:02}" for number in range(12)]
 COLOURS = ("red", "green", "blue")
@@ -190,6 +191,56 @@ def test_the_example_decoder_reads_gifs_and_leaves_the_rest(tmp_path):
         ours = read_frames(path, times, backend="pillow", on_served=served.append)
         assert torch.equal(ours, read_frames(path, times)), path
     assert served == ["pillow", "pyav"]
+
+
+@pytest.fixture
+def drawing(own, tmp_path):
+    """Return a folder of videos that only a decoder of a user's package reads, and that package."""
+    data, package = tmp_path / "data", tmp_path / "drawing_package"
+    (data / "videos").mkdir(parents=True)
+    for video in sorted((own / "videos").glob("*.mp4")):
+        (data / "videos" / video.name).write_bytes(destroy_pictures(video.read_bytes()))
+    write_table(
+        data / "annotations.csv",
+        ["video", "text"],
+        [[name, f"a {COLOURS[n % 3]} circle"] for n, name in enumerate(NAMES)],
+    )
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "from clipbert_mmf.extending import register_backend\n"
+        "from tests.video.own_decoder import read_by_drawing\n"
+        "register_backend('drawing', read_by_drawing)\n"
+    )
+    return data, package
+
+
+def test_a_decoder_of_ones_own_serves_a_run_what_only_it_reads(drawing, tokenizer_dir, tmp_path):
+    data, package = drawing
+    processors = "dataset_config.video_text_csv.processors"
+    run_mmf(
+        [
+            "config=projects/clipbert/configs/video_text_csv/retrieval.yaml",
+            f"env.user_dir={package}",
+            f"{processors}.train_media_processor.params.backend=drawing",
+            f"{processors}.eval_media_processor.params.backend=drawing",
+            *small_options("video_text_csv", data, tokenizer_dir, tmp_path / "run"),
+        ]
+    )
+    assert read_metrics(tmp_path / "run", "test")["clipbert_retrieval/num_unreadable"] == 0
+
+
+def test_a_decoder_of_ones_own_serves_the_verbs_what_only_it_reads(drawing, tokenizer_dir, tmp_path, capsys):
+    data, package = drawing
+    make_run(tmp_path / "run", tokenizer_dir, head={"type": "match"})
+    model, user = ["--model", str(tmp_path / "run")], ["--user-dir", str(package)]
+    video = str(data / "videos" / f"{NAMES[0]}.mp4")
+    assert main(["score", *model, video, "red"]) == 1 and NAMES[0] in capsys.readouterr().err
+    own_decoder = [*user, "--backend", "drawing"]
+    assert main(["score", *model, *own_decoder, video, "red"]) == 0
+    assert main(["search", *model, *own_decoder, str(data / "videos"), "red", "--no-index"]) == 0
+    assert len(capsys.readouterr().out.strip().splitlines()) >= 10
+    assert main(["score", *model, "--backend", "drawn", video, "red"]) == 1
+    assert "backend is 'drawn'" in capsys.readouterr().err
 
 
 def test_a_name_that_is_taken_is_refused():
