@@ -76,6 +76,13 @@ def show_clips(evidence: Evidence) -> list[dict[str, Any]]:
     ]
 
 
+def _cut_text(model: ClipBert, example: Example) -> str:
+    """Return the text as the model reads it: with an option, the question is cut."""
+    if not example.option:
+        return example.text
+    return model.join_options(example.text.removesuffix(example.option).strip(), [example.option])[0]
+
+
 def illustrate(
     model: ClipBert, media: RunMedia, example: Example, saliency: str | None = None
 ) -> dict[str, Any]:
@@ -92,7 +99,7 @@ def illustrate(
         evidence = describe_evidence(
             model,
             media.read_clips(model, example.media_id, example.segment_sec),
-            example.text,
+            _cut_text(model, example),
             example.answer,
             saliency,
         )

@@ -23,6 +23,7 @@ class Example:
         other_id: key of the medium that was found instead, or empty.
         segment_sec: start and end of the part of the video that was read, as a record has them; None for all of it.
         other_segment_sec: the same of ``other_id``.
+        option: option at the end of the text, which stays whole where the text is cut; empty where there are none.
     """
 
     media_id: str
@@ -34,6 +35,7 @@ class Example:
     other_id: str = ""
     segment_sec: Sequence[float | None] | None = None
     other_segment_sec: Sequence[float | None] | None = None
+    option: str = ""
 
 
 def choose_question_examples(
@@ -64,5 +66,12 @@ def _describe(record: dict[str, Any], text: str, answer: str | None) -> Example:
     title = record["text"] or "which text fits?"
     segment_sec = record.get("segment_sec")
     return Example(
-        record["media_id"], text.strip(), answer, title, verdict, is_correct, segment_sec=segment_sec
+        record["media_id"],
+        text.strip(),
+        answer,
+        title,
+        verdict,
+        is_correct,
+        segment_sec=segment_sec,
+        option=first["answer"] if record.get("options") else "",
     )

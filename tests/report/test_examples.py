@@ -45,3 +45,6 @@ def test_an_example_is_drawn_with_what_was_found_instead(run, tmp_path, tokenize
     assert part["missing"] == "" and all(1.0 <= clip["start"] < clip["end"] <= 3.0 for clip in part["clips"])
     gone = illustrate(model, media, replace(example, media_id="gone"), "grad_cam")
     assert "gone" in gone["missing"] and gone["clips"] == []
+    long = replace(example, text="what is near a red circle " * 30 + "star", option="star")
+    words = [word for word, _ in illustrate(model, media, long, "grad_cam")["words"]]
+    assert words[-1] == "star" and words[0] == "what"
