@@ -214,9 +214,7 @@ class ClipChooser:
             OutsideVideoError: if nothing of the window lies in the video.
         """
         self.duration_sec = info.duration_sec
-        if self.window_sec is not None and not (
-            0 <= self.window_sec[0] < info.duration_sec and max(self.window_sec) >= info.start_sec
-        ):
+        if self.window_sec is not None and _is_outside(*self.window_sec, info):
             raise OutsideVideoError(
                 f"the part {describe_span(*self.window_sec)} lies outside the video, which is "
                 f"{info.duration_sec:g} s long"
@@ -231,6 +229,11 @@ class ClipChooser:
             info.start_sec,
         )
         return place_frames(self.spans_sec, self.how, self.num_frames, info.fps)
+
+
+def _is_outside(start_sec: float, end_sec: float, info: TimedVideo) -> bool:
+    # A still picture may last for no time at all: a part that begins at 0 shows it.
+    return 0 < start_sec >= info.duration_sec or end_sec <= 0 or end_sec < info.start_sec
 
 
 def _cut_window(

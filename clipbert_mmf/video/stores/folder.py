@@ -53,17 +53,22 @@ class FolderStore(MediaStore):
         A path on the disk is a name too, and so is one that leads through links.
         """
         index = self.handle
-        written = name
-        if os.path.isabs(name):
-            root = os.path.join(os.path.abspath(self.location), "")
-            written = name[len(root) :] if name.startswith(root) else name
-        found = index.find(written)
-        if found is None and "/" in written:
-            folder, _, last = written.rpartition("/")
-            listed = self._find_listed(folder)
-            if listed is not None:
-                found = index.find(f"{listed}/{last}" if listed else last)
-        return found
+        if not os.path.isabs(name):
+            return index.find(name) or self._find_through_link(name)
+        root = os.path.join(os.path.abspath(self.location), "")
+        if name.startswith(root):
+            written = name[len(root) :]
+            return index.find(written) or self._find_through_link(written)
+        # A file of this name that lies elsewhere is not the one that is meant, unless it went away.
+        return self._find_through_link(name) or (None if os.path.isfile(name) else index.find(name))
+
+    def _find_through_link(self, name: str) -> str | None:
+        """Return the medium that a path with links in it leads to, or None."""
+        folder, slash, last = name.rpartition("/")
+        listed = self._find_listed(folder) if slash else None
+        if listed is None:
+            return None
+        return self.handle.find(f"{listed}/{last}" if listed else last)
 
     def _find_listed(self, folder: str) -> str | None:
         """Return the name under which a folder is listed that a link leads to, or None."""

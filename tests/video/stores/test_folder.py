@@ -43,6 +43,18 @@ def test_a_name_with_its_ending_chooses_between_files_of_one_stem(tmp_path):
     assert store.resolve(str(tmp_path / "v.mp4")) == "v.mp4" and store.resolve("w.avi") == "w"
 
 
+def test_a_path_outside_the_folder_is_not_taken_for_a_file_of_its_name(tmp_path):
+    for folder in ("videos", "other", "gone"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "v.mp4").write_bytes(folder.encode())
+    (tmp_path / "link").symlink_to(tmp_path / "videos")
+    (tmp_path / "gone" / "v.mp4").unlink()
+    store = open_store(tmp_path / "videos")
+    assert store.resolve(str(tmp_path / "other" / "v.mp4")) is None
+    for folder in ("videos", "link", "gone"):  # the last: the videos were moved, and the table was not
+        assert store.resolve(str(tmp_path / folder / "v.mp4")) == "v"
+
+
 def test_files_beside_a_video_are_no_media(tmp_path):
     for ending in (
         "mp4",
