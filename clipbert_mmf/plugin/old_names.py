@@ -8,6 +8,9 @@ from typing import Any
 from clipbert_mmf.configuration import ConfigurationError, to_plain
 from clipbert_mmf.shapes import ANSWER_TYPES
 
+#: Types of answers that version 0.1 had; later ones follow.
+_NUM_OLD_TYPES = 11
+
 
 def _list_metrics() -> Iterator[tuple[str, str]]:
     retrieval = ["r1", "r5", "r10", "median_rank", "mean_rank", "num_ties"]
@@ -19,7 +22,7 @@ def _list_metrics() -> Iterator[tuple[str, str]]:
         yield f"clipbert_{name}", f"clipbert_retrieval/{name}"
     for name in ("num_items", "num_unreadable", "num_texts"):
         yield f"clipbert_pair_{name}", f"clipbert_answers/{name}"
-    types = [kind.replace("/", "_") for kind in ANSWER_TYPES]
+    types = [kind.replace("/", "_") for kind in ANSWER_TYPES[:_NUM_OLD_TYPES]]
     for name in ("accuracy", *(f"{word}_{kind}" for word in ("accuracy", "num_texts") for kind in types)):
         yield f"clipbert_{name}", f"clipbert_answers/{name}"
         yield f"clipbert_vqa_{name}", f"clipbert_vqa/{name}"
