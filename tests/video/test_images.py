@@ -1,13 +1,20 @@
 """Images of any kind become upright RGB; broken ones are typed errors."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from clipbert_mmf.video.errors import DecodeError, EmptyMediaError, ExtremeAspectError, MissingMediaError
+from clipbert_mmf.video.errors import (
+    DecodeError,
+    EmptyMediaError,
+    ExtremeAspectError,
+    MediaError,
+    MissingMediaError,
+)
 from clipbert_mmf.video.images import read_image
 from tests.encoded_media import write_image
 
@@ -120,3 +127,33 @@ def test_an_image_that_would_fill_the_memory_is_an_error(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(DecodeError, match="broken image.*decompression bomb"):
         read_image(encode(Image.new("RGB", (64, 48)), "PNG"))
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), TypeError("x"), struct.error("x"), RecursionError(), MemoryError()]
+)
+def test_whatever_pillow_throws_is_a_media_error_with_the_name(tmp_path, monkeypatch, error):
+    path = write_image(tmp_path / "a.png")
+
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(DecodeError, match="'a' in here: broken image"):
+        read_image(path, key="a", store="here")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000"])
+def test_damage_leads_to_a_picture_or_to_a_media_error(tmp_path, kind):
+    rng, data = np.random.default_rng(0), write_image(tmp_path / "a", format=kind).read_bytes()
+    for _ in range(40):
+        damaged = bytearray(data)
+        for place in rng.integers(0, len(data), rng.integers(1, 20)):
+            damaged[place] = rng.integers(256)
+        try:
+            assert (
+                read_image(bytes(damaged[: rng.integers(1, len(data) + 1)]), key="damaged").dtype
+                == torch.uint8
+            )
+        except MediaError as error:
+            assert error.key == "damaged"

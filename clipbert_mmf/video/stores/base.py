@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from clipbert_mmf.video.errors import MissingMediaError
+from clipbert_mmf.video.errors import MediaError, MissingMediaError, StoreError
 from clipbert_mmf.video.frame_folders import FrameFolder
 
 
@@ -57,7 +57,14 @@ class MediaStore(ABC):
         Raises:
             StoreError: if the store cannot be opened or read.
         """
-        return self._find(self.handle, key)
+        try:
+            return self._find(self.handle, key)
+        except MediaError:
+            raise
+        except Exception as error:  # whatever a library throws
+            raise StoreError(
+                f"cannot be read: {type(error).__name__}: {error}", key, self.location
+            ) from error
 
     def read(self, key: str) -> bytes | Path | FrameFolder:
         """Return the encoded medium: its bytes, a file that holds them, or a folder of frames.

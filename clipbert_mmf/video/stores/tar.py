@@ -101,7 +101,9 @@ class TarStore(MediaStore):
             logger.warning("%s: %s", shard, reason)
         if len(self._damage) == len(shards) and not shards_of_name:
             shard, reason = next(iter(self._damage.items()))
-            raise StoreError(f"none of {len(shards)} shards can be read; the first, {shard}: {reason}")
+            raise StoreError(
+                f"none of {len(shards)} shards can be read; the first, {shard}: {reason}", "", self.location
+            )
         if doubled:
             logger.warning(
                 "%s: %d members are there more than once in their shard, the last counts; for example '%s'",
@@ -283,9 +285,9 @@ def _scan(shard: str) -> ShardIndex:
             except (tarfile.TarError, EOFError, ValueError) as error:
                 fault = str(error)
     except OSError as error:
-        raise StoreError(f"{shard} cannot be read: {error}") from error
+        raise StoreError(f"cannot be read: {error}", "", shard) from error
     if fault and not num_members:
-        raise StoreError(f"{shard} is no plain tar (compressed ones cannot be read at random): {fault}")
+        raise StoreError(f"no plain tar (compressed ones cannot be read at random): {fault}", "", shard)
     if fault:
         index.damage = f"the tar is damaged after {num_members} members: {fault}"
     return index

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from clipbert_mmf.video.errors import MissingMediaError
+from clipbert_mmf.video.errors import MissingMediaError, StoreError
 from clipbert_mmf.video.stores.open import open_store
 from tests.video.stores.conftest import CONTENT, KINDS, read_bytes, write_tar
 
@@ -93,3 +93,11 @@ def test_the_ending_decides_what_is_a_medium_and_is_no_part_of_its_key(tmp_path,
     assert open_store(tmp_path).keys() == ([key] if key else [])
     write_tar(tmp_path / "s.tar", {f"a/{name}": content})
     assert open_store(tmp_path / "s.tar").keys() == ([f"a/{key}"] if key else [])
+
+
+def test_whatever_a_library_throws_is_a_store_error_with_the_name(stores, monkeypatch):
+    store = open_store(stores["folder"])
+    monkeypatch.setattr(type(store), "_find", lambda store, handle, key: {}[key])
+    for read in (store.read, store.stamp):
+        with pytest.raises(StoreError, match="'deep' in .*cannot be read: KeyError"):
+            read("deep")
