@@ -2,8 +2,11 @@
 
 import csv
 import random
+import sys
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from clipbert_mmf.annotations import AnnotationError, read_annotations
 from tests.annotations.owner_files import write
@@ -126,16 +129,15 @@ def test_random_tables_come_back_as_they_were_written_or_are_refused(tmp_path):
     assert num_refused < 40
 
 
-def test_parquet_is_read_where_pyarrow_is_installed(tmp_path):
+def test_parquet_is_read_row_by_row(tmp_path):
     path = tmp_path / "t.parquet"
-    path.write_bytes(b"PAR1")
-    try:
-        import pyarrow
-    except ImportError:
-        with pytest.raises(AnnotationError, match=r"clipbert_mmf\[parquet\]"):
-            list(read_annotations(path, "video_text"))
-        return
-    from pyarrow import parquet
-
-    parquet.write_table(pyarrow.table({"video_id": ["v0", "v1"], "caption": [["a", "b"], ["c"]]}), path)
+    table = pyarrow.table({"video_id": ["v0", "v1"], "caption": [["a", "b"], ["c"]]})
+    parquet.write_table(table, path)
     assert [r.text for r in read_annotations(path, "video_text")] == ["a", "b", "c"]
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
+    (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(AnnotationError, match=r"clipbert_mmf\[parquet\]"):
+        list(read_annotations(tmp_path / "t.parquet", "video_text"))
