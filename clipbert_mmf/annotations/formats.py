@@ -87,7 +87,9 @@ class AnnotationFormat:
         """Return the name of the format in errors."""
         where = f" in '{self.within}'" if self.within else ""
         names = f"like {self.pattern}" if self.pattern else ", ".join(self.keys)
-        return f"{KINDS[self.kind]} {names}{where}"
+        strings = f" ({', '.join(self.strings)} a string)" if self.strings else ""
+        without = f" (without {', '.join(self.without)})" if self.without else ""
+        return f"{KINDS[self.kind]} {names}{where}{strings}{without}"
 
 
 _CAPTION_LINES = AnnotationFormat("lines", ("caption", "clip_name"), msrvtt.parse_retrieval_lines)

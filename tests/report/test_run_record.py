@@ -62,7 +62,10 @@ def test_metrics_are_those_of_the_test_and_else_of_the_predictions(tmp_path):
 
 
 def test_chance_follows_from_the_configured_annotations(tmp_path):
-    questions = [{"question": "what", "answer": word, "video_id": 1, "id": n} for n, word in enumerate("aab")]
+    questions = [
+        {"question": "what", "answer": word, "video_id": 1, "id": n, "category_id": 0}
+        for n, word in enumerate("aab")
+    ]
     (tmp_path / "test.json").write_text(json.dumps(questions))
     section = {"data_dir": str(tmp_path), "annotations": {"test": [{"file": "test.json"}]}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"dataset_config": {"msrvtt_qa": section}}))

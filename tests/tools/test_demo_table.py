@@ -15,7 +15,8 @@ from clipbert_mmf.tasks.datasets import SPECS
 
 def test_a_result_stands_beside_chance(tmp_path):
     questions = [
-        {"question": "what", "answer": word, "video_id": 1, "id": n} for n, word in enumerate("aabb")
+        {"question": "what", "answer": word, "video_id": 1, "id": n, "category_id": 0}
+        for n, word in enumerate("aabb")
     ]
     (tmp_path / "test.json").write_text(json.dumps(questions))
     run = tmp_path / "msrvtt_qa"
