@@ -119,11 +119,8 @@ class Loop:
         if (self.options.evaluation_interval or 0) <= 0:
             return False
         # A run that only trains needs no validation split.
-        unusable = [
-            loader.dataset.unusable
-            for loader in self.host.list_loaders("val").values()
-            if hasattr(loader.dataset, "unusable")
-        ]
+        datasets: list[Any] = [loader.dataset for loader in self.host.list_loaders("val").values()]
+        unusable = [str(dataset.unusable) for dataset in datasets if hasattr(dataset, "unusable")]
         if unusable:
             logger.warning("training goes on without validation: %s", "; ".join(unusable))
         return not unusable
