@@ -24,8 +24,8 @@ from torch import Tensor
 IGNORED_TOKEN = -100
 #: Target of a question whose answer is not in the vocabulary: never right, never trained on.
 UNKNOWN_ANSWER = -1
-#: Classes of questions that accuracy is told for: MSRVTT-QA's, TGIF-QA FrameQA's, VQA's, ActivityNet-QA's. A class without a
-#: name is -1.
+#: Classes of questions that accuracy is told for: MSRVTT-QA's, TGIF-QA FrameQA's, VQA's, ActivityNet-QA's. A
+#: class without a name is -1.
 ANSWER_TYPES = (
     "what",
     "who",
