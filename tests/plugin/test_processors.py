@@ -55,7 +55,7 @@ def test_it_travels_to_a_worker(processor):
             ClipBertTextProcessor,
             {"tokenizer": "x", "max_len": 8},
             r"clipbert_text.params.max_len is unknown \(did you mean 'max_length'\?\); allowed are "
-            r"max_length, tokenizer",
+            r"cut, max_length, tokenizer",
         ),
         (ClipBertTextProcessor, {}, "clipbert_text.params: tokenizer is empty; give a tokenizer directory"),
         (ClipBertTextProcessor, {"tokenizer": "x", "max_length": 0}, "max_length is 0"),
