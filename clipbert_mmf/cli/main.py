@@ -101,6 +101,17 @@ def load_verb(name: str) -> tuple[argparse.ArgumentParser, Callable[[argparse.Na
     return parser, module.run
 
 
+def refuse_unknown_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Leave the process with code 2 at a misspelt option; ``argparse`` would name the arguments that lack first."""
+    known = [option for action in parser._actions for option in action.option_strings]
+    for word in words:
+        option = word.split("=", 1)[0]
+        if word == "--":
+            return
+        if " " not in word and option.startswith("--") and not any(name.startswith(option) for name in known):
+            parser.error(f"no option '{option}'{suggest(option, known)}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb.
 
@@ -127,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         parser, run = load_verb(name)
+        refuse_unknown_options(parser, words[1:])
         options = parser.parse_intermixed_args(words[1:])
         user_dir = getattr(options, "user_dir", None) or os.environ.get("MMF_USER_DIR")
         if user_dir and hasattr(options, "user_dir"):

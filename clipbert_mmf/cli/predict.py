@@ -8,7 +8,7 @@ from pathlib import Path
 from clipbert_mmf.cli.mmf_process import run_mmf
 from clipbert_mmf.cli.model_options import add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.inference.recipe import RecipeError
+from clipbert_mmf.inference.recipe import RecipeError, refuse_old_run
 from clipbert_mmf.inference.settings import read_yaml
 from clipbert_mmf.inference.sources import read_run
 
@@ -58,6 +58,7 @@ def make_options(options: argparse.Namespace, out: Path) -> list[str]:
             f"{file} is of model '{config.get('model')}'; clipbert predict takes runs of model=clipbert, use "
             f"mmf_predict for others"
         )
+    refuse_old_run(config, str(file))
     datasets = [name.strip() for name in str(config.get("datasets") or "").split(",")]
     if options.dataset is not None and options.dataset not in datasets:
         raise RecipeError(f"{file} has no dataset '{options.dataset}'; it has {datasets}")

@@ -44,7 +44,9 @@ def convert_weights(
         raise ValueError(f"target is '{to}'; allowed are {list(TARGETS)}")
     out = Path(out).expanduser()
     if out.exists() and not replace:
-        raise FileExistsError(f"{out} exists already; choose another name, or allow it to be replaced")
+        raise FileExistsError(
+            f"{out} exists already; choose another name, or replace it with --replace (in Python, replace=True)"
+        )
     path = find_model(source, options.get("revision"))
     model = ClipBert.from_pretrained(path, **options)
     out.parent.mkdir(parents=True, exist_ok=True)

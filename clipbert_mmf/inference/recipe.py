@@ -91,6 +91,21 @@ def choose_dataset(config: Mapping[str, Any], where: str, dataset: str | None = 
     return name
 
 
+def refuse_old_run(config: Mapping[str, Any], where: str) -> None:
+    """Refuse the configuration of a run of version 0.1; those of other models than ClipBERT pass.
+
+    Raises:
+        RecipeError: if version 0.1 wrote it.
+    """
+    section = (config.get("model_config") or {}).get("clipbert")
+    if section is not None and "type" not in (section.get("backbone") or {}):  # 0.2 saves it with every run
+        raise RecipeError(
+            f"{where} is of a run of clipbert_mmf 0.1, which this version does not read; train again, or "
+            f"convert the run "
+            f"with version 0.1 to the released format (tools/convert_weights.py --to released)"
+        )
+
+
 def parse_run_model(config: Mapping[str, Any], where: str) -> ModelConfig:
     """Parse ``model_config.clipbert`` of a run's configuration.
 
@@ -99,12 +114,7 @@ def parse_run_model(config: Mapping[str, Any], where: str) -> ModelConfig:
         ConfigurationError: if it has a key or a value that cannot be used.
     """
     section = select(config, SECTION, where)
-    if "type" not in (section.get("backbone") or {}):  # 0.2 saves it with every run
-        raise RecipeError(
-            f"{where} is of a run of clipbert_mmf 0.1, which this version does not read; train again, or "
-            f"convert the run "
-            f"with version 0.1 to the released format (tools/convert_weights.py --to released)"
-        )
+    refuse_old_run(config, where)
     return parse_model_config(section, f"{where}: {SECTION}")
 
 

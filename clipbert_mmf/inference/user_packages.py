@@ -8,12 +8,31 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 
 class UserPackageError(ImportError):
     """A user's package that is not there or cannot be imported; the message names its path and the reason."""
+
+
+class PickledPackage:
+    """Stands for a user's package in a pickle: reading the pickle imports the package.
+
+    Put it before what may be of the package. A data worker that is started by spawn or forkserver knows
+    nothing that its parent has imported.
+
+    Args:
+        location: as ``import_user_package`` takes it, absolute.
+    """
+
+    def __init__(self, location: str | Path):
+        self.location = str(location)
+
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        """Return the call that takes the object's place."""
+        return import_user_package, (self.location,)
 
 
 def import_user_package(location: str | Path) -> ModuleType:

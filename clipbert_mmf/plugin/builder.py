@@ -12,6 +12,7 @@ from typing import Any
 from mmf.common.registry import registry
 from mmf.datasets.base_dataset_builder import BaseDatasetBuilder
 from mmf.utils.configuration import get_mmf_env
+from mmf.utils.general import get_absolute_path
 
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.paths import config_dir
@@ -99,7 +100,8 @@ class ClipBertBuilder(BaseDatasetBuilder):
         maker = task.make_items(
             records, text_processor, section, where, is_training=is_training, answers=answers
         )
-        dataset.attach(maker, task, save_dir)
+        user_dir = run.env.get("user_dir")
+        dataset.attach(maker, task, save_dir, Path(get_absolute_path(user_dir)) if user_dir else None)
         dataset.report_texts()
         return dataset
 

@@ -17,6 +17,7 @@ from mmf.common.sample import Sample
 from mmf.datasets.base_dataset import BaseDataset
 
 from clipbert_mmf.annotations.grouping import PackedRecords
+from clipbert_mmf.inference.user_packages import PickledPackage
 from clipbert_mmf.plugin.dataset_config import DatasetConfig
 from clipbert_mmf.plugin.layouts import LAYOUTS
 from clipbert_mmf.tasks.items import ItemMaker
@@ -76,6 +77,7 @@ class ClipBertDataset(BaseDataset):
     failures: FailureLog
     task_name: str
     annotations: SplitAnnotations
+    _user_dir: Path | None = None
 
     def __init__(
         self,
@@ -107,15 +109,26 @@ class ClipBertDataset(BaseDataset):
         """The media processor of this split."""
         return self.train_media_processor if self.is_training else self.eval_media_processor
 
-    def attach(self, maker: ItemMaker, task: Task, save_dir: Path) -> None:
+    def __getstate__(self) -> tuple[PickledPackage | None, dict[str, Any]]:
+        """Return the attributes, after the user's package that they may be of or name."""
+        package = None if self._user_dir is None else PickledPackage(self._user_dir)
+        return package, self.__dict__
+
+    def __setstate__(self, state: tuple[Any, dict[str, Any]]) -> None:
+        """Take the attributes; a data worker gets here after it has imported the user's package."""
+        self.__dict__.update(state[1])
+
+    def attach(self, maker: ItemMaker, task: Task, save_dir: Path, user_dir: Path | None = None) -> None:
         """Give the dataset its items, its task, and the log of unreadable media.
 
         Args:
             maker: items of the split.
             task: what they are for.
             save_dir: folder of the run, which keeps the list of unreadable training media.
+            user_dir: the user's package, absolute, which data workers import too.
         """
         self.maker = maker
+        self._user_dir = user_dir
         self.task_name = task.name  # workers get a pickled copy, and a task has functions without names
         self.annotations = SplitAnnotations(maker)
         bad_list = save_dir / f"unreadable_{self.dataset_name}.jsonl" if self.is_training else None

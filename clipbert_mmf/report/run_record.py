@@ -11,6 +11,7 @@ from typing import Any
 
 from clipbert_mmf.annotations.sources import load_sources, parse_sources
 from clipbert_mmf.inference.predictions import PredictionsError, evaluate_predictions, read_predictions
+from clipbert_mmf.inference.recipe import refuse_old_run
 from clipbert_mmf.inference.settings import read_json_lines, read_yaml
 from clipbert_mmf.scoring.metrics import split_metric_name
 from clipbert_mmf.tasks.datasets import DatasetSpec
@@ -97,6 +98,7 @@ def read_run_record(folder: str | Path, dataset: str | None = None) -> RunRecord
 
     Raises:
         FileNotFoundError: if it is no folder, or holds neither a configuration nor metrics.
+        RecipeError: if version 0.1 wrote it.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -106,13 +108,15 @@ def read_run_record(folder: str | Path, dataset: str | None = None) -> RunRecord
         raise FileNotFoundError(
             f"run '{folder}' has neither config.yaml nor metrics.jsonl; is it the folder of a run?"
         )
+    config = read_yaml(config_file) if config_file.is_file() else {}
+    refuse_old_run(config, str(config_file))
     predictions, file = _find_predictions(folder, dataset)
     unreadable = [
         entry for path in sorted(folder.glob("unreadable_*.jsonl")) for entry in read_json_lines(path)
     ]
     return RunRecord(
         folder,
-        read_yaml(config_file) if config_file.is_file() else {},
+        config,
         read_json_lines(metrics_file),
         unreadable,
         predictions,

@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from clipbert_mmf.cli.main import VERBS, load_verb, main
 from clipbert_mmf.version import __version__
 from tests.e2e.running import make_environment
+from tests.inference.small_run import make_run, run_config
 
 WORDS = ([], ["--help"], ["-h"], ["--version"])
 
@@ -89,3 +91,22 @@ def test_an_error_is_one_line_and_status_1(arguments, message, capsys, tmp_path,
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert re.match(message, error) and len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["score", "--modle", "x"], ["report", "run", "--exmaples=3"]])
+def test_a_misspelt_option_gets_the_nearest_name(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert re.search(r"no option '--\w+' \(did you mean '--(model|examples)'\?\)", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("verb", ["report", "predict", "score"])
+def test_the_folder_of_a_run_of_0_1_is_refused(verb, tmp_path, tokenizer_dir, capsys):
+    config = run_config(tokenizer_dir)
+    make_run(tmp_path / "run", tokenizer_dir, config)
+    del config["model_config"]["clipbert"]["backbone"]["type"]
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+    words = ["--model", "run", "--config", "run/config.yaml", "a.mp4", "red"] if verb == "score" else ["run"]
+    assert main([verb, *(str(tmp_path / word) if "run" in word else word for word in words)]) == 1
+    assert "is of a run of clipbert_mmf 0.1" in capsys.readouterr().err
