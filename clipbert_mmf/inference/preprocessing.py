@@ -103,6 +103,7 @@ class Preprocessing:
                 options,
                 fps=None,
                 clip_len_sec=options.clip_duration_sec,
+                backend="auto",
                 num_threads=1,
                 reader_timeout_sec=None,
             )

@@ -113,11 +113,12 @@ def test_the_verbs_of_clipbert_know_everything(own_run, tmp_path, monkeypatch, c
         monkeypatch.setenv("MMF_USER_DIR", str(PACKAGE))
     (file,) = save.glob("own_dataset_*_test_*.json")
     for words in (
-        ["score", *model, video, "red circle", "green square"],
+        ["score", *model, video, "red circle", "green square", "--backend", "own_backend"],
         ["answer", *model, video, "what is it", "--options", "red", "green"],
         ["search", *model, "--no-index", str(data / "videos"), "red circle"],
         ["convert", *model, "--out", str(tmp_path / "converted")],
         ["score", "--model", str(tmp_path / "converted"), video, "red circle"],
+        ["check", str(data / "videos"), "--output", str(tmp_path / "check"), "--backend", "own_backend"],
         ["inspect", str(save / "clipbert_final.pth"), "--config", str(save / "config.yaml")],
         ["evaluate", str(file)],
         ["report", str(save), "--out", str(tmp_path / "report.html")],
@@ -141,7 +142,7 @@ def test_clipbert_predict_knows_everything(own_run, tmp_path, monkeypatch, capsy
 def test_python_knows_everything(own_run):
     save, _, data = own_run
     own = import_user_package(PACKAGE)
-    model, video = ClipBert.from_pretrained(save), data / "videos" / "clip_00.mp4"
+    model, video = ClipBert.from_pretrained(save, backend="own_backend"), data / "videos" / "clip_00.mp4"
     assert isinstance(model.network.backbone, own.OwnBackbone) and isinstance(model.network.head, own.OwnHead)
     assert len(model.score(video, ["red circle", "green square"]).probabilities) == 2
     frames = read_frames(video, np.array([0.0, 0.5]), backend="own_backend")
