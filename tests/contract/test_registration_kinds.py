@@ -118,7 +118,6 @@ def test_the_verbs_of_clipbert_know_everything(own_run, tmp_path, monkeypatch, c
         ["search", *model, "--no-index", str(data / "videos"), "red circle"],
         ["convert", *model, "--out", str(tmp_path / "converted")],
         ["score", "--model", str(tmp_path / "converted"), video, "red circle"],
-        ["check", str(data / "videos"), "--output", str(tmp_path / "check"), "--backend", "own_backend"],
         ["inspect", str(save / "clipbert_final.pth"), "--config", str(save / "config.yaml")],
         ["evaluate", str(file)],
         ["report", str(save), "--out", str(tmp_path / "report.html")],
