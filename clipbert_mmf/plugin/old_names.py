@@ -45,9 +45,15 @@ def refuse_old_names(config: Mapping[str, Any]) -> None:
         config: the whole configuration of a run.
 
     Raises:
-        ConfigurationError: naming the key, what stands there and what to write.
+        ConfigurationError: naming the key, what stands there and what to write; also for metrics that are no list.
     """
-    for where, key in _list_types("evaluation.metrics", _read(config, "evaluation", "metrics")):
+    metrics = _read(config, "evaluation", "metrics")
+    if isinstance(metrics, str):
+        raise ConfigurationError(
+            f"evaluation.metrics is the word '{metrics}'; expected a list, on a command line with quoted names: "
+            f"evaluation.metrics=\"['clipbert_retrieval']\""
+        )
+    for where, key in _list_types("evaluation.metrics", metrics):
         if key in OLD_METRICS:
             metric, _, name = OLD_METRICS[key].partition("/")
             raise ConfigurationError(

@@ -30,6 +30,10 @@ from clipbert_mmf.scoring.metrics import METRICS
             {"model_config": {"clipbert": {"losses": [{"type": "clipbert_count_mse"}]}}},
             r"model_config.clipbert.losses\[0\] .*write 'clipbert_count_loss'",
         ),
+        (
+            {"evaluation": {"metrics": "[clipbert_retrieval]"}},
+            r"evaluation.metrics is the word '\[clipbert_retrieval\]'; expected a list",
+        ),
     ],
 )
 def test_an_old_name_is_refused_with_the_new_one(config, message):
