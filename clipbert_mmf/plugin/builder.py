@@ -101,7 +101,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
             records, text_processor, section, where, is_training=is_training, answers=answers
         )
         user_dir = run.env.get("user_dir")
-        dataset.attach(maker, task, save_dir, Path(get_absolute_path(user_dir)) if user_dir else None)
+        dataset.attach(maker, task, save_dir, Path(str(get_absolute_path(user_dir))) if user_dir else None)
         dataset.report_texts()
         return dataset
 
