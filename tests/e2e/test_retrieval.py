@@ -162,17 +162,21 @@ def test_training_stops_where_too_many_videos_are_broken(damaged, tmp_path):
     [
         (
             "model_config.clipbert.fold=median",
-            "model_config.clipbert.fold is 'median'",
+            "model_config.clipbert.fold is 'median' (did you mean 'mean'?); allowed are lse, max, mean, sum",
         ),
         (
             "dataset_config.msrvtt_retrieval.media.train=nowhere",
             "dataset_config.msrvtt_retrieval.media.train is 'nowhere'",
         ),
+        (
+            "dataset_config.msrvtt_retrieval.media.test=nowhere",
+            "dataset_config.msrvtt_retrieval.media.test is 'nowhere'",
+        ),
     ],
 )
 def test_a_wrong_configuration_ends_the_run_at_its_start(corpus, tmp_path, option, message):
     assert message in run_mmf(
-        demo_options(corpus, "msrvtt_retrieval", tmp_path, "run_type=train", option), fails=True
+        demo_options(corpus, "msrvtt_retrieval", tmp_path, "run_type=train_val_test", option), fails=True
     )
 
 
