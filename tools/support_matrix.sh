@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the end-to-end, host, video, model and weight tests on the oldest and the newest libraries, prints a table for the README.
+# Runs the end-to-end, host, video, model and weight tests on the oldest and the newest libraries, prints a table for docs/status.md.
 # Arguments: sets to run (oldest newest; default both). Needs python3.10 and python3.12, or PYTHON_OLDEST/PYTHON_NEWEST.
 # WORK keeps the environments between calls; MMF_SOURCE also runs MMF's main branch from that directory or URL.
 set -uo pipefail
