@@ -24,6 +24,7 @@ from clipbert_mmf.training.dataset_mixing import Mixing
 from clipbert_mmf.training.distributed import get_rank, get_world_size, unwrap_model, wrap_model
 from clipbert_mmf.training.evaluation import Evaluator
 from clipbert_mmf.training.loop import Loop
+from clipbert_mmf.training.resuming import refuse_metric_schedule
 from clipbert_mmf.training.run import Run, order_data, prepare_optimizer, start_run
 from clipbert_mmf.training.seeding import seed_all
 
@@ -80,6 +81,16 @@ class MmfHost:
         self.run.model, self.run.optimizer = self.trainer.model, self.trainer.optimizer
         prepare_optimizer(self.run)
         self.trainer.optimizer = self.run.optimizer
+
+    def follow_schedule(self, scheduler: Any) -> None:
+        """Set the learning rate by the schedule that MMF built; None for a constant one.
+
+        Raises:
+            ConfigurationError: for a schedule that follows a metric.
+        """
+        if scheduler is not None:
+            refuse_metric_schedule(scheduler, str(self.trainer.config.scheduler.type))
+        self.run.scheduler = scheduler
 
     def make_checkpoint(self) -> RunCheckpoint:
         """Make MMF's checkpoint around the run's."""

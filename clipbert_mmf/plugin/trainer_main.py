@@ -133,7 +133,7 @@ class ClipBertTrainer(MMFTrainer):
         schedules.announce_updates(None)  # another run in this process has a length of its own
         own = (self.lr_scheduler_callback, self.checkpoint_callback, self.logistics_callback)
         self.callbacks = [callback for callback in self.callbacks if callback not in own]
-        self.host.run.scheduler = self.lr_scheduler_callback._scheduler
+        self.host.follow_schedule(self.lr_scheduler_callback._scheduler)
         self.checkpoint_callback._checkpoint = self.host.make_checkpoint()
         self.early_stop_callback.early_stopping = self.host.run.early_stopping
 

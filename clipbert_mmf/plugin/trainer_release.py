@@ -33,7 +33,7 @@ class ReleaseHost(MmfHost):
         """Build the schedule for the run's number of updates."""
         schedules.announce_updates(self.run.data.max_updates)
         if self.options.loop.lr_scheduler:
-            self.run.scheduler = build_scheduler(self.run.optimizer, self.trainer.config)
+            self.follow_schedule(build_scheduler(self.run.optimizer, self.trainer.config))
         schedules.announce_updates(None)  # another run in this process has a length of its own
 
     def prepare_batch(self, batch: Any, dataset: Any, name: str, split: str) -> Any:

@@ -16,12 +16,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.training.distributed import get_rank, synchronize
 from clipbert_mmf.training.host import Host
 from clipbert_mmf.training.options import CheckpointOptions
+from clipbert_mmf.training.resuming import Changes, continue_schedule, use_current_groups
 from clipbert_mmf.training.run import STATE_VERSION, Run
 from clipbert_mmf.training.sharding import gather_model_state, gather_optimizer_state, shard_optimizer_state
 
@@ -120,17 +120,25 @@ class Checkpointer:
             weights_only: start a new run from them.
 
         Raises:
-            ConfigurationError: for a checkpoint of version 0.1 whose run would go on.
+            ConfigurationError: for a checkpoint of version 0.1 whose run would go on, or settings with which
+                it cannot go on.
         """
         starts_anew = weights_only or self.options.resets_counts
         if not starts_anew:
             check_version(state, source)
+        changes = Changes(state.get("config"), self.host.describe_checkpoint().get("config", {}))
         self.run.model.load_state_dict(weights, strict=False)
         self._report_keys(weights, source)
-        if not (weights_only or self.options.reset.all or self.options.reset.optimizer):
-            self._load_optimizer(state, source)
+        reset = self.options.reset
+        if not weights_only and not reset.all:
+            if self.run.options.trains:
+                changes.log(source)
+                if not reset.optimizer:
+                    self._load_optimizer(state, source, changes)
+            if not reset.fp16_scaler:
+                self._load_scaler(state)
         if not starts_anew:
-            self._load_place(state)
+            self._load_place(state, changes)
 
     def _report_keys(self, weights: Mapping[str, Tensor], source: str) -> None:
         own, theirs = set(self.run.model.state_dict()), set(weights)
@@ -144,23 +152,32 @@ class Checkpointer:
                 sorted(theirs - own)[:5],
             )
 
-    def _load_optimizer(self, state: Mapping[str, Any], source: str) -> None:
+    def _load_optimizer(self, state: Mapping[str, Any], source: str, changes: Changes) -> None:
         if "optimizer" not in state:
             logger.warning("%s holds no state of an optimizer; it starts anew", source)
             return
+        changes.refuse_other_state(source)
+        stored = state["optimizer"]
+        if changes.touch("optimizer", "scheduler", "training", "model_config"):
+            stored = use_current_groups(stored, self.run.optimizer)
         try:
-            stored = shard_optimizer_state(self.run.optimizer, state["optimizer"])
-            self.run.optimizer.load_state_dict(stored)
+            self.run.optimizer.load_state_dict(shard_optimizer_state(self.run.optimizer, stored))
         except ValueError as error:
-            raise ValueError(
-                f"{source}: its optimizer does not fit ({error}); set checkpoint.reset.optimizer=true to "
-                f"start a new one"
+            told = f"; since then {changes.describe()}" if changes.values else ""
+            raise ConfigurationError(
+                f"{source}: its optimizer does not fit ({error}){told}; set checkpoint.reset.optimizer=true "
+                f"to start a new one"
             ) from error
 
-    def _load_place(self, state: Mapping[str, Any]) -> None:
+    def _load_scaler(self, state: Mapping[str, Any]) -> None:
+        scaler = state.get("fp16_scaler")
+        if scaler and self.run.scaler.is_enabled():
+            self.run.scaler.load_state_dict(scaler)
+
+    def _load_place(self, state: Mapping[str, Any], changes: Changes) -> None:
         """Take over the counters of the very state that is loaded, be it the best or the last."""
         run, place = self.run, state.get(RUN_STATE, {})
-        run.early_stopping.restore(state, place.get("criterion"))
+        run.early_stopping.restore(state, place.get("criterion"), place.get("minimize"))
         run.num_updates = state.get("num_updates", state.get("current_iteration", run.num_updates))
         run.current_iteration = state.get("current_iteration", run.num_updates)
         run.current_epoch = state.get("current_epoch", state.get("best_epoch", run.current_epoch))
@@ -169,14 +186,25 @@ class Checkpointer:
             current_iteration=run.current_iteration,
             current_epoch=run.current_epoch,
         )
-        scaler = state.get("fp16_scaler")
-        if scaler and run.scaler.is_enabled() and not self.options.reset.fp16_scaler:
-            run.scaler.load_state_dict(scaler)
-        if run.scheduler is not None:
-            _restore_scheduler(run.scheduler, state.get("lr_scheduler"), run.num_updates)
+        if run.scheduler is not None and run.options.trains:
+            groups = state.get("optimizer", {}).get("param_groups", [])
+            continue_schedule(
+                run.scheduler,
+                state.get("lr_scheduler"),
+                [group["lr"] for group in groups] if groups else None,
+                run.num_updates,
+                is_changed=changes.touch("optimizer", "scheduler", "training.lr_scheduler", "model_config"),
+            )
         if place:  # MMF's own trainer stores none; the next epoch begins
             run.restore(place)
         logger.info("resuming after update %d, epoch %d", run.num_updates, run.current_epoch)
+        if run.options.trains and run.num_updates >= run.data.max_updates:
+            logger.warning(
+                "nothing is left to train: the run has done %d of %d updates; set training.max_updates higher "
+                "to go on",
+                run.num_updates,
+                run.data.max_updates,
+            )
 
     def restore_best(self) -> None:
         """Load the weights of the best state this run (or the one it resumed) has seen, if it has."""
@@ -265,19 +293,3 @@ def is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(is_plain(item) for item in cast(Sequence[Any], value))
     return value is None or isinstance(value, (int, float, str, bool))
-
-
-def _restore_scheduler(scheduler: LRScheduler, state: Mapping[str, Any] | None, num_updates: int) -> None:
-    if state and "last_epoch" in state:
-        # Functions are not stored, but their entry is expected.
-        lambdas = (
-            {"lr_lambdas": [None] * len(scheduler.lr_lambdas)} if isinstance(scheduler, LambdaLR) else {}
-        )
-        scheduler.load_state_dict({**state, **lambdas})
-    elif isinstance(scheduler, LambdaLR):
-        scheduler.last_epoch = num_updates
-    if isinstance(scheduler, LambdaLR):
-        # Computed anew: the run may have been made longer.
-        groups = scheduler.optimizer.param_groups
-        for group, rate, factor in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
-            group["lr"] = rate * factor(scheduler.last_epoch)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from clipbert_mmf.configuration import ConfigurationError, suggest
 from clipbert_mmf.training.options import EarlyStopOptions
+
+logger = logging.getLogger(__name__)
+
+_DIRECTIONS = {True: "smallest", False: "largest"}
 
 
 class EarlyStopping:
@@ -81,14 +86,24 @@ class EarlyStopping:
             "best_metric_value": self.best_monitored_value,
         }
 
-    def restore(self, state: Mapping[str, Any], criterion: str | None) -> None:
+    def restore(self, state: Mapping[str, Any], criterion: str | None, minimizes: bool | None = None) -> None:
         """Take over the best value of a checkpoint, unless that run watched another number.
 
         Args:
             state: a checkpoint.
             criterion: key of the number the checkpoint's run watched; None where it does not say.
+            minimizes: whether a smaller value was a better one; None where it does not say.
         """
-        if criterion not in (None, self.early_stop_criteria):
+        is_same = criterion in (None, self.early_stop_criteria)
+        if not is_same or minimizes not in (None, self.options.minimize):
+            logger.warning(
+                "the best value starts anew: the checkpoint's run looked for the %s of %s, this one for the %s "
+                "of %s",
+                _DIRECTIONS[self.options.minimize if minimizes is None else minimizes],
+                criterion,
+                _DIRECTIONS[self.options.minimize],
+                self.early_stop_criteria,
+            )
             return
         self.best_monitored_iteration = state.get("best_iteration", self.best_monitored_iteration)
         self.best_monitored_value = state.get("best_metric_value", self.best_monitored_value)

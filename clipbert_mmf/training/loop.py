@@ -205,8 +205,9 @@ class Loop:
         values = {key: float(value.detach().mean()) for key, value in report["losses"].items()}
         raise RuntimeError(
             f"loss is not a finite number after update {self.run.num_updates} (process {get_rank()}, epoch "
-            f"{self.run.current_epoch}): {values}; training stops. Lower the learning rate, clip gradients "
-            "(training.max_grad_l2_norm), or look with training.detect_anomaly=true"
+            f"{self.run.current_epoch}): {values}; training stops. Go on from the last checkpoint "
+            "(checkpoint.resume=true) with a lower optimizer.params.lr or training.max_grad_l2_norm, or look "
+            "with training.detect_anomaly=true"
         )
 
     def _step(self, report: Report) -> _Update:

@@ -135,6 +135,7 @@ class Run:
             "version": STATE_VERSION,
             "seed": self.seed,
             "criterion": self.early_stopping.early_stop_criteria,
+            "minimize": self.options.early_stop.minimize,
             "epoch_position": self.epoch_position,
             "order": self.data.order.describe(),
             "evaluated_at": self.evaluated_at,

@@ -140,6 +140,49 @@ def test_a_resumed_run_keeps_the_seed_it_began_with(plain, tmp_path):
     assert resumed == {update: loss for update, loss in losses_by_update(plain[0]).items() if update > 5}
 
 
+def test_a_resumed_run_follows_its_new_settings_and_tells_them(plain, tmp_path, caplog):
+    """A lower rate, more weight decay, another schedule and a longer run, from a checkpoint of the fifth update."""
+    from clipbert_mmf.optim.schedules import DECAYS, compute_warmup_factor
+
+    (tmp_path / "current.ckpt").write_bytes((plain[1] / "models" / "model_5.ckpt").read_bytes())
+    options = [
+        "optimizer.params.lr=0.002",
+        "optimizer.params.weight_decay=0.3",
+        "scheduler.type=clipbert_warmup_cosine",
+        "scheduler.params.warmup_fraction=0.2",
+        "training.max_updates=14",
+    ]
+    records = run_here(tmp_path, "model_config.toy_mlp.dropout=0.5", "checkpoint.resume=true", *options)
+    rates = [record["lr"] for record in records if record["split"] == "train"]
+    assert rates == pytest.approx(
+        [0.002 * compute_warmup_factor(update, 14, 0.2, DECAYS["cosine"]) for update in range(5, 14)]
+    )
+    stored = torch.load(tmp_path / "current.ckpt", weights_only=True)
+    assert {group["weight_decay"] for group in stored["optimizer"]["param_groups"]} == {0.3}
+    assert stored["optimizer"]["state"][0]["step"] == 14
+    assert stored["config"]["optimizer"]["params"]["lr"] == 0.002
+
+
+@pytest.mark.parametrize("reset, steps, updates", [("optimizer", 7, 12), ("counts", 17, 12), ("all", 12, 12)])
+def test_what_is_reset_begins_anew(plain, tmp_path, reset, steps, updates):
+    options = [
+        f"checkpoint.resume_file={plain[1] / 'models' / 'model_5.ckpt'}",
+        f"checkpoint.reset.{reset}=true",
+    ]
+    records = run_here(tmp_path, "model_config.toy_mlp.dropout=0.5", *options)
+    stored = torch.load(tmp_path / "current.ckpt", weights_only=True)
+    assert (stored["optimizer"]["state"][0]["step"], stored["num_updates"]) == (steps, updates)
+    first = 6 if reset == "optimizer" else 1
+    assert [record["update"] for record in records if record["split"] == "train"] == list(range(first, 13))
+
+
+def test_another_optimizer_cannot_take_over_the_state(plain, tmp_path):
+    options = [f"checkpoint.resume_file={plain[1] / 'models' / 'model_5.ckpt'}", "optimizer.type=SGD"]
+    with pytest.raises(ValueError, match=r"optimizer.type is SGD.*checkpoint.reset.optimizer=true"):
+        run_here(tmp_path / "refused", *options)
+    run_here(tmp_path / "anew", *options, "checkpoint.reset.optimizer=true")
+
+
 def test_losses_between_two_lines_are_not_lost_when_a_run_is_resumed(plain, tmp_path):
     options = [
         "model_config.toy_mlp.dropout=0.5",
