@@ -54,6 +54,7 @@ VERBS: dict[str, Verb] = {
     "inspect": Verb("identify a file of weights and report what it would fill", "inspect"),
     "convert": Verb("write a trained model as a folder or as weights of the released ClipBERT", "convert"),
     "compare-precision": Verb("compare half precision with fp32 on media of your own", "compare_precision"),
+    "train": Verb("train a model further on your own videos, through MMF", "train"),
     "predict": Verb("write the predictions of a run over its dataset, through MMF", "predict"),
     "evaluate": Verb("compute metrics from a file of predictions", "evaluate"),
     "report": Verb("write one HTML page about a run", "report"),

@@ -1,0 +1,72 @@
+"""``clipbert train`` goes on from a trained model with a folder of videos, and types nothing of the network again."""
+
+import json
+
+import pytest
+import yaml
+
+from clipbert_mmf.cli.main import main
+from tests.e2e.running import read_metrics
+from tests.encoded_media import write_video
+from tests.inference.small_run import make_run
+
+SHORT = ["training.max_epochs=2", "training.batch_size=4", "training.num_workers=0"]
+
+
+def write_data(folder, header, rows, videos="videos"):
+    (folder / videos).mkdir(parents=True, exist_ok=True)
+    for number in range(12):
+        write_video(folder / videos / f"v{number}.mp4", 20, fps=10)
+    (folder / "notes.csv").write_text("\n".join([header, *rows]) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def captioned(tmp_path_factory):
+    rows = [f"v{number}.mp4,a red circle {'near a dog ' * number}" for number in range(12)]
+    return write_data(tmp_path_factory.mktemp("captioned"), "video,caption", rows)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, tokenizer_dir):
+    folder = tmp_path_factory.mktemp("model") / "run"
+    make_run(folder, tokenizer_dir)
+    return folder
+
+
+def test_a_model_goes_on_with_a_folder_of_videos(model, captioned, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    save = tmp_path / "mine"
+    assert main(["train", "--from", str(model), "--data", str(captioned), "--save", str(save), *SHORT]) == 0
+    assert read_metrics(save, "test")["clipbert_retrieval/num_items"] >= 1
+    (report,) = json.loads((save / "weights_report.json").read_text())
+    assert report["path"].endswith("best.ckpt") and len(report["used"]) > 50
+    assert not report["missing"] and not report["left_over"] and not report["wrong_shape"], report
+
+
+def test_questions_are_recognised_and_the_recipe_is_theirs(model, tmp_path, capsys):
+    rows = [f"v{number}.mp4,what is it,dog" for number in range(12)]
+    data = write_data(tmp_path / "asked", "video,question,answer", rows, videos=".")
+    assert main(["train", "--from", str(model), "--data", str(data), "--show", "--json"]) == 0
+    config = json.loads(capsys.readouterr().out)["config"]
+    assert config["includes"][0].endswith("video_text_csv/questions.yaml")
+    section = config["dataset_config"]["video_text_csv"]
+    assert section["media"] == {"train": ".", "val": ".", "test": "."} and section["file"] == "notes.csv"
+    assert "head" not in config["model_config"]["clipbert"]
+    trained = yaml.safe_load((model / "config.yaml").read_text())
+    assert config["optimizer"] == trained["optimizer"]
+    texts = section["processors"]["text_processor"]["params"]
+    assert texts["max_length"] == 12 and texts["tokenizer"].startswith("/")
+
+
+def test_what_cannot_be_trained_on_is_named(model, captioned, tmp_path, capsys):
+    def fails(*words):
+        assert main(["train", "--from", str(model), *map(str, words)]) == 1
+        return capsys.readouterr().err
+
+    assert "no such folder" in fails("--data", tmp_path / "none")
+    assert "no table there; expected a file *.csv" in fails("--data", captioned / "videos")
+    assert "--table other.csv: no such file" in fails("--data", captioned, "--table", "other.csv")
+    (tmp_path / "a.csv").write_text("video,text\n")
+    (tmp_path / "b.tsv").write_text("video\ttext\n")
+    assert "several tables, a.csv, b.tsv; say which: --table a.csv" in fails("--data", tmp_path)
