@@ -52,6 +52,8 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "split": ("split", "subset", "partition", "datasplit"),
     "type": ("type", "answertype", "questiontype"),
 }
+#: Usual names of a column of images.
+_IMAGE_NAMES = ("image", "imageid", "imagepath", "imagename", "imagefile", "cocoid", "vgid")
 #: One option a column: ``a1 a2``, ``option_a option_b``, ``choice 0``.
 _NUMBERED = re.compile(r"(a|o|opt|option|choice|answer|candidate)(\d{1,2}|[a-h])")
 #: Doubt about these is no reason to stop.
@@ -145,6 +147,12 @@ def find_columns(
             )
     options = () if "options" in theirs or "options" not in roles else _find_numbered(free)
     return Columns(theirs, options)
+
+
+def find_media_columns(names: Iterable[str]) -> list[str]:
+    """Return the columns that may name a medium; one of the plainest name alone, where it is there."""
+    found = [str(name) for name in names if _simplify(str(name)) in (*USUAL_NAMES["video"], *_IMAGE_NAMES)]
+    return next(([name] for name in ("video_id", "video", "image_id") if name in found), found)
 
 
 def _simplify(name: str) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.annotations import images, msrvtt, own, paragraphs, tgif, video_questions
-from clipbert_mmf.annotations.columns import DEFAULT_KEY, Columns, find_columns
+from clipbert_mmf.annotations.columns import DEFAULT_KEY, Columns, find_columns, find_media_columns
 from clipbert_mmf.annotations.reading import (
     is_parquet,
     iterate_array,
@@ -29,6 +29,7 @@ from clipbert_mmf.annotations.reading import (
 )
 from clipbert_mmf.annotations.records import AnnotationError, Source, TextRecord, WrongTableError
 from clipbert_mmf.tables import is_same_definition
+from clipbert_mmf.video.endings import ALL_ENDINGS, ending_of
 
 #: Kind of file -> its name in errors.
 KINDS = {
@@ -342,15 +343,45 @@ def _describe_misfit(path: Path, corpus: str, kind: str, sample: dict, columns_k
 
 
 def read_keys(path: Path) -> set[str]:
-    """Return the media keys a file lists: a column ``video_id`` of a table, a JSON array, or one key a line.
+    """Return the media that a file lists.
+
+    A table, JSON lines or an array with a column of media, a JSON array of names, or one name a line.
 
     Raises:
-        AnnotationError: if the file is empty or not text.
+        AnnotationError: if the file is empty, is not text, or has columns and none of media.
     """
-    start = read_start(path)
-    if start.lstrip()[0] == "[":
-        return {str(key) for _, key in iterate_array(path)}
-    if "video_id" in read_header(path).names:
-        return {row["video_id"].strip() for _, row in iterate_table(path)}
+    if is_parquet(path):
+        return _read_column(path, next(iterate_parquet(path), ("", {}))[1], iterate_parquet(path))
+    start = read_start(path).lstrip()
+    if start[0] == "[":
+        first = next(iterate_array(path), ("", ""))[1]
+        if isinstance(first, dict):
+            return _read_column(path, first, iterate_array(path))
+        return {_require_name(path, place, key) for place, key in iterate_array(path)}
+    if start[0] == "{":
+        return _read_column(path, next(iterate_lines(path))[1], iterate_lines(path))
+    header = read_header(path)
+    # One name a line may hold commas.
+    is_list = ending_of(header.separator.join(header.names)) in ALL_ENDINGS
+    if not is_list and (len(header.names) > 1 or find_media_columns(header.names)):
+        return _read_column(path, header.names, iterate_table(path))
     with open_text(path) as file:
         return {line.strip() for line in file if line.strip()}
+
+
+def _read_column(path: Path, names: Iterable[str], entries: Iterable[tuple[str, Any]]) -> set[str]:
+    found = find_media_columns(names)
+    if len(found) != 1:
+        raise AnnotationError(
+            path,
+            "columns",
+            found or list(names)[:12],
+            "one column of media, such as 'video_id', or one name a line",
+        )
+    return {_require_name(path, place, entry.get(found[0])) for place, entry in entries}
+
+
+def _require_name(path: Path, place: str, name: object) -> str:
+    if not isinstance(name, (str, int)) or isinstance(name, bool) or not str(name).strip():
+        raise AnnotationError(path, place, name, "the name of a medium")
+    return str(name).strip()

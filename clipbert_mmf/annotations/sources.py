@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +16,12 @@ import numpy as np
 
 from clipbert_mmf.annotations import FORMATS, has_column, read_annotations, read_keys
 from clipbert_mmf.annotations.grouping import PackedRecords
-from clipbert_mmf.annotations.records import TextRecord
+from clipbert_mmf.annotations.records import AnnotationError, TextRecord
 from clipbert_mmf.configuration import InRange, choose, parse_config, to_plain
+from clipbert_mmf.video.errors import AmbiguousNameError
 from clipbert_mmf.video.stores.names import make_key
+
+logger = logging.getLogger(__name__)
 
 #: A drawn subset is part of the data, not of a run: runs with other seeds are compared on it.
 _SUBSET_SEED = 0
@@ -117,8 +122,54 @@ def find_file(root: Path, name: str, where: str) -> Path:
     raise FileNotFoundError(f"{where} is '{name}': {problem} below {root}; give its path from there")
 
 
+class MediaNames:
+    """Says which names of annotation files are one medium, and what a medium's place in a division follows from.
+
+    Args:
+        identify: medium that a name stands for, whatever its spelling.
+    """
+
+    def __init__(self, identify: Callable[[str], str]):
+        self._identify = identify
+        self._media: dict[str, str] = {}
+        self._places: dict[str, float] = {}
+
+    def identify(self, name: str) -> str:
+        """Return the medium that a name stands for.
+
+        Raises:
+            AmbiguousNameError: if it stands for several.
+        """
+        medium = self._media.get(name)
+        if medium is None:
+            medium = self._media[name] = self._identify(name)
+        return medium
+
+    def place(self, name: str) -> float:
+        """Return a number in [0, 1) that is the same for every name of a medium.
+
+        It follows from the first name that is asked for, as it is written and not from where the file lies: a
+        division stays as it is when files move, or are not there yet.
+
+        Raises:
+            AmbiguousNameError: if the name stands for several.
+        """
+        medium = self.identify(name)
+        place = self._places.get(medium)
+        if place is None:
+            written = make_key(name)
+            place = self._places[medium] = hash_share(medium if os.path.isabs(written) else written)
+        return place
+
+
 def load_sources(
-    sources: Sequence[AnnotationSource], root: Path, corpus: str, *, where: str, needs: str = ""
+    sources: Sequence[AnnotationSource],
+    root: Path,
+    corpus: str,
+    *,
+    where: str,
+    needs: str = "",
+    identify: Callable[[str], str] = make_key,
 ) -> PackedRecords:
     """Read all sources of a split, in order.
 
@@ -128,19 +179,21 @@ def load_sources(
         corpus: formats of sources that name none, a key of ``FORMATS``.
         where: dotted key of the sources, for messages.
         needs: records that the task reads, a key of ``RECORD_KINDS``; empty takes any.
+        identify: medium that a name in the files stands for.
 
     Raises:
         FileNotFoundError: if a file is not there.
         AnnotationError: for a malformed file, or another task's.
         ValueError: if a source leaves no record.
     """
+    names = MediaNames(identify)
     return PackedRecords.from_records(
-        record for source in sources for record in _read_source(source, root, corpus, where, needs)
+        record for source in sources for record in _read_source(source, root, corpus, where, needs, names)
     )
 
 
 def _read_source(
-    source: AnnotationSource, root: Path, corpus: str, where: str, needs: str
+    source: AnnotationSource, root: Path, corpus: str, where: str, needs: str, names: MediaNames
 ) -> Iterable[TextRecord]:
     path = find_file(root, source.file, f"{where}.file")
     columns = {ours: name for ours, name in (source.columns or {}).items() if name} or None
@@ -161,17 +214,16 @@ def _read_source(
     )
     for key, name, keep in (("only", source.only, True), ("exclude", source.exclude, False)):
         if name:
-            listed = {make_key(media) for media in read_keys(find_file(root, name, f"{where}.{key}"))}
-            records = _filter_keys(
-                records, lambda media_key, listed=listed, keep=keep: (make_key(media_key) in listed) == keep
+            records = _filter_listed(
+                records, find_file(root, name, f"{where}.{key}"), names, is_wanted=keep, key=f"{where}.{key}"
             )
     if by_rank is not None:
-        records = _take_ranks(list(records), *by_rank, place=f"{where}: {path}")
+        records = _take_ranks(list(records), *by_rank, names, place=f"{where}: {path}")
     if source.share is not None:
         start, end = source.share
-        records = _filter_keys(records, lambda media_key: start <= hash_share(media_key) < end)
+        records = (record for record in records if start <= names.place(record.media_key) < end)
     if source.num_texts:
-        records = draw_texts(list(records), source.num_texts, _SUBSET_SEED)
+        records = draw_texts(list(records), source.num_texts, _SUBSET_SEED, names.identify)
     is_empty = True
     for record in records:
         is_empty = False
@@ -180,26 +232,56 @@ def _read_source(
         raise ValueError(f"{where}: {path} has no record for {source.describe()}")
 
 
-def _take_ranks(records: list[TextRecord], start: float, end: float, place: str) -> list[TextRecord]:
+def _take_ranks(
+    records: list[TextRecord], start: float, end: float, names: MediaNames, place: str
+) -> list[TextRecord]:
     """Keep a share of the media in the order of their hashes: exact even for a dozen of them.
 
     Raises:
         ValueError: if the share of so few media is none.
     """
-    keys = sorted({make_key(record.media_key) for record in records}, key=hash_share)
-    first, last = round(start * len(keys)), round(end * len(keys))
+    # The names of one medium have one place; two media with one place stay apart by their keys.
+    media = {name: (names.place(name), names.identify(name)) for name in _list_names(records)}
+    ordered = sorted(set(media.values()))
+    first, last = round(start * len(ordered)), round(end * len(ordered))
     if first >= last:
         raise ValueError(
-            f"{place} has {len(keys)} videos and no column 'split': too few to divide them by "
+            f"{place} has {len(ordered)} videos and no column 'split': too few to divide them by "
             f"share_without_split, since {start:g} to {end:g} of them is none (80/10/10 needs 8). Add a column 'split' "
             f"(train, val, test), or more videos"
         )
-    kept = set(keys[first:last])
-    return [record for record in records if make_key(record.media_key) in kept]
+    kept = set(ordered[first:last])
+    return [record for record in records if media[record.media_key] in kept]
 
 
-def _filter_keys(records: Iterable[TextRecord], fits: Callable[[str], bool]) -> Iterator[TextRecord]:
-    return (record for record in records if fits(record.media_key))
+def _list_names(records: Iterable[TextRecord]) -> list[str]:
+    return list(dict.fromkeys(record.media_key for record in records))
+
+
+def _filter_listed(
+    records: Iterable[TextRecord], path: Path, names: MediaNames, *, is_wanted: bool, key: str
+) -> Iterator[TextRecord]:
+    """Yield the records of media that a file lists, or of those that it does not list."""
+    listed: set[str] = set()
+    for name in read_keys(path):
+        try:
+            listed.add(names.identify(name))
+        except AmbiguousNameError as error:
+            raise AnnotationError(path, f"'{name}'", error.reason, "the name of one medium") from error
+    has_found = False
+    for record in records:
+        is_listed = names.identify(record.media_key) in listed
+        has_found = has_found or is_listed
+        if is_listed == is_wanted:
+            yield record
+    if not has_found:
+        logger.warning(
+            "%s: none of the %d names in %s is in the annotations; for example '%s'",
+            key,
+            len(listed),
+            path,
+            min(listed, default=""),
+        )
 
 
 # A medium's texts mostly stand together: fifty regions of an image are one digest.
@@ -210,19 +292,23 @@ def hash_share(media_key: str) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def draw_texts(records: list[TextRecord], num_texts: int, seed: int) -> list[TextRecord]:
+def draw_texts(
+    records: list[TextRecord], num_texts: int, seed: int, identify: Callable[[str], str] = make_key
+) -> list[TextRecord]:
     """Draw one text each of ``num_texts`` media, in the order of the file; fewer media give one text each.
 
     Args:
         records: all records.
         num_texts: texts to draw.
         seed: same seed, same texts.
+        identify: medium that a name stands for.
     """
     rows: dict[str, list[int]] = {}
     for row, record in enumerate(records):
-        rows.setdefault(make_key(record.media_key), []).append(row)
+        rows.setdefault(identify(record.media_key), []).append(row)
     rng = np.random.default_rng(seed)
-    keys = sorted(rows)
+    # In the order of what is written, so that the same texts are drawn wherever the files lie.
+    keys = sorted(rows, key=lambda medium: (make_key(records[rows[medium][0]].media_key), medium))
     chosen = rng.permutation(len(keys))[:num_texts]
     kept = sorted(rows[keys[media]][int(rng.integers(len(rows[keys[media]])))] for media in chosen)
     return [records[row] for row in kept]

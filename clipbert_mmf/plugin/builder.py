@@ -21,7 +21,13 @@ from clipbert_mmf.paths import config_dir
 # middle of it.
 from clipbert_mmf.plugin import dataset as dataset_file
 from clipbert_mmf.plugin.dataset_config import DatasetConfig, parse_dataset_config
-from clipbert_mmf.plugin.dataset_files import find_answers, find_data_dir, find_media, load_split
+from clipbert_mmf.plugin.dataset_files import (
+    MediaIdentity,
+    find_answers,
+    find_data_dir,
+    find_media,
+    load_split,
+)
 from clipbert_mmf.plugin.old_names import refuse_old_names
 from clipbert_mmf.tasks.datasets import REGISTRATION_LISTENERS, SPECS, DatasetSpec
 from clipbert_mmf.tasks.task import Task
@@ -89,11 +95,13 @@ class ClipBertBuilder(BaseDatasetBuilder):
         dataset = dataset_file.ClipBertDataset(spec.name, config, dataset_type, location, seed, parsed)
         dataset.init_processors()
         text_processor: Any = dataset.text_processor  # pyright: ignore[reportAttributeAccessIssue]  # MMF sets it
-        records = load_split(parsed, root, spec, task, dataset_type)
+        identify = MediaIdentity(parsed, root, spec, dataset.media_processor.resolve)
+        records = load_split(parsed, root, spec, task, dataset_type, identify)
         is_training, save_dir = dataset_type == "train", Path(get_mmf_env("save_dir"))
         answers = None
         if task.needs_answers:
-            answers = find_answers(parsed, root, spec, save_dir, records if is_training else None, task)
+            known = records if is_training else None
+            answers = find_answers(parsed, root, spec, save_dir, known, task, identify)
             registry.register(f"{spec.name}_num_final_outputs", len(answers))
         records = dataset.find_media(records, f"{where}.annotations.{dataset_type}")
         records = dataset.find_missing(records, spec.media, save_dir)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable
 from glob import glob
 from pathlib import Path
 
@@ -15,9 +17,11 @@ from clipbert_mmf.annotations.vocabulary import (
     read_vocabulary,
     write_vocabulary,
 )
-from clipbert_mmf.plugin.dataset_config import DatasetConfig
+from clipbert_mmf.plugin.dataset_config import SPLITS, DatasetConfig
 from clipbert_mmf.tasks.datasets import DatasetSpec, explain_wrong_table
 from clipbert_mmf.tasks.task import Task
+from clipbert_mmf.video.errors import AmbiguousNameError
+from clipbert_mmf.video.stores.names import make_key
 
 #: Vocabularies of this process by what they follow from: MMF's release makes a new builder for every split.
 _VOCABULARIES: dict[tuple[str, ...], dict[str, int]] = {}
@@ -60,10 +64,70 @@ def find_media(config: DatasetConfig, root: Path, spec: DatasetSpec, split: str)
     return find_store(given) if isinstance(given, str) else tuple(map(find_store, given))
 
 
+class MediaIdentity:
+    """Says which medium a name of the annotations stands for, alike for every split: what divides a file asks it.
+
+    A name is looked up in the stores of the splits in turn.
+
+    Args:
+        config: section of the dataset.
+        root: data directory.
+        spec: row of the table of datasets.
+        resolve: key of a name in a store, given its location and the name.
+    """
+
+    def __init__(
+        self,
+        config: DatasetConfig,
+        root: Path,
+        spec: DatasetSpec,
+        resolve: Callable[[str | tuple[str, ...], str], str | None],
+    ):
+        self._resolve = resolve
+        self._locations: list[str | tuple[str, ...]] = []
+        for split in SPLITS:
+            with contextlib.suppress(FileNotFoundError):  # an error where the split is used
+                location = find_media(config, root, spec, split)
+                if location not in self._locations:
+                    self._locations.append(location)
+
+    def __call__(self, name: str) -> str:
+        """Return the medium of a name: its key in the first store that has it.
+
+        Raises:
+            AmbiguousNameError: if it stands for several.
+        """
+        doubt: AmbiguousNameError | None = None
+        for location in self._locations:
+            try:
+                found = self._resolve(location, name)
+            except AmbiguousNameError as error:
+                doubt = error
+            else:
+                if found is not None:
+                    return found
+        if doubt is not None:
+            raise doubt
+        return make_key(name)
+
+
 def load_split(
-    config: DatasetConfig, root: Path, spec: DatasetSpec, task: Task | None, split: str
+    config: DatasetConfig,
+    root: Path,
+    spec: DatasetSpec,
+    task: Task | None,
+    split: str,
+    identify: Callable[[str], str] = make_key,
 ) -> PackedRecords:
     """Read the annotations of a split.
+
+    Args:
+        config: section of the dataset.
+        root: data directory.
+        spec: row of the table of datasets.
+        task: task of the dataset; None takes any annotations.
+        split: ``train``, ``val`` or ``test``.
+        identify: medium that a name stands for.
 
     Raises:
         FileNotFoundError: if a file is not there.
@@ -72,9 +136,13 @@ def load_split(
     place = f"dataset_config.{spec.name}.annotations.{split}"
     try:
         needs = task.reads if task else ""
-        records = load_sources(config.annotations[split], root, spec.corpus, where=place, needs=needs)
+        records = load_sources(
+            config.annotations[split], root, spec.corpus, where=place, needs=needs, identify=identify
+        )
     except WrongTableError as error:
         raise ValueError(f"{place}: {explain_wrong_table(error)}") from error
+    except AmbiguousNameError as error:
+        raise ValueError(f"{place}: {error}") from error
     if task:
         task.require_kind(records, place)
     return records
@@ -87,6 +155,7 @@ def find_answers(
     save_dir: Path,
     records: PackedRecords | None = None,
     task: Task | None = None,
+    identify: Callable[[str], str] = make_key,
 ) -> dict[str, int]:
     """Return the answer vocabulary, a file's or the training split's, and save it with the run.
 
@@ -97,6 +166,7 @@ def find_answers(
         save_dir: folder of the run.
         records: records of the training split, where they are read already.
         task: task of the dataset; None takes any annotations.
+        identify: medium that a name stands for.
 
     Returns:
         Answer to index.
@@ -106,13 +176,13 @@ def find_answers(
         ValueError: if the vocabulary's file is malformed, or no answer is left.
     """
     answers, where = config.answers, f"dataset_config.{spec.name}"
-    key = (spec.name, str(root), str(answers), str(config.annotations["train"]))
+    key = (spec.name, str(root), str(answers), str(config.annotations["train"]), str(config.media))
     if key not in _VOCABULARIES and answers.file:
         _VOCABULARIES[key] = read_vocabulary(find_file(root, answers.file, f"{where}.answers.file"))
     elif key not in _VOCABULARIES:
         if records is None:
             try:
-                records = load_split(config, root, spec, task, "train")
+                records = load_split(config, root, spec, task, "train", identify)
             except (ValueError, OSError) as error:
                 raise ValueError(
                     f"{error}; the answer vocabulary is made of the training split. Where it is not there, set "

@@ -375,3 +375,35 @@ def test_real_files_parse_whole(name, corpus, rows, media, first, last):
 )
 def test_the_real_9k_list_has_9000_keys():
     assert len(read_keys(REAL / "msrvtt/MSRVTT_train.9k.csv")) == 9000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a/1.mp4\nb.mp4\n",
+        "video_id\na/1.mp4\nb.mp4\n",
+        "clip\na/1.mp4\nb.mp4\n",
+        "split;file_name\ntrain;a/1.mp4\ntest;b.mp4\n",
+        '["a/1.mp4", "b.mp4"]',
+        '[{"video_id": "a/1.mp4"}, {"video_id": "b.mp4"}]',
+        '{"video": "a/1.mp4", "x": 1}\n{"video": "b.mp4", "x": 2}\n',
+    ],
+)
+def test_a_list_of_media_is_read_in_every_form(tmp_path, content):
+    assert read_keys(write(tmp_path / "keys", content)) == {"a/1.mp4", "b.mp4"}
+
+
+def test_a_name_of_a_list_may_hold_commas_and_ids_may_be_numbers(tmp_path):
+    assert read_keys(write(tmp_path / "keys", "a, b.mp4\nc.mp4\n")) == {"a, b.mp4", "c.mp4"}
+    assert read_keys(write(tmp_path / "keys", '[{"image_id": 7, "coco_id": 9}, {"image_id": 8}]')) == {
+        "7",
+        "8",
+    }
+
+
+@pytest.mark.parametrize(
+    "content", ["split,note\ntrain,x\n", '[{"x": 1}]', '["a", {"video": "b"}]', "clip,path\na,b\n"]
+)
+def test_a_list_without_a_column_of_media_is_an_error(tmp_path, content):
+    with pytest.raises(AnnotationError, match="medi"):
+        read_keys(write(tmp_path / "keys", content))

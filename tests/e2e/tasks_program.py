@@ -1,5 +1,7 @@
 """Runs several command lines of ``mmf_run``, each in a fork of a process that has imported the libraries once.
 
+A name that ends in ``.predicted`` is a command line of ``mmf_predict``.
+
 Arguments: a JSON file with {name: [options]}. The output of each goes to ``<file>.<name>.log``, the numbers
     that MMF keeps of
 the last evaluation of each split to ``<file>.<name>.metrics``; exit codes are printed.
@@ -16,6 +18,7 @@ import sklearn.metrics  # noqa: F401
 import tensorboard  # noqa: F401
 from mmf.common.registry import registry
 from mmf.utils.env import setup_imports
+from mmf_cli.predict import predict
 from mmf_cli.run import run
 
 import clipbert_mmf  # noqa: F401
@@ -30,7 +33,7 @@ for name, options in json.loads(plan.read_text()).items():
         os.dup2(log, 1)
         os.dup2(log, 2)
         try:
-            run(options)
+            predict(options) if name.endswith(".predicted") else run(options)
         except BaseException:
             traceback.print_exc()
             sys.stderr.flush()

@@ -6,11 +6,10 @@ import math
 import pytest
 
 from clipbert_mmf.host.mmf_version import mmf_version
-from tests.e2e.running import read_metrics, run_plan
+from tests.e2e.running import run_plan
 from tests.e2e.small_tasks import DATASETS, make_corpora, read_predictions, task_options
 
 OWN_TRAINER = {"release": "base_trainer", "main": "mmf"}[mmf_version()]
-PREDICT = "evaluation.predict=true"
 
 
 @pytest.fixture(scope="module", params=DATASETS)
@@ -22,14 +21,18 @@ def runs(request, tmp_path_factory):
     dataset = request.param
     folder = tmp_path_factory.mktemp(dataset)
     corpora = make_corpora(folder / "corpora", DATASETS[dataset])
-    weights = f"model_config.clipbert.weights.clipbert={folder / 'clipbert' / 'clipbert_final.pth'}"
+    weights, own_weights = (
+        f"model_config.clipbert.weights.clipbert={folder / name / 'clipbert_final.pth'}" for name in ("clipbert", "own")
+    )
     own = f"training.trainer={OWN_TRAINER}"
     plan = {
-        "clipbert": ["run_type=train_test", "training.max_updates=1"],
-        "clipbert.predicted": ["run_type=test", weights, PREDICT],
-        "own": ["run_type=train_val", own, "training.max_updates=2"],
-        "own.tested": ["run_type=test", own, weights],
-        "own.predicted": ["run_type=test", own, weights, PREDICT],
+        "clipbert": ["run_type=train_val_test", "training.max_updates=1"],
+        "clipbert.predicted": ["run_type=test", weights],
+        "own": ["run_type=train_val_test", own, "training.max_updates=2"],
+        "own.tested": ["run_type=val_test", own, weights],
+        "clipbert.tested": ["run_type=val_test", own_weights],
+        "own.predicted": ["run_type=test", own, weights],
+        "own.written": ["run_type=test", own, weights, "evaluation.predict=true"],
     }
     if dataset == "msrvtt_retrieval":
         plan["own"].append("training.tensorboard=true")
@@ -56,31 +59,30 @@ def read_kept(runs, name):
     return json.loads((runs[1] / f"plan.json.{name}.metrics").read_text())
 
 
-def test_mmfs_own_trainer_gives_the_same_numbers_by_the_same_names(runs):
+@pytest.mark.parametrize("checkpoint, tested", [("clipbert", "own.tested"), ("own", "clipbert.tested")])
+def test_both_trainers_give_a_checkpoint_the_same_numbers_by_the_same_names(runs, checkpoint, tested):
+    dataset, _, _ = runs
+    found, expected = read_kept(runs, tested), read_kept(runs, checkpoint)
+    assert found == pytest.approx(expected, rel=1e-5, abs=1e-7)
+    for split in ("val", "test"):
+        prefix = f"{split}/{dataset}/"
+        names = [name.removeprefix(prefix) for name in found if name.startswith(prefix)]
+        assert len(names) >= 5 and len({name.split("/")[0] for name in names}) == 1
+
+
+def test_mmfs_own_trainer_trains_and_keeps_the_weights(runs):
+    read_log(runs, "own")
+    assert all(math.isfinite(value) for value in read_kept(runs, "own").values())
+    files = {path.name for path in (runs[1] / "own").iterdir()}
+    assert {"best.ckpt", "current.ckpt", "clipbert_final.pth", "config.yaml"} <= files
+
+
+@pytest.mark.parametrize("name", ["own.predicted", "own.written"])
+def test_mmfs_own_trainer_writes_the_same_predictions(runs, name):
     dataset, folder, _ = runs
-    read_log(runs, "clipbert")
-    prefix = f"test/{dataset}/"
-    found = {name.removeprefix(prefix): value for name, value in read_kept(runs, "own.tested").items()}
-    expected = read_metrics(folder / "clipbert", "test")
-    assert found == pytest.approx(expected, rel=1e-6) and len(found) >= 5
-    assert len({name.split("/")[0] for name in found}) == 1
-
-
-def test_mmfs_own_trainer_trains_and_validates(runs):
-    dataset, folder, _ = runs
-    found = read_kept(runs, "own")
-    assert found and all(name.startswith(f"val/{dataset}/") for name in found)
-    assert all(math.isfinite(value) for value in found.values())
-    assert (folder / "own" / "clipbert_final.pth").is_file()
-
-
-def test_mmfs_own_trainer_writes_the_same_predictions(runs):
-    dataset, folder, _ = runs
-    for name in ("clipbert.predicted", "own.predicted"):
-        read_log(runs, name)
-    expected, found = (
-        read_predictions(folder / name, dataset) for name in ("clipbert.predicted", "own.predicted")
-    )
+    for run in ("clipbert.predicted", name):
+        read_log(runs, run)
+    expected, found = (read_predictions(folder / run, dataset) for run in ("clipbert.predicted", name))
     # Numbers differ by rounding: MMF's trainer forms other batches.
     numbers = {"clips", "answers", "texts", "scores", "match_probability"}
     assert [set(record) for record in found] == [set(record) for record in expected]

@@ -13,6 +13,7 @@ from mmf.common.sample import SampleList
 from clipbert_mmf.video.check import check_into_folder
 from clipbert_mmf.video.endings import strip_ending
 from clipbert_mmf.video.errors import AmbiguousNameError
+from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.stores.build import build_store
 from clipbert_mmf.video.stores.open import open_store
 from tests.encoded_media import draw_frame, read_number, write_frames_as_video
@@ -118,6 +119,7 @@ def test_everything_sees_the_same_media(tmp_path, tokenizer_dir, encoded, seed):
         assert (report.num_written, report.failed) == (len(files), {}) and built.keys() == store.keys()
         for path, key in keys.items():
             found = built.read(key)
+            assert not isinstance(found, FrameFolder)
             assert (found if isinstance(found, bytes) else found.read_bytes()) == encoded[files[path]]
             assert built.resolve(path) == key
 
@@ -213,3 +215,100 @@ def test_two_paths_never_become_one_file(tmp_path, tokenizer_dir, encoded):
     write_table(tmp_path / "annotations.csv", "video text split", rows)
     with pytest.raises(ValueError, match="'red/4.mp4' and 'blue/4.mp4' are two paths"):
         build_split(tmp_path, tokenizer_dir, "val")
+
+
+@pytest.fixture()
+def ten_videos(tmp_path, encoded):
+    """Ten videos in two folders, one with an accent, with a link to one of the folders."""
+    paths = [f"{'red' if n % 2 else 'blué'}/v{n}.mp4" for n in range(10)]
+    for number, path in enumerate(paths):
+        place = tmp_path / "videos" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(encoded[number])
+    (tmp_path / "videos" / "again").symlink_to("red")
+    return paths
+
+
+def spell(root, path, number):
+    """Return a way to write a path; the ways of two consecutive numbers differ."""
+    return [
+        path,
+        str(root / path),
+        path.removesuffix(".mp4"),
+        path.split("/")[-1],
+        f"videos/{path}",
+        unicodedata.normalize("NFD", path),
+        path.replace("red/", "again/").replace("/", "\\"),
+        str(root / path.replace("red/", "again/")),
+    ][number % 8]
+
+
+def list_media(dataset):
+    return {dataset.maker.media_key(item) for item in range(len(dataset))}
+
+
+def test_a_division_without_split_never_parts_one_video_that_is_written_in_several_ways(
+    tmp_path, tokenizer_dir, ten_videos
+):
+    rows = [
+        (spell(tmp_path / "videos", path, number + way), f"a {WORDS[number]} thing")
+        for way in range(8)
+        for number, path in enumerate(ten_videos)
+    ]
+    write_table(tmp_path / "annotations.csv", "video text", rows)
+    parts = [list_media(build_split(tmp_path, tokenizer_dir, split)) for split in ("train", "val", "test")]
+    assert [len(part) for part in parts] == [8, 1, 1]
+    assert len(set.union(*parts)) == 10
+
+
+def test_a_division_does_not_change_with_the_folders_of_the_files(
+    tmp_path, tokenizer_dir, ten_videos, encoded
+):
+    write_table(
+        tmp_path / "annotations.csv", "video text", [(f"v{n}", f"a {WORDS[n]} thing") for n in range(10)]
+    )
+    (tmp_path / "flat").mkdir()
+    for number in range(10):
+        (tmp_path / "flat" / f"v{number}.mp4").write_bytes(encoded[number])
+    flat = dict.fromkeys(("train", "val", "test"), "flat")
+    for split in ("val", "test"):
+        (nested,) = list_media(build_split(tmp_path, tokenizer_dir, split))
+        assert {nested.split("/")[-1]} == list_media(build_split(tmp_path, tokenizer_dir, split, media=flat))
+
+
+@pytest.mark.parametrize("share", [[0.0, 0.5], [0.5, 1.0]])
+def test_shares_exclusions_and_drawn_texts_go_by_the_video_and_not_by_its_name(
+    tmp_path, tokenizer_dir, ten_videos, share
+):
+    root = tmp_path / "videos"
+    rows = [
+        (spell(root, path, number + way), f"a {WORDS[number]} thing {way}", "train")
+        for way in range(3)
+        for number, path in enumerate(ten_videos)
+    ]
+    write_table(tmp_path / "annotations.csv", "video text split", rows)
+    write_table(tmp_path / "left_out.csv", "clip note", [(str(root / ten_videos[3]), "x"), ("v4", "y")])
+    source = {"file": "annotations.csv", "split": ["train"]}
+
+    def load(**keys):
+        sources = {"train": [{**source, **keys}], "val": [source], "test": [source]}
+        return build_split(tmp_path, tokenizer_dir, "train", annotations=sources)
+
+    assert list_media(load(exclude="left_out.csv")) == {
+        path.removesuffix(".mp4") for n, path in enumerate(ten_videos) if n not in (3, 4)
+    }
+    assert list_media(load(only="left_out.csv")) == {"red/v3", "blué/v4"}
+    part = load(share=share).maker
+    assert part.groups.counts.tolist() == [3] * part.num_media
+    assert len(load(num_texts=10).maker.records) == 10
+
+
+def test_a_list_whose_names_fit_nothing_is_told(tmp_path, tokenizer_dir, ten_videos, caplog):
+    write_table(
+        tmp_path / "annotations.csv", "video text split", [("v1", "a dog", "train"), ("v2", "a man", "train")]
+    )
+    (tmp_path / "left_out.txt").write_text("w1\n")
+    source = {"file": "annotations.csv", "split": ["train"]}
+    sources = {"train": [{**source, "exclude": "left_out.txt"}], "val": [source], "test": [source]}
+    build_split(tmp_path, tokenizer_dir, "train", annotations=sources)
+    assert "none of the 1 names in" in caplog.text and "annotations.train.exclude" in caplog.text

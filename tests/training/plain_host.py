@@ -120,6 +120,9 @@ class PlainHost:
     def log_scalars(self, scalars, update, losses):
         pass
 
+    def log_checkpoint(self, file):
+        pass
+
 
 class Parts:
     """A run put together as the plugin does it.

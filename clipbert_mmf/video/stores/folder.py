@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ class FolderStore(MediaStore):
         index = self.handle
         if not os.path.isabs(name):
             return index.find(name) or self._find_through_link(name)
-        root = os.path.join(os.path.abspath(self.location), "")
+        root, name = os.path.join(os.path.abspath(self.location), ""), os.path.normpath(name)
         if name.startswith(root):
             written = name[len(root) :]
             return index.find(written) or self._find_through_link(written)
@@ -64,11 +65,24 @@ class FolderStore(MediaStore):
 
     def _find_through_link(self, name: str) -> str | None:
         """Return the medium that a path with links in it leads to, or None."""
-        folder, slash, last = name.rpartition("/")
-        listed = self._find_listed(folder) if slash else None
-        if listed is None:
+        folder, slash, last = name.replace("\\", "/").rpartition("/")
+        if not slash:
             return None
-        return self.handle.find(f"{listed}/{last}" if listed else last)
+        for written in self._list_forms(folder):
+            listed = self._find_listed(written)
+            if listed is not None:
+                return self.handle.find(f"{listed}/{last}" if listed else last)
+        return None
+
+    def _list_forms(self, folder: str) -> Iterator[str]:
+        """Yield the ways to read a folder's name: as it is, behind the store's own folder, in NFC and NFD."""
+        parts, own = folder.split("/"), os.path.basename(os.path.abspath(self.location))
+        for place in range(len(parts)):
+            if not place or parts[place - 1] == own:
+                rest = "/".join(parts[place:])
+                yield from dict.fromkeys(
+                    (rest, *(unicodedata.normalize(form, rest) for form in ("NFC", "NFD")))
+                )
 
     def _find_listed(self, folder: str) -> str | None:
         """Return the name under which a folder is listed that a link leads to, or None."""
