@@ -22,7 +22,8 @@ def runs(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(dataset)
     corpora = make_corpora(folder / "corpora", DATASETS[dataset])
     weights, own_weights = (
-        f"model_config.clipbert.weights.clipbert={folder / name / 'clipbert_final.pth'}" for name in ("clipbert", "own")
+        f"model_config.clipbert.weights.clipbert={folder / name / 'clipbert_final.pth'}"
+        for name in ("clipbert", "own")
     )
     own = f"training.trainer={OWN_TRAINER}"
     plan = {
