@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from tqdm import tqdm
 
+from clipbert_mmf.cli.model_options import add_json
+from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.stores.build import build_store, describe_report, report_path, write_report
 from clipbert_mmf.video.stores.open import open_store
@@ -36,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gop", type=int, default=Encoding.gop, help="frames between key frames")
     parser.add_argument("--crf", type=int, default=Encoding.crf, help="quality, lower is better")
     parser.add_argument("--report", type=Path, help="JSON to write; beside the target without it")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
             **shards,
         )
     write_report(report, options.report or report_path(options.target))
-    sys.stderr.write(f"{describe_report(report)}\n")
+    print_result(options, asdict(report), [describe_report(report)])
     for key, reason in report.failed.items():
         sys.stderr.write(f"failed: {key}: {reason}\n")
     return 1 if report.failed else 0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
-from clipbert_mmf.cli.model_options import add_backend, add_user_dir
+from clipbert_mmf.cli.model_options import add_backend, add_json, add_user_dir
+from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.video.check import check_into_folder
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.findings import Finding
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_backend(parser)
     add_user_dir(parser)
+    add_json(parser)
     parser.add_argument("--fresh", action="store_true", help="forget the journal of an earlier check")
 
 
@@ -60,5 +61,8 @@ def run(options: argparse.Namespace) -> int:
         on_finding=show,
     )
     bars[0].close()
-    sys.stderr.write(f"{totals.num_bad} of {totals.num_media} media are bad; see {options.output}\n")
+    content = {"num_media": totals.num_media, "num_bad": totals.num_bad, "output": str(options.output)}
+    print_result(
+        options, content, [f"{totals.num_bad} of {totals.num_media} media are bad; see {options.output}"]
+    )
     return 1 if totals.num_bad else 0

@@ -322,11 +322,14 @@ def answer_question(
         ability: ability of the head to answer with; None takes its first that answers.
 
     Raises:
+        TypeError: if the question is no text, or the options are one.
         WrongHeadError: if the head answers no questions, or lacks the ability.
         ValueError: for options where the head takes none, none where it needs them, or unknown ones.
     """
     if top_k < 1:
         raise ValueError(f"top_k is {top_k}; expected at least 1")
+    if not isinstance(question, str):
+        raise TypeError(f"question is {type(question).__name__}; expected one text, ask each question alone")
     cleaned = clean_texts(options) if options else []
     question = normalize_whitespace(question)
     if not question and not cleaned:

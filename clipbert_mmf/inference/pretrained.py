@@ -28,7 +28,7 @@ from clipbert_mmf.inference.asking import (
     score_texts,
 )
 from clipbert_mmf.inference.evidence import Evidence, describe_evidence
-from clipbert_mmf.inference.media import Media, open_media
+from clipbert_mmf.inference.media import Media, open_media, require_media
 from clipbert_mmf.inference.network_files import count_outputs, distinct_tensors, load_network
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.recipe import (
@@ -302,7 +302,7 @@ class ClipBert:
     def search(
         self,
         texts: Sequence[str],
-        videos: Sequence[str | Path],
+        videos: str | Path | Sequence[str | Path],
         top_k: int = 10,
         index: MediaIndex | None = None,
         progress: Callable[[Iterable], Iterable] = lambda videos: videos,
@@ -311,8 +311,8 @@ class ClipBert:
         """Find the videos that fit each text best; those that cannot be read are left out with a warning.
 
         Args:
-            texts: what to look for.
-            videos: files to look in.
+            texts: what to look for; one that is given twice is looked for once.
+            videos: a folder, searched at any depth, or files.
             top_k: hits of each text.
             index: keeps encoded videos; None encodes every video now.
             progress: wraps the videos while they are encoded, such as ``tqdm``.
@@ -324,11 +324,15 @@ class ClipBert:
 
         Raises:
             WrongHeadError: if the head cannot score.
+            FileNotFoundError: if the folder is not there or holds no media.
             ValueError: if there is no text, ``top_k`` is below 1, none of the videos can be read, or
                 ``rerank_top_k`` is below ``top_k`` or the model has no contrastive head.
         """
         require_ability(self, "score")
         cleaned = clean_texts(texts)
+        texts, cleaned = list(dict.fromkeys(texts)), list(dict(zip(texts, cleaned, strict=True)).values())
+        if isinstance(videos, (str, Path)):
+            videos = require_media(videos, self.preprocessing.media)
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}; expected at least 1")
         found: dict[str, list[Hit]] = {text: [] for text in texts}

@@ -8,8 +8,9 @@ import pytest
 @pytest.mark.parametrize("kind", ["lmdb", "tar"])
 def test_a_packed_folder_checks_as_good(run_verb, clip_folder, tmp_path, kind):
     target = tmp_path / "store"
-    code, _, error = run_verb("build-store", clip_folder, target, "--to", kind, "--workers", "1")
+    code, out, error = run_verb("build-store", clip_folder, target, "--to", kind, "--workers", "1", "--json")
     assert code == 0, error
+    assert json.loads(out)["num_written"] == 3
     (report,) = tmp_path.glob("store*.json")
     assert json.loads(report.read_text())["failed"] == {}
     assert run_verb("check", target, "--output", tmp_path / "check", "--workers", "1")[0] == 0

@@ -9,9 +9,11 @@ def read_report(folder):
 
 
 def test_good_videos_end_with_0_and_a_report(run_verb, clip_folder, tmp_path):
-    code, _, error = run_verb("check", clip_folder, "--output", tmp_path / "check", "--workers", "1")
-    assert code == 0 and f"0 of 3 media are bad; see {tmp_path / 'check'}" in error
+    code, out, _ = run_verb("check", clip_folder, "--output", tmp_path / "check", "--workers", "1")
+    assert code == 0 and f"0 of 3 media are bad; see {tmp_path / 'check'}" in out
     assert read_report(tmp_path / "check")
+    code, out, _ = run_verb("check", clip_folder, "--output", tmp_path / "check", "--workers", "1", "--json")
+    assert json.loads(out) == {"num_media": 3, "num_bad": 0, "output": str(tmp_path / "check")}
 
 
 def test_a_truncated_video_ends_with_1_and_its_reason(run_verb, clip_folder, tmp_path):
@@ -21,7 +23,7 @@ def test_a_truncated_video_ends_with_1_and_its_reason(run_verb, clip_folder, tmp
     code, out, error = run_verb(
         "check", tmp_path / "videos", "--output", tmp_path / "check", "--workers", "1"
     )
-    assert code == 1 and "1 of 3 media are bad" in error
+    assert code == 1 and "1 of 3 media are bad" in out
     assert "b: " in out + error and "TruncatedMediaError: cut short" in out + error
 
 

@@ -163,6 +163,20 @@ def test_clips_that_are_read_together_have_one_score_and_one_time(tmp_path, toke
         together.describe_evidence(videos / "a.mp4", TEXTS[0])
 
 
+def test_a_search_takes_a_folder_and_a_text_that_is_typed_twice(model, videos):
+    files = [videos / "a.mp4", videos / "b.mp4", videos / "deep/c.mp4"]
+    twice = model.search([TEXTS[0], TEXTS[2], TEXTS[0]], str(videos))
+    assert twice == model.search([TEXTS[0], TEXTS[2]], files) and len(twice[TEXTS[0]]) == 3
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        model.search(TEXTS, videos / "none")
+
+
+def test_several_questions_at_once_are_refused(tmp_path, tokenizer_dir, videos):
+    model = make_model(tmp_path / "run", tokenizer_dir, "regress")
+    with pytest.raises(TypeError, match="question is list; expected one text"):
+        model.answer(videos / "a.mp4", ["how many moves", "how many turns"])
+
+
 def test_a_search_re_ranks_what_embeddings_choose(tmp_path, tokenizer_dir, videos, model):
     contrastive = make_model(tmp_path / "run", tokenizer_dir, contrastive={"weight": 0.1, "size": 8})
     files = [videos / "a.mp4", videos / "b.mp4", videos / "deep/c.mp4"]
