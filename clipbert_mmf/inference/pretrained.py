@@ -39,6 +39,8 @@ from clipbert_mmf.inference.recipe import (
     parse_run_model,
     read_recipe,
     recipe_of_run,
+    require_same_answers,
+    require_same_tokenizer,
     write_recipe,
 )
 from clipbert_mmf.inference.settings import RecipeError
@@ -48,7 +50,7 @@ from clipbert_mmf.modules.heads import Ability, find_head
 from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
 from clipbert_mmf.scoring.clips import match_times
 from clipbert_mmf.shapes import TokenBatch
-from clipbert_mmf.transforms.tokens import encode_texts, join_options, load_tokenizer
+from clipbert_mmf.transforms.tokens import count_words, encode_texts, join_options, load_tokenizer
 from clipbert_mmf.video.clips import Clips
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.weights.files import read_weights, with_one_head
@@ -100,20 +102,23 @@ class ClipBert:
             config: a run's ``config.yaml``, for a checkpoint that lies alone.
             dataset: registry key of the dataset whose head, answers and preprocessing are used, for a run
                 over several.
-            answers: the answer vocabulary, where it is not at its configured place any more.
-            tokenizer: the tokenizer, where it is not at its configured place any more.
+            answers: the answer vocabulary, for a checkpoint that does not hold it.
+            tokenizer: the tokenizer, for a checkpoint that does not hold it.
             revision: branch, tag or commit on the hub.
             backend: decoder of videos; a trained model does not depend on one.
 
         Raises:
             ValueError: for an unknown backend.
             FileNotFoundError: if there is no such model.
-            RecipeError: if its description is missing or damaged.
+            RecipeError: if its description is missing or damaged, or ``answers`` or ``tokenizer`` are others than
+                it was trained with.
             WeightsFileError: if its weights are damaged, or of another network than described.
         """
         path = find_model(location, revision)
         if is_saved_folder(path):
             recipe, file = read_recipe(path), read_weights(path)
+            require_same_answers(recipe, answers, str(path))
+            require_same_tokenizer(recipe, tokenizer, str(path))
         else:
             run = read_run(path, config)
             name = choose_dataset(run.config, run.config_place, dataset)
@@ -127,9 +132,9 @@ class ClipBert:
                 folder=run.folder,
                 num_answers=count_outputs(file),
                 answers=answers,
+                tokenizer=tokenizer,
+                trained=run.trained_with and run.trained_with.find(name),
             )
-        if tokenizer:
-            recipe = replace(recipe, tokenizer=str(tokenizer))
         recipe = replace(recipe, preprocessing=recipe.preprocessing.with_backend(backend))
         return cls(load_network(recipe.model, file).to(device), recipe)
 
@@ -177,11 +182,10 @@ class ClipBert:
     def tokenizer(self) -> Any:
         """The Hugging Face tokenizer, loaded when first asked for."""
         tokenizer = load_tokenizer(self.recipe.tokenizer)
-        rows = self.network.text_embedding.words.num_embeddings
-        if len(tokenizer) > rows:
+        rows, words = self.network.text_embedding.words.num_embeddings, count_words(tokenizer)
+        if words > rows:
             raise RecipeError(
-                f"tokenizer '{self.recipe.tokenizer}' has {len(tokenizer)} words and the model {rows}: it is "
-                f"another "
+                f"tokenizer '{self.recipe.tokenizer}' has {words} words and the model {rows}: it is another "
                 f"one than the model was trained with"
             )
         return tokenizer

@@ -6,7 +6,7 @@ Takes the description from a run or a saved folder, and writes it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,12 @@ from clipbert_mmf.models.config import (
     parse_model_config,
 )
 from clipbert_mmf.modules.heads import find_head
+from clipbert_mmf.transforms.tokens import StoredTokenizer, keep_tokenizer, load_tokenizer
+from clipbert_mmf.weights.trained_with import TrainedDataset
 
 MODEL_TYPE = "clipbert_mmf"
+#: Folder of a run that holds its tokenizer.
+TOKENIZER_FOLDER = "tokenizer"
 #: Format of ``config.json``; a reader refuses any other.
 FORMAT_VERSION = 2
 CONFIG_FILE, PREPROCESSING_FILE = "config.json", "preprocessor_config.json"
@@ -152,6 +156,8 @@ def recipe_of_run(
     folder: Path | None = None,
     num_answers: int | None = None,
     answers: str | Path | None = None,
+    tokenizer: str | Path | None = None,
+    trained: TrainedDataset | None = None,
 ) -> Recipe:
     """Take a model's description from the configuration of its run.
 
@@ -162,9 +168,12 @@ def recipe_of_run(
         folder: folder of the run, which keeps the answer vocabulary it was trained with.
         num_answers: outputs of the trained head, for a run that counted its answers itself.
         answers: the vocabulary's file, where it is not at the configured place any more.
+        tokenizer: the tokenizer, where it is not at the configured place any more.
+        trained: what the checkpoint says about the dataset; its answers and tokenizer are used wherever the
+            configured ones lie now.
 
     Raises:
-        RecipeError: if something is missing.
+        RecipeError: if something is missing, or ``answers`` or ``tokenizer`` are not those of the checkpoint.
         ConfigurationError: if the model's section has a key or a value that cannot be used.
     """
     model, _ = keep_one_head(parse_run_model(config, where), dataset)
@@ -173,12 +182,57 @@ def recipe_of_run(
     section = select(config, f"dataset_config.{dataset}", where)
     place = f"{where}: dataset_config.{dataset}"
     recipe = Recipe(
-        replace(model, weights=WeightsConfig()),
-        Preprocessing.from_dataset(section, place),
-        dataset,
-        tokenizer=str(select(section, "processors.text_processor.params.tokenizer", place)),
+        replace(model, weights=WeightsConfig()), Preprocessing.from_dataset(section, place), dataset
     )
-    return replace(recipe, answers=_find_answers(section, dataset, place, folder, answers))
+    if trained is not None and trained.answers:
+        recipe = replace(recipe, answers=trained.answers)
+        require_same_answers(recipe, answers, where)
+    else:
+        recipe = replace(recipe, answers=_find_answers(section, dataset, place, folder, answers))
+    if trained is not None and trained.tokenizer is not None:
+        recipe = replace(recipe, tokenizer=keep_tokenizer(trained.tokenizer, where))
+        require_same_tokenizer(recipe, tokenizer, where)
+        return recipe
+    own = folder / TOKENIZER_FOLDER if folder is not None else None
+    if tokenizer is None and own is not None and own.is_dir():
+        tokenizer = own
+    name = tokenizer or select(section, "processors.text_processor.params.tokenizer", place)
+    return replace(recipe, tokenizer=str(name))
+
+
+def require_same_answers(recipe: Recipe, answers: str | Path | None, where: str) -> None:
+    """Raise ``RecipeError`` for a file of answers that are not those of the model; None passes."""
+    if not answers or not recipe.answers:
+        return
+    given = read_answers(answers)
+    if given != recipe.answers:
+        raise RecipeError(
+            f"{answers} has {describe_difference(given, recipe.answers)} than the model in {where} was trained "
+            f"with; leave the file out, the model knows its answers"
+        )
+
+
+def describe_difference(given: Sequence[str], own: Sequence[str]) -> str:
+    """Return in words how answers by index differ from others: ``12 answers, other ones (...)``."""
+    places = [n for n, (one, other) in enumerate(zip(given, own, strict=False)) if one != other]
+    if not places:
+        return f"{len(given)} answers, not the same {len(own)},"
+    n = places[0]
+    return f"{len(given)} answers (number {n} is {given[n]!r}), others ({len(own)}, number {n} is {own[n]!r})"
+
+
+def require_same_tokenizer(recipe: Recipe, tokenizer: str | Path | None, where: str) -> None:
+    """Raise ``RecipeError`` for a tokenizer that is not the model's; None passes."""
+    if not tokenizer:
+        return
+    given = StoredTokenizer.of(load_tokenizer(str(tokenizer)))
+    own = StoredTokenizer.of(load_tokenizer(recipe.tokenizer))
+    if given is None or own is None or given.identity != own.identity:
+        raise RecipeError(
+            f"'{tokenizer}' ({given.num_words if given else 'unknown'} words) is another tokenizer than the model "
+            f"in {where} was trained with ({own.num_words if own else 'unknown'} words); leave it out, the model "
+            f"has its own"
+        )
 
 
 def _find_answers(

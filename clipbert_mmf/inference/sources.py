@@ -10,6 +10,7 @@ from typing import Any
 from clipbert_mmf.inference.recipe import CONFIG_FILE, PREPROCESSING_FILE
 from clipbert_mmf.inference.settings import RecipeError, read_yaml
 from clipbert_mmf.weights.files import WeightsFile, read_weights
+from clipbert_mmf.weights.trained_with import TrainedWith
 
 #: Checkpoints of a run's folder, in the order they are tried; the final weights are those of the best state.
 _CHECKPOINTS = ("best.ckpt", "clipbert_final.pth", "current.ckpt")
@@ -75,12 +76,14 @@ class RunFiles:
         config: configuration of the run.
         config_place: place of the configuration, for messages.
         folder: folder of the run.
+        trained_with: what the model was trained with; None for a checkpoint that does not say it.
     """
 
     checkpoint: WeightsFile
     config: dict[str, Any]
     config_place: str
     folder: Path
+    trained_with: TrainedWith | None = None
 
 
 def read_run(path: Path, config: str | Path | None = None) -> RunFiles:
@@ -106,10 +109,15 @@ def read_run(path: Path, config: str | Path | None = None) -> RunFiles:
     checkpoint = read_weights(path)
     beside = [folder / _RUN_CONFIG for folder in (path.parent, path.parent.parent)]
     folder = next((file.parent for file in beside if file.is_file()), path.parent)
+    trained_with = checkpoint.trained_with
     if config is not None:
-        return RunFiles(checkpoint, read_yaml(config), str(config), folder)
+        return RunFiles(checkpoint, read_yaml(config), str(config), folder, trained_with)
     if checkpoint.config is not None:
-        return RunFiles(checkpoint, checkpoint.config, f"the configuration in {path}", folder)
+        return RunFiles(checkpoint, checkpoint.config, f"the configuration in {path}", folder, trained_with)
+    if trained_with is not None and trained_with.model:
+        return RunFiles(
+            checkpoint, trained_with.to_config(), f"the description in {path}", folder, trained_with
+        )
     if not (folder / _RUN_CONFIG).is_file():
         raise RecipeError(
             f"{path} holds weights alone and no {_RUN_CONFIG} lies beside it, so what network they are of is "

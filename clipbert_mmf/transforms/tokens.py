@@ -6,6 +6,8 @@ The processor that feeds training and ``inference`` both encode here, so that th
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,22 +52,120 @@ class TextOptions:
             raise ValueError(f"max_length is {self.max_length}; expected a whole number of at least 1")
 
 
-@functools.lru_cache(maxsize=4)
+#: Special tokens that texts are encoded with: argument of a tokenizer -> its usual spelling.
+_SPECIAL_TOKENS = {
+    "unk_token": "[UNK]",
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+}
+#: Files that say how a folder's words are split; a ``vocab.txt`` beside none of them is read as BERT's.
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "config.json")
+
+
+@dataclass(frozen=True)
+class StoredTokenizer:
+    """A tokenizer as text, which travels in a checkpoint.
+
+    Attributes:
+        content: JSON of the library ``tokenizers``, without cutting and padding.
+        special_tokens: argument of a tokenizer, such as ``mask_token``, and its token.
+    """
+
+    content: str
+    special_tokens: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> StoredTokenizer | None:
+        """Return a tokenizer as text; None for one that is written in Python."""
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            return None
+        content = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
+        tokens = [(key, getattr(tokenizer, key, None)) for key in sorted(_SPECIAL_TOKENS)]
+        return cls(
+            json.dumps(content, ensure_ascii=False),
+            tuple((key, str(token)) for key, token in tokens if token),
+        )
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """SHA-256 of what decides the ids of a text, in hexadecimal."""
+        content = json.loads(self.content)
+        added = sorted((token["id"], token["content"]) for token in content.get("added_tokens") or ())
+        kept = [content.get(key) for key in ("model", "normalizer", "pre_tokenizer")]
+        text = json.dumps([kept, added, self.special_tokens], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def num_words(self) -> int:
+        """Number of words."""
+        return count_words(self.load())
+
+    def load(self) -> PreTrainedTokenizerBase:
+        """Make the tokenizer."""
+        return _make_stored(self)
+
+
+@functools.lru_cache(maxsize=8)
+def _make_stored(stored: StoredTokenizer) -> PreTrainedTokenizerBase:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer.from_str(stored.content)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **dict(stored.special_tokens))  # pyright: ignore[reportArgumentType]
+
+
+#: Tokenizers of checkpoints by the name that they are asked for by.
+_STORED: dict[str, StoredTokenizer] = {}
+
+
+def keep_tokenizer(stored: StoredTokenizer, source: str) -> str:
+    """Make a checkpoint's tokenizer known to ``load_tokenizer``, and return its name there.
+
+    Args:
+        stored: the tokenizer.
+        source: the checkpoint, for messages.
+    """
+    name = f"the tokenizer in {source} ({stored.identity[:12]})"
+    _STORED[name] = stored
+    return name
+
+
+def count_words(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the rows that a table of words needs for a tokenizer: one more than its largest id."""
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
 def load_tokenizer(name_or_dir: str) -> PreTrainedTokenizerBase:
     """Load a fast Hugging Face tokenizer, once per process.
 
-    Raises:
-        ValueError: if it is neither a directory nor a name the hub or its cache knows, or has no ``[MASK]``.
-    """
-    # A second of start-up, which only those who encode texts pay.
-    from transformers import AutoTokenizer
+    Args:
+        name_or_dir: a directory, a ``vocab.txt``, a name of the hub, or one that ``keep_tokenizer`` gave.
 
+    Raises:
+        ValueError: if it is none of them, or has no ``[MASK]``.
+    """
+    if name_or_dir in _STORED:
+        return _STORED[name_or_dir].load()
+    folder = Path(name_or_dir).expanduser()
+    if folder.is_file():
+        folder = folder.parent
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    # Files that were replaced since are another tokenizer.
+    state = tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    return _load_tokenizer(str(folder) if files else name_or_dir, state)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_tokenizer(name_or_dir: str, state: tuple[tuple[str, int, int], ...]) -> PreTrainedTokenizerBase:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_dir, use_fast=True)
+        tokenizer = _open_tokenizer(name_or_dir, {name for name, _, _ in state})
     except (OSError, ValueError) as error:
         what = (
             "this directory holds no tokenizer"
-            if Path(name_or_dir).is_dir()
+            if Path(name_or_dir).expanduser().is_dir()
             else "no such directory or hub name"
         )
         raise ValueError(
@@ -76,6 +176,27 @@ def load_tokenizer(name_or_dir: str) -> PreTrainedTokenizerBase:
     if tokenizer.mask_token_id is None or tokenizer.cls_token_id is None:
         raise ValueError(f"tokenizer '{name_or_dir}' is not BERT-like: it lacks [MASK] or [CLS]")
     return tokenizer
+
+
+def _open_tokenizer(name_or_dir: str, files: set[str]) -> PreTrainedTokenizerBase:
+    # A second of start-up, which only those who encode texts pay.
+    from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast
+
+    path = Path(name_or_dir).expanduser()
+    if "vocab.txt" in files and not files.intersection(_TOKENIZER_FILES):
+        # The vocabulary of a cased BERT has capital letters in its words; the special ones have them always.
+        words = (path / "vocab.txt").read_text(encoding="utf-8").splitlines()
+        missing = sorted(set(_SPECIAL_TOKENS.values()) - set(words))
+        if missing:
+            raise ValueError(f"{path / 'vocab.txt'} lacks {', '.join(missing)}")
+        is_cased = any(word != word.lower() for word in words if not word.startswith("["))
+        return BertTokenizerFast.from_pretrained(str(path), do_lower_case=not is_cased)
+    if "tokenizer.json" in files and not files.intersection(_TOKENIZER_FILES[1:]):
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"))
+        known = tokenizer.get_vocab()
+        tokenizer.add_special_tokens({key: token for key, token in _SPECIAL_TOKENS.items() if token in known})
+        return tokenizer
+    return AutoTokenizer.from_pretrained(name_or_dir, use_fast=True)
 
 
 def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int) -> TokenBatch:

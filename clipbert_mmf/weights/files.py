@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from clipbert_mmf.weights.safe_pickle import ARRAY_GLOBALS, UnsafePickleError, load_pickle
+from clipbert_mmf.weights.trained_with import TrainedWith, read_trained_with
 
 #: Keys of a saved mapping that hold the tensors, in the order they are tried; "" is the mapping itself.
 _CONTAINERS = ("model", "state_dict", "model_state_dict", "blobs", "")
@@ -47,6 +48,7 @@ class WeightsFile:
         tensors: tensors by their names in the file.
         notes: other things the file says about itself (author, epoch, ...), as text.
         config: the configuration of the run that wrote it, where the file has it.
+        trained_with: what the model was trained with, where the file says it.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class WeightsFile:
     tensors: dict[str, Tensor]
     notes: dict[str, str] = field(default_factory=dict)
     config: dict[str, Any] | None = None
+    trained_with: TrainedWith | None = None
 
 
 def read_weights(path: str | Path) -> WeightsFile:
@@ -75,7 +78,13 @@ def read_weights(path: str | Path) -> WeightsFile:
     container, content = _read_file(path)
     tensors, notes = _split_content(content, path)
     config = content.get("config")
-    return WeightsFile(path, container, tensors, notes, config if isinstance(config, dict) else None)
+    try:
+        trained_with = read_trained_with(content)
+    except ValueError as error:
+        raise WeightsFileError(f"{path}: {error}") from error
+    return WeightsFile(
+        path, container, tensors, notes, config if isinstance(config, dict) else None, trained_with
+    )
 
 
 def list_files(path: str | Path) -> list[Path]:
