@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from clipbert_mmf.inference.evidence import Evidence
-from clipbert_mmf.report.pictures import crop_padding, join_word_pieces, make_thumbnail, scale_bars
+from clipbert_mmf.report.pictures import ShownWord, crop_padding, join_word_pieces, make_thumbnail, scale_bars
 
 #: Longer sides of the frames in the timeline, and of the frames of the chosen clip.
 SMALL_PX, LARGE_PX = 120, 360
@@ -33,7 +33,7 @@ class ShownClip:
         start_sec: start of the clip; None for an image.
         end_sec: its end; None for an image.
         score: logit of the clip.
-        share: length of its bar against the other clips, 0 to 100.
+        share: length of its bar from the zero line, -100 to 100.
         picture: data URL of its first frame, small.
         frames: its frames, large.
     """
@@ -59,14 +59,14 @@ class EvidenceView:
         label: the answer, or the text.
         clips: the clips in the order of time.
         best: index of the clip with the highest score.
-        words: words with what they add to the score, -1 to 1.
+        words: words with what they add to the score.
         method: how saliency was measured, a key of ``SALIENCY_METHODS``.
     """
 
     label: str
     clips: tuple[ShownClip, ...]
     best: int
-    words: tuple[tuple[str, float], ...]
+    words: tuple[ShownWord, ...]
     method: str
 
 
@@ -74,7 +74,7 @@ def make_evidence_view(evidence: Evidence) -> EvidenceView:
     """Draw evidence."""
     size = crop_padding(evidence.frames.flatten(0, 1).amax(0))
     times = evidence.times_sec or [(None, None)] * len(evidence.clip_scores)
-    shares = scale_bars(evidence.clip_scores)
+    shares = scale_bars(evidence.clip_scores.tolist())
 
     def draw(clip: int, frame: int) -> ShownFrame:
         # A clip is looked at alone: its own strongest place counts as 1.

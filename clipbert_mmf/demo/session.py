@@ -189,7 +189,7 @@ def _answer(session: DemoSession, video: LibraryVideo | None, lines: Lines, job:
         note = (
             "Only these options compete." if options else "Probabilities of the answers that the model knows."
         )
-        return Reply(f"{answer.answer}: {answer.probability:.0%} sure", question, note, rows)
+        return Reply(f"{answer.answer}: {answer.probability:.0%}", question, note, rows)
 
     return session.answer(_require(video), job, ask)
 
@@ -204,7 +204,7 @@ def _choose(session: DemoSession, video: LibraryVideo | None, lines: Lines, job:
             Row(str(option), chance, text)
             for (option, chance), text in zip(answer.candidates, texts, strict=True)
         )
-        headline = f"{answer.answer}: {answer.probability:.0%} sure"
+        headline = f"{answer.answer}: {answer.probability:.0%}"
         return Reply(headline, question or "Which text fits?", "Only these options compete.", rows)
 
     return session.answer(_require(video), job, ask)
@@ -227,7 +227,7 @@ def _score(session: DemoSession, video: LibraryVideo | None, lines: Lines, job: 
         order = sorted(range(len(scored.texts)), key=lambda n: -scored.scores[n])
         rows = tuple(Row(scored.texts[n], scored.probabilities[n], scored.texts[n]) for n in order)
         chance = scored.probabilities[order[0]]
-        headline = f"{rows[0].label}: {chance:.0%} sure" if chance >= 0.5 else "Nothing that was asked fits"
+        headline = f"{rows[0].label}: fit {chance:.0%}" if chance >= 0.5 else "Nothing that was asked fits"
         note = "Each text is judged alone: several may fit, or none."
         return Reply(headline, "How well each text fits", note, rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import secrets
 import tempfile
 import threading
@@ -94,13 +95,14 @@ class VideoLibrary:
         return sorted(MEDIA_ENDINGS[self.preprocessing.media])
 
     def list_folder(self) -> list[LibraryVideo]:
-        """Return the folder's videos by name, as it is now."""
+        """Return the folder's videos by name, as it is now; ``clip2`` comes before ``clip10``."""
         names = {
             path.relative_to(self.folder).as_posix(): path
             for path in find_media(self.folder, self.preprocessing.media)
             if path.is_file() and self._is_inside(path)
         }
         videos = [LibraryVideo(_name_id(name), name, path) for name, path in names.items()]
+        videos.sort(key=lambda video: _split_numbers(video.name))
         self._listed = {video.video_id: video for video in videos}
         return videos
 
@@ -199,6 +201,12 @@ class VideoLibrary:
 
 def _name_id(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:20]
+
+
+def _split_numbers(name: str) -> list[tuple[bool, int, str]]:
+    """Return a name as parts that sort numbers by their size, before letters."""
+    parts = filter(None, re.split(r"(\d+)", name))
+    return [(False, int(part), "") if part.isdecimal() else (True, 0, part.casefold()) for part in parts]
 
 
 def _clean_name(file_name: str) -> str:

@@ -59,10 +59,10 @@ class RunMedia:
 
 
 def show_clips(evidence: Evidence) -> list[dict[str, Any]]:
-    """Return pictures, time, score and length of the bar of each clip, as the template reads them."""
+    """Return pictures, time, score and bar of each clip, as the template reads them."""
     size = crop_padding(evidence.frames.flatten(0, 1).amax(0))
     times = evidence.times_sec or [(None, None)] * len(evidence.clip_scores)
-    shares = scale_bars(evidence.clip_scores)
+    shares = scale_bars(evidence.clip_scores.tolist())
     return [
         {
             "frame": make_thumbnail(evidence.frames[k, 0], size=size),

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -114,14 +115,35 @@ def make_thumbnail(
     return encode_jpeg(picture.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
 
 
-def scale_bars(clip_scores: Tensor) -> list[float]:
-    """Return the length of each clip's bar, 8 to 100; scores have no zero, so the lowest is the shortest."""
-    low, high = float(clip_scores.min()), float(clip_scores.max())
-    return [100.0 if high == low else 8 + 92 * (score - low) / (high - low) for score in clip_scores.tolist()]
+class ShownWord(NamedTuple):
+    """A word of a text.
+
+    Attributes:
+        word: the whole word.
+        weight: what it adds to the score, in logits.
+        share: the same against the strongest word, -1 to 1; where all add less than a logit, against one logit.
+    """
+
+    word: str
+    weight: float
+    share: float
 
 
-def join_word_pieces(pieces: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Return whole words with what they add to the score, -1 to 1, from word pieces with their weights."""
+def scale_bars(scores: Sequence[float]) -> list[float]:
+    """Return the length of each bar from the zero line, -100 to 100.
+
+    The scale begins at zero and reaches at least one logit, so that scores that hardly differ look alike and
+    small ones look small.
+
+    Args:
+        scores: in logits.
+    """
+    longest = max([1.0, *map(abs, scores)])
+    return [100 * score / longest for score in scores]
+
+
+def join_word_pieces(pieces: Sequence[tuple[str, float]]) -> list[ShownWord]:
+    """Return whole words with what they add to the score, from word pieces with their weights in logits."""
     joined: list[tuple[str, float]] = []
     for piece, weight in pieces:
         if piece.startswith("##") and joined:
@@ -129,5 +151,5 @@ def join_word_pieces(pieces: Sequence[tuple[str, float]]) -> list[tuple[str, flo
             joined.append((word + piece[2:], total + weight))
         elif piece not in ("[CLS]", "[SEP]", "[PAD]"):
             joined.append((piece, weight))
-    strongest = max((abs(weight) for _, weight in joined), default=0.0) or 1.0
-    return [(word, weight / strongest) for word, weight in joined]
+    shares = scale_bars([weight for _, weight in joined])
+    return [ShownWord(*pair, share / 100) for pair, share in zip(joined, shares, strict=True)]

@@ -27,11 +27,11 @@ def test_the_clip_with_the_highest_score_is_the_best():
     assert (view.label, view.best, view.words, view.method) == (
         "a red circle",
         1,
-        (("red", 1.0),),
+        (("red", 2.0, 1.0),),
         "grad_cam",
     )
     assert [clip.when for clip in view.clips] == ["0.0 to 1.0 s", "2.0 to 3.0 s"]
-    assert [clip.share for clip in view.clips] == [8.0, 100.0]
+    assert [clip.share for clip in view.clips] == [0.0, 100.0]
     frame = view.clips[0].frames[1]
     pictures = {frame.plain, frame.saliency, frame.attention}
     assert len(pictures) == 3 and all(picture.startswith("data:image/jpeg") for picture in pictures)

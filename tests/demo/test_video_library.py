@@ -36,6 +36,15 @@ def test_the_library_lists_the_folder_alone_and_knows_no_path(session, tmp_path)
         VideoLibrary(tmp_path / "none", library.preprocessing, 0)
 
 
+def test_numbers_in_names_are_in_their_order(session, tmp_path):
+    for name in ("clip10.mp4", "clip2.mp4", "a/b.mp4", "1.mp4", "Clip3.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"listed, not read")
+    library = VideoLibrary(tmp_path, session.model.preprocessing, 0)
+    names = [video.name for video in library.list_folder()]
+    assert names == ["1.mp4", "a/b.mp4", "clip2.mp4", "Clip3.mp4", "clip10.mp4"]
+
+
 def test_a_video_that_becomes_a_link_to_elsewhere_is_not_found(session, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()

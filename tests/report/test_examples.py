@@ -38,7 +38,7 @@ def test_an_example_is_drawn_with_what_was_found_instead(run, tmp_path, tokenize
     assert (
         shown["missing"] == "" and len(shown["clips"]) == 3 and shown["other"].startswith("data:image/jpeg")
     )
-    assert {word for word, _ in shown["words"]} == {"a", "red", "circle"}
+    assert {word for word, *_ in shown["words"]} == {"a", "red", "circle"}
     part = illustrate(
         model, media, replace(example, segment_sec=[1.0, None], other_segment_sec=[0.0, 1.0]), "grad_cam"
     )
@@ -46,5 +46,5 @@ def test_an_example_is_drawn_with_what_was_found_instead(run, tmp_path, tokenize
     gone = illustrate(model, media, replace(example, media_id="gone"), "grad_cam")
     assert "gone" in gone["missing"] and gone["clips"] == []
     long = replace(example, text="what is near a red circle " * 30 + "star", option="star")
-    words = [word for word, _ in illustrate(model, media, long, "grad_cam")["words"]]
+    words = [word for word, *_ in illustrate(model, media, long, "grad_cam")["words"]]
     assert words[-1] == "star" and words[0] == "what"

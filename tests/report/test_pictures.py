@@ -1,4 +1,4 @@
-"""Pictures of a page: thumbnails without padding, bars with a shortest, whole words of word pieces."""
+"""Pictures of a page: thumbnails without padding, bars with a zero line, whole words of word pieces."""
 
 import base64
 import io
@@ -25,15 +25,17 @@ def test_a_thumbnail_leaves_out_the_padding():
         assert Image.open(io.BytesIO(data)).size == (20, 10)
 
 
-def test_bars_have_a_shortest_and_a_longest():
-    assert scale_bars(torch.tensor([-1.0, 1.0, 0.0])) == [8.0, 100.0, 54.0]
-    assert scale_bars(torch.tensor([2.0, 2.0])) == [100.0, 100.0]
+def test_bars_begin_at_zero_and_small_scores_look_small():
+    assert scale_bars([-1.0, 2.0, 0.0]) == [-50.0, 100.0, 0.0]
+    first, second = scale_bars([1.29, 1.31])  # nearly the same score, nearly the same bar
+    assert second == 100.0 and first > 98.0
+    assert scale_bars([0.1]) == [10.0] and scale_bars([]) == []
 
 
 def test_pieces_become_words_against_the_strongest():
     pieces = [("[CLS]", 0.0), ("sky", 1.0), ("##line", 1.0), ("red", -1.0), ("[SEP]", 0.0)]
-    assert join_word_pieces(pieces) == [("skyline", 1.0), ("red", -0.5)]
-    assert join_word_pieces([("a", 0.0)]) == [("a", 0.0)]
+    assert join_word_pieces(pieces) == [("skyline", 2.0, 1.0), ("red", -1.0, -0.5)]
+    assert join_word_pieces([("a", 0.25)]) == [("a", 0.25, 0.25)]
 
 
 def test_curves_take_their_colours_from_the_page():
