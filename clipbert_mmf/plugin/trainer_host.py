@@ -43,6 +43,7 @@ class MmfHost:
 
     run: Run
     checkpoint: RunCheckpoint
+    wandb_logger: Any = None
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
@@ -192,3 +193,8 @@ class MmfHost:
     def log_scalars(self, scalars: Mapping[str, float], update: int, losses: Mapping[str, float]) -> None:
         """Pass numbers on to TensorBoard."""
         raise NotImplementedError
+
+    def log_checkpoint(self, file: Path) -> None:
+        """Pass a checkpoint on to Weights & Biases, where ``training.wandb.log_checkpoint`` says so."""
+        if self.options.wandb.log_checkpoint:
+            self.wandb_logger.log_model_checkpoint(str(file))

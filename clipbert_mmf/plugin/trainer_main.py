@@ -14,11 +14,16 @@ from typing import Any
 from mmf.common.meter import Meter
 from mmf.common.registry import registry
 from mmf.common.sample import convert_batch_to_sample_list, to_device
+
+# MMF's own is registered first, ours takes its place.
+from mmf.trainers import lightning_trainer  # noqa: F401
 from mmf.trainers.mmf_trainer import MMFTrainer
 from omegaconf import DictConfig, open_dict
 from torch.utils.data import DataLoader
 
+from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.plugin import schedules  # as a module: importing it first imports this one on the way
+from clipbert_mmf.plugin.own_trainers import check_own_trainer
 from clipbert_mmf.plugin.trainer_host import MmfHost
 from clipbert_mmf.training.dataset_mixing import KINDS, Mixing
 from clipbert_mmf.training.failure_reports import report_failures
@@ -69,8 +74,8 @@ class MainHost(MmfHost):
         logistics = self.trainer.logistics_callback
         if logistics.tb_writer is not None:
             logistics.tb_writer.add_scalars(dict(scalars), update)
-        if logistics.wandb_logger is not None:
-            logistics.wandb_logger.log_metrics({**scalars, "trainer/global_step": update})
+        if self.wandb_logger is not None:
+            self.wandb_logger.log_metrics({**scalars, "trainer/global_step": update})
 
 
 def _update_meter(meter: Meter, numbers: Mapping[str, float], num_items: int) -> None:
@@ -134,6 +139,7 @@ class ClipBertTrainer(MMFTrainer):
         own = (self.lr_scheduler_callback, self.checkpoint_callback, self.logistics_callback)
         self.callbacks = [callback for callback in self.callbacks if callback not in own]
         self.host.follow_schedule(self.lr_scheduler_callback._scheduler)
+        self.host.wandb_logger = self.logistics_callback.wandb_logger
         self.checkpoint_callback._checkpoint = self.host.make_checkpoint()
         self.early_stop_callback.early_stopping = self.host.run.early_stopping
 
@@ -160,3 +166,34 @@ class ClipBertTrainer(MMFTrainer):
         with report_failures(self.host.run.describe_place):
             self.host.evaluate()
             self.host.close()
+
+
+@registry.register_trainer("mmf")
+class OwnTrainer(MMFTrainer):
+    """Runs ``training.trainer: mmf``, MMF's own, after a check of what it cannot do."""
+
+    def load(self) -> None:
+        """As MMF, where it can do the run."""
+        check_own_trainer(self.config)
+        super().load()
+
+    def configure_callbacks(self) -> None:
+        """As MMF; our schedules learn how long the run is, in epochs too."""
+        schedules.announce_updates(int(self._calculate_max_updates()) if "train" in self.run_type else None)
+        super().configure_callbacks()
+        schedules.announce_updates(None)  # another run in this process has a length of its own
+
+
+@registry.register_trainer("lightning")
+class LightningTrainer:
+    """Refuses ``training.trainer: lightning``.
+
+    Raises:
+        ConfigurationError: always.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        raise ConfigurationError(
+            "training.trainer=lightning needs PyTorch Lightning 1.6, which does not run on current PyTorch; write "
+            "training.trainer=clipbert, or training.trainer=mmf for MMF's own"
+        )

@@ -18,6 +18,7 @@ from clipbert_mmf.training.options import (
     MixingOptions,
     ParallelOptions,
     RunOptions,
+    WandbOptions,
     WorkerOptions,
 )
 
@@ -51,6 +52,7 @@ def parse_run_options(config: Mapping[str, Any]) -> RunOptions:
         workers=_parse(WorkerOptions, training, "training"),
         parallel=_parse(ParallelOptions, training, "training"),
         early_stop=_parse(EarlyStopOptions, training["early_stop"], "training.early_stop"),
+        wandb=_parse(WandbOptions, _find_section(training, "wandb"), "training.wandb"),
         checkpoint=_parse(CheckpointOptions, config["checkpoint"], "checkpoint"),
         evaluation=_parse(EvaluationOptions, config["evaluation"], "evaluation"),
         multitasking=_parse(MixingOptions, config["multitasking"], "multitasking") if has_mixing else None,

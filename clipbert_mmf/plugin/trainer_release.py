@@ -14,9 +14,13 @@ from mmf.utils.configuration import get_mmf_env
 from mmf.utils.logger import TensorboardLogger
 from torch.utils.data import DataLoader
 
+from clipbert_mmf.configuration import to_plain
 from clipbert_mmf.plugin import schedules  # as a module: importing it first imports this one on the way
+from clipbert_mmf.plugin.own_trainers import check_own_trainer
 from clipbert_mmf.plugin.trainer_host import MmfHost
+from clipbert_mmf.plugin.wandb_logger import WandbLogger
 from clipbert_mmf.training.dataset_mixing import Mixing
+from clipbert_mmf.training.distributed import get_rank
 from clipbert_mmf.training.failure_reports import report_failures
 
 
@@ -41,9 +45,23 @@ class ReleaseHost(MmfHost):
         return dataset.prepare_batch(batch)
 
     def log_scalars(self, scalars: Mapping[str, float], update: int, losses: Mapping[str, float]) -> None:
-        """Pass numbers on to TensorBoard."""
+        """Pass numbers on to TensorBoard and Weights & Biases."""
         if self.trainer.tb_writer is not None:
             self.trainer.tb_writer.add_scalars(dict(scalars), update)
+        if self.wandb_logger is not None:
+            self.wandb_logger.log_metrics({**scalars, "trainer/global_step": update})
+
+    def start_wandb(self) -> None:
+        """Start the run's page on Weights & Biases, from one process, where ``training.wandb`` says so."""
+        if self.options.wandb.enabled and get_rank() == 0:
+            folder = get_mmf_env(key="wandb_logdir") or get_mmf_env(key="save_dir")
+            self.wandb_logger = WandbLogger(to_plain(self.trainer.config), folder)
+
+    def close(self) -> None:
+        """Leave the other processes, and end the page on Weights & Biases."""
+        super().close()
+        if self.wandb_logger is not None:
+            self.wandb_logger.close()
 
 
 @registry.register_trainer("clipbert")
@@ -98,6 +116,7 @@ class ClipBertTrainer(BaseTrainer):
         if self.host.options.loop.tensorboard:
             folder = get_mmf_env(key="tensorboard_logdir") or self.writer.log_folder
             self.tb_writer = TensorboardLogger(folder, self.host.run.current_iteration)
+        self.host.start_wandb()
 
     def parallelize_model(self) -> None:
         """Wrap the model where there are several processes."""
@@ -115,3 +134,28 @@ class ClipBertTrainer(BaseTrainer):
         with report_failures(self.host.run.describe_place):
             self.host.evaluate()
             self.host.close()
+
+
+@registry.register_trainer("base_trainer")
+class OwnTrainer(BaseTrainer):
+    """Runs ``training.trainer: base_trainer``, MMF's own, after a check of what it cannot do."""
+
+    def load(self) -> None:
+        """As MMF, where it can do the run."""
+        check_own_trainer(self.config)
+        super().load()
+
+    def _extract_loss(self, report: Any) -> Any:
+        """As MMF, which goes on with a loss that is no number.
+
+        Raises:
+            RuntimeError: for such a loss, where ``training.exit_on_nan_losses`` says so.
+        """
+        loss: Any = super()._extract_loss(report)
+        training = self.config.training
+        if "exit_on_nan_losses" in training and training.exit_on_nan_losses and not loss.isfinite():
+            raise RuntimeError(
+                f"loss is not a finite number after update {self.num_updates} (epoch {self.current_epoch}); training "
+                f"stops. Lower the learning rate, or clip gradients (training.max_grad_l2_norm)"
+            )
+        return loss

@@ -70,6 +70,7 @@ class Checkpointer:
         if is_best:
             _copy_atomically(numbered, self.best_file, link=False)
         self._remove_old()
+        self.host.log_checkpoint(self.current_file)
 
     def write_weights(self) -> None:
         """Write the weights alone; every process must call it."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -118,4 +119,8 @@ class Host(Protocol):
             update: to which they belong.
             losses: training losses among them, which callbacks see as running means; empty for an evaluation.
         """
+        ...
+
+    def log_checkpoint(self, file: Path) -> None:
+        """Pass a written checkpoint on to Weights & Biases, where the run says so; rank 0 calls it."""
         ...

@@ -33,7 +33,7 @@ from clipbert_mmf.training.loaders import describe_health, tell_epoch
 from clipbert_mmf.training.logging import format_numbers, format_seconds
 from clipbert_mmf.training.run import Run
 from clipbert_mmf.training.seeding import seed_all
-from clipbert_mmf.training.sharding import clip_gradients, count_state_bytes
+from clipbert_mmf.training.sharding import clip_gradients, count_state_bytes, find_clipped
 
 logger = logging.getLogger(__name__)
 
@@ -216,7 +216,8 @@ class Loop:
         norm = None
         if self.options.gradient_limit is not None:
             run.scaler.unscale_(run.optimizer)
-            norm = clip_gradients(run.model, self.options.gradient_limit)
+            clipped = find_clipped(run.model, self.options.clip_norm_mode)
+            norm = clip_gradients(clipped, self.options.gradient_limit)
         run.scaler.step(run.optimizer)
         run.scaler.update()
         if run.scheduler is not None:

@@ -8,12 +8,15 @@ made.
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from clipbert_mmf.configuration import ConfigurationError
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
+#: Whose gradients are clipped: the whole model's, or those of its ``question_embedding_module`` alone.
+ClipNormMode = Literal["all", "question"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class LoopOptions:
     lr_scheduler: bool = False
     clip_gradients: bool = False
     max_grad_l2_norm: float | None = None
+    clip_norm_mode: ClipNormMode = "all"
     detect_anomaly: bool = False
     exit_on_nan_losses: bool = True
     cudnn_benchmark: bool = False
@@ -144,6 +148,31 @@ class EarlyStopOptions:
 
 
 @dataclass(frozen=True)
+class WandbOptions:
+    """Holds the keys of ``training.wandb``; further ones are arguments of ``wandb.init``.
+
+    Attributes:
+        enabled: pass the numbers of the run on to Weights & Biases.
+        log_checkpoint: pass every ``current.ckpt`` on too.
+    """
+
+    enabled: bool = False
+    log_checkpoint: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be logged: checkpoints alone, or anything where the package is missing."""
+        if self.log_checkpoint and not self.enabled:
+            raise ConfigurationError(
+                "training.wandb.log_checkpoint=true needs training.wandb.enabled=true; set both, or neither"
+            )
+        if self.enabled and importlib.util.find_spec("wandb") is None:
+            raise ConfigurationError(
+                "training.wandb.enabled=true needs the package wandb; run 'pip install wandb', or set "
+                "training.wandb.enabled=false"
+            )
+
+
+@dataclass(frozen=True)
 class ResetOptions:
     """Holds the keys of ``checkpoint.reset``: what a loaded checkpoint does not set."""
 
@@ -157,11 +186,12 @@ class ResetOptions:
 class CheckpointOptions:
     """Holds the keys of ``checkpoint`` that the trainer reads.
 
-    MMF's own class reads ``resume_zoo`` and others.
+    MMF's own class reads ``zoo_config_override`` and others.
     """
 
     resume: bool = False
     resume_file: str | None = None
+    resume_zoo: str | None = None
     resume_best: bool = False
     resume_pretrained: bool = False
     pretrained_state_mapping: dict[str, str] = field(default_factory=dict)
@@ -215,6 +245,7 @@ class RunOptions:
     workers: WorkerOptions = field(default_factory=WorkerOptions)
     parallel: ParallelOptions = field(default_factory=ParallelOptions)
     early_stop: EarlyStopOptions = field(default_factory=EarlyStopOptions)
+    wandb: WandbOptions = field(default_factory=WandbOptions)
     checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     multitasking: MixingOptions | None = None

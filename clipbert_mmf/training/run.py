@@ -32,7 +32,7 @@ from clipbert_mmf.training.loaders import make_training_loader
 from clipbert_mmf.training.logging import LossWindow, MetricsFile, Stopwatch
 from clipbert_mmf.training.options import ParallelOptions, RunOptions
 from clipbert_mmf.training.precision import Precision
-from clipbert_mmf.training.sharding import shard
+from clipbert_mmf.training.sharding import find_clipped, shard
 
 logger = logging.getLogger(__name__)
 
@@ -246,7 +246,11 @@ def prepare_optimizer(run: Run) -> None:
 
     Needs ``run.model`` without wrapper, and an optimizer without state. A run that does not train is not
     sharded, since evaluation holds all weights anyway.
+
+    Raises:
+        ConfigurationError: if gradients of a part are to be clipped that the model does not have.
     """
+    find_clipped(run.model, run.options.loop.clip_norm_mode)
     parallel = run.options.parallel if run.options.trains else ParallelOptions()
     optimizer, settings = fuse_step(run.optimizer, run.options.optimizer_params)
     run.optimizer = shard(run.model, optimizer, parallel, settings, run.device)

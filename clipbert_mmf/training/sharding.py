@@ -28,7 +28,7 @@ from clipbert_mmf.training.distributed import (
     has_running_statistics,
     unwrap_model,
 )
-from clipbert_mmf.training.options import ParallelOptions
+from clipbert_mmf.training.options import ClipNormMode, ParallelOptions
 
 
 def shard(
@@ -253,8 +253,25 @@ def _to_local(value: Any) -> Tensor:
     return value.to_local() if hasattr(value, "to_local") else value
 
 
+def find_clipped(model: nn.Module, mode: ClipNormMode) -> nn.Module:
+    """Return the part of a model whose gradients are clipped, by ``training.clip_norm_mode``.
+
+    Raises:
+        ConfigurationError: if the model has no such part.
+    """
+    if mode == "all":
+        return model
+    found = getattr(unwrap_model(model), "question_embedding_module", None)
+    if not isinstance(found, nn.Module):
+        raise ConfigurationError(
+            f"training.clip_norm_mode is '{mode}', which clips the gradients of a model's question_embedding_module "
+            f"alone, and this model has none; set training.clip_norm_mode=all"
+        )
+    return found
+
+
 def clip_gradients(model: nn.Module, limit: float) -> Tensor:
-    """Scale gradients down to a norm over the whole model and all processes, and return the norm it was."""
+    """Scale gradients down to a norm over a whole model, or a part, and all processes; return the norm it was."""
     parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     is_plain = all(type(gradient) is Tensor and gradient.device.type == "cpu" for gradient in gradients)

@@ -33,7 +33,8 @@ for name, options in json.loads(plan.read_text()).items():
         os.dup2(log, 1)
         os.dup2(log, 2)
         try:
-            predict(options) if name.endswith(".predicted") else run(options)
+            sys.argv[1:] = options  # mmf_predict reads the command line alone
+            predict() if name.endswith(".predicted") else run()
         except BaseException:
             traceback.print_exc()
             sys.stderr.flush()

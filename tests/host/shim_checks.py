@@ -326,6 +326,50 @@ def check_start_with_any_device():
     assert config.distributed.world_size <= runner.torch.cuda.device_count(), "refused without two GPUs"
 
 
+def check_name_known_trainers():
+    import mmf  # noqa: F401
+    from mmf.utils.build import build_trainer
+    from omegaconf import OmegaConf
+
+    try:
+        build_trainer(OmegaConf.create({"training": {"trainer": "clipbret"}}))
+    except ValueError as error:
+        assert "training.trainer is 'clipbret'" in str(error) and "clipbert" in str(error)
+
+
+def make_early_stopping(criterion):
+    import mmf  # noqa: F401
+    from mmf.utils.early_stopping import EarlyStopping
+
+    return EarlyStopping(None, None, criterion)
+
+
+def check_watch_validation():
+    for criterion in ("msrvtt_retrieval/total", "val/msrvtt_retrieval/total"):
+        stopping = make_early_stopping(criterion)
+        assert stopping.early_stop_criteria == stopping.metric == "val/msrvtt_retrieval/total"
+
+
+def check_keep_patience():
+    stopping = make_early_stopping("total_loss")
+    stopping.init_from_checkpoint({"best_iteration": 8, "best_metric_value": 0.5, "best_update": 4})
+    assert stopping.best_monitored_update == 4
+
+
+def check_accept_dashed_local_rank():
+    import mmf  # noqa: F401
+    from mmf.utils.flags import flags
+
+    for option in (["--local-rank=1"], ["--local_rank", "1"]):
+        os.environ.pop("LOCAL_RANK", None)
+        arguments = flags.get_parser().parse_args([*option, "model=clipbert"])
+        assert arguments.local_rank == 1 and arguments.opts == ["model=clipbert"], arguments
+        assert os.environ["LOCAL_RANK"] == "1"
+    os.environ["LOCAL_RANK"] = "3"
+    flags.get_parser().parse_args(["--local-rank=1"])
+    assert os.environ["LOCAL_RANK"] == "3"
+
+
 def check_stay_on_cpu():
     import types
 
@@ -416,6 +460,10 @@ CHECKS = {
     "tell_batches_from_tuples": RELEASE,
     "return_tuples_from_text_encoders": MAIN,
     "load_without_post_init": BOTH,
+    "name_known_trainers": BOTH,
+    "watch_validation": BOTH,
+    "keep_patience": BOTH,
+    "accept_dashed_local_rank": BOTH,
     "stay_on_cpu": RELEASE,
     "leave_transformers_alone": MAIN,
     "skip_importing_all_transformers": MAIN,

@@ -6,6 +6,7 @@ that several processes use NCCL, and that a process which torchrun started sees 
 
 from __future__ import annotations
 
+import argparse
 import functools
 import logging
 import os
@@ -171,3 +172,23 @@ def _spawn_on_cpu(runner: Any) -> None:
         "torch.cuda", "torch.cuda", additions={"device_count": lambda: 1024 * (os.cpu_count() or 1)}
     )
     runner.torch = Standin("torch", "torch", additions={"cuda": cuda})
+
+
+def accept_dashed_local_rank(module: Any) -> None:
+    """Accept ``--local-rank``, as launchers write ``--local_rank`` since PyTorch 2, and heed it.
+
+    MMF takes it for an option of the configuration, and never reads the other. ``LOCAL_RANK`` wins. Remove when
+    MMF knows it.
+    """
+
+    class UseLocalRank(argparse.Action):
+        def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+            setattr(namespace, self.dest, values)
+            os.environ.setdefault("LOCAL_RANK", str(values))
+
+    parser = module.flags.parser
+    (known,) = (action for action in parser._actions if action.dest == "local_rank")
+    parser._handle_conflict_resolve(None, [("--local_rank", known)])
+    parser.add_argument(
+        "--local_rank", "--local-rank", type=int, default=None, action=UseLocalRank, help=known.help
+    )

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from clipbert_mmf.host.mmf_version import MmfVersion, mmf_version
-from clipbert_mmf.host.shims import config, data, distributed, encoders, messages, models, scoring, startup
+from clipbert_mmf.host.shims import (
+    config,
+    data,
+    distributed,
+    encoders,
+    messages,
+    models,
+    scoring,
+    startup,
+    trainers,
+)
 
 RELEASE: tuple[MmfVersion, ...] = ("release",)
 MAIN: tuple[MmfVersion, ...] = ("main",)
@@ -70,6 +80,10 @@ SHIMS = (
     Shim(RELEASE, ("mmf.modules.metrics",), scoring.accept_mappings_of_metrics),
     Shim(RELEASE, ("mmf.common.report",), scoring.accumulate_present_fields),
     Shim(RELEASE, ("mmf.modules.losses",), scoring.keep_losses_to_their_datasets),
+    Shim(BOTH, ("mmf.utils.build",), trainers.name_known_trainers),
+    Shim(BOTH, ("mmf.utils.early_stopping",), trainers.watch_validation),
+    Shim(BOTH, ("mmf.utils.early_stopping",), trainers.keep_patience),
+    Shim(BOTH, ("mmf.utils.flags",), distributed.accept_dashed_local_rank),
     Shim(MAIN, ("mmf.modules.hf_layers",), models.leave_transformers_alone),
     Shim(MAIN, ("mmf.models.unimodal", "mmf.models.fusions"), models.return_tuples_from_text_encoders),
     Shim(BOTH, ("mmf.models.visual_bert", "mmf.models.vilbert"), models.load_without_post_init),
