@@ -11,6 +11,7 @@ from clipbert_mmf.annotations import AnnotationFormat, TextRecord, register_form
 from clipbert_mmf.modules.backbones.registry import register_backbone
 from clipbert_mmf.modules.heads import HeadKind, register_head
 from clipbert_mmf.scoring.clips import register_fold
+from clipbert_mmf.scoring.outcomes import Measured, Outcomes, make_outcomes
 from clipbert_mmf.tasks import Chance, Task, register_task
 from clipbert_mmf.tasks.datasets import DatasetSpec, register_dataset
 from clipbert_mmf.tasks.items import ItemConfig, ItemMaker, QuestionItems
@@ -24,9 +25,12 @@ __all__ = [
     "HeadKind",
     "ItemConfig",
     "ItemMaker",
+    "Measured",
+    "Outcomes",
     "QuestionItems",
     "Task",
     "TextRecord",
+    "make_outcomes",
     "register_backbone",
     "register_backend",
     "register_dataset",

@@ -16,6 +16,7 @@ from mmf.modules.metrics import BaseMetric
 from torch import Tensor
 
 from clipbert_mmf.scoring.metrics import METRICS, Metric
+from clipbert_mmf.scoring.outcomes import Measured, Outcomes, read_outcomes
 
 
 class ClipBertMetric(BaseMetric):
@@ -39,11 +40,22 @@ class ClipBertMetric(BaseMetric):
             *args: unused, MMF's signature.
             **kwargs: unused, MMF's signature.
         """
-        # A training batch numbers no texts; two-stage retrieval alone has similarities.
-        names = [name for name in (*self.metric.required, *self.metric.optional) if name in sample_list]
-        numbers = self.metric.measure(**{name: sample_list[name] for name in names})
         device = sample_list["scores"].device
+        numbers = self._measure(sample_list)
         return {name: torch.tensor(value, device=device) for name, value in numbers.items()}
+
+    def trace(self, report: Mapping[str, Any]) -> dict[str, Outcomes]:
+        """Return the outcomes that the numbers are means of, by name of the number.
+
+        Args:
+            report: of an evaluation, as ``calculate`` reads it.
+        """
+        return read_outcomes(self._measure(report))
+
+    def _measure(self, report: Mapping[str, Any]) -> Measured:
+        # A training batch numbers no texts; two-stage retrieval alone has similarities.
+        names = [name for name in (*self.metric.required, *self.metric.optional) if name in report]
+        return self.metric.measure(**{name: report[name] for name in names})
 
 
 for _key, _metric in METRICS.items():

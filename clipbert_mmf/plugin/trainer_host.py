@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from clipbert_mmf.models.network import ClipBertNetwork, DatasetNetwork
 from clipbert_mmf.plugin.trainer_checkpoint import RunCheckpoint
 from clipbert_mmf.plugin.trainer_options import parse_run_options
+from clipbert_mmf.scoring.outcomes import Outcomes
 from clipbert_mmf.training.checkpoints import find_stored_seed
 from clipbert_mmf.training.dataset_mixing import Mixing
 from clipbert_mmf.training.distributed import get_rank, get_world_size, unwrap_model, wrap_model
@@ -150,6 +151,18 @@ class MmfHost:
     def compute_metrics(self, report: Any) -> dict[str, Tensor]:
         """Compute the configured metrics."""
         return self.trainer.metrics(report, report)
+
+    def trace_metrics(self, report: Any) -> dict[str, Outcomes]:
+        """Return the outcomes of the metrics that have a method ``trace``, such as ours and a user's."""
+        found: dict[str, Outcomes] = {}
+        for key, metric in self.trainer.metrics.metrics.items():
+            prefix = f"{report.dataset_type}/{report.dataset_name}/{key}"
+            applies = any(name == prefix or name.startswith(f"{prefix}/") for name in report.metrics)
+            if applies and hasattr(metric, "trace"):
+                found.update(
+                    {f"{prefix}/{name}".rstrip("/"): rows for name, rows in metric.trace(report).items()}
+                )
+        return found
 
     def compute_losses(self, report: Any) -> dict[str, Tensor]:
         """Compute the losses that MMF gave the model."""

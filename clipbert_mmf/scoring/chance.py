@@ -8,9 +8,17 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 import numpy as np
 
 
-def guess_rank(num_items: int) -> float:
-    """Return R@1 of a random order."""
-    return 1 / num_items
+def guess_recall(num_candidates: int, depth: int, num_correct: int = 1) -> float:
+    """Return the recall at a depth of a random order, where some of the candidates are correct."""
+    missed = 1.0
+    for place in range(min(depth, num_candidates)):
+        missed *= max(0, num_candidates - num_correct - place) / (num_candidates - place)
+    return 1 - missed
+
+
+def guess_first_rank(num_candidates: int, num_correct: int = 1) -> float:
+    """Return the mean rank of the first correct candidate in a random order."""
+    return (num_candidates + 1) / (num_correct + 1)
 
 
 def guess_option(num_options: Sequence[int]) -> float:

@@ -1,7 +1,8 @@
 """Compute the numbers of an evaluation from its report, one function per family of tasks.
 
 Each function gathers the rows of all ranks, drops rows that a sampler repeated to fill a batch, and returns
-numbers by name, so that one process and several give the same result. Unreadable media count as misses or as
+numbers by name, so that one process and several give the same result. With the numbers come the outcomes
+that they are means of, from which ``uncertainty`` makes intervals. Unreadable media count as misses or as
 wrong answers. Recall and accuracy are 0 to 1, ranks start at 1. ``plugin.metrics`` registers the families
 with MMF.
 """
@@ -11,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from clipbert_mmf.scoring import answers
 from clipbert_mmf.scoring.gathering import first_of_each, gather_rows, index_of_texts
-from clipbert_mmf.scoring.ranking import RECALL_DEPTHS, RankSummary, match_margin, summarize_retrieval
+from clipbert_mmf.scoring.outcomes import Measured, Outcomes, make_outcomes
+from clipbert_mmf.scoring.ranking import RECALL_DEPTHS, QueryRanks, match_margin, rank_retrieval
 from clipbert_mmf.shapes import ANSWER_TYPES, PADDING_TEXT, UNKNOWN_ANSWER
 
 
@@ -27,7 +30,7 @@ def measure_retrieval(
     similarity: Tensor | None = None,
     chosen_for_texts: Tensor | None = None,
     chosen_for_videos: Tensor | None = None,
-) -> dict[str, float]:
+) -> Measured:
     """Rank videos for texts and texts for videos in the full matrix.
 
     Two-stage retrieval scores chosen pairs only; the others rank behind them by ``similarity``.
@@ -45,7 +48,8 @@ def measure_retrieval(
         ``t2v_r1``, ``t2v_r5``, ``t2v_r10``, ``t2v_median_rank``, ``t2v_mean_rank``, ``t2v_num_ties``, the
         same with ``v2t_``, ``num_items``, ``num_unreadable``.
     """
-    kept = first_of_each(gather_rows(item_index))
+    items = gather_rows(item_index)
+    kept = first_of_each(items)
 
     def collect(rows: Tensor) -> Tensor:
         return gather_rows(rows)[kept]
@@ -55,17 +59,46 @@ def measure_retrieval(
     candidates = None
     if similarity is not None and chosen_for_texts is not None and chosen_for_videos is not None:
         candidates = (collect(similarity), collect(chosen_for_texts), collect(chosen_for_videos))
-    to_video, to_text = summarize_retrieval(matrix, matches, can_read, candidates)
-    return {**name_ranks("t2v", to_video), **name_ranks("v2t", to_text), **count_items(can_read)}
+    to_video, to_text = rank_retrieval(matrix, matches, can_read, candidates)
+    return measure_ranks(to_video, to_text, matches, can_read, items[kept].cpu().numpy())
 
 
-def name_ranks(direction: str, summary: RankSummary) -> dict[str, float]:
-    """Return the numbers of one direction (``t2v`` or ``v2t``) by name."""
+def measure_ranks(
+    to_video: QueryRanks, to_text: QueryRanks, matches: Tensor, readable: Tensor, media: np.ndarray
+) -> Measured:
+    """Return the numbers of both directions. A text counts for the medium that it describes, the first of several.
+
+    Args:
+        to_video: ranks of videos for texts.
+        to_text: ranks of texts for videos.
+        matches: ``(videos, texts)`` bool.
+        readable: ``(videos,)`` bool.
+        media: ``(videos,)``, item or medium of each.
+    """
+    video_of_text = matches.int().argmax(0)[to_video.queries].cpu().numpy()
+    video = to_text.queries.cpu().numpy()
+    outcomes = {
+        **_trace_ranks("t2v", "text to video", to_video, media[video_of_text]),
+        **_trace_ranks("v2t", "video to text", to_text, media[video]),
+    }
+    ties = {f"{name}_num_ties": float(one.tied.sum()) for name, one in (("t2v", to_video), ("v2t", to_text))}
+    return Measured(outcomes, {**ties, **count_items(readable)})
+
+
+def _trace_ranks(direction: str, words: str, found: QueryRanks, media: np.ndarray) -> dict[str, Outcomes]:
+    """Return the outcomes of one direction by name of the number."""
+    recalls = {
+        f"{direction}_r{depth}": make_outcomes(
+            found.ranks <= depth, media, f"{words}, recall at {depth}", is_share=True
+        )
+        for depth in RECALL_DEPTHS
+    }
     return {
-        **{f"{direction}_r{depth}": summary.recall[depth] for depth in RECALL_DEPTHS},
-        f"{direction}_median_rank": summary.median_rank,
-        f"{direction}_mean_rank": summary.mean_rank,
-        f"{direction}_num_ties": float(summary.num_ties),
+        **recalls,
+        f"{direction}_median_rank": make_outcomes(
+            found.ranks, media, f"{words}, median rank", statistic="median"
+        ),
+        f"{direction}_mean_rank": make_outcomes(found.ranks, media, f"{words}, mean rank"),
     }
 
 
@@ -74,21 +107,31 @@ def count_items(readable: Tensor) -> dict[str, float]:
     return {"num_items": float(len(readable)), "num_unreadable": float((~readable).sum())}
 
 
-def name_answer_types(accuracy: Tensor, answer_type: Tensor) -> dict[str, float]:
-    """Return ``accuracy_<type>`` and ``num_texts_<type>`` of the types that occur.
+def trace_answers(
+    accuracy: Tensor, media: Tensor | np.ndarray, answer_type: Tensor | None = None
+) -> tuple[dict[str, Outcomes], dict[str, float]]:
+    """Return the outcomes of the accuracy, of that of each answer type that occurs, and the texts of each type.
 
     Args:
         accuracy: ``(texts,)`` float, 0 to 1.
+        media: ``(texts,)``, item or medium of each.
         answer_type: ``(texts,)`` int64, indices into ``ANSWER_TYPES``; -1 for a text without a type.
+
+    Returns:
+        Outcomes named ``accuracy`` and ``accuracy_<type>``; numbers named ``num_texts_<type>``.
     """
-    numbers: dict[str, float] = {}
-    for index, name in enumerate(ANSWER_TYPES):
-        of_type = accuracy[answer_type == index]
-        if len(of_type):
+    outcomes = {"accuracy": make_outcomes(accuracy, media, "accuracy", is_share=True)}
+    counts: dict[str, float] = {}
+    for index, name in enumerate(ANSWER_TYPES if answer_type is not None else ()):
+        of_type = answer_type == index
+        if bool(of_type.any()):
             key = name.replace("/", "_")
-            numbers[f"accuracy_{key}"] = float(of_type.mean())
-            numbers[f"num_texts_{key}"] = float(len(of_type))
-    return numbers
+            title = f"accuracy, {name}"
+            rows = of_type.cpu().numpy()
+            own = media.cpu().numpy() if isinstance(media, Tensor) else media
+            outcomes[f"accuracy_{key}"] = make_outcomes(accuracy[of_type], own[rows], title, is_share=True)
+            counts[f"num_texts_{key}"] = float(of_type.sum())
+    return outcomes, counts
 
 
 class _Texts:
@@ -106,6 +149,7 @@ class _Texts:
             **count_items(gather_rows(readable)[items].bool()),
         }
         self.readable = readable.bool().repeat_interleave(num_texts)
+        self.items = self.collect(item_index.repeat_interleave(num_texts))
 
     def collect(self, rows: Tensor) -> Tensor:
         """Return ``(texts,)`` of all ranks from the ``(B, N)`` or ``(P,)`` of this one."""
@@ -119,7 +163,7 @@ def measure_answers(
     readable: Tensor,
     text_index: Tensor | None = None,
     answer_type: Tensor | None = None,
-) -> dict[str, float]:
+) -> Measured:
     """Measure answers that are right or wrong: open-ended questions and multiple choice.
 
     Args:
@@ -148,7 +192,7 @@ def measure_soft_answers(
     readable: Tensor,
     text_index: Tensor | None = None,
     answer_type: Tensor | None = None,
-) -> dict[str, float]:
+) -> Measured:
     """Measure answers by VQA's official score.
 
     Args:
@@ -170,12 +214,11 @@ def measure_soft_answers(
     return _name_answers(texts, right, ~(rows > 0).any(-1), answer_type)
 
 
-def _name_answers(
-    texts: _Texts, right: Tensor, unknown: Tensor, answer_type: Tensor | None
-) -> dict[str, float]:
-    types = {} if answer_type is None else name_answer_types(right, texts.collect(answer_type))
+def _name_answers(texts: _Texts, right: Tensor, unknown: Tensor, answer_type: Tensor | None) -> Measured:
+    types = None if answer_type is None else texts.collect(answer_type)
+    outcomes, num_of_type = trace_answers(right, texts.items, types)
     num_unknown = float(texts.collect(unknown).sum())
-    return {"accuracy": float(right.mean()), "num_unknown": num_unknown, **texts.counts, **types}
+    return Measured(outcomes, {"num_unknown": num_unknown, **texts.counts, **num_of_type})
 
 
 def measure_counts(
@@ -184,7 +227,7 @@ def measure_counts(
     item_index: Tensor,
     readable: Tensor,
     text_index: Tensor | None = None,
-) -> dict[str, float]:
+) -> Measured:
     """Measure counts: right after rounding, and the squared error.
 
     Args:
@@ -202,7 +245,15 @@ def measure_counts(
     texts = _Texts(item_index, readable, text_index, len(scores) // len(targets))
     right = texts.collect(answers.score_counts(scores, counts) * texts.readable)
     errors = texts.collect(answers.square_count_errors(scores, counts, texts.readable))
-    return {"accuracy": float(right.mean()), "mse": float(errors.mean()), **texts.counts}
+    return Measured(trace_counts(right, errors, texts.items), texts.counts)
+
+
+def trace_counts(right: Tensor, errors: Tensor, media: Tensor | np.ndarray) -> dict[str, Outcomes]:
+    """Return the outcomes of the accuracy of counts and of their squared errors, from ``(texts,)`` each."""
+    return {
+        "accuracy": make_outcomes(right, media, "accuracy of rounded counts", is_share=True),
+        "mse": make_outcomes(errors, media, "mean squared error of counts"),
+    }
 
 
 def measure_pretraining(
@@ -213,7 +264,7 @@ def measure_pretraining(
     mlm_right: Tensor,
     mlm_total: Tensor,
     text_index: Tensor | None = None,
-) -> dict[str, float]:
+) -> Measured:
     """Measure matching (ITM) and hidden tokens (MLM).
 
     Args:
@@ -232,8 +283,18 @@ def measure_pretraining(
     """
     texts = _Texts(item_index, readable, text_index, len(scores) // len(targets))
     right = texts.collect(answers.score_classes(scores.float(), targets.flatten()) * texts.readable)
-    found, hidden = int(texts.collect(mlm_right).sum()), int(texts.collect(mlm_total).sum())
-    return {"itm_accuracy": float(right.mean()), "mlm_accuracy": found / max(1, hidden), **texts.counts}
+    found, hidden = texts.collect(mlm_right), texts.collect(mlm_total)
+    outcomes = {
+        "itm_accuracy": make_outcomes(right, texts.items, "accuracy of matching", is_share=True),
+        "mlm_accuracy": make_outcomes(
+            found.double() / hidden.clamp(min=1),
+            texts.items,
+            "accuracy of hidden words",
+            is_share=True,
+            weights=hidden.double().cpu().numpy(),
+        ),
+    }
+    return Measured(outcomes, texts.counts)
 
 
 @dataclass(frozen=True)
@@ -241,12 +302,12 @@ class Metric:
     """A registered metric.
 
     Attributes:
-        measure: returns numbers by name; its arguments are the fields.
+        measure: returns numbers by name, with their outcomes; its arguments are the fields.
         required: fields of the report that every evaluated batch of the metric's tasks has.
         optional: fields that only the registered trainer's matrix of pairs has.
     """
 
-    measure: Callable[..., dict[str, float]]
+    measure: Callable[..., Measured]
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
 

@@ -27,6 +27,21 @@ class RankSummary:
     num_ties: int
 
 
+@dataclass(frozen=True)
+class QueryRanks:
+    """The ranks of the queries of one direction that have a correct candidate.
+
+    Attributes:
+        queries: ``(queries,)`` int64, row of each.
+        ranks: ``(queries,)`` int64, 1-based.
+        tied: ``(queries,)`` bool, a wrong candidate has the score of the best correct one.
+    """
+
+    queries: Tensor
+    ranks: Tensor
+    tied: Tensor
+
+
 def match_margin(scores: Tensor) -> Tensor:
     """Return the logit of a match minus that of none, ``(...)`` from ``(..., 2)``.
 
@@ -87,7 +102,15 @@ def summarize_ranks(ranks: Tensor, tied: Tensor) -> RankSummary:
 def summarize_retrieval(
     scores: Tensor, matches: Tensor, readable: Tensor, candidates: tuple[Tensor, Tensor, Tensor] | None = None
 ) -> tuple[RankSummary, RankSummary]:
-    """Summarise text-to-video and video-to-text retrieval.
+    """Summarise the ranks of ``rank_retrieval``, text-to-video and video-to-text."""
+    to_video, to_text = rank_retrieval(scores, matches, readable, candidates)
+    return summarize_ranks(to_video.ranks, to_video.tied), summarize_ranks(to_text.ranks, to_text.tied)
+
+
+def rank_retrieval(
+    scores: Tensor, matches: Tensor, readable: Tensor, candidates: tuple[Tensor, Tensor, Tensor] | None = None
+) -> tuple[QueryRanks, QueryRanks]:
+    """Rank videos for texts, and texts for videos.
 
     An unreadable video is a miss in both directions: all other videos rank before it for its texts, and all
     other texts rank before its own.
@@ -115,17 +138,16 @@ def summarize_retrieval(
         one.double().masked_fill(~readable[:, None], -torch.inf) for one in (for_texts, for_videos)
     )
     return (
-        _summarize_queries(for_texts.T, matches.T, None if first_videos is None else first_videos.T),
-        _summarize_queries(for_videos, matches, first_texts),
+        _rank_queries(for_texts.T, matches.T, None if first_videos is None else first_videos.T),
+        _rank_queries(for_videos, matches, first_texts),
     )
 
 
-def _summarize_queries(scores: Tensor, matches: Tensor, first: Tensor | None) -> RankSummary:
-    """Summarise ``(queries, candidates)``.
+def _rank_queries(scores: Tensor, matches: Tensor, first: Tensor | None) -> QueryRanks:
+    """Rank ``(queries, candidates)``.
 
     A query without a correct candidate is only a candidate of others.
     """
     kept = matches.any(1)
-    return summarize_ranks(
-        *rank_first_match(scores[kept], matches[kept], None if first is None else first[kept])
-    )
+    ranks, tied = rank_first_match(scores[kept], matches[kept], None if first is None else first[kept])
+    return QueryRanks(kept.nonzero().flatten(), ranks, tied)

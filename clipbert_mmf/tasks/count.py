@@ -10,10 +10,12 @@ from torch import Tensor
 
 from clipbert_mmf.annotations.records import TextRecord
 from clipbert_mmf.scoring.answers import COUNT_RANGE, round_counts
-from clipbert_mmf.scoring.chance import guess_count
+from clipbert_mmf.scoring.chance import guess_answer, guess_count
+from clipbert_mmf.scoring.metrics import trace_counts
+from clipbert_mmf.scoring.outcomes import Measured
 from clipbert_mmf.tasks.examples import Example, choose_question_examples
 from clipbert_mmf.tasks.items import QuestionItems, require_answer
-from clipbert_mmf.tasks.judging import Records, average, count_records
+from clipbert_mmf.tasks.judging import Records, collect_right, count_records, list_media
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations
 from clipbert_mmf.tasks.task import Chance, Task, register_task
 
@@ -53,7 +55,7 @@ def write_counts(split: SplitAnnotations, prediction: ItemPrediction) -> Iterato
         }
 
 
-def judge_counts(records: Records) -> dict[str, float]:
+def judge_counts(records: Records) -> Measured:
     """Return accuracy and mean squared error; an unreadable video counts as the largest error."""
     low, high = COUNT_RANGE
     errors = []
@@ -62,11 +64,10 @@ def judge_counts(records: Records) -> dict[str, float]:
         errors.append(
             record["answers"][0]["answer"] - target if record["answers"] else max(target - low, high - target)
         )
-    return {
-        "accuracy": average([record["right"] for record in records]),
-        "mse": average([error**2 for error in errors]),
-        **count_records(records),
-    }
+    squares = torch.tensor(errors, dtype=torch.float64).square()
+    return Measured(
+        trace_counts(collect_right(records), squares, list_media(records)), count_records(records)
+    )
 
 
 def choose_examples(records: Records, count: int) -> list[Example]:
@@ -86,7 +87,10 @@ COUNT = Task(
     main_number="mse",
     smaller_is_better=True,
     chance=Chance(
-        guess_count, lambda prediction: prediction["target"], lambda record: float(require_answer(record))
+        guess_count,
+        lambda prediction: prediction["target"],
+        lambda record: float(require_answer(record)),
+        further={"accuracy": guess_answer},
     ),
     write_records=write_counts,
     judge_records=judge_counts,

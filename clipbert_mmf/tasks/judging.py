@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from clipbert_mmf.scoring.metrics import count_items, name_answer_types
+from clipbert_mmf.scoring.metrics import count_items, trace_answers
+from clipbert_mmf.scoring.outcomes import Measured
 from clipbert_mmf.shapes import ANSWER_TYPES
 
 #: Prediction records of one dataset, as read from JSON.
 Records = Sequence[dict[str, Any]]
 
 
-def average(values: Sequence[float]) -> float:
-    """Return the mean in double precision; 0 for no values."""
-    return float(torch.tensor(values, dtype=torch.float64).mean()) if len(values) else 0.0
+def list_media(records: Records) -> np.ndarray:
+    """Return the medium of each record."""
+    return np.array([str(record["media_id"]) for record in records])
+
+
+def collect_right(records: Records) -> Tensor:
+    """Return how correct each record is, ``(records,)`` float64, 0 to 1."""
+    return torch.tensor([record["right"] for record in records], dtype=torch.float64)
 
 
 def count_records(records: Records) -> dict[str, float]:
@@ -26,13 +34,9 @@ def count_records(records: Records) -> dict[str, float]:
     return {"num_texts": float(len(records)), **counts}
 
 
-def judge_answers(records: Records) -> dict[str, float]:
+def judge_answers(records: Records) -> Measured:
     """Return the accuracy of answers, over all questions and over each answer type that occurs."""
-    accuracy = torch.tensor([record["right"] for record in records], dtype=torch.float64)
     types = [record.get("answer_type") for record in records]
-    indices = [ANSWER_TYPES.index(name) if name in ANSWER_TYPES else -1 for name in types]
-    return {
-        "accuracy": float(accuracy.mean()),
-        **count_records(records),
-        **name_answer_types(accuracy, torch.tensor(indices)),
-    }
+    indices = torch.tensor([ANSWER_TYPES.index(name) if name in ANSWER_TYPES else -1 for name in types])
+    outcomes, num_of_type = trace_answers(collect_right(records), list_media(records), indices)
+    return Measured(outcomes, {**count_records(records), **num_of_type})

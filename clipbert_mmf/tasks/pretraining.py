@@ -15,10 +15,11 @@ from torch import Tensor
 
 from clipbert_mmf.annotations.grouping import PackedRecords
 from clipbert_mmf.scoring.chance import guess_answer
+from clipbert_mmf.scoring.outcomes import Measured, make_outcomes
 from clipbert_mmf.scoring.ranking import match_margin
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.tasks.items import ItemConfig, ItemMaker, TextProcessor, require_share
-from clipbert_mmf.tasks.judging import Records, average, count_records
+from clipbert_mmf.tasks.judging import Records, collect_right, count_records, list_media
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations
 from clipbert_mmf.tasks.task import Chance, Task, register_task
 from clipbert_mmf.transforms.text import mask_tokens
@@ -119,9 +120,10 @@ def write_pretraining(split: SplitAnnotations, prediction: ItemPrediction) -> It
         }
 
 
-def judge_pretraining(records: Records) -> dict[str, float]:
+def judge_pretraining(records: Records) -> Measured:
     """Return the accuracy of matching; hidden words are not recorded."""
-    return {"itm_accuracy": average([record["right"] for record in records]), **count_records(records)}
+    right = make_outcomes(collect_right(records), list_media(records), "accuracy of matching", is_share=True)
+    return Measured({"itm_accuracy": right}, count_records(records))
 
 
 PRETRAINING = Task(

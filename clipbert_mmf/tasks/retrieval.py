@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import mean
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,13 +13,14 @@ import torch
 from torch import Tensor
 
 from clipbert_mmf.annotations.grouping import PackedRecords
-from clipbert_mmf.scoring.chance import guess_rank
-from clipbert_mmf.scoring.metrics import count_items, name_ranks
-from clipbert_mmf.scoring.ranking import match_margin, summarize_retrieval
+from clipbert_mmf.scoring.chance import guess_first_rank, guess_recall
+from clipbert_mmf.scoring.metrics import measure_ranks
+from clipbert_mmf.scoring.outcomes import Measured
+from clipbert_mmf.scoring.ranking import match_margin, rank_retrieval
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.tasks.examples import Example
 from clipbert_mmf.tasks.items import ItemConfig, ItemMaker, TextProcessor
-from clipbert_mmf.tasks.judging import Records
+from clipbert_mmf.tasks.judging import Records, list_media
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations, rank_scores
 from clipbert_mmf.tasks.task import Chance, Task, register_task
 
@@ -169,11 +172,11 @@ def make_score_matrix(records: Records) -> ScoreMatrix:
     return ScoreMatrix(scores, matches, readable, ids)
 
 
-def judge_matches(records: Records) -> dict[str, float]:
+def judge_matches(records: Records) -> Measured:
     """Return recall, ranks and ties in both directions."""
     matrix = make_score_matrix(records)
-    to_video, to_text = summarize_retrieval(matrix.scores, matrix.matches, matrix.readable)
-    return {**name_ranks("t2v", to_video), **name_ranks("v2t", to_text), **count_items(matrix.readable)}
+    to_video, to_text = rank_retrieval(matrix.scores, matrix.matches, matrix.readable)
+    return measure_ranks(to_video, to_text, matrix.matches, matrix.readable, list_media(records))
 
 
 def choose_examples(records: Records, count: int) -> list[Example]:
@@ -210,6 +213,16 @@ def choose_examples(records: Records, count: int) -> list[Example]:
     return best + [entry[2] for entry in reversed(found) if not entry[2].is_correct][:count]
 
 
+def guess_videos(media: Sequence[Any], depth: int) -> float:
+    """Return the recall of videos in a random order, from the medium of each text."""
+    return guess_recall(len(set(media)), depth)
+
+
+def guess_texts(media: Sequence[Any], depth: int) -> float:
+    """Return the recall of texts in a random order, from the medium of each text."""
+    return mean(guess_recall(len(media), depth, own) for own in Counter(media).values())
+
+
 RETRIEVAL = Task(
     "retrieval",
     training_items=RetrievalTraining,
@@ -222,9 +235,20 @@ RETRIEVAL = Task(
     main_number="t2v_r1",
     further_curves=("v2t_r1",),
     chance=Chance(
-        lambda media: guess_rank(len(set(media))),
+        lambda media: guess_videos(media, 1),
         lambda prediction: (prediction["media_id"], tuple(prediction.get("segment_sec") or ())),
         lambda record: (record.media_key, record.window_sec),
+        further={
+            "t2v_r5": lambda media: guess_videos(media, 5),
+            "t2v_r10": lambda media: guess_videos(media, 10),
+            "t2v_mean_rank": lambda media: guess_first_rank(len(set(media))),
+            "v2t_r1": lambda media: guess_texts(media, 1),
+            "v2t_r5": lambda media: guess_texts(media, 5),
+            "v2t_r10": lambda media: guess_texts(media, 10),
+            "v2t_mean_rank": lambda media: mean(
+                guess_first_rank(len(media), own) for own in Counter(media).values()
+            ),
+        },
     ),
     write_records=write_matches,
     judge_records=judge_matches,

@@ -7,13 +7,14 @@ the tools read it; no other place lists tasks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from clipbert_mmf.annotations.grouping import PackedRecords
 from clipbert_mmf.annotations.records import RECORD_KINDS, TextRecord, tell_kind
 from clipbert_mmf.configuration import parse_config
 from clipbert_mmf.modules.heads import Ability
+from clipbert_mmf.scoring.outcomes import Measured, read_outcomes
 from clipbert_mmf.tables import is_same_definition
 from clipbert_mmf.tasks.examples import Example
 from clipbert_mmf.tasks.items import ItemMaker, TextProcessor, read_item_values
@@ -30,11 +31,13 @@ class Chance:
         guess: the result of guessing, from the truth of each record.
         read_prediction: truth of a prediction record.
         read_annotation: truth of an annotation; None where it is drawn when items are made.
+        further: the results of guessing for other numbers of the metric, by name, from the same truths.
     """
 
     guess: Callable[[Sequence[Any]], float]
     read_prediction: Callable[[dict[str, Any]], Any]
     read_annotation: Callable[[TextRecord], Any] | None = None
+    further: Mapping[str, Callable[[Sequence[Any]], float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Task:
         main_number: number of the metric that results are compared by.
         chance: the main number without looking.
         write_records: yields the prediction records of an item.
-        judge_records: computes the numbers of the metric from prediction records.
+        judge_records: computes the numbers of the metric from prediction records; ``scoring.outcomes.Measured``
+            gives them intervals too.
         choose_examples: returns up to so many of the best and of the worst predictions; None where a report
             shows none.
         smaller_is_better: direction of the main number.
@@ -70,7 +74,7 @@ class Task:
     main_number: str
     chance: Chance
     write_records: Callable[[SplitAnnotations, ItemPrediction], Iterator[dict[str, Any]]]
-    judge_records: Callable[[Records], dict[str, float]]
+    judge_records: Callable[[Records], Mapping[str, float]]
     choose_examples: Callable[[Records, int], list[Example]] | None = None
     smaller_is_better: bool = False
     further_curves: tuple[str, ...] = ()
@@ -159,9 +163,14 @@ class Task:
             for record in self.write_records(split, prediction)
         ]
 
-    def judge(self, records: Records) -> dict[str, float]:
+    def judge(self, records: Records) -> Measured:
         """Return the metrics of prediction records by short name, ``<metric>/<number>``."""
-        return {f"{self.metric}/{name}": value for name, value in self.judge_records(records).items()}
+        numbers = self.judge_records(records)
+        outcomes = read_outcomes(numbers)
+        return Measured(
+            {f"{self.metric}/{name}": rows for name, rows in outcomes.items()},
+            {f"{self.metric}/{name}": value for name, value in numbers.items() if name not in outcomes},
+        )
 
     def guess_from_predictions(self, records: Records) -> float:
         """Return the main number that chance gives, from prediction records."""
@@ -175,7 +184,15 @@ class Task:
         """
         if self.chance.read_annotation is None:
             raise ValueError(f"the chance level of '{self.name}' does not follow from annotations")
-        return self.chance.guess([self.chance.read_annotation(record) for record in records])
+        return self.guess_all(records)[self.main_metric]
+
+    def guess_all(self, records: Sequence[TextRecord]) -> dict[str, float]:
+        """Return the numbers that chance gives by short name; none where the truth is not in the annotations."""
+        if self.chance.read_annotation is None:
+            return {}
+        truths = [self.chance.read_annotation(record) for record in records]
+        guesses = {**self.chance.further, self.main_number: self.chance.guess}
+        return {f"{self.metric}/{name}": guess(truths) for name, guess in guesses.items()}
 
     def compare_with_chance(self, value: float, chance: float) -> float | None:
         """Return how many times better than chance a main number is; None where it cannot be said."""
@@ -217,6 +234,8 @@ def _is_same(first: Any, second: Any) -> bool:
         return all(
             _is_same(getattr(first, field.name), getattr(second, field.name)) for field in fields(first)
         )
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return first.keys() == second.keys() and all(_is_same(first[key], second[key]) for key in first)
     if callable(first) and callable(second):
         return is_same_definition(first, second)
     return first == second

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch import distributed as dist
@@ -19,10 +20,13 @@ from torch.utils.data import DataLoader
 
 from clipbert_mmf.models.network import DatasetNetwork
 from clipbert_mmf.scoring.gathering import as_gathered
+from clipbert_mmf.scoring.outcomes import Outcomes, write_outcomes
+from clipbert_mmf.tasks.task import TASKS
 from clipbert_mmf.training.distributed import gather_everywhere, get_rank, get_world_size
 from clipbert_mmf.training.host import Host, Report
 from clipbert_mmf.training.loaders import make_evaluation_loader
 from clipbert_mmf.training.logging import format_numbers, format_seconds, show_progress
+from clipbert_mmf.training.results import Result, describe_results, format_results
 from clipbert_mmf.training.retrieval_evaluation import MatrixEvaluation, supports_matrix_evaluation
 from clipbert_mmf.training.run import Run
 from clipbert_mmf.training.sharding import unshard_parameters
@@ -53,12 +57,14 @@ class Evaluation:
         losses: means per item by key, of all datasets; ``<split>/total_loss`` is the mean over all their
             items.
         metrics: by key, of all datasets.
+        results: of a final evaluation, the metrics with their intervals and chance.
         seconds: duration.
     """
 
     report: Report | None = None
     losses: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -112,7 +118,10 @@ class Evaluator:
             for name, loader in self.host.list_loaders(split).items():
                 report = self._evaluate_dataset(split, name, loader, final)
                 evaluation.report = report
-                evaluation.metrics.update({key: float(v.mean()) for key, v in report["metrics"].items()})
+                metrics = {key: float(value.mean()) for key, value in report["metrics"].items()}
+                evaluation.metrics.update(metrics)
+                if final and get_rank() == 0:
+                    evaluation.results += self._describe_results(split, name, loader.dataset, report, metrics)
                 losses = {key: float(value) for key, value in report["losses"].items()}
                 evaluation.losses.update(losses)
                 if losses:  # without any, a total of 0 would make the first validation the best for ever
@@ -137,7 +146,7 @@ class Evaluator:
                 "losses": evaluation.losses,
                 "metrics": evaluation.metrics,
                 "seconds": evaluation.seconds,
-                **({"final": True} if final else {}),
+                **({"final": True, "results": [r.to_record() for r in evaluation.results]} if final else {}),
             }
         )
         self.host.log_scalars(evaluation.numbers, run.num_updates, losses={})
@@ -146,7 +155,8 @@ class Evaluator:
             "final " if final else "",
             split,
             update,
-            format_numbers(evaluation.numbers),
+            # A final evaluation's metrics follow in the table of ``run_final``.
+            format_numbers(evaluation.losses if evaluation.results else evaluation.numbers),
             format_seconds(evaluation.seconds),
         )
 
@@ -156,6 +166,7 @@ class Evaluator:
         splits = ["val"] if "val" in run_type else []
         if any(word in run_type for word in ("inference", "test", "predict")):
             splits.append("test")
+        results: list[Result] = []
         for split in splits:
             if self.options.predict:
                 self._predict(split)
@@ -164,6 +175,9 @@ class Evaluator:
             evaluation = self.evaluate(split, final=True)
             self.log(split, evaluation, final=True)
             self.host.call_hook("on_test_end", report=evaluation.report, numbers=evaluation.numbers)
+            results += evaluation.results
+        if results:
+            logger.info("results\n%s", format_results(results))
 
     # ---- one dataset
 
@@ -240,6 +254,21 @@ class Evaluator:
     def _place(self, value: Any) -> Any:
         return value.to(self.run.device) if isinstance(value, Tensor) and not self.options.use_cpu else value
 
+    def _describe_results(
+        self, split: str, name: str, dataset: Any, report: Report, metrics: dict[str, float]
+    ) -> list[Result]:
+        """Return the metrics of a dataset with intervals and chance; keep the outcomes for paired tests."""
+        with as_gathered():
+            traced = self.host.trace_metrics(report)
+        outcomes = {key: _name_media(rows, dataset) for key, rows in traced.items() if key in metrics}
+        if outcomes:
+            write_outcomes(self.run.metrics_file.path.parent / f"outcomes_{split}_{name}.npz", outcomes)
+        task, maker = TASKS.get(getattr(dataset, "task_name", "")), getattr(dataset, "maker", None)
+        chances = {}
+        if task is not None and maker is not None:
+            chances = task.guess_all([maker.records[row] for row in range(len(maker.records))])
+        return describe_results(metrics, outcomes, chances)
+
     # ---- retrieval
 
     def _evaluate_matrix(
@@ -308,6 +337,13 @@ class Evaluator:
         if hasattr(model, "format_for_prediction"):
             results = model.format_for_prediction(results, report)
         return list(results)
+
+
+def _name_media(rows: Outcomes, dataset: Any) -> Outcomes:
+    """Return outcomes by the keys of the media; a dataset without them has a medium in each item."""
+    maker = getattr(dataset, "maker", None)
+    items = np.unique(rows.media).tolist()
+    return rows.name_media({item: str(item) if maker is None else maker.media_key(item) for item in items})
 
 
 def _join(parts: list[Any]) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from clipbert_mmf.models.network import DatasetNetwork
+from clipbert_mmf.scoring.outcomes import Outcomes
 
 
 class Report(Protocol):
@@ -60,6 +61,13 @@ class Host(Protocol):
 
     def compute_metrics(self, report: Report) -> dict[str, Tensor]:
         """Return the configured metrics of a report, by key."""
+        ...
+
+    def trace_metrics(self, report: Report) -> dict[str, Outcomes]:
+        """Return the outcomes that metrics are means of, by the keys of ``compute_metrics``.
+
+        A metric that cannot tell them is left out.
+        """
         ...
 
     def compute_losses(self, report: Report) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from clipbert_mmf.scoring import gathering
+from clipbert_mmf.scoring.outcomes import make_outcomes
 from clipbert_mmf.training.checkpoints import Checkpointer, find_stored_seed
 from clipbert_mmf.training.evaluation import Evaluator
 from clipbert_mmf.training.loop import Loop
@@ -88,6 +89,7 @@ class PlainHost:
         return PlainReport({**batch, **output})
 
     def make_split_report(self, name, split, fields, num_items):
+        self.split = split
         return PlainReport(fields)
 
     def list_metric_fields(self):
@@ -96,7 +98,12 @@ class PlainHost:
     def compute_metrics(self, report):
         self.measured.append((gathering._rows_are_gathered.get(), report["item_index"].tolist()))
         right = report["scores"].argmax(-1) == report["targets"]
-        return {"val/points/accuracy": right.float().mean()}
+        return {f"{self.split}/points/accuracy": right.float().mean()}
+
+    def trace_metrics(self, report):
+        right = report["scores"].argmax(-1) == report["targets"]
+        rows = make_outcomes(right, report["item_index"], "accuracy", is_share=True)
+        return {f"{self.split}/points/accuracy": rows}
 
     def compute_losses(self, report):
         return {}
