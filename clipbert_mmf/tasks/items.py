@@ -27,6 +27,8 @@ from clipbert_mmf.video.sampling import describe_span
 TextProcessor = Callable[[list[str]], TokenBatch]
 #: Draws before a negative text is looked for by going through all texts instead.
 _MAX_DRAWS = 64
+#: Texts that are encoded at once.
+_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,38 @@ class ItemMaker:
     def check_texts(self) -> None:
         """Raise ``ValueError`` for texts that the task cannot tell apart; asked once, before training."""
 
+    def check_negatives(self) -> None:
+        """Look for a negative text for every segment, before training draws one.
+
+        Raises:
+            ValueError: if every text of the split has the tokens of one of a segment's own.
+        """
+        # Only a segment whose own texts have all tokens that occur has no other: few texts say that none is.
+        most = int(self.groups.counts.max())
+        own: list[set[tuple[int, ...]]] = [set() for _ in range(len(self.groups))]
+        known: set[tuple[int, ...]] = set()
+        for start in range(0, len(self.records), _BATCH):
+            rows = range(start, min(start + _BATCH, len(self.records)))
+            ids = self.text_processor([self.records.text(row) for row in rows]).input_ids.tolist()
+            for row, tokens in zip(rows, map(tuple, ids), strict=True):
+                known.add(tokens)
+                own[int(self.groups.segment_of_row[row])].add(tokens)
+            if len(known) > most:
+                return
+        for segment, tokens in enumerate(own):
+            if len(tokens) == len(known):
+                raise self._complain_of_negatives(segment)
+
+    def _complain_of_negatives(self, segment: int) -> ValueError:
+        key, window_sec = self.groups.key(segment), self.groups.window_sec(segment)
+        part = "" if window_sec is None else f" {describe_span(*window_sec)}"
+        text = self.records.text(int(self.groups.rows(segment)[0]))
+        return ValueError(
+            f"no negative text for '{key}'{part}: every text of the split has the tokens of one of its own, such as "
+            f"{text[:60]!r}; matching needs at least two media with texts that differ once they are cut and encoded "
+            f"(text_processor.params.max_length and tokenizer decide that)"
+        )
+
     def draw_other_text(self, segment: int, rng: np.random.Generator) -> str:
         """Draw a text of another medium, or another part of it, whose tokens are not those of a text of this segment.
 
@@ -212,11 +246,7 @@ class ItemMaker:
             for step in range(1, total):
                 if self._is_other((start + step) % total, segment, own, may_overlap):
                     return self.records.text((start + step) % total)
-        raise ValueError(
-            f"no negative text for '{self.groups.key(segment)}': every text of the split has the tokens of "
-            f"one of its own; "
-            f"matching needs at least two media with texts that differ once they are cut and encoded"
-        )
+        raise self._complain_of_negatives(segment)
 
     def _is_other(self, row: int, segment: int, own: set[str], may_overlap: bool = False) -> bool:
         other, text = int(self.groups.segment_of_row[row]), self.records.text(row)

@@ -76,6 +76,11 @@ class PretrainingItems(ItemMaker):
         self.config = config or PretrainingConfig()
         super().__init__(records, text_processor, self.config, answers, is_training)
 
+    def check_texts(self) -> None:
+        """Raise ``ValueError`` where an image has no text to swap with."""
+        if self.config.swap_probability:
+            self.check_negatives()
+
     def make(self, item: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return captions with hidden words, their ``lm_label_ids`` ``(N, L)``, and targets ``(N,)``."""
         rows, padding = self.fill(item)

@@ -23,6 +23,7 @@ from clipbert_mmf.tasks.items import ItemConfig, ItemMaker, TextProcessor
 from clipbert_mmf.tasks.judging import Records, list_media
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations, rank_scores
 from clipbert_mmf.tasks.task import Chance, Task, register_task
+from clipbert_mmf.video.stores.names import make_key
 
 #: Texts that a record lists in full.
 NUM_TEXTS = 10
@@ -61,6 +62,11 @@ class RetrievalTraining(ItemMaker):
         config = config or RetrievalConfig()
         super().__init__(records, text_processor, config, answers, is_training)
         self.negatives_per_positive = config.negatives_per_positive
+
+    def check_texts(self) -> None:
+        """Raise ``ValueError`` where a video has no negative text."""
+        if self.negatives_per_positive:
+            self.check_negatives()
 
     def make(self, item: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return ``N * (1 + negatives_per_positive)`` texts with their targets."""
@@ -237,7 +243,7 @@ RETRIEVAL = Task(
     chance=Chance(
         lambda media: guess_videos(media, 1),
         lambda prediction: (prediction["media_id"], tuple(prediction.get("segment_sec") or ())),
-        lambda record: (record.media_key, record.window_sec),
+        lambda record: (make_key(record.media_key), record.window_sec),
         further={
             "t2v_r5": lambda media: guess_videos(media, 5),
             "t2v_r10": lambda media: guess_videos(media, 10),

@@ -29,6 +29,25 @@ def test_one_video_with_no_other_cannot_be_matched(encoder):
         make("retrieval", False, encoder, RECORDS[:1]).make(0, rng())
 
 
+def test_a_video_without_a_negative_is_an_error_before_training(encoder):
+    long = "a red circle near a red circle near a red circle near a"
+    records = [TextRecord("a", f"{long} star", "0"), TextRecord("b", f"{long} square", "1")]
+    with pytest.raises(ValueError, match="no negative text for 'a'.*'a red circle"):
+        make("retrieval", False, encoder, records).check_texts()
+    with pytest.raises(ValueError, match="no negative text for 'a'"):
+        make("pretraining", False, encoder, records).check_texts()
+    make("retrieval", False, encoder, records, negatives_per_positive=0).check_texts()
+    # 'b' has all texts of the split, so it alone is without.
+    records = [
+        TextRecord("a", "a red star", "0"),
+        TextRecord("b", "a red star", "1"),
+        TextRecord("b", "a dog", "2"),
+    ]
+    with pytest.raises(ValueError, match="no negative text for 'b'"):
+        make("retrieval", False, encoder, records).check_texts()
+    make("retrieval", False, encoder, [*records, TextRecord("a", "a small dog", "3")]).check_texts()
+
+
 def test_a_negative_differs_in_tokens_and_not_only_in_words(encoder):
     long = "a red circle near a red circle near a red circle near a"
     records = [
