@@ -51,6 +51,19 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "options": ("options", "choices", "candidates", "answeroptions", "answerchoices", "multiplechoice"),
     "split": ("split", "subset", "partition", "datasplit"),
     "type": ("type", "answertype", "questiontype"),
+    "start_sec": (
+        *("startsec", "start", "startseconds", "starttime", "startsecond", "starttimesec", "startts"),
+        *("begin", "begintime", "beginsec", "tstart", "timestart", "clipstart", "segmentstart"),
+    ),
+    "end_sec": (
+        *("endsec", "end", "endseconds", "endtime", "endsecond", "endtimesec", "endts"),
+        *("stop", "stoptime", "stopsec", "tend", "timeend", "clipend", "segmentend"),
+    ),
+}
+#: Columns that may say which part of a video a row is about, and are not read.
+_PARTS = {
+    *("start", "begin", "end", "stop", "starts", "ends", "times", "timestamp", "timestamps"),
+    *("segment", "segments", "window", "interval"),
 }
 #: Usual names of a column of images.
 _IMAGE_NAMES = ("image", "imageid", "imagepath", "imagename", "imagefile", "cocoid", "vgid")
@@ -67,10 +80,12 @@ class Columns:
     Attributes:
         theirs: our name -> the file's.
         options: columns of one option each.
+        unread: columns that are none of these.
     """
 
     theirs: dict[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def __contains__(self, ours: str) -> bool:
         return ours in self.theirs or (ours == "options" and bool(self.options))
@@ -99,7 +114,16 @@ class Columns:
         if self.options:
             taken.append(f"options={', '.join(self.options)}")
         if taken:
-            logger.info("%s: columns are read as %s", path, "; ".join(taken))
+            # A part of a video that is none would be the wrong pictures.
+            level = logging.WARNING if {"start_sec", "end_sec"} & set(self.theirs) else logging.INFO
+            logger.log(level, "%s: columns are read as %s", path, "; ".join(taken))
+        unread = [name for name in self.unread if _PARTS & set(_split_words(name))]
+        if unread:
+            logger.warning(
+                "%s: columns %s are not read; the part of a video is start_sec and end_sec, seconds or HH:MM:SS",
+                path,
+                ", ".join(unread),
+            )
 
 
 def find_columns(
@@ -146,7 +170,8 @@ def find_columns(
                 f"one column that may be '{ours}'; say which: set {key}.{ours}={found[0]}",
             )
     options = () if "options" in theirs or "options" not in roles else _find_numbered(free)
-    return Columns(theirs, options)
+    taken = {*theirs.values(), *options}
+    return Columns(theirs, options, tuple(name for name in names if name not in taken))
 
 
 def find_media_columns(names: Iterable[str]) -> list[str]:
@@ -157,6 +182,10 @@ def find_media_columns(names: Iterable[str]) -> list[str]:
 
 def _simplify(name: str) -> str:
     return re.sub("[^0-9a-z]", "", name.lower())
+
+
+def _split_words(name: str) -> list[str]:
+    return re.findall("[a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", " ", name).lower())
 
 
 def _find_numbered(names: list[str]) -> tuple[str, ...]:

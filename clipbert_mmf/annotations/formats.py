@@ -98,6 +98,8 @@ _PRETRAINING_LINES = tuple(
     AnnotationFormat("lines", (name, "caption"), images.parse_pretraining_lines)
     for name in ("coco_id", "vg_id", "image_id")
 )
+#: Further columns of every own table.
+_SHARED = ("split", "id", "start_sec", "end_sec")
 _OPTIONS = ("a1", "a2", "a3", "a4", "a5")
 _COCO = (
     AnnotationFormat("object", ("sentences", "filename"), images.parse_karpathy, within="images"),
@@ -171,7 +173,7 @@ FORMATS: dict[str, tuple[AnnotationFormat, ...]] = {
         AnnotationFormat("lines", ("question", "image_id", "labels"), images.parse_vqa_lines),
     ),
     "video_text": tuple(
-        AnnotationFormat(kind, keys, parse, is_captions="text" in keys, optional=(*optional, "split", "id"))
+        AnnotationFormat(kind, keys, parse, is_captions="text" in keys, optional=(*optional, *_SHARED))
         for keys, parse, optional in (
             (("video", "question", "answer"), own.parse_questions, ("options", "type")),
             (("video", "text"), own.parse_texts, ()),
@@ -232,7 +234,9 @@ def read_annotations(
     content = sample
     if kind != "object":
         content = _iterate(path, kind)
-        if found.differs:
+        if chosen.optional and kind != "table":
+            content = _rename_mixed(content, path, list(sample), found, chosen, columns_key)
+        elif found.differs:
             content = ((place, found.rename(entry)) for place, entry in content)
     is_empty = True
     for record in chosen.parse(source, content):
@@ -242,6 +246,25 @@ def read_annotations(
         raise AnnotationError(
             path, "whole file", "no record", f"a record{f' of split {splits}' if splits else ''}"
         )
+
+
+def _rename_mixed(
+    content: Iterable[tuple[str, Any]],
+    path: Path,
+    names: list[str],
+    found: Columns,
+    chosen: AnnotationFormat,
+    columns_key: str,
+) -> Iterator[tuple[str, Any]]:
+    """Yield records under our names; further ones may have keys that the first lacks."""
+    known = set(names)
+    for place, entry in content:
+        if isinstance(entry, dict) and not entry.keys() <= known:
+            names += [name for name in entry if name not in known]
+            known.update(entry)
+            found = find_columns(path, names, found.theirs, columns_key, (*chosen.keys, *chosen.optional))
+            found.log(path)
+        yield place, found.rename(entry)
 
 
 def has_column(

@@ -60,7 +60,10 @@ def parse_retrieval_table(source: Source, rows: Entries) -> Iterator[TextRecord]
         refuse_twice(seen, row["key"], "key", source.path, place)
         seen.add(row["key"])
         yield TextRecord(
-            row["video_id"].strip(), require_text(row, "sentence", source.path, place), row["key"]
+            row["video_id"].strip(),
+            require_text(row, "sentence", source.path, place),
+            row["key"],
+            window_sec=read_window(row, source.path, place),
         )
 
 
@@ -86,8 +89,10 @@ def parse_captions_by_video(source: Source, entries: Entries) -> Iterator[TextRe
             captions = require_texts(entry, "caption", source.path, place)
         else:
             captions = (require_text(entry, "caption", source.path, place),)
+        window_sec = read_window(entry, source.path, place)
         for number, caption in enumerate(captions):
-            yield TextRecord(key, caption, f"{key}#{number}" if len(captions) > 1 else key)
+            text_id = f"{key}#{number}" if len(captions) > 1 else key
+            yield TextRecord(key, caption, text_id, window_sec=window_sec)
 
 
 def parse_choice_lines(source: Source, entries: Entries) -> Iterator[TextRecord]:
@@ -113,7 +118,11 @@ def parse_choice_table(source: Source, rows: Entries) -> Iterator[TextRecord]:
         key = row["vid_key"].strip()
         if not key.startswith("msr"):
             raise AnnotationError(source.path, place, key, "a vid_key such as 'msr9770'")
-        yield TextRecord("video" + key[3:], "", row.get("key", str(number)), options=options, answer=answer)
+        window_sec = read_window(row, source.path, place)
+        text_id = row.get("key", str(number))
+        yield TextRecord(
+            "video" + key[3:], "", text_id, options=options, answer=answer, window_sec=window_sec
+        )
 
 
 def first_word(question: str) -> str:
@@ -157,4 +166,5 @@ def parse_questions_by_video(source: Source, document: Any) -> Iterator[TextReco
                 f"{key}-{number}",
                 answer=require_text(entry, "answer", source.path, place),
                 answer_type=first_word(question),
+                window_sec=read_window(entry, source.path, place),
             )

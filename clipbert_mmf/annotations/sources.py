@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import glob
 import hashlib
 import logging
 import os
@@ -113,7 +114,12 @@ def find_file(root: Path, name: str, where: str) -> Path:
     direct = root / name
     if direct.is_file():
         return direct
-    found = sorted(path for path in root.rglob(Path(name).name) if path.is_file() and path.match(name))
+    parts = Path(name).parts
+    found = sorted(
+        path
+        for path in root.rglob(glob.escape(parts[-1]) if parts else "*")
+        if path.is_file() and path.parts[-len(parts) :] == parts
+    )
     if len(found) == 1:
         return found[0]
     problem = (

@@ -11,6 +11,7 @@ from clipbert_mmf.annotations.records import (
     Entries,
     Source,
     TextRecord,
+    read_window,
     refuse_twice,
     require,
     require_text,
@@ -45,6 +46,7 @@ def parse_msvd(source: Source, entries: Entries) -> Iterator[TextRecord]:
             str(entry.get("id", place)),
             answer=require_text(entry, "answer", source.path, place),
             answer_type=str(entry.get("answer_type") or first_word(question)),
+            window_sec=read_window(entry, source.path, place),
         )
 
 
@@ -81,4 +83,5 @@ def parse_activitynet(source: Source, entries: Entries) -> Iterator[TextRecord]:
             question_id,
             answer=str(require(given, "answer", (str, int), source.path, place)).strip(),
             answer_type=kind,
+            window_sec=read_window(entry, source.path, place),
         )

@@ -26,7 +26,7 @@ class PrecisionComparison:
         precision: a key of ``PRECISIONS``.
         num_pairs: videos times texts.
         pair_agreement: share of the pairs whose highest output is the same, 0 to 1.
-        num_videos: rows of the ranking.
+        num_videos: rows of the ranking: videos, or parts of them.
         ranking_agreement: share of the videos whose best text is the same, 0 to 1.
         max_error: largest absolute difference of probabilities.
         mean_error: mean absolute difference of probabilities.
@@ -108,8 +108,11 @@ def compare_on_annotations(
     model = ClipBert.from_pretrained(location, **options)
     records = list(islice(read_annotations(Path(texts), corpus), limit))
     store = open_store(media, media=model.preprocessing.media)
-    keys = dict.fromkeys(record.media_key for record in records)
-    videos = [model.preprocessing.read(store.read(key), key=key) for key in keys]
+    parts = dict.fromkeys((record.media_key, record.window_sec) for record in records)
+    videos = [
+        model.preprocessing.read_clips(store.read(key), key=key, window_sec=window_sec).frames
+        for key, window_sec in parts
+    ]
     return [compare_precision(model, videos, [record.text for record in records], how) for how in precisions]
 
 

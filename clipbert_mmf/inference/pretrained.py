@@ -50,7 +50,14 @@ from clipbert_mmf.modules.heads import Ability, find_head
 from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
 from clipbert_mmf.scoring.clips import match_times
 from clipbert_mmf.shapes import TokenBatch
-from clipbert_mmf.transforms.tokens import count_words, encode_texts, join_options, load_tokenizer
+from clipbert_mmf.transforms.text import join_question_and_option
+from clipbert_mmf.transforms.tokens import (
+    count_words,
+    encode_texts,
+    join_options,
+    load_tokenizer,
+    survey_texts,
+)
 from clipbert_mmf.video.clips import Clips
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.weights.files import read_weights, with_one_head
@@ -79,6 +86,8 @@ class ClipBert:
     def __init__(self, network: ClipBertNetwork, recipe: Recipe):
         self.network = network.eval()
         self.recipe = recipe
+        # Texts that were told to be cut or unknown.
+        self._told: set[str] = set()
 
     @classmethod
     def from_pretrained(
@@ -191,13 +200,48 @@ class ClipBert:
         return tokenizer
 
     def encode_texts(self, texts: Sequence[str]) -> TokenBatch:
-        """Return N texts as ``(N, L)`` tokens, cut and padded as in training."""
-        return encode_texts(self.tokenizer, list(texts), self.preprocessing.max_text_tokens)
+        """Return N texts as ``(N, L)`` tokens, cut and padded as in training; what is cut or unknown is told once."""
+        tokens = encode_texts(self.tokenizer, list(texts), self.preprocessing.max_text_tokens)
+        is_unknown = (
+            2 * (tokens.input_ids == self.tokenizer.unk_token_id).sum(1) > tokens.input_mask.sum(1) - 2
+        )
+        doubtful = is_unknown | tokens.input_mask.all(1)
+        self._tell_loss([text for text, told in zip(texts, doubtful.tolist(), strict=True) if told])
+        return tokens
+
+    def _tell_loss(self, texts: Sequence[str]) -> None:
+        """Tell which texts the model does not read whole."""
+        limit = self.preprocessing.max_text_tokens
+        for text in texts:
+            if text in self._told:
+                continue
+            self._told.add(text)
+            found = survey_texts(self.tokenizer, [text], limit)
+            if found.num_cut:
+                logger.warning(
+                    "the text has %d tokens and the model reads %d; its end is cut: '%s'",
+                    found.longest,
+                    limit,
+                    text,
+                )
+            if found.num_unknown:
+                logger.warning("most of the text is unknown to the model's tokenizer: '%s'", text)
 
     def join_options(self, question: str, options: Sequence[str]) -> list[str]:
         """Return each option as a text behind its question, cut as in training."""
         kept = self.preprocessing
-        return join_options(self.tokenizer, question, list(options), kept.max_text_tokens, kept.text_cut)
+        texts = join_options(self.tokenizer, question, list(options), kept.max_text_tokens, kept.text_cut)
+        whole = [join_question_and_option(question, option) for option in options]
+        # With options cut at their end, ``encode_texts`` tells it.
+        if texts != whole and question not in self._told:
+            self._told.add(question)
+            logger.warning(
+                "question and option are longer than the %d tokens that the model reads; the question is cut, for "
+                "example to '%s'",
+                kept.max_text_tokens,
+                next(text for text, other in zip(texts, whole, strict=True) if text != other),
+            )
+        return texts
 
     @torch.inference_mode()
     def score_frames(self, frames: Tensor, texts: Sequence[str]) -> Tensor:

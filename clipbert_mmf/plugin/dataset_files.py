@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from glob import glob
 from pathlib import Path
 
 from clipbert_mmf.annotations.grouping import PackedRecords
@@ -22,6 +21,7 @@ from clipbert_mmf.tasks.datasets import DatasetSpec, explain_wrong_table
 from clipbert_mmf.tasks.task import Task
 from clipbert_mmf.video.errors import AmbiguousNameError
 from clipbert_mmf.video.stores.names import make_key
+from clipbert_mmf.video.stores.tar import find_shards
 
 #: Vocabularies of this process by what they follow from: MMF's release makes a new builder for every split.
 _VOCABULARIES: dict[tuple[str, ...], dict[str, int]] = {}
@@ -52,7 +52,7 @@ def find_media(config: DatasetConfig, root: Path, spec: DatasetSpec, split: str)
 
     def find_store(given: str) -> str:
         location = root / os.path.expanduser(given)
-        if "://" not in given and not location.exists() and not glob(str(location)):
+        if "://" not in given and not location.exists() and not find_shards(str(location)):
             raise FileNotFoundError(
                 f"dataset_config.{spec.name}.media.{split} is '{given}': {location} does not exist; "
                 f"expected a folder of {spec.media}s, an LMDB, or tar shards such as videos/*.tar, below data_dir "

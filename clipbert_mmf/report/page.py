@@ -21,6 +21,8 @@ from clipbert_mmf.scoring.metrics import split_metric_name
 from clipbert_mmf.tasks.examples import Example
 from clipbert_mmf.tasks.task import TASKS
 from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.failures import parse_window
+from clipbert_mmf.video.sampling import describe_span
 
 #: Answers that the table of confusions names.
 _MAX_CONFUSED = 8
@@ -205,15 +207,24 @@ def _illustrate_all(
 
 
 def _describe_health(run: RunRecord) -> dict[str, Any]:
-    unreadable = {record["media_id"] for record in run.predictions if not record["readable"]}
+    unreadable = {_name_part(record) for record in run.predictions if not record["readable"]}
     durations = [record["clips"][-1]["end_sec"] for record in run.predictions if record.get("clips")]
     durations = [value for value in durations if value is not None]
     return {
-        "training": [(entry.get("key", ""), entry.get("reason", "")) for entry in run.unreadable],
+        "training": [
+            (_name_part(entry, "key") if "key" in entry else "", entry.get("reason", ""))
+            for entry in run.unreadable
+        ],
         "evaluation": sorted(unreadable),
         "span": (min(durations), max(durations)) if durations else None,
         "num_media": len({record["media_id"] for record in run.predictions}),
     }
+
+
+def _name_part(record: dict[str, Any], key: str = "media_id") -> str:
+    """Return the name of a medium, with the times of the part that a record is about."""
+    window_sec = parse_window(record.get("segment_sec"))
+    return record[key] if window_sec is None else f"{record[key]} {describe_span(*window_sec)}"
 
 
 def _describe_environment() -> list[tuple[str, str]]:

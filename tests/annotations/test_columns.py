@@ -1,5 +1,8 @@
 """Usual names of columns are understood where there is no doubt; every error ends with the key to type."""
 
+import json
+import math
+
 import pytest
 
 from clipbert_mmf.annotations import AnnotationError, read_annotations
@@ -56,3 +59,38 @@ def test_a_table_with_texts_and_questions_is_read_as_the_task_needs(tmp_path):
     content = "video,text,question,answer\na,words,what,x\n"
     assert [r.text for r in read(tmp_path, content, needs="captions")] == ["words"]
     assert [r.text for r in read(tmp_path, content, needs="answers")] == ["what"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [("start", "end"), ("Start Time", "End Time"), ("start_time", "end_time"), ("begin", "stop")],
+)
+def test_parts_of_videos_go_by_many_names_and_that_is_told(tmp_path, start, end, caplog):
+    content = f"video,text,{start},{end}\na,a dog,1.5,00:00:03\nb,a cat,,\n"
+    assert [r.window_sec for r in read(tmp_path, content)] == [(1.5, 3.0), None]
+    assert f"start_sec={start}; end_sec={end}" in caplog.text
+
+
+def test_two_columns_that_may_be_the_start_are_an_error(tmp_path):
+    with pytest.raises(AnnotationError, match=rf"set {KEY}.start_sec=begin$"):
+        read(tmp_path, "video,text,begin,start_time\na,b,1,2\n")
+
+
+@pytest.mark.parametrize("name", ["timestamps", "start_frame", "clipEndMs", "segment"])
+def test_columns_that_look_like_parts_of_videos_and_are_not_read_are_told(tmp_path, name, caplog):
+    read(tmp_path, f"video,text,{name}\na,a dog,1\n")
+    assert f"columns {name} are not read; the part of a video is start_sec" in caplog.text
+
+
+def test_records_of_a_json_file_may_have_keys_that_the_first_lacks(tmp_path):
+    path = tmp_path / "t.jsonl"
+    rows = [
+        {"clip": "a", "question": "what", "answer": "x"},
+        {"clip": "b", "question": "what", "answer": "y", "begin": 2, "choices": ["x", "y"]},
+        {"clip": "c", "question": "what", "answer": "x", "a0": "x", "a1": "z"},
+    ]
+    for content in ("\n".join(map(json.dumps, rows)), json.dumps(rows)):
+        path.write_text(content)
+        found = list(read_annotations(path, "video_text"))
+        assert [r.window_sec for r in found] == [None, (2.0, math.inf), None]
+        assert [r.options for r in found] == [(), ("x", "y"), ()]

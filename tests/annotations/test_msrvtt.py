@@ -77,3 +77,35 @@ def test_the_form_of_the_hub_lists_a_videos_captions(tmp_path):
         ("video0", "b", None),
         ("video1", "c", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "name", "content"),
+    [
+        ("msrvtt", "a.csv", "key,video_id,sentence,start,end\nret0,video1,a dog,1,2.5\n"),
+        ("msrvtt", "a.json", [{"video_id": "video1", "caption": ["a dog"], "start": 1, "end": 2.5}]),
+        (
+            "msrvtt_choice",
+            "a.tsv",
+            "vid_key\ta1\ta2\ta3\ta4\ta5\tanswer\tstart_sec\tend_sec\nmsr1\ta\tb\tc\td\te\t0\t00:01\t00:02.5\n",
+        ),
+        (
+            "msrvtt_qa",
+            "a.json",
+            {"video1": [{"question": "what", "answer": "a", "start_sec": 1, "end_sec": 2.5}]},
+        ),
+        (
+            "msvd_qa",
+            "a.json",
+            [{"question": "what", "answer": "a", "video_id": 1, "start": "1", "end": "2.5"}],
+        ),
+        (
+            "activitynet_qa",
+            "a.json",
+            [{"video_name": "x", "question": "w", "question_id": "1", "answer": "a", "start": 1, "end": 2.5}],
+        ),
+    ],
+)
+def test_every_form_reads_the_part_of_a_row(tmp_path, corpus, name, content):
+    (record,) = read_annotations(write(tmp_path / name, content), corpus)
+    assert record.window_sec == (1.0, 2.5)

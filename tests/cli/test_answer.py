@@ -45,3 +45,18 @@ def test_a_choice_without_options_is_refused_in_one_line(run_verb, run_of, clip_
     for head in ("choose", "match"):
         code, out, error = run_verb("answer", "--model", run_of(head), clip_folder / "a.mp4", "what is it")
         assert (code, out) == (1, "") and "options" in error and len(error.splitlines()) == 1
+
+
+def test_a_question_that_is_cut_or_unknown_is_told_once(run_verb, run_of, clip_folder, caplog):
+    long = "what color is the large red circle on the left near the small blue star"
+    code, _, _ = run_verb("answer", "--model", run_of("classify"), clip_folder / "a.mp4", long)
+    assert code == 0 and caplog.text.count("tokens and the model reads 12; its end is cut: 'what color") == 1
+    caplog.clear()
+    run_verb("answer", "--model", run_of("choose"), clip_folder / "a.mp4", long, "--options", "red", "blue")
+    assert caplog.text.count("the question is cut, for example to 'what color") == 1
+    caplog.clear()
+    run_verb("answer", "--model", run_of("regress"), clip_folder / "a.mp4", "何 色 です か")
+    assert "unknown to the model's tokenizer: '何 色 です か'" in caplog.text
+    caplog.clear()
+    run_verb("answer", "--model", run_of("regress"), clip_folder / "a.mp4", "what color is it")
+    assert not caplog.text

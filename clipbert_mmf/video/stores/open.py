@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from glob import glob
 from pathlib import Path
 
 from clipbert_mmf.video.errors import StoreError
@@ -12,7 +11,7 @@ from clipbert_mmf.video.stores.base import MediaStore
 from clipbert_mmf.video.stores.folder import FolderStore, walk_folder
 from clipbert_mmf.video.stores.iopath import IopathStore
 from clipbert_mmf.video.stores.lmdb import LmdbStore
-from clipbert_mmf.video.stores.tar import TarStore
+from clipbert_mmf.video.stores.tar import TarStore, find_shards
 from clipbert_mmf.video.stores.union import UnionStore
 
 #: Kind of store -> ``open(location, cache_dir, media)``. A store imports its library when it is opened, not before.
@@ -71,7 +70,7 @@ def detect_store(location: str) -> str:
         return "tar" if _holds_shards(location) else "folder"
     if path.suffix in (".mdb", ".lmdb") and path.is_file():
         return "lmdb"
-    if path.suffix == ".tar" and (path.is_file() or glob(location)):
+    if path.suffix == ".tar" and find_shards(location):
         return "tar"
     what = "a file that is no store" if path.is_file() else "nothing is there"
     raise StoreError(f"{what}; {_EXPECTED}", "", location)

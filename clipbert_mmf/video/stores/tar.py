@@ -213,10 +213,17 @@ class _OpenShard:
 
 
 def find_shards(location: str) -> list[str]:
-    """Return the tar files at a folder, file or pattern, in order."""
+    """Return the tar files at a folder, file or pattern, in order.
+
+    Folders of a pattern that are there are taken as they are, whatever letters their names have.
+    """
     if os.path.isdir(location):
         return sorted(glob(os.path.join(escape(location), "*.tar")))
-    return [location] if os.path.isfile(location) else sorted(glob(location))
+    if os.path.isfile(location):
+        return [location]
+    pattern = Path(location)
+    folder = next(parent for parent in (*pattern.parents, Path()) if parent.is_dir())
+    return sorted(glob(str(Path(escape(str(folder))) / pattern.relative_to(folder))))
 
 
 def read_index(shard: str) -> ShardIndex:

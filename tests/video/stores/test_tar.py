@@ -153,3 +153,15 @@ def test_a_member_is_stamped_by_its_shard_and_place(tmp_path):
     assert one and one != two and store.stamp("gone") == ""
     write_tar(shard, {"one.mp4": b"9", "two.mp4": b"2"})
     assert open_store(shard).stamp("one") != one
+
+
+def test_a_pattern_below_folders_with_special_letters_finds_their_shards_alone(tmp_path, monkeypatch):
+    for folder in ("x[ab]", "xa", "x*?"):
+        (tmp_path / folder / "videos").mkdir(parents=True)
+        write_tar(tmp_path / folder / "videos" / "0.tar", {f"{folder[1:2]}.mp4": b"bytes"})
+    assert open_store(tmp_path / "x[ab]" / "videos" / "*.tar").keys() == ["["]
+    assert open_store(tmp_path / "x*?" / "videos" / "?.tar").keys() == ["*"]
+    assert open_store(tmp_path / "x[ab]" / "v*" / "*.tar").keys() == ["["]
+    monkeypatch.chdir(tmp_path / "x[ab]")
+    assert open_store("videos/*.tar").keys() == ["["]
+    assert open_store("*/*.tar").keys() == ["["]
