@@ -16,13 +16,14 @@ from omegaconf import OmegaConf
 
 from clipbert_mmf.configuration import ConfigurationError, to_plain
 from clipbert_mmf.models.build import build_network, freeze_parts
-from clipbert_mmf.models.config import SECTION, HeadConfig, ModelConfig, parse_model_config
+from clipbert_mmf.models.config import SECTION, HeadConfig, ModelConfig, dump_model_config, parse_model_config
 from clipbert_mmf.modules.heads import HEADS, list_heads
 from clipbert_mmf.optim.param_groups import make_param_groups
 from clipbert_mmf.paths import config_dir
 
-# As a module: its import loads MMF, which imports this file before JointLosses is there.
+# As modules: their import loads MMF, which imports this file before what they have is there.
 from clipbert_mmf.plugin import losses as plugin_losses
+from clipbert_mmf.plugin import pretrained as plugin_pretrained
 from clipbert_mmf.weights.loading import load_weights
 from clipbert_mmf.weights.report import LoadReport, write_reports
 
@@ -35,6 +36,27 @@ class ClipBertModel(BaseModel):
     def config_path(cls) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]  # MMF calls it on the class
         """Return the absolute path of the paper's configuration."""
         return str(config_dir() / "models" / "clipbert" / "defaults.yaml")
+
+    @classmethod
+    def from_pretrained(cls, model_name_or_path: str | Path, *args: Any, **kwargs: Any) -> ClipBertModel:
+        """Return a trained model, for evaluation; its output has no losses.
+
+        Args:
+            model_name_or_path: the folder of a run, one of its checkpoints, a folder of ``save_pretrained``, or
+                a key of the model zoo such as ``clipbert.msrvtt``.
+            *args: unused, MMF's signature.
+            **kwargs: unused, MMF's signature.
+
+        Raises:
+            FileNotFoundError: if there is no such model.
+            ValueError: if it cannot be read, or is of another network than its configuration says.
+        """
+        settings, network = plugin_pretrained.load_pretrained(model_name_or_path)
+        model = cls(OmegaConf.create({**dump_model_config(settings), "model": "clipbert"}))
+        model.is_pretrained = True
+        model.settings, model.network = settings, network
+        model.eval()
+        return model
 
     def build(self) -> None:
         """Build the network from the configuration, load weights, freeze the parts that do not train."""

@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.host.mmf_version import MmfVersion, mmf_version
-from clipbert_mmf.plugin.model import list_datasets
+
+# As a module: importing it first imports this one on the way.
+from clipbert_mmf.plugin import model as plugin_model
 from clipbert_mmf.plugin.old_names import refuse_old_names
 from clipbert_mmf.plugin.trainer_options import parse_run_options
 from clipbert_mmf.tasks.datasets import SPECS
 from clipbert_mmf.training.options import RunOptions
+from clipbert_mmf.training.resuming import continue_schedule, use_current_groups
 
 logger = logging.getLogger(__name__)
 
@@ -263,7 +268,7 @@ def check_own_trainer(config: Any) -> None:
     Raises:
         ConfigurationError: lists every such key with the reason and what to type; also for unknown keys.
     """
-    datasets = list_datasets(config)
+    datasets = plugin_model.list_datasets(config)
     if config["model"] != "clipbert" and not any(name in SPECS for name in datasets):
         return
     refuse_old_names(config)
@@ -290,4 +295,21 @@ def check_own_trainer(config: Any) -> None:
     if unread:
         logger.warning(
             "training.trainer=%s is MMF's own trainer and does not read %s", trainer, ", ".join(unread)
+        )
+
+
+def follow_present_settings(optimizer: Optimizer, scheduler: Any = None) -> None:
+    """Make a loaded state follow the present learning rates and weight decay, as ``training.trainer=clipbert`` does.
+
+    MMF's own trainers would bring back the old ones without a word.
+
+    Args:
+        optimizer: has no state yet.
+        scheduler: MMF's main stores the state of one; None where there is none.
+    """
+    load = optimizer.load_state_dict
+    vars(optimizer)["load_state_dict"] = lambda state: load(use_current_groups(state, optimizer))
+    if isinstance(scheduler, LambdaLR):
+        vars(scheduler)["load_state_dict"] = lambda state: continue_schedule(
+            scheduler, state, None, state["last_epoch"], is_changed=True
         )

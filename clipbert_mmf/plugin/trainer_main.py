@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.plugin import schedules  # as a module: importing it first imports this one on the way
-from clipbert_mmf.plugin.own_trainers import check_own_trainer
+from clipbert_mmf.plugin.own_trainers import check_own_trainer, follow_present_settings
 from clipbert_mmf.plugin.trainer_host import MmfHost
 from clipbert_mmf.training.dataset_mixing import KINDS, Mixing
 from clipbert_mmf.training.failure_reports import report_failures
@@ -178,9 +178,10 @@ class OwnTrainer(MMFTrainer):
         super().load()
 
     def configure_callbacks(self) -> None:
-        """As MMF; our schedules learn how long the run is, in epochs too."""
+        """As MMF; our schedules learn how long the run is, and a resumed run follows its present settings."""
         schedules.announce_updates(int(self._calculate_max_updates()) if "train" in self.run_type else None)
         super().configure_callbacks()
+        follow_present_settings(self.optimizer, self.lr_scheduler_callback._scheduler)
         schedules.announce_updates(None)  # another run in this process has a length of its own
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from clipbert_mmf.configuration import to_plain
 from clipbert_mmf.plugin import schedules  # as a module: importing it first imports this one on the way
-from clipbert_mmf.plugin.own_trainers import check_own_trainer
+from clipbert_mmf.plugin.own_trainers import check_own_trainer, follow_present_settings
 from clipbert_mmf.plugin.trainer_host import MmfHost
 from clipbert_mmf.plugin.wandb_logger import WandbLogger
 from clipbert_mmf.training.dataset_mixing import Mixing
@@ -144,6 +144,11 @@ class OwnTrainer(BaseTrainer):
         """As MMF, where it can do the run."""
         check_own_trainer(self.config)
         super().load()
+
+    def load_extras(self) -> None:
+        """As MMF; a resumed run follows its present settings."""
+        follow_present_settings(self.optimizer)
+        super().load_extras()
 
     def _extract_loss(self, report: Any) -> Any:
         """As MMF, which goes on with a loss that is no number.

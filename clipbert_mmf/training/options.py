@@ -186,17 +186,26 @@ class ResetOptions:
 class CheckpointOptions:
     """Holds the keys of ``checkpoint`` that the trainer reads.
 
-    MMF's own class reads ``zoo_config_override`` and others.
+    MMF's own class reads others.
     """
 
     resume: bool = False
     resume_file: str | None = None
     resume_zoo: str | None = None
+    zoo_config_override: bool = False
     resume_best: bool = False
     resume_pretrained: bool = False
     pretrained_state_mapping: dict[str, str] = field(default_factory=dict)
     max_to_keep: int | None = -1
     reset: ResetOptions = field(default_factory=ResetOptions)
+
+    def __post_init__(self) -> None:
+        """Refuse MMF's way of taking a model's configuration from the zoo: the new model has no optimizer."""
+        if self.zoo_config_override:
+            raise ConfigurationError(
+                "checkpoint.zoo_config_override=true replaces the model after its optimizer was made, so that nothing "
+                "would be trained; set it to false, and start with config=<config.yaml of the zoo's entry>"
+            )
 
     @property
     def resets_counts(self) -> bool:

@@ -4,8 +4,11 @@ import json
 import math
 
 import pytest
+import torch
 
 from clipbert_mmf.host.mmf_version import mmf_version
+from clipbert_mmf.plugin.model import ClipBertModel
+from clipbert_mmf.weights.files import read_weights
 from tests.e2e.running import run_plan
 from tests.e2e.small_tasks import DATASETS, make_corpora, read_predictions, task_options
 
@@ -37,6 +40,15 @@ def runs(request, tmp_path_factory):
     }
     if dataset == "msrvtt_retrieval":
         plan["own"].append("training.tensorboard=true")
+        zoo = ["run_type=test", f"env.model_zoo={write_zoo(folder)}", "checkpoint.resume_zoo=clipbert.mine"]
+        plan["clipbert.zoo"], plan["own.zoo"] = zoo, [*zoo, own, f"env.data_dir={folder / 'own_data'}"]
+        plan["clipbert.zoo"].append(f"env.data_dir={folder / 'data'}")
+        plan["own.resumed"] = [
+            "run_type=train_val",
+            own,
+            f"checkpoint.resume_file={folder / 'own' / 'current.ckpt'}",
+            "optimizer.params.lr=0.002",
+        ]
         plan["old"] = [own, "training.early_stop.criteria=val/msrvtt_retrieval/clipbert_t2v_r1"]
     # Batches of 3 leave a last one that is smaller.
     plan = {
@@ -44,6 +56,17 @@ def runs(request, tmp_path_factory):
         for name, options in plan.items()
     }
     return dataset, folder, run_plan("tasks_program.py", plan, folder)
+
+
+def write_zoo(folder):
+    """Write a model zoo whose one entry is the run ``clipbert``; return its file."""
+    resources = "".join(
+        f"    - url: file://{folder / 'clipbert' / name}\n      file_name: {name}\n      compressed: false\n"
+        for name in ("clipbert_final.pth", "config.yaml")
+    )
+    file = folder / "zoo.yaml"
+    file.write_text(f"clipbert:\n  mine:\n    version: '1'\n    resources:\n{resources}")
+    return file
 
 
 def read_log(runs, name):
@@ -78,6 +101,15 @@ def test_mmfs_own_trainer_trains_and_keeps_the_weights(runs):
     assert {"best.ckpt", "current.ckpt", "clipbert_final.pth", "config.yaml"} <= files
 
 
+def test_mmfs_from_pretrained_loads_the_folder_and_each_file(runs):
+    read_log(runs, "clipbert")
+    folder = runs[1] / "clipbert"
+    expected = read_weights(folder / "clipbert_final.pth").tensors
+    for place in (folder, *(folder / name for name in ("best.ckpt", "current.ckpt", "clipbert_final.pth"))):
+        found = ClipBertModel.from_pretrained(str(place)).state_dict()
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
 @pytest.mark.parametrize("name", ["own.predicted", "own.written"])
 def test_mmfs_own_trainer_writes_the_same_predictions(runs, name):
     dataset, folder, _ = runs
@@ -107,6 +139,19 @@ def test_mmfs_own_early_stopping_log_and_tensorboard_know_the_names(runs):
         events.Reload()
         written |= set(events.Tags()["scalars"])
     assert criterion in written
+
+
+@pytest.mark.parametrize("runs", ["msrvtt_retrieval"], indirect=True)
+@pytest.mark.parametrize("name", ["clipbert.zoo", "own.zoo"])
+def test_an_entry_of_the_model_zoo_is_tested(runs, name):
+    expected = {key: value for key, value in read_kept(runs, "clipbert").items() if key.startswith("test/")}
+    assert read_kept(runs, name) == pytest.approx(expected, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("runs", ["msrvtt_retrieval"], indirect=True)
+def test_mmfs_own_trainer_resumes_with_the_learning_rate_that_is_set(runs):
+    log = read_log(runs, "own.resumed")
+    assert "optimizer group 0: lr 0.001 -> 0.002" in log
 
 
 @pytest.mark.parametrize("runs", ["msrvtt_retrieval"], indirect=True)

@@ -326,6 +326,42 @@ def check_start_with_any_device():
     assert config.distributed.world_size <= runner.torch.cuda.device_count(), "refused without two GPUs"
 
 
+def write_zoo(folder):
+    """Register a configuration whose model zoo has one entry, a file on this machine."""
+    import mmf  # noqa: F401
+    from mmf.common.registry import registry
+    from omegaconf import OmegaConf
+
+    (folder / "weights.pth").write_bytes(b"weights")
+    (folder / "zoo.yaml").write_text(
+        f"toy_mlp:\n  mine:\n    version: '1'\n    resources:\n    - url: file://{folder / 'weights.pth'}\n"
+        "      file_name: weights.pth\n      compressed: false\n"
+    )
+    environment = {"model_zoo": str(folder / "zoo.yaml"), "data_dir": str(folder / "data"), "user_dir": ""}
+    registry.register("config", OmegaConf.create({"env": environment}))
+
+
+def check_name_zoo_entries():
+    with tempfile.TemporaryDirectory() as folder:
+        write_zoo(Path(folder))
+        from mmf.utils.download import download_pretrained_model
+
+        try:
+            download_pretrained_model("toy_mlp.yours")
+        except ValueError as error:
+            assert "has no 'toy_mlp.yours'; it has toy_mlp.mine" in str(error)
+
+
+def check_copy_local_resources():
+    with tempfile.TemporaryDirectory() as folder:
+        write_zoo(Path(folder))
+        from mmf.utils.download import download_pretrained_model
+
+        for _ in range(2):
+            found = Path(download_pretrained_model("toy_mlp.mine"), "weights.pth")
+            assert found.read_bytes() == b"weights"
+
+
 def check_name_known_trainers():
     import mmf  # noqa: F401
     from mmf.utils.build import build_trainer
@@ -460,6 +496,8 @@ CHECKS = {
     "tell_batches_from_tuples": RELEASE,
     "return_tuples_from_text_encoders": MAIN,
     "load_without_post_init": BOTH,
+    "name_zoo_entries": BOTH,
+    "copy_local_resources": BOTH,
     "name_known_trainers": BOTH,
     "watch_validation": BOTH,
     "keep_patience": BOTH,

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("mmf")
 
+import torch
 from mmf.common.registry import registry
 from mmf.utils.configuration import get_default_config_path, load_yaml
 from omegaconf import OmegaConf
@@ -13,7 +14,7 @@ from omegaconf import OmegaConf
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.host.mmf_version import mmf_version
 from clipbert_mmf.paths import config_dir
-from clipbert_mmf.plugin.own_trainers import LIMITS, Setting, check_own_trainer
+from clipbert_mmf.plugin.own_trainers import LIMITS, Setting, check_own_trainer, follow_present_settings
 from clipbert_mmf.plugin.trainer_options import parse_run_options
 
 RELEASE = mmf_version() == "release"
@@ -133,6 +134,26 @@ def test_keys_that_change_no_number_are_named_in_the_log(caplog):
         check_own_trainer(make_config("training.prefetch_factor=4", "checkpoint.max_to_keep=3"))
     assert "does not read" in caplog.text and "training.prefetch_factor=4" in caplog.text
     assert ("checkpoint.max_to_keep=3" in caplog.text) == RELEASE
+
+
+def test_a_resumed_run_follows_its_present_settings(caplog):
+    def make(lr):
+        optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(2))], lr=lr)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: 1 / (1 + update))
+        return optimizer, scheduler
+
+    optimizer, scheduler = make(1.0)
+    for _ in range(3):
+        optimizer.step()
+        scheduler.step()
+    state, place = optimizer.state_dict(), scheduler.state_dict()
+    resumed, schedule = make(4.0)
+    follow_present_settings(resumed, schedule)
+    with caplog.at_level(logging.WARNING, "clipbert_mmf"):
+        resumed.load_state_dict(state)
+        schedule.load_state_dict(place)
+    assert resumed.param_groups[0]["lr"] == schedule.get_last_lr()[0] == 4.0 / 4
+    assert "lr 1.0 -> 4.0" in caplog.text
 
 
 def test_runs_without_anything_of_ours_are_left_alone():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-from collections.abc import Sequence
+import shutil
+import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +160,52 @@ def write_config_as_yaml(module: Any) -> None:
             file.write(OmegaConf.to_yaml(self.config, resolve=True))
 
     module.Checkpoint.save_config = save_config
+
+
+def name_zoo_entries(module: Any) -> None:
+    """Name the entries of the model zoo where a key is none of them.
+
+    MMF fails on OmegaConf's None ("argument of type 'NoneType' is not iterable"). Remove when MMF asks for None.
+    """
+    download = module.download_pretrained_model
+
+    @functools.wraps(download)
+    def download_pretrained_model(model_name: str, *args: Any, **kwargs: Any) -> Any:
+        configuration = importlib.import_module("mmf.utils.configuration")
+        place = configuration.get_mmf_env(key="model_zoo")
+        zoo = configuration.load_yaml(place)
+        found: Any = zoo
+        for key in model_name.split("."):
+            found = found[key] if isinstance(found, Mapping) and key in found else None
+        if not isinstance(found, Mapping):
+            first = model_name.split(".")[0]
+            entries = sorted(f"{first}.{key}" for key in zoo[first]) if first in zoo else sorted(zoo)
+            raise ValueError(
+                f"model zoo {place} has no '{model_name}'; it has {', '.join(map(str, entries))}. Another file is "
+                f"named by MMF_MODEL_ZOO or env.model_zoo"
+            )
+        return download(model_name, *args, **kwargs)
+
+    module.download_pretrained_model = download_pretrained_model
+
+
+def copy_local_resources(module: Any) -> None:
+    """Copy a zoo's file from this machine where its ``url`` begins with ``file://``.
+
+    MMF asks for it with HTTP, and a cluster without network needs a zoo too. Remove when MMF can.
+    """
+    download = module.download
+
+    @functools.wraps(download)
+    def download_or_copy(
+        url: str, path: str, fname: str, redownload: bool = True, *args: Any, **kwargs: Any
+    ) -> bool:
+        if not url.startswith("file://"):
+            return download(url, path, fname, redownload, *args, **kwargs)
+        target = Path(path) / fname
+        if target.is_file() and not redownload:
+            return False
+        shutil.copyfile(urllib.request.url2pathname(url.removeprefix("file://")), target)
+        return True
+
+    module.download = download_or_copy

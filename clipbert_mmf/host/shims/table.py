@@ -72,6 +72,8 @@ SHIMS = (
     Shim(BOTH, ("mmf.utils.configuration",), config.decode_yaml_words),
     Shim(RELEASE, ("mmf.utils.logger",), messages.use_current_collections),
     Shim(RELEASE, ("mmf.utils.logger",), messages.show_plugin_messages),
+    Shim(BOTH, ("mmf.utils.download",), config.name_zoo_entries),
+    Shim(BOTH, ("mmf.utils.download",), config.copy_local_resources),
     Shim(RELEASE, ("mmf.utils.checkpoint",), config.write_config_as_yaml),
     Shim(RELEASE, ("mmf.datasets.multi_dataset_loader",), data.restart_dataset_iterators),
     Shim(RELEASE, ("mmf.datasets.base_dataset_builder",), data.let_builders_skip_the_registry),
