@@ -176,7 +176,7 @@ def test_the_example_task_trains_and_its_predictions_are_judged_by_its_own_numbe
     assert {record["task"] for record in records} == {"exact_count"}
     task, found = TASKS["exact_count"], evaluate_predictions(records)
     assert task.main_metric == "clipbert_count/accuracy" and task.main_metric in read_metrics(tmp_path, "val")
-    assert found[task.main_metric] == np.mean([record["right"] for record in records])
+    assert found[task.main_metric] == np.mean([record["correct"] for record in records])
     assert 0 < task.guess_from_predictions(records) <= 1
 
 

@@ -18,6 +18,7 @@ from clipbert_mmf.modules.heads import Ability, list_heads
 from clipbert_mmf.scoring.answers import round_counts
 from clipbert_mmf.scoring.clips import fold_clips, match_times
 from clipbert_mmf.scoring.ranking import match_margin, rate_options
+from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.transforms.text import normalize_whitespace
 from clipbert_mmf.transforms.tokens import find_equal_tokens
@@ -158,10 +159,12 @@ class EncodedMedia:
     Attributes:
         visual: ``(K, V, D)``.
         times_sec: start and end of each clip; empty for an image.
+        name: the video's, for messages.
     """
 
     visual: Tensor
     times_sec: tuple[tuple[float, float], ...] = ()
+    name: str = ""
 
     def clips(self, rows: Tensor) -> tuple[ClipScore, ...]:
         """Return ``(K, columns)`` scores with the clips' times."""
@@ -215,9 +218,18 @@ def score_texts(model: AskedModel, encoded: EncodedMedia, texts: Sequence[str]) 
 
 def score_matches(model: AskedModel, encoded: EncodedMedia, texts: list[str]) -> tuple[Tensor, Tensor]:
     """Return match minus no-match logits: ``(N,)`` with clips folded, and ``(N, K)`` of each clip."""
-    clip_scores = model.score_encoded(encoded.visual, texts)
-    folded = fold_clips(clip_scores, model.network.fold)
+    clip_scores, folded = _score_clips(model, encoded, texts)
     return match_margin(folded), match_margin(clip_scores)
+
+
+def _score_clips(model: AskedModel, encoded: EncodedMedia, texts: list[str]) -> tuple[Tensor, Tensor]:
+    """Return ``(N, K, A)`` scores of the clips and ``(N, A)`` with clips folded, all of them finite."""
+
+    def name(row: int) -> str:
+        return f"{encoded.name or 'the video'} with the text {texts[row]!r}"
+
+    clip_scores = check_scores(model.score_encoded(encoded.visual, texts), len(texts), name)
+    return clip_scores, check_scores(fold_clips(clip_scores, model.network.fold), len(texts), name)
 
 
 def answer_from_vocabulary(
@@ -229,8 +241,8 @@ def answer_from_vocabulary(
         ValueError: if an option is not in the vocabulary.
     """
     model.require_answers()
-    clip_scores = model.score_encoded(encoded.visual, [question])
-    row = fold_clips(clip_scores, model.network.fold)[0].double()
+    clip_scores, folded = _score_clips(model, encoded, [question])
+    row = folded[0].double()
     index = {answer: number for number, answer in enumerate(model.answers)}
     columns = torch.arange(len(row))
     if options:
@@ -261,8 +273,7 @@ def choose_option(
         raise ValueError(f"this model's head is '{model.head_type}', which chooses: give the options")
     texts = model.join_options(question, options)
     _refuse_equal_tokens(model, options, texts)
-    clip_scores = model.score_encoded(encoded.visual, texts)
-    folded, clips = rate_options(fold_clips(clip_scores, model.network.fold)), rate_options(clip_scores)
+    clips, folded = (rate_options(scores) for scores in _score_clips(model, encoded, texts))
     chances = folded.double().softmax(-1)
     best = chances.sort(descending=True, stable=True)[1]
     candidates = tuple((options[int(i)], float(chances[i])) for i in best)
@@ -289,8 +300,7 @@ def predict_count(
     """
     if options:
         raise ValueError(f"this model's head is '{model.head_type}', which counts; it takes no options")
-    clip_scores = model.score_encoded(encoded.visual, [question])
-    folded = fold_clips(clip_scores, model.network.fold)
+    clip_scores, folded = _score_clips(model, encoded, [question])
     count = int(round_counts(folded)[0])
     return Answer(count, None, ((count, None),), encoded.clips(clip_scores[0]), float(folded[0, 0]))
 

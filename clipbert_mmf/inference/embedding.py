@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.video.errors import MediaError
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def embed(model: ClipBert, videos: Iterable[str | Path], texts: Sequence[str]) -
 
     Raises:
         ValueError: if the model has no contrastive head, or a text is empty.
+        ScoresError: if an embedding is not finite.
     """
     require_contrastive_head(model)
     network = model.network
@@ -80,7 +82,8 @@ def embed(model: ClipBert, videos: Iterable[str | Path], texts: Sequence[str]) -
             unreadable[str(video)] = error.reason
             logger.warning("left out: %s", error)
             continue
-        rows.append(network.embed_videos(visual[None].to(model.device)).float().cpu())
+        row = network.embed_videos(visual[None].to(model.device)).float().cpu()
+        rows.append(check_scores(row, 1, lambda row, video=video: f"the embedding of {video}"))
         files.append(str(video))
     empty = torch.empty(0, size)
     return Embeddings(
@@ -99,8 +102,14 @@ def _embed_texts(model: ClipBert, texts: Sequence[str]) -> list[Tensor]:
             raise ValueError(f"text {number + 1} of {len(texts)} is empty")
     rows = []
     for start in range(0, len(texts), _TEXTS_PER_BATCH):
-        tokens = model.encode_texts(texts[start : start + _TEXTS_PER_BATCH])
-        rows.append(model.network.embed_texts(*(x.to(model.device) for x in tokens)).float().cpu())
+        part = texts[start : start + _TEXTS_PER_BATCH]
+        tokens = model.encode_texts(part)
+        embedded = model.network.embed_texts(*(x.to(model.device) for x in tokens)).float().cpu()
+        rows.append(
+            check_scores(
+                embedded, len(part), lambda row, part=part: f"the embedding of the text {part[row]!r}"
+            )
+        )
     return rows
 
 

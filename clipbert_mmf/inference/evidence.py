@@ -27,6 +27,7 @@ from clipbert_mmf.models.network import ClipBertNetwork, text_lengths
 from clipbert_mmf.modules.cross_encoder import EncoderLayer
 from clipbert_mmf.scoring.clips import fold_clips
 from clipbert_mmf.scoring.ranking import rate_options
+from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.transforms.text import normalize_whitespace
 from clipbert_mmf.video.clips import Clips
@@ -129,6 +130,7 @@ def describe_evidence(
     explained = _ExplainedScore(model, token_rows, pictures.shape)
     with torch.no_grad(), _LayerWatch(model.network) as watch:
         all_scores = explained.score_all(pictures)
+        check_scores(all_scores, len(all_scores), lambda row: f"clip {row} with the text {text!r}")
         explained.column = _choose_column(model, all_scores, answer)
         scores = explained.pick(all_scores)
         attention = _read_attention(watch.layer, *watch.last_inputs)

@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.configuration import suggest
 from clipbert_mmf.tasks.judging import Records
 from clipbert_mmf.tasks.predictions import rank_scores
+from clipbert_mmf.tasks.record_fields import TEXT, PredictionsError, find_fault
 from clipbert_mmf.tasks.retrieval import make_score_matrix
 from clipbert_mmf.tasks.task import TASKS, Task
 
-#: Keys of every record.
-_KEYS = ("dataset", "task", "item", "media_id", "readable")
+#: The two keys by which a file is known as one of ours.
+_MARKS = ('"task"', '"media_id"')
+_SPACE = re.compile(r"[ \t\r\n]*")
 
 
-class PredictionsError(ValueError):
-    """Raised for a file of predictions that cannot be used.
-
-    Names the file, the record, what was found and expected.
-    """
+class NoPredictionsError(PredictionsError):
+    """Raised for a file that is no file of our predictions; a damaged one is a ``PredictionsError``."""
 
 
 def read_predictions(path: str | Path) -> list[dict[str, Any]]:
@@ -32,37 +32,94 @@ def read_predictions(path: str | Path) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: if there is none.
-        PredictionsError: if it is no JSON list of our records, is empty, or holds several datasets.
+        NoPredictionsError: if it is no JSON list of our records.
+        PredictionsError: if it is damaged, lacks records or has one twice, is empty, or holds several datasets.
+            Names file, line and record.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"predictions '{path}': no such file")
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise PredictionsError(
-            f"{path} is not JSON ({error}); predict with evaluation.predict_file_format=json"
-        ) from error
-    if not isinstance(records, list) or not records:
-        raise PredictionsError(
-            f"{path}: found {type(records).__name__}; expected a list of at least one record"
-        )
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise NoPredictionsError(f"{path} is not UTF-8 ({error}); expected JSON") from None
+    records, lines = _parse_records(path, text)
+
+    def name(number: int) -> str:
+        return f"{path}, line {lines[number]}, record {number}"
+
     for number, record in enumerate(records):
-        missing = [key for key in _KEYS if key not in record] if isinstance(record, dict) else list(_KEYS)
-        if missing:
-            raise PredictionsError(
-                f"{path}, record {number}: {missing} missing; expected a record of clipbert_mmf"
-            )
+        fault = find_fault(record, {"dataset": TEXT, "task": TEXT}, "")
+        if fault:
+            raise PredictionsError(f"{name(number)}: {fault}; expected a record of clipbert_mmf")
         if record["task"] not in TASKS:
             raise PredictionsError(
-                f"{path}, record {number}: task is '{record['task']}'{suggest(record['task'], TASKS)}; "
+                f"{name(number)}: task is '{record['task']}'{suggest(record['task'], TASKS)}; "
                 f"expected one of "
                 f"{sorted(TASKS)}"
             )
     kinds = sorted({(record["dataset"], record["task"]) for record in records})
     if len(kinds) > 1:
         raise PredictionsError(f"{path} holds {kinds}; expected one dataset")
+    try:
+        find_task(records).check_records(records, name)
+    except PredictionsError as error:
+        text = str(error) if str(path) in str(error) else f"{path}: {error}"
+        raise PredictionsError(f"{text}. Write the predictions again with clipbert predict") from None
     return records
+
+
+def _parse_records(path: Path, text: str) -> tuple[list[Any], list[int]]:
+    """Return the elements of a JSON list, each with its line."""
+    is_ours = not text.strip() or all(mark in text[:4000] for mark in _MARKS)
+    kind = PredictionsError if is_ours else NoPredictionsError
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"found {constant}; expected finite numbers")
+
+    decoder = json.JSONDecoder(parse_constant=refuse)
+    records: list[Any] = []
+    lines: list[int] = []
+    line, counted = 1, 0
+    place = _skip_space(text, 0)
+    try:
+        if text[place : place + 1] != "[":
+            whole = decoder.decode(text)
+            raise NoPredictionsError(
+                f"{path}: found {type(whole).__name__}; expected a list of at least one record"
+            )
+        separator, place = "[", _skip_space(text, place + 1)
+        if text[place : place + 1] == "]":
+            raise NoPredictionsError(f"{path}: found an empty list; expected a list of at least one record")
+        while separator != "]":
+            line, counted = line + text.count("\n", counted, place), place
+            record, place = decoder.raw_decode(text, place)
+            records.append(record)
+            lines.append(line)
+            place = _skip_space(text, place)
+            separator = text[place : place + 1]
+            if separator not in (",", "]") or not separator:
+                raise json.JSONDecodeError(
+                    "the list is not closed" if not separator else "no comma", text, place
+                )
+            place = _skip_space(text, place + 1)
+        if place != len(text):
+            raise json.JSONDecodeError("text behind the list", text, place)
+    except PredictionsError:
+        raise
+    except (ValueError, RecursionError) as error:
+        where = "" if isinstance(error, json.JSONDecodeError) else f", line {line}"
+        reason = "nested too deep" if isinstance(error, RecursionError) else error
+        raise kind(
+            f"{path}{where}, record {len(records)}, is not JSON ({reason}); predict with "
+            f"evaluation.predict_file_format=json"
+        ) from None
+    return records, lines
+
+
+def _skip_space(text: str, place: int) -> int:
+    found = _SPACE.match(text, place)
+    return found.end() if found else place
 
 
 def find_task(records: Records) -> Task:
@@ -71,7 +128,11 @@ def find_task(records: Records) -> Task:
 
 
 def evaluate_predictions(records: Records) -> dict[str, float]:
-    """Return the metrics of a file by short name, ``<metric>/<number>``, as an evaluation names them."""
+    """Return the metrics of a file by short name, ``<metric>/<number>``, as an evaluation names them.
+
+    Raises:
+        PredictionsError: if a field is missing or of the wrong kind, or a record is missing or there twice.
+    """
     return find_task(records).judge(records)
 
 
@@ -99,7 +160,7 @@ def write_vqa_answers(records: Records, path: str | Path) -> None:
 
 
 def write_ranks(records: Records, path: str | Path, depth: int = 10) -> None:
-    """Write text-to-video ranks: a CSV of ``text_id, rank, media_id, score, right``, the best ``depth`` of each text.
+    """Write text-to-video ranks: a CSV of ``text_id, rank, media_id, score, correct``, the best ``depth`` of each text.
 
     Unreadable media are not listed. Where texts are about parts of videos, the columns ``start_sec`` and ``end_sec``
     follow.
@@ -107,7 +168,7 @@ def write_ranks(records: Records, path: str | Path, depth: int = 10) -> None:
     Raises:
         PredictionsError: if the file is not of retrieval, or ``depth`` is below 1.
     """
-    if "right_text_ids" not in records[0]:
+    if "correct_text_ids" not in records[0]:
         raise PredictionsError(
             f"ranks are of retrieval; these predictions are of task '{records[0]['task']}'"
         )
@@ -120,11 +181,11 @@ def write_ranks(records: Records, path: str | Path, depth: int = 10) -> None:
         has_parts = any(record.get("segment_sec") for record in records)
         parts = [tuple(record.get("segment_sec") or (None, None)) if has_parts else () for record in records]
         columns = ("start_sec", "end_sec") if has_parts else ()
-        writer.writerow(["text_id", "rank", "media_id", "score", "right", *columns])
+        writer.writerow(["text_id", "rank", "media_id", "score", "correct", *columns])
         for column, text_id in enumerate(matrix.text_ids):
             order = rank_scores(matrix.scores[:, column]).tolist()
             shown = [row for row in order if matrix.readable[row]][:depth]
             for rank, row in enumerate(shown, start=1):
                 score = float(matrix.scores[row, column])
-                right = int(matrix.matches[row, column])
-                writer.writerow([text_id, rank, media[row], repr(score), right, *parts[row]])
+                correct = int(matrix.matches[row, column])
+                writer.writerow([text_id, rank, media[row], repr(score), correct, *parts[row]])

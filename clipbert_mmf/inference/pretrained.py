@@ -49,6 +49,7 @@ from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.modules.heads import Ability, find_head
 from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
 from clipbert_mmf.scoring.clips import match_times
+from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.transforms.text import join_question_and_option
 from clipbert_mmf.transforms.tokens import (
@@ -254,14 +255,16 @@ class ClipBert:
         Returns:
             ``(B, N, A)`` float32 on the CPU, clips folded, before any softmax; ``(B, N)`` for multiple
             choice.
+
+        Raises:
+            ScoresError: if a score is not finite.
         """
         tokens = [x.expand(len(frames), *x.shape).to(self.device) for x in self.encode_texts(texts)]
         scores = self.network(frames.to(self.device), *tokens)["scores"]
-        return (
-            scores.unflatten(0, (len(frames), len(texts))).cpu()
-            if not self.network.group_options
-            else scores.cpu()
-        )
+        num_rows = len(frames) if self.network.group_options else len(frames) * len(texts)
+        per_video = num_rows // max(1, len(frames))
+        check_scores(scores, num_rows, lambda row: f"video {row // per_video}, text {row % per_video}")
+        return scores.cpu() if self.network.group_options else scores.unflatten(0, (-1, len(texts))).cpu()
 
     @property
     def head_type(self) -> str:
@@ -301,11 +304,12 @@ class ClipBert:
 
         Raises:
             MediaError: if it cannot be read.
+            ScoresError: if the model gives numbers that are not finite.
         """
         clips = self.read_clips(video)
-        return EncodedMedia(
-            self.network.encode_clips(clips.frames[None].to(self.device))[0].float().cpu(), clips.times_sec
-        )
+        name = str(video) if isinstance(video, (str, Path)) else "the video"
+        visual = self.network.encode_clips(clips.frames[None].to(self.device)).float().cpu()
+        return EncodedMedia(check_scores(visual, 1, lambda row: name)[0], clips.times_sec, name)
 
     @torch.inference_mode()
     def score_encoded(self, visual: Tensor, texts: Sequence[str]) -> Tensor:
@@ -390,7 +394,8 @@ class ClipBert:
         else:
             chosen = self._choose_texts(media, cleaned, top_k, rerank_top_k)
         for video, encoded, columns in chosen:
-            rows, clips = score_matches(self, encoded, [cleaned[column] for column in columns])
+            named = replace(encoded, name=str(video))
+            rows, clips = score_matches(self, named, [cleaned[column] for column in columns])
             for column, row, by_clip in zip(columns, rows, clips, strict=True):
                 times = match_times(encoded.times_sec, len(by_clip))
                 best = times[int(by_clip.argmax())] if times else None
@@ -425,6 +430,8 @@ class ClipBert:
             return []
         videos = [self.network.embed_videos(encoded.visual[None].to(self.device)) for _, encoded in media]
         tokens = self.network.embed_texts(*(x.to(self.device) for x in self.encode_texts(texts)))
+        check_scores(torch.cat(videos), len(media), lambda row: f"the embedding of {media[row][0]}")
+        check_scores(tokens, len(texts), lambda row: f"the embedding of the text {texts[row]!r}")
         similarity = compare_embeddings(torch.cat(videos), tokens, torch.ones(len(media), device=self.device))
         for_texts, _ = choose_candidates(similarity.cpu(), rerank_top_k)
         return [

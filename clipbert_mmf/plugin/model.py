@@ -123,7 +123,8 @@ def mask_options(
     scores = output["scores"]
     if option_mask is None or scores.shape != option_mask.shape:
         return output
-    return {**output, "scores": scores.masked_fill(option_mask == 0, float("-inf"))}
+    # The lowest number and not minus infinity: scores are finite wherever they are checked.
+    return {**output, "scores": scores.masked_fill(option_mask == 0, torch.finfo(scores.dtype).min)}
 
 
 def list_datasets(run: Any) -> list[str]:

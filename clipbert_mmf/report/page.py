@@ -156,7 +156,7 @@ def _count_types(run: RunRecord) -> list[tuple[str, int, float]]:
     rows: dict[str, list[float]] = {}
     for record in run.predictions:
         if record.get("answer_type"):
-            rows.setdefault(record["answer_type"], []).append(record["right"])
+            rows.setdefault(record["answer_type"], []).append(record["correct"])
     return [
         (name, len(right), sum(right) / len(right))
         for name, right in sorted(rows.items(), key=lambda row: -len(row[1]))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.annotations.sources import load_sources, parse_sources
-from clipbert_mmf.inference.predictions import PredictionsError, evaluate_predictions, read_predictions
+from clipbert_mmf.inference.predictions import NoPredictionsError, evaluate_predictions, read_predictions
 from clipbert_mmf.inference.recipe import refuse_old_run
 from clipbert_mmf.inference.settings import read_json_lines, read_yaml
 from clipbert_mmf.scoring.metrics import split_metric_name
@@ -99,6 +99,7 @@ def read_run_record(folder: str | Path, dataset: str | None = None) -> RunRecord
     Raises:
         FileNotFoundError: if it is no folder, or holds neither a configuration nor metrics.
         RecipeError: if version 0.1 wrote it.
+        PredictionsError: if its newest predictions are damaged.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -137,7 +138,7 @@ def _find_predictions(folder: Path, dataset: str | None) -> tuple[list[dict[str,
     for path in found:
         try:
             records = read_predictions(path)
-        except (PredictionsError, OSError):  # another JSON file of the run
+        except (NoPredictionsError, OSError):  # another JSON file of the run
             continue
         if dataset in (None, records[0]["dataset"]):
             return records, path

@@ -16,6 +16,7 @@ from torch import Tensor
 from clipbert_mmf.models.network import ClipBertNetwork, DatasetNetwork, text_lengths
 from clipbert_mmf.retrieval.blocks import Block, cut_blocks, list_missing
 from clipbert_mmf.scoring.clips import fold_clips
+from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.shapes import TokenBatch
 
 #: Largest number of pairs in one entry on disk, and between two steps of the progress bar.
@@ -43,29 +44,40 @@ class PairScorer:
         """Return the texts that ``chosen`` marks (``(N,)`` bool; None marks all) in the order of scoring."""
         return self.order if chosen is None else self.order[chosen[self.order]]
 
-    def score(self, visual: Tensor, texts: Tensor) -> Tensor:
+    def score(self, visual: Tensor, texts: Tensor, video: str = "the video") -> Tensor:
         """Return the folded scores of a video with some texts, ``(n, A)`` float32 on the CPU.
 
         Args:
             visual: ``(1, K, V, D)`` encoded clips.
             texts: ``(n,)`` int64 indices.
+            video: its name, for messages.
+
+        Raises:
+            ScoresError: if a score is not finite, of a clip or folded.
         """
+
+        def name(row: int) -> str:
+            return f"{video} with text {int(texts[row])}"
+
         ids, mask, segments = (x[texts.to(x.device)] for x in self.tokens)
         videos = torch.zeros(len(texts), dtype=torch.int64, device=ids.device)
-        return (
-            fold_clips(self.network.score_clips(visual, videos, ids, mask, segments), self.network.fold)
-            .float()
-            .cpu()
-        )
+        clips = self.network.score_clips(visual, videos, ids, mask, segments)
+        folded = fold_clips(check_scores(clips, len(texts), name), self.network.fold)
+        return check_scores(folded.float().cpu(), len(texts), name)
 
     def embed_texts(self) -> Tensor:
-        """Return the embeddings of all texts, ``(N, E)`` float32 on the CPU."""
+        """Return the embeddings of all texts, ``(N, E)`` float32 on the CPU.
+
+        Raises:
+            ScoresError: if one is not finite.
+        """
         step = max(1, self.network.pairs_per_chunk)
         starts = range(0, len(self.order), step)
         parts = [
             self.network.embed_texts(*(x[start : start + step] for x in self.tokens)) for start in starts
         ]
-        return torch.cat(parts).float().cpu()
+        rows = torch.cat(parts).float().cpu()
+        return check_scores(rows, len(self.order), lambda row: f"the embedding of text {row}")
 
 
 def list_blocks(scorer: PairScorer, known: Tensor, chosen: Tensor | None = None) -> list[Block]:
@@ -90,6 +102,7 @@ def score_blocks(
     keep: Callable[[int, Tensor, Tensor], None],
     chosen: Tensor | None = None,
     count: Callable[[int], None] = lambda num_pairs: None,
+    name: Callable[[int], str] = lambda video: f"video {video}",
 ) -> None:
     """Score blocks and hand over the scores in parts of at most ``BLOCK_PAIRS``.
 
@@ -101,6 +114,10 @@ def score_blocks(
         keep: gets a video, its texts ``(n,)`` and their scores ``(n, A)``.
         chosen: ``(V, N)`` bool, pairs to score; None for all.
         count: gets the number of pairs of each finished part.
+        name: returns the name of a video, for messages.
+
+    Raises:
+        ScoresError: if a score is not finite.
     """
     by_video: dict[int, list[Block]] = {}
     for block in blocks:
@@ -110,5 +127,5 @@ def score_blocks(
         for block in cut_blocks(by_video[video], scorer.chunk, BLOCK_PAIRS):
             if visual is not None:
                 part = texts[block.start : block.stop]
-                keep(video, part, scorer.score(visual, part))
+                keep(video, part, scorer.score(visual, part, name(video)))
             count(block.num_pairs)

@@ -19,6 +19,7 @@ from clipbert_mmf.scoring import answers
 from clipbert_mmf.scoring.gathering import first_of_each, gather_rows, index_of_texts
 from clipbert_mmf.scoring.outcomes import Measured, Outcomes, make_outcomes
 from clipbert_mmf.scoring.ranking import RECALL_DEPTHS, QueryRanks, match_margin, rank_retrieval
+from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.shapes import ANSWER_TYPES, PADDING_TEXT, UNKNOWN_ANSWER
 
 
@@ -48,6 +49,7 @@ def measure_retrieval(
         ``t2v_r1``, ``t2v_r5``, ``t2v_r10``, ``t2v_median_rank``, ``t2v_mean_rank``, ``t2v_num_ties``, the
         same with ``v2t_``, ``num_items``, ``num_unreadable``.
     """
+    _check_pairs(scores, targets.numel(), item_index, readable)
     items = gather_rows(item_index)
     kept = first_of_each(items)
 
@@ -58,9 +60,21 @@ def measure_retrieval(
     matches, can_read = collect(targets).bool(), collect(readable).bool()
     candidates = None
     if similarity is not None and chosen_for_texts is not None and chosen_for_videos is not None:
+        _check_pairs(similarity.flatten(), targets.numel(), item_index, readable)
         candidates = (collect(similarity), collect(chosen_for_texts), collect(chosen_for_videos))
     to_video, to_text = rank_retrieval(matrix, matches, can_read, candidates)
     return measure_ranks(to_video, to_text, matches, can_read, items[kept].cpu().numpy())
+
+
+def _check_pairs(scores: Tensor, num_rows: int, item_index: Tensor, readable: Tensor) -> Tensor:
+    """Check scores of which each item has the same number of rows; see ``validity.check_scores``."""
+    per_item = max(1, num_rows // len(item_index))
+    return check_scores(
+        scores,
+        num_rows,
+        lambda row: f"item {int(item_index[row // per_item])} of the split",
+        readable.repeat_interleave(per_item),
+    )
 
 
 def measure_ranks(
@@ -180,6 +194,7 @@ def measure_answers(
         ``num_items``, ``num_unreadable``, and ``accuracy_<type>``, ``num_texts_<type>`` for each type that
         occurs.
     """
+    _check_pairs(scores, targets.numel(), item_index, readable)
     texts = _Texts(item_index, readable, text_index, len(scores) // len(targets))
     right = texts.collect(answers.score_classes(scores.float(), targets.flatten()) * texts.readable)
     return _name_answers(texts, right, targets.flatten() == UNKNOWN_ANSWER, answer_type)
@@ -209,6 +224,7 @@ def measure_soft_answers(
         scores for.
     """
     rows = targets.reshape(-1, targets.shape[-1])
+    _check_pairs(scores, len(rows), item_index, readable)
     texts = _Texts(item_index, readable, text_index, len(scores) // len(targets))
     right = texts.collect(answers.score_soft_answers(scores.float(), rows) * texts.readable)
     return _name_answers(texts, right, ~(rows > 0).any(-1), answer_type)
@@ -242,6 +258,7 @@ def measure_counts(
         ``accuracy``, ``mse``, ``num_texts``, ``num_items``, ``num_unreadable``.
     """
     scores, counts = scores.float(), targets.flatten()
+    _check_pairs(scores, len(counts), item_index, readable)
     texts = _Texts(item_index, readable, text_index, len(scores) // len(targets))
     right = texts.collect(answers.score_counts(scores, counts) * texts.readable)
     errors = texts.collect(answers.square_count_errors(scores, counts, texts.readable))
@@ -281,6 +298,7 @@ def measure_pretraining(
         ``itm_accuracy``, ``mlm_accuracy`` (over all hidden tokens; 0 without any), ``num_texts``,
         ``num_items``, ``num_unreadable``.
     """
+    _check_pairs(scores, targets.numel(), item_index, readable)
     texts = _Texts(item_index, readable, text_index, len(scores) // len(targets))
     right = texts.collect(answers.score_classes(scores.float(), targets.flatten()) * texts.readable)
     found, hidden = texts.collect(mlm_right), texts.collect(mlm_total)

@@ -15,8 +15,9 @@ from clipbert_mmf.scoring.metrics import trace_counts
 from clipbert_mmf.scoring.outcomes import Measured
 from clipbert_mmf.tasks.examples import Example, choose_question_examples
 from clipbert_mmf.tasks.items import QuestionItems, require_answer
-from clipbert_mmf.tasks.judging import Records, collect_right, count_records, list_media
+from clipbert_mmf.tasks.judging import Records, collect_correct, count_records, list_media
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations
+from clipbert_mmf.tasks.record_fields import NUMBER, QUESTION, WHOLE
 from clipbert_mmf.tasks.task import Chance, Task, register_task
 
 
@@ -50,7 +51,7 @@ def write_counts(split: SplitAnnotations, prediction: ItemPrediction) -> Iterato
             "answer_type": None,
             "answers": answers,
             "target": target,
-            "right": float(prediction.readable and count == target),
+            "correct": float(prediction.readable and count == target),
             "clips": prediction.describe_clips(prediction.clip_scores[:, n]) if prediction.readable else [],
         }
 
@@ -66,7 +67,7 @@ def judge_counts(records: Records) -> Measured:
         )
     squares = torch.tensor(errors, dtype=torch.float64).square()
     return Measured(
-        trace_counts(collect_right(records), squares, list_media(records)), count_records(records)
+        trace_counts(collect_correct(records), squares, list_media(records)), count_records(records)
     )
 
 
@@ -94,6 +95,7 @@ COUNT = Task(
     ),
     write_records=write_counts,
     judge_records=judge_counts,
+    record_fields={**QUESTION, "answers": [{"answer": WHOLE, "value": NUMBER}], "target": NUMBER},
     choose_examples=choose_examples,
 )
 register_task(COUNT)

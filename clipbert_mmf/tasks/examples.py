@@ -50,8 +50,8 @@ def choose_question_examples(
     """
     answered = [record for record in records if record["answers"] and record["readable"]]
     surest = sorted(answered, key=lambda record: -(record["answers"][0].get("probability") or 0.0))
-    correct = [record for record in surest if record["right"] >= 0.5][:count]
-    wrong = [record for record in surest if record["right"] < 0.5][:count]
+    correct = [record for record in surest if record["correct"] >= 0.5][:count]
+    wrong = [record for record in surest if record["correct"] < 0.5][:count]
     return [_describe(record, *read_evidence(record)) for record in correct + wrong]
 
 
@@ -59,7 +59,7 @@ def _describe(record: dict[str, Any], text: str, answer: str | None) -> Example:
     first, target = record["answers"][0], record["target"]
     chance = f", {first['probability']:.0%} sure" if "probability" in first else ""
     verdict = f"answers '{first['answer']}'{chance}"
-    is_correct = record["right"] >= 0.5
+    is_correct = record["correct"] >= 0.5
     if not is_correct:
         shown = ", ".join(f"{a} ({s:.2g})" for a, s in target.items()) if isinstance(target, dict) else target
         verdict += f"; correct is: {shown}"

@@ -22,9 +22,9 @@ def list_media(records: Records) -> np.ndarray:
     return np.array([str(record["media_id"]) for record in records])
 
 
-def collect_right(records: Records) -> Tensor:
+def collect_correct(records: Records) -> Tensor:
     """Return how correct each record is, ``(records,)`` float64, 0 to 1."""
-    return torch.tensor([record["right"] for record in records], dtype=torch.float64)
+    return torch.tensor([record["correct"] for record in records], dtype=torch.float64)
 
 
 def count_records(records: Records) -> dict[str, float]:
@@ -38,5 +38,5 @@ def judge_answers(records: Records) -> Measured:
     """Return the accuracy of answers, over all questions and over each answer type that occurs."""
     types = [record.get("answer_type") for record in records]
     indices = torch.tensor([ANSWER_TYPES.index(name) if name in ANSWER_TYPES else -1 for name in types])
-    outcomes, num_of_type = trace_answers(collect_right(records), list_media(records), indices)
+    outcomes, num_of_type = trace_answers(collect_correct(records), list_media(records), indices)
     return Measured(outcomes, {**count_records(records), **num_of_type})

@@ -18,6 +18,7 @@ from clipbert_mmf.tasks.examples import Example, choose_question_examples
 from clipbert_mmf.tasks.items import ItemConfig, ItemMaker, TextProcessor, index_answer_type, require_answer
 from clipbert_mmf.tasks.judging import Records, judge_answers
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations, rank_scores
+from clipbert_mmf.tasks.record_fields import QUESTION, SHARE, TEXT, WHOLE
 from clipbert_mmf.tasks.task import Chance, Task, register_task
 from clipbert_mmf.transforms.text import join_question_and_option
 from clipbert_mmf.transforms.tokens import find_equal_tokens
@@ -153,7 +154,7 @@ def write_choices(split: SplitAnnotations, prediction: ItemPrediction) -> Iterat
         "answers": answers,
         "target": record.options[target],
         "target_option": target,
-        "right": float(bool(answers) and answers[0]["option"] == target),
+        "correct": float(bool(answers) and answers[0]["option"] == target),
         "clips": prediction.describe_clips(prediction.clip_scores[:, best]) if prediction.readable else [],
     }
 
@@ -183,6 +184,12 @@ MULTIPLE_CHOICE = Task(
     ),
     write_records=write_choices,
     judge_records=judge_answers,
+    record_fields={
+        **QUESTION,
+        "answers": [{"answer": TEXT, "option": WHOLE, "probability": SHARE}],
+        "options": [TEXT],
+        "target_option": WHOLE,
+    },
     choose_examples=choose_examples,
 )
 register_task(MULTIPLE_CHOICE)

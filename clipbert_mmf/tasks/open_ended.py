@@ -15,6 +15,7 @@ from clipbert_mmf.tasks.examples import Example, choose_question_examples
 from clipbert_mmf.tasks.items import QuestionItems
 from clipbert_mmf.tasks.judging import Records, judge_answers
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations, write_vocabulary_answers
+from clipbert_mmf.tasks.record_fields import QUESTION, SHARE, TEXT
 from clipbert_mmf.tasks.task import Chance, Task, register_task
 
 
@@ -58,6 +59,7 @@ OPEN_ENDED = Task(
     chance=Chance(guess_answer, lambda prediction: prediction["target"], lambda record: record.answer),
     write_records=write_open_ended,
     judge_records=judge_answers,
+    record_fields={**QUESTION, "answers": [{"answer": TEXT, "probability": SHARE}]},
     choose_examples=choose_examples,
 )
 register_task(OPEN_ENDED)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from clipbert_mmf.annotations.records import TextRecord
 from clipbert_mmf.scoring.clips import match_times
+from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.shapes import PADDING_TEXT
 from clipbert_mmf.tasks.items import ItemMaker
 
@@ -46,6 +47,15 @@ class ItemPrediction:
     clip_times_sec: Tensor | None
     text_index: Tensor | None
     targets: Tensor
+
+    def check(self, name: str) -> None:
+        """Raise ``ScoresError`` where a score of a readable medium is not finite.
+
+        Args:
+            name: of the item.
+        """
+        for scores in (self.scores, self.clip_scores) if self.readable else ():
+            check_scores(scores, len(scores), lambda row: f"item {self.item}, {name}")
 
     def describe_clips(self, columns: Tensor) -> list[dict[str, Any]]:
         """Return each clip's time and its row of ``(K, columns)`` scores as plain values."""
@@ -158,6 +168,6 @@ def write_vocabulary_answers(
             "answer_type": record.answer_type or None,
             "answers": answers,
             "target": target,
-            "right": target.get(given, 0.0) if isinstance(target, dict) else float(given == target),
+            "correct": target.get(given, 0.0) if isinstance(target, dict) else float(given == target),
             "clips": prediction.describe_clips(clips) if prediction.readable else [],
         }

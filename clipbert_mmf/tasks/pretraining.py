@@ -19,8 +19,9 @@ from clipbert_mmf.scoring.outcomes import Measured, make_outcomes
 from clipbert_mmf.scoring.ranking import match_margin
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.tasks.items import ItemConfig, ItemMaker, TextProcessor, require_share
-from clipbert_mmf.tasks.judging import Records, collect_right, count_records, list_media
+from clipbert_mmf.tasks.judging import Records, collect_correct, count_records, list_media
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations
+from clipbert_mmf.tasks.record_fields import SHARE, TEXT, WHOLE
 from clipbert_mmf.tasks.task import Chance, Task, register_task
 from clipbert_mmf.transforms.text import mask_tokens
 
@@ -120,14 +121,14 @@ def write_pretraining(split: SplitAnnotations, prediction: ItemPrediction) -> It
             "text_id": split.maker.records[row].text_id,
             "match_probability": float(logit.double().sigmoid()),
             "target": target,
-            "right": float(prediction.readable and int(prediction.scores[n].argmax()) == target),
+            "correct": float(prediction.readable and int(prediction.scores[n].argmax()) == target),
             "clips": [],
         }
 
 
 def judge_pretraining(records: Records) -> Measured:
     """Return the accuracy of matching; hidden words are not recorded."""
-    right = make_outcomes(collect_right(records), list_media(records), "accuracy of matching", is_share=True)
+    right = make_outcomes(collect_correct(records), list_media(records), "accuracy of matching", is_share=True)
     return Measured({"itm_accuracy": right}, count_records(records))
 
 
@@ -144,5 +145,6 @@ PRETRAINING = Task(
     chance=Chance(guess_answer, lambda prediction: prediction["target"]),
     write_records=write_pretraining,
     judge_records=judge_pretraining,
+    record_fields={"text_id": TEXT, "match_probability": SHARE, "target": WHOLE, "correct": SHARE},
 )
 register_task(PRETRAINING)

@@ -22,6 +22,7 @@ from clipbert_mmf.tasks.examples import Example
 from clipbert_mmf.tasks.items import ItemConfig, ItemMaker, TextProcessor
 from clipbert_mmf.tasks.judging import Records, list_media
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations, rank_scores
+from clipbert_mmf.tasks.record_fields import CLIPS, FLAG, NUMBER, SHARE, TEXT, WHOLE, PredictionsError
 from clipbert_mmf.tasks.task import Chance, Task, register_task
 from clipbert_mmf.video.stores.names import make_key
 
@@ -117,7 +118,7 @@ def write_matches(split: SplitAnnotations, prediction: ItemPrediction) -> Iterat
     ids = split.text_ids
     correct = prediction.targets.nonzero().flatten().tolist()
     record: dict[str, Any] = {
-        "right_text_ids": [ids[row] for row in correct],
+        "correct_text_ids": [ids[row] for row in correct],
         "texts": [],
         "scores": {},
         "clips": [],
@@ -134,7 +135,7 @@ def write_matches(split: SplitAnnotations, prediction: ItemPrediction) -> Iterat
                 "text": split.maker.records.text(row),
                 "probability": float(chances[row]),
                 "rank": ranks[row],
-                "right": row in correct,
+                "correct": row in correct,
             }
             for row in shown
         ]
@@ -161,19 +162,28 @@ class ScoreMatrix:
 
 
 def make_score_matrix(records: Records) -> ScoreMatrix:
-    """Return the scores of a file of retrieval predictions as a matrix."""
-    ids = list(
-        dict.fromkeys(
-            text_id for record in records for text_id in (*record["scores"], *record["right_text_ids"])
-        )
-    )
+    """Return the scores of a file of retrieval predictions as a matrix.
+
+    Raises:
+        PredictionsError: if a readable medium has no score of a text, or one of a text that no medium has.
+    """
+    # Every text is correct for some medium.
+    ids = list(dict.fromkeys(text_id for record in records for text_id in record["correct_text_ids"]))
+    for number, record in enumerate(records):
+        different = set(ids) ^ set(record["scores"]) if record["readable"] else set(record["scores"])
+        if different:
+            raise PredictionsError(
+                f"record {number} ('{record['media_id']}') has {len(record['scores'])} scores; expected one of "
+                f"each of the {len(ids) if record['readable'] else 0} texts. The first that differs is "
+                f"'{min(different)}'"
+            )
     column = {text_id: index for index, text_id in enumerate(ids)}
     scores = torch.full((len(records), len(ids)), -torch.inf, dtype=torch.float64)
     matches = torch.zeros(len(records), len(ids), dtype=torch.bool)
     for row, record in enumerate(records):
         for text_id, score in record["scores"].items():
             scores[row, column[text_id]] = score
-        matches[row, [column[text_id] for text_id in record["right_text_ids"]]] = True
+        matches[row, [column[text_id] for text_id in record["correct_text_ids"]]] = True
     readable = torch.tensor([bool(record["readable"]) for record in records])
     return ScoreMatrix(scores, matches, readable, ids)
 
@@ -258,6 +268,12 @@ RETRIEVAL = Task(
     ),
     write_records=write_matches,
     judge_records=judge_matches,
+    record_fields={
+        "correct_text_ids": [TEXT],
+        "texts": [{"text_id": TEXT, "text": TEXT, "probability": SHARE, "rank": WHOLE, "correct": FLAG}],
+        "scores": {str: NUMBER},
+        "clips": CLIPS,
+    },
     choose_examples=choose_examples,
 )
 register_task(RETRIEVAL)

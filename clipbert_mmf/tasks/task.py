@@ -20,6 +20,7 @@ from clipbert_mmf.tasks.examples import Example
 from clipbert_mmf.tasks.items import ItemMaker, TextProcessor, read_item_values
 from clipbert_mmf.tasks.judging import Records
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations, split_report
+from clipbert_mmf.tasks.record_fields import COMMON, PredictionsError, Shape, check_complete, find_fault
 from clipbert_mmf.video.failures import describe_window
 
 
@@ -56,6 +57,7 @@ class Task:
         write_records: yields the prediction records of an item.
         judge_records: computes the numbers of the metric from prediction records; ``scoring.outcomes.Measured``
             gives them intervals too.
+        record_fields: fields of its prediction records beside those of all tasks, by name.
         choose_examples: returns up to so many of the best and of the worst predictions; None where a report
             shows none.
         smaller_is_better: direction of the main number.
@@ -75,6 +77,7 @@ class Task:
     chance: Chance
     write_records: Callable[[SplitAnnotations, ItemPrediction], Iterator[dict[str, Any]]]
     judge_records: Callable[[Records], Mapping[str, float]]
+    record_fields: Mapping[str, Shape] = field(default_factory=dict)
     choose_examples: Callable[[Records, int], list[Example]] | None = None
     smaller_is_better: bool = False
     further_curves: tuple[str, ...] = ()
@@ -148,23 +151,58 @@ class Task:
     def record_predictions(
         self, dataset_name: str, split: SplitAnnotations, report: Any
     ) -> list[dict[str, Any]]:
-        """Return the prediction records of a batch's report, plain values for JSON."""
-        return [
-            {
-                "dataset": dataset_name,
-                "task": self.name,
-                "item": prediction.item,
-                "media_id": split.maker.media_key(prediction.item),
-                "segment_sec": describe_window(split.maker.window_sec(prediction.item)),
-                "readable": prediction.readable,
-                **record,
-            }
-            for prediction in split_report(report, self.options_form_row)
-            for record in self.write_records(split, prediction)
-        ]
+        """Return the prediction records of a batch's report, plain values for JSON.
+
+        Raises:
+            ScoresError: if a score is not finite.
+        """
+        found: list[dict[str, Any]] = []
+        for prediction in split_report(report, self.options_form_row):
+            prediction.check(split.maker.describe(prediction.item))
+            records = list(self.write_records(split, prediction))
+            found.extend(
+                {
+                    "dataset": dataset_name,
+                    "task": self.name,
+                    "item": prediction.item,
+                    "num_items": len(split.maker),
+                    "item_record": number,
+                    "num_item_records": len(records),
+                    "media_id": split.maker.media_key(prediction.item),
+                    "segment_sec": describe_window(split.maker.window_sec(prediction.item)),
+                    "readable": prediction.readable,
+                    **record,
+                }
+                for number, record in enumerate(records)
+            )
+        return found
+
+    def check_records(
+        self, records: Records, name: Callable[[int], str] = lambda number: f"record {number}"
+    ) -> None:
+        """Check that prediction records are whole, and those of a whole split.
+
+        Args:
+            records: all records of one dataset.
+            name: place of a record, for messages.
+
+        Raises:
+            PredictionsError: if a field is missing or of the wrong kind, or a record is missing or there twice.
+        """
+        shape = {**COMMON, **self.record_fields}
+        for number, record in enumerate(records):
+            fault = find_fault(record, shape, "")
+            if fault:
+                raise PredictionsError(f"{name(number)}: {fault}")
+        check_complete((name(number), record) for number, record in enumerate(records))
 
     def judge(self, records: Records) -> Measured:
-        """Return the metrics of prediction records by short name, ``<metric>/<number>``."""
+        """Return the metrics of prediction records by short name, ``<metric>/<number>``.
+
+        Raises:
+            PredictionsError: as ``check_records``.
+        """
+        self.check_records(records)
         numbers = self.judge_records(records)
         outcomes = read_outcomes(numbers)
         return Measured(

@@ -15,6 +15,7 @@ from clipbert_mmf.tasks.items import ItemConfig, QuestionItems
 from clipbert_mmf.tasks.judging import judge_answers
 from clipbert_mmf.tasks.open_ended import choose_examples
 from clipbert_mmf.tasks.predictions import ItemPrediction, SplitAnnotations, write_vocabulary_answers
+from clipbert_mmf.tasks.record_fields import QUESTION, SHARE, TEXT
 from clipbert_mmf.tasks.task import Chance, Task, register_task
 
 
@@ -64,6 +65,7 @@ VQA = Task(
     ),
     write_records=write_vqa,
     judge_records=judge_answers,
+    record_fields={**QUESTION, "answers": [{"answer": TEXT, "probability": SHARE}], "target": {str: SHARE}},
     choose_examples=choose_examples,
 )
 register_task(VQA)

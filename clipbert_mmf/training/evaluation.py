@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from clipbert_mmf.models.network import DatasetNetwork
 from clipbert_mmf.scoring.gathering import as_gathered
 from clipbert_mmf.scoring.outcomes import Outcomes, write_outcomes
+from clipbert_mmf.scoring.validity import check_items, check_scores
 from clipbert_mmf.tasks.task import TASKS
 from clipbert_mmf.training.distributed import gather_everywhere, get_rank, get_world_size
 from clipbert_mmf.training.host import Host, Report
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 #: Metrics of MMF's main that ask for this get what ``dataset.format_for_prediction`` returns.
 _PREDICTIONS = "__prediction_report__"
+#: Fields of the model's output that results follow from.
+_SCORES = ("scores", "clip_scores")
 #: Fields that the score matrix of retrieval does not have; where a metric asks for one, batches are
 #: evaluated.
 _BATCH_FIELDS = {
@@ -200,6 +203,12 @@ class Evaluator:
         if not num_items:
             raise ValueError(f"the {split} split of '{name}' is empty")
         fields = merge_fields([(share.items, share.fields) for share in shares])
+        items = [item for share in shares for item in share.items]
+        check_items(
+            fields["item_index"].tolist() if "item_index" in fields else items,
+            len(cast(Any, loader.dataset)),
+            lambda item: _name_item(loader.dataset, item),
+        )
         fields = {key: self._place(value) for key, value in fields.items()}
         report = self.host.make_split_report(name, split, fields, num_items)
         report["losses"] = {
@@ -239,7 +248,9 @@ class Evaluator:
                 prepared = self.host.prepare_batch(batch, loader.dataset, name, split)
                 with self.run.precision.autocast():
                     output = model(prepared)
-                yield items, self.host.make_report(prepared, output)
+                report = self.host.make_report(prepared, output)
+                check_report(report, loader.dataset, f"{split} of {name}")
+                yield items, report
 
     def _keep(self, value: Any) -> Any:
         if not isinstance(value, Tensor):
@@ -344,6 +355,44 @@ def _name_media(rows: Outcomes, dataset: Any) -> Outcomes:
     maker = getattr(dataset, "maker", None)
     items = np.unique(rows.media).tolist()
     return rows.name_media({item: str(item) if maker is None else maker.media_key(item) for item in items})
+
+
+def check_report(report: Report, dataset: Any, title: str) -> None:
+    """Check the scores of a batch before anything follows from them.
+
+    Args:
+        report: batch and output; without the fields of our datasets, items are named by their place in the batch.
+        dataset: whose items they are.
+        title: split and dataset, for messages.
+
+    Raises:
+        ScoresError: for a score that is not finite; names the item.
+    """
+    num_items = report.get_batch_size()
+    given = set(report.keys())
+    numbers = report["item_index"].tolist() if "item_index" in given else None
+    readable = report["readable"] if "readable" in given else None
+    for key in _SCORES:
+        scores = report[key] if key in given else None
+        if not isinstance(scores, Tensor) or not scores.is_floating_point() or not scores.dim():
+            continue
+        per_item = max(1, len(scores) // num_items)
+        counted = None
+        if readable is not None and len(readable) * per_item == len(scores):
+            counted = readable.repeat_interleave(per_item)
+
+        def name(row: int, per_item: int = per_item) -> str:
+            place = row // per_item
+            if numbers is None:
+                return f"item {place} of a batch ({title})"
+            return f"{_name_item(dataset, numbers[place])} ({title})"
+
+        check_scores(scores, len(scores), name, counted)
+
+
+def _name_item(dataset: Any, item: int) -> str:
+    maker = getattr(dataset, "maker", None)
+    return f"item {item}, {maker.describe(item)}" if maker is not None else f"item {item}"
 
 
 def _join(parts: list[Any]) -> Any:

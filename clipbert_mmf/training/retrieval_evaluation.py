@@ -21,6 +21,7 @@ from clipbert_mmf.retrieval.blocks import Block, share_blocks
 from clipbert_mmf.retrieval.matrix import PairScorer, list_blocks, score_blocks
 from clipbert_mmf.retrieval.score_store import ScoreStore, hash_network, hash_tensors, hash_values
 from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
+from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.tasks.retrieval import RetrievalEvaluation
 from clipbert_mmf.training.distributed import (
     broadcast_from_rank_0,
@@ -161,6 +162,9 @@ class MatrixEvaluation:
                 self.unreadable.add(video)
                 yield video, None
 
+    def _name(self, video: int) -> str:
+        return f"item {video}, {self.maker.describe(video)} ({self.title})"
+
     def _share(self, blocks: list[Block], chunk: int) -> list[Block]:
         return share_blocks(blocks, get_world_size(), chunk)[get_rank()]
 
@@ -174,7 +178,11 @@ class MatrixEvaluation:
         with self.precision.autocast():
             for video, visual in self._encode(videos):
                 if visual is not None:
-                    found.append((video, self.network.embed_videos(visual)[0].float().cpu()))
+                    embedding = self.network.embed_videos(visual).float().cpu()
+                    check_scores(
+                        embedding, 1, lambda row, video=video: f"the embedding of {self._name(video)}"
+                    )
+                    found.append((video, embedding[0]))
                     num_bytes += visual.nbytes
                     if num_bytes <= _HELD_BYTES:
                         self.held[video] = visual.cpu()
@@ -216,7 +224,7 @@ class MatrixEvaluation:
         progress = PairProgress(self.title, sum(block.num_pairs for block in blocks), get_rank() == 0)
         with self.precision.autocast():
             videos = list(dict.fromkeys(block.video for block in blocks))
-            score_blocks(self.scorer, blocks, self._encode(videos), keep, chosen, progress)
+            score_blocks(self.scorer, blocks, self._encode(videos), keep, chosen, progress, self._name)
         progress.close()
         matrix = torch.zeros(self.num_videos, self.num_texts, 2)
         for part, unreadable in gather_everywhere((done, self.unreadable)):

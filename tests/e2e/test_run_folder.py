@@ -30,11 +30,22 @@ FILES = {
     "train.log",
 }
 #: Keys of a record of predictions: of every task, of every question, and of each task.
-OF_ALL = {"dataset", "task", "item", "media_id", "segment_sec", "readable", "clips"}
-OF_QUESTIONS = OF_ALL | {"text_id", "text", "answer_type", "answers", "target", "right"}
+OF_ALL = {
+    "dataset",
+    "task",
+    "item",
+    "num_items",
+    "item_record",
+    "num_item_records",
+    "media_id",
+    "segment_sec",
+    "readable",
+    "clips",
+}
+OF_QUESTIONS = OF_ALL | {"text_id", "text", "answer_type", "answers", "target", "correct"}
 PREDICTION_KEYS = {
-    "msrvtt_retrieval": OF_ALL | {"right_text_ids", "texts", "scores"},
-    "coco_captions_pretraining": OF_ALL | {"text_id", "match_probability", "target", "right"},
+    "msrvtt_retrieval": OF_ALL | {"correct_text_ids", "texts", "scores"},
+    "coco_captions_pretraining": OF_ALL | {"text_id", "match_probability", "target", "correct"},
     "msrvtt_qa": OF_QUESTIONS,
     "tgif_qa_action": OF_QUESTIONS | {"options", "target_option"},
     "vqa2_pixels": OF_QUESTIONS,
@@ -70,6 +81,36 @@ def runs(tmp_path_factory):
     for name, code in codes.items():
         assert code == 0, (folder / f"plan.json.{name}.log").read_text()[-4000:]
     return folder
+
+
+@pytest.fixture(scope="module")
+def damaged(runs):
+    """Run the evaluation and the prediction of a model with a NaN in its weights; return exit codes and logs."""
+    plan = {}
+    for dataset in ("msrvtt_retrieval", "tgif_qa_action"):
+        state = torch.load(runs / f"{dataset}.whole" / "clipbert_final.pth", weights_only=True)
+        for name in [name for name in state if "encoder" in name and name.endswith("bias")]:
+            state[name][0] = torch.nan
+        torch.save(state, runs / f"{dataset}.damaged.pth")
+        for kind, predict in (("tested", "false"), ("predicted", "true")):
+            name = f"{dataset}.damaged_{kind}"
+            plan[name] = task_options(
+                runs / "corpora",
+                dataset,
+                runs / name,
+                "run_type=test",
+                f"evaluation.predict={predict}",
+                f"model_config.clipbert.weights.clipbert={runs / f'{dataset}.damaged.pth'}",
+            )
+    codes = run_plan("tasks_program.py", plan, runs)
+    return {name: (code, (runs / f"plan.json.{name}.log").read_text()) for name, code in codes.items()}
+
+
+def test_a_model_that_gives_nan_ends_with_the_first_item(runs, damaged):
+    assert len(damaged) == 4
+    for name, (code, log) in damaged.items():
+        assert code != 0 and "the model gives nan for item 0, 'video" in log.replace("tumblr_demo", "video")
+        assert not list((runs / name).glob("*_run_test_*.json")) and not (runs / name / "metrics.jsonl").exists()
 
 
 @pytest.mark.parametrize("dataset", DATASETS)

@@ -22,10 +22,15 @@ def make_records(task, **more):
         "dataset": "d",
         "task": task,
         "item": 0,
+        "num_items": 1,
+        "item_record": 0,
+        "num_item_records": 1,
         "media_id": "m",
         "readable": True,
         "text_id": "7",
-        "right": 1.0,
+        "match_probability": 0.5,
+        "target": 1,
+        "correct": 1.0,
     }
     return [{**base, **more}]
 
@@ -52,7 +57,7 @@ def test_a_benchmark_takes_only_what_it_asks_for(tmp_path):
         write_vqa_answers(make_records("vqa", text_id="a", answers=[]), tmp_path / "out")
     with pytest.raises(PredictionsError, match="these predictions are of task 'vqa'"):
         write_ranks(make_records("vqa"), tmp_path / "out")
-    retrieval = make_records("retrieval", right_text_ids=["t"], scores={"t": 1.0})
+    retrieval = make_records("retrieval", correct_text_ids=["t"], scores={"t": 1.0})
     with pytest.raises(PredictionsError, match="depth is 0; expected at least 1"):
         write_ranks(retrieval, tmp_path / "out", depth=0)
     write_ranks(retrieval, tmp_path / "out")
@@ -64,7 +69,7 @@ def test_a_benchmark_takes_only_what_it_asks_for(tmp_path):
     [
         ("[", "is not JSON .*predict_file_format=json"),
         ("[]", "expected a list of at least one record"),
-        ('[{"key": 1}]', r"record 0: \['dataset', 'task'"),
+        ('[{"key": 1}]', "record 0: the record lacks 'dataset', 'task'"),
         (
             '[{"dataset": "d", "task": "guess", "item": 0, "media_id": "m", "readable": true}]',
             "task is 'guess'; expected",

@@ -42,12 +42,15 @@ def run(tmp_path_factory, tokenizer_dir):
             "dataset": "msrvtt_retrieval",
             "task": "retrieval",
             "item": n,
+            "num_items": 3,
+            "item_record": 0,
+            "num_item_records": 1,
             "media_id": f"v{n}",
             "readable": True,
-            "right_text_ids": [f"t{n}"],
+            "correct_text_ids": [f"t{n}"],
             "scores": {f"t{k}": scores[n][k] for k in range(3)},
             "texts": [
-                {"text_id": f"t{k}", "text": texts[k], "probability": 0.5, "rank": k + 1, "right": k == n}
+                {"text_id": f"t{k}", "text": texts[k], "probability": 0.5, "rank": k + 1, "correct": k == n}
                 for k in range(3)
             ],
             "clips": [{"start_sec": 0.0, "end_sec": 1.0, "scores": [0.0, 0.0, 0.0]}],

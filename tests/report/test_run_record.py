@@ -28,12 +28,19 @@ def test_the_metrics_of_a_run_over_several_datasets_is_told_apart(tmp_path, toke
             "dataset": dataset,
             "task": "multiple_choice",
             "item": 0,
+            "num_items": 1,
+            "item_record": 0,
+            "num_item_records": 1,
             "media_id": "v",
             "readable": True,
+            "text_id": "0",
+            "text": "which",
             "options": ["a", "b"],
             "answers": [],
-            "target": 0,
-            "right": 1.0,
+            "target": "a",
+            "target_option": 0,
+            "correct": 1.0,
+            "clips": [],
         }
         (tmp_path / "run" / f"{dataset}_run_test_{number}.json").write_text(json.dumps([record]))
         run = read_run_record(tmp_path / "run", dataset)
@@ -47,8 +54,12 @@ def test_the_metrics_of_a_run_over_several_datasets_is_told_apart(tmp_path, toke
 
 def test_metrics_are_those_of_the_test_and_else_of_the_predictions(tmp_path):
     (tmp_path / "config.yaml").write_text("datasets: quiz")
-    record = {"dataset": "quiz", "task": "count", "item": 0, "media_id": "v", "readable": False, "right": 0.0}
-    (tmp_path / "quiz_run_test_1.json").write_text(json.dumps([{**record, "answers": [], "target": 3}]))
+    record = {
+        **{"dataset": "quiz", "task": "count", "media_id": "v", "text_id": "0", "text": "how many"},
+        **{"item": 0, "num_items": 1, "item_record": 0, "num_item_records": 1},
+        **{"readable": False, "correct": 0.0, "answers": [], "target": 3, "clips": []},
+    }
+    (tmp_path / "quiz_run_test_1.json").write_text(json.dumps([record]))
     run = read_run_record(tmp_path)
     assert (
         run.task is not None and run.task.name == "count" and run.final_metrics()["clipbert_count/mse"] == 49

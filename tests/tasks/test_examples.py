@@ -6,7 +6,7 @@ from clipbert_mmf.tasks import TASKS
 def answer(media_id, word, probability, right, readable=True, target="red"):
     answers = [{"answer": word, "probability": probability}] if readable else []
     common = {"media_id": media_id, "readable": readable, "text": "what color", "target": target}
-    return {**common, "answers": answers, "right": right}
+    return {**common, "answers": answers, "correct": right}
 
 
 def test_the_surest_answers_come_first_and_unreadable_media_are_left_out():
@@ -39,7 +39,7 @@ def test_a_text_whose_video_came_second_names_the_first():
         {
             "media_id": f"v{n}",
             "readable": True,
-            "right_text_ids": [f"t{n}"],
+            "correct_text_ids": [f"t{n}"],
             "scores": scores[n],
             "texts": [{"text_id": f"t{k}", "text": f"text {k}"} for k in range(2)],
         }

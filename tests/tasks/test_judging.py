@@ -5,9 +5,9 @@ import pytest
 from clipbert_mmf.tasks.judging import count_records, judge_answers
 
 RECORDS = [
-    {"item": 0, "media_id": "a", "readable": True, "right": 1.0, "answer_type": "yes/no"},
-    {"item": 0, "media_id": "a", "readable": True, "right": 0.0, "answer_type": None},
-    {"item": 1, "media_id": "b", "readable": False, "right": 0.0, "answer_type": "what"},
+    {"item": 0, "media_id": "a", "readable": True, "correct": 1.0, "answer_type": "yes/no"},
+    {"item": 0, "media_id": "a", "readable": True, "correct": 0.0, "answer_type": None},
+    {"item": 1, "media_id": "b", "readable": False, "correct": 0.0, "answer_type": "what"},
 ]
 
 

@@ -88,7 +88,7 @@ def test_questions_list_their_best_answers_and_no_filling_text(tmp_path):
     found = write_and_read(tmp_path, writer.write(make_report(writer, scores)))
     assert [record["text_id"] for record in found] == ["7", "8", "9"]
     assert [record["answers"][0]["answer"] for record in found] == ["dog", "man", "dog"]
-    assert [record["right"] for record in found] == [1.0, 0.0, 0.0] and found[1]["target"] == "ghost"
+    assert [record["correct"] for record in found] == [1.0, 0.0, 0.0] and found[1]["target"] == "ghost"
     assert sum(answer["probability"] for answer in found[0]["answers"]) == pytest.approx(1.0)
     assert found[1]["clips"] == [
         {"start_sec": 0.0, "end_sec": 1.0, "scores": [0.0, 0.0, 0.0]},
@@ -114,7 +114,7 @@ def test_soft_answers_score_what_people_gave():
         texts_per_item=1,
     )
     found = writer.write(make_report(writer, torch.tensor([[[0.0, 4.0]]]), with_times=False))
-    assert found[0]["right"] == pytest.approx(0.3) and found[0]["clips"][0]["start_sec"] is None
+    assert found[0]["correct"] == pytest.approx(0.3) and found[0]["clips"][0]["start_sec"] is None
     assert found[0]["answers"][0]["probability"] == pytest.approx(0.982, abs=1e-3)
     assert evaluate_predictions(found)["clipbert_vqa/accuracy_yes_no"] == pytest.approx(0.3)
 
@@ -135,7 +135,7 @@ def test_choices_name_option_and_index_and_unreadable_ones_are_wrong():
         "option": 2,
         "probability": pytest.approx(0.665, abs=1e-3),
     }
-    assert [record["right"] for record in found] == [1.0, 0.0] and found[1]["answers"] == []
+    assert [record["correct"] for record in found] == [1.0, 0.0] and found[1]["answers"] == []
     metrics = evaluate_predictions(found)
     assert metrics["clipbert_answers/accuracy"] == 0.5 and metrics["clipbert_answers/num_unreadable"] == 1
 
@@ -161,8 +161,8 @@ def test_retrieval_keeps_every_score_and_ranks_come_back(tmp_path):
     difference = torch.tensor([[3.0, 1.0, 0.0], [5.0, 4.0, 0.5], [0.0, 2.0, 1.0]])
     scores[..., 1] = difference.reshape(9, 1)
     found = write_and_read(tmp_path, writer.write(make_report(writer, scores, readable=[1, 1, 0])))
-    assert found[0]["scores"] == {"t0": 3.0, "t1": 1.0, "t2": 0.0} and found[0]["right_text_ids"] == ["t0"]
-    assert [(text["text_id"], text["rank"], text["right"]) for text in found[1]["texts"]][:2] == [
+    assert found[0]["scores"] == {"t0": 3.0, "t1": 1.0, "t2": 0.0} and found[0]["correct_text_ids"] == ["t0"]
+    assert [(text["text_id"], text["rank"], text["correct"]) for text in found[1]["texts"]][:2] == [
         ("t0", 1, False),
         ("t1", 2, True),
     ]
@@ -172,7 +172,7 @@ def test_retrieval_keeps_every_score_and_ranks_come_back(tmp_path):
     assert metrics["clipbert_retrieval/num_unreadable"] == 1
     write_ranks(found, tmp_path / "ranks.csv", depth=1)
     rows = list(csv.DictReader((tmp_path / "ranks.csv").open()))
-    assert [(row["text_id"], row["media_id"], row["right"]) for row in rows] == [
+    assert [(row["text_id"], row["media_id"], row["correct"]) for row in rows] == [
         ("t0", "v1", "0"),
         ("t1", "v1", "1"),
         ("t2", "v1", "0"),
@@ -215,5 +215,5 @@ def test_what_fills_a_question_with_few_options_is_not_listed():
     found = writer.write(report)
     assert [[answer["option"] for answer in record["answers"]] for record in found] == [[2, 1, 0], [0, 1]]
     assert sum(answer["probability"] for answer in found[1]["answers"]) == pytest.approx(1)
-    assert [record["right"] for record in found] == [1, 1] and len(found[1]["clips"][0]["scores"]) == 2
+    assert [record["correct"] for record in found] == [1, 1] and len(found[1]["clips"][0]["scores"]) == 2
     assert torch.isfinite(choice_loss(report["scores"], report["targets"]))
