@@ -2,7 +2,8 @@
 
 Scores are bound to all that they depend on: a folder holds one subfolder for each combination of model,
 texts, videos, sampling and arithmetic, named by its hash, with a file for each block of pairs. A file is
-written under another name and then renamed, so that a killed process leaves complete entries only.
+written under another name and then renamed, so that a killed process leaves complete entries only. It says which
+pairs it holds and has a checksum over them, so that one that was changed, renamed or copied is not believed.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from clipbert_mmf.models.network import ClipBertNetwork, DatasetNetwork
+from clipbert_mmf.scoring.validity import check_scores
 
 logger = logging.getLogger(__name__)
 
@@ -85,21 +87,58 @@ class ScoreStore:
             texts: ``(n,)`` int64 indices.
             scores: ``(n, A)`` float32.
         """
-        name = f"video{video:06d}-{hash_tensors({'texts': texts})[:16]}{_ENDING}"
-        content = {"texts": texts.cpu().contiguous(), "scores": scores.cpu().contiguous()}
-        _write_beside(self.place / name, lambda part: save_file(content, part, {"video": str(video)}))
+        texts, scores = texts.cpu().contiguous(), scores.cpu().contiguous()
+        content = {"texts": texts, "scores": scores}
+        # One entry of metadata: safetensors writes several in any order.
+        metadata = {"entry": json.dumps({"video": video, "checksum": self._hash_entry(video, texts, scores)})}
+        _write_beside(self.place / _name_entry(video, texts), lambda part: save_file(content, part, metadata))
 
-    def read(self) -> Iterator[tuple[int, Tensor, Tensor]]:
+    def read(
+        self, num_videos: int, num_texts: int, num_outputs: int = 2
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Yield video, texts and scores of each entry, in any order.
 
-        A damaged entry is logged and left out.
+        An entry that is damaged, was changed, or lies under another's name is logged and left out.
+
+        Args:
+            num_videos: number of videos of the split.
+            num_texts: number of texts of the split.
+            num_outputs: A, number of scores of a pair.
         """
         for path in sorted(self.place.glob(f"*{_ENDING}")):
             try:
-                content = load_file(path)
-                yield int(path.name[5:11]), content["texts"], content["scores"]
-            except (SafetensorError, ValueError, KeyError, OSError) as error:
+                video, texts, scores = self._read_entry(path)
+                fits = 0 <= video < num_videos and texts.dim() == 1 and texts.dtype == torch.int64
+                if not fits or not bool(((texts >= 0) & (texts < num_texts)).all()):
+                    raise ValueError("its pairs are not of this split")
+                if scores.shape != (len(texts), num_outputs) or scores.dtype != torch.float32:
+                    raise ValueError(
+                        f"its scores have the shape {tuple(scores.shape)} and type {scores.dtype}"
+                    )
+                check_scores(scores, len(texts), lambda row, texts=texts: f"text {int(texts[row])}")
+            except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
                 logger.warning("%s is damaged; its pairs are computed again: %s", path, error)
+                continue
+            yield video, texts, scores
+
+    def _read_entry(self, path: Path) -> tuple[int, Tensor, Tensor]:
+        if not path.is_file():
+            raise ValueError("it is no file")
+        with safe_open(str(path), framework="pt") as file:
+            entry = json.loads((file.metadata() or {})["entry"])
+            video, texts, scores = int(entry["video"]), file.get_tensor("texts"), file.get_tensor("scores")
+        if entry["checksum"] != self._hash_entry(video, texts, scores):
+            raise ValueError("its checksum is another")
+        if path.name != _name_entry(video, texts):
+            raise ValueError(f"it is the entry {_name_entry(video, texts)}")
+        return video, texts, scores
+
+    def _hash_entry(self, video: int, texts: Tensor, scores: Tensor) -> str:
+        return hash_values([self.identity, video, hash_tensors({"texts": texts, "scores": scores})])
+
+
+def _name_entry(video: int, texts: Tensor) -> str:
+    return f"video{video:06d}-{hash_tensors({'texts': texts})[:16]}{_ENDING}"
 
 
 def _read_identity(path: Path) -> dict[str, str] | None:

@@ -105,6 +105,7 @@ class MatrixEvaluation:
         self.scorer = PairScorer(network, self.maker.tokens, self.dataset.media_processor.frames_shape[0])
         self.unreadable: set[int] = set()
         self.held: dict[int, Tensor] = {}
+        self._stamps: list[str] = []
 
     def run(self) -> dict[str, Tensor]:
         """Return the fields of a report, on the CPU and equal on all processes.
@@ -203,7 +204,9 @@ class MatrixEvaluation:
         store = self._open_store()
         if store is not None and get_rank() == 0:
             store.open()
-            for video, texts, scores in store.read():
+            for video, texts, scores in store.read(self.num_videos, self.num_texts):
+                if not self._stamps[video]:
+                    continue
                 known[video, texts] = True
                 done.append((video, texts, scores))
             logger.info(
@@ -218,7 +221,8 @@ class MatrixEvaluation:
 
         def keep(video: int, texts: Tensor, scores: Tensor) -> None:
             done.append((video, texts, scores))
-            if store is not None:
+            # Scores of a medium whose state is not known could not be told from those of another.
+            if store is not None and self._stamps[video]:
                 store.write(video, texts, scores)
 
         progress = PairProgress(self.title, sum(block.num_pairs for block in blocks), get_rank() == 0)
@@ -238,14 +242,13 @@ class MatrixEvaluation:
             return None
         top_k, processor = self.rerank_top_k, self.dataset.media_processor
         items = [(self.maker.media_key(item), self.maker.window_sec(item)) for item in range(self.num_videos)]
+        self._stamps = processor.stamp(self.dataset.media_location, [key for key, _ in items])
         return ScoreStore(
             self.score_store,
             {
                 "model": hash_network(self.network),
                 "texts": hash_tensors(self.maker.tokens._asdict()),
-                "videos": hash_values(
-                    [items, processor.stamp(self.dataset.media_location, [key for key, _ in items])]
-                ),
+                "videos": hash_values([items, self._stamps]),
                 "sampling": hash_values([processor.describe(), self.dataset.seed]),
                 "arithmetic": f"{self.precision.name} on {self.precision.device_type}, "
                 f"{self.scorer.chunk} texts at once, torch {torch.__version__}",

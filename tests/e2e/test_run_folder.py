@@ -110,7 +110,9 @@ def test_a_model_that_gives_nan_ends_with_the_first_item(runs, damaged):
     assert len(damaged) == 4
     for name, (code, log) in damaged.items():
         assert code != 0 and "the model gives nan for item 0, 'video" in log.replace("tumblr_demo", "video")
-        assert not list((runs / name).glob("*_run_test_*.json")) and not (runs / name / "metrics.jsonl").exists()
+        assert (
+            not list((runs / name).glob("*_run_test_*.json")) and not (runs / name / "metrics.jsonl").exists()
+        )
 
 
 @pytest.mark.parametrize("dataset", DATASETS)

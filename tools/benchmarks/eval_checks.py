@@ -78,7 +78,7 @@ def _resume(corpus: Corpus) -> Tensor:
         with contextlib.suppress(_KilledError):
             _compute(corpus, keep=keep)
         matrix = torch.full((*corpus.matches.shape, 2), torch.nan)
-        for video, texts, scores in store.read():
+        for video, texts, scores in store.read(*corpus.matches.shape):
             matrix[video, texts] = scores
         known = ~matrix.isnan().any(-1)
         return torch.where(known[..., None], matrix, _compute(corpus, 2, known))
