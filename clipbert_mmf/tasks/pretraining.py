@@ -128,7 +128,9 @@ def write_pretraining(split: SplitAnnotations, prediction: ItemPrediction) -> It
 
 def judge_pretraining(records: Records) -> Measured:
     """Return the accuracy of matching; hidden words are not recorded."""
-    right = make_outcomes(collect_correct(records), list_media(records), "accuracy of matching", is_share=True)
+    right = make_outcomes(
+        collect_correct(records), list_media(records), "accuracy of matching", is_share=True
+    )
     return Measured({"itm_accuracy": right}, count_records(records))
 
 
