@@ -72,7 +72,10 @@ def build_network(config: ModelConfig) -> ClipBertNetwork:
         config.clip_fusion,
         contrastive,
     )
-    fill_randomly(network, sizes.init_std)
+    # A backbone fills itself: it may be one that a package registers with weights.
+    for name, part in network.named_children():
+        if name != "backbone":
+            fill_randomly(part, sizes.init_std)
     return network
 
 

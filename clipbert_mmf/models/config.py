@@ -47,18 +47,27 @@ class BackboneConfig:
 
     @classmethod
     def from_section(cls, values: Any, where: str) -> BackboneConfig:
-        """Parse the section; its keys are ``type`` and those of the type's options.
+        """Parse the section; its keys are ``type`` and those of the type's options. Null counts as absent.
 
-        The YAML that holds the defaults names the options of ``grid_resnet``. Another type does not read
-        them, so they are left out as long as nobody changed them.
+        The YAML that holds the defaults names the options of the types that come with this package. Another
+        type does not read them, so they are left out as long as nobody changed them.
         """
-        given = _as_section(values, where)
+        given = {key: value for key, value in _as_section(values, where).items() if value is not None}
         name = str(given.pop("type", cls.type))
         kind = choose(f"{where}.type", name, BACKBONES, REGISTERED)
-        if kind.options is not GridResnetOptions:
-            known = {entry.name for entry in dataclasses.fields(kind.options)}
-            given = _drop_defaults(given, GridResnetOptions(), known)
+        known = {entry.name for entry in dataclasses.fields(kind.options)}
+        given = _drop_defaults(given, GridResnetOptions(), known)
+        foreign = [key for key in given if key not in known and key in _GRID_RESNET_KEYS]
+        if foreign:
+            raise ConfigurationError(
+                f"{where}.{foreign[0]} is {given[foreign[0]]!r}, and backbone.type '{name}' does not read it; "
+                f"it has {', '.join(sorted(known))}. Set "
+                + " ".join(f"{where}.{key}=null" for key in foreign)
+            )
         return cls(name, parse_config(kind.options, given, where))
+
+
+_GRID_RESNET_KEYS = {entry.name for entry in dataclasses.fields(GridResnetOptions)}
 
 
 @dataclass(frozen=True)

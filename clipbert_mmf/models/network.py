@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]  # all kinds derive from it
 
 from clipbert_mmf.modules.clip_fusion import CLIP_FUSIONS
 from clipbert_mmf.modules.contrastive import ContrastiveHead
@@ -133,6 +134,16 @@ class ClipBertNetwork(nn.Module):
     def device(self) -> torch.device:
         """Device of the parameters."""
         return self.text_embedding.words.weight.device
+
+    def train(self, mode: bool = True) -> ClipBertNetwork:
+        """Set training mode; what does not train in the backbone keeps its statistics and drops nothing."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
+            self.backbone.eval()
+        for part in self.backbone.modules():
+            if isinstance(part, _BatchNorm) and not _trains(part):
+                part.eval()
+        return self
 
     def encode_clips(self, frames: Tensor) -> Tensor:
         """Return visual tokens ``(B, K, V, D)`` for frames ``(B, K, T, 3, H, W)``.
@@ -400,6 +411,11 @@ class DatasetNetwork:
     ) -> Tensor:
         """Return what ``ClipBertNetwork.score_clips`` returns, from the dataset's head."""
         return self.network.score_clips(visual, videos, input_ids, input_mask, segment_ids, use=self.use)
+
+
+def _trains(part: nn.Module) -> bool:
+    parameters = list(part.parameters(recurse=False))
+    return not parameters or any(parameter.requires_grad for parameter in parameters)
 
 
 def _group_options(scores: Tensor, batch: int) -> Tensor:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 
 from clipbert_mmf.configuration import OneOf
+from clipbert_mmf.paths import PACKAGE_PREFIX, find_in_package
 from clipbert_mmf.shapes import TokenBatch
 from clipbert_mmf.transforms.text import join_question_and_option
 
@@ -32,7 +33,8 @@ class TextOptions:
     """Settings of encoding texts.
 
     Attributes:
-        tokenizer: directory, or name of a model of the Hugging Face hub.
+        tokenizer: directory, ``pkg:<package>/<directory>`` of an installed package, or name of a model of the
+            Hugging Face hub.
         max_length: tokens of a text, ``[CLS]`` and ``[SEP]`` included.
         cut: what is cut where a question and an option together are longer: ``question``, so that options
             stay apart, or ``end``, as the released code does.
@@ -142,13 +144,18 @@ def load_tokenizer(name_or_dir: str) -> PreTrainedTokenizerBase:
     """Load a fast Hugging Face tokenizer, once per process.
 
     Args:
-        name_or_dir: a directory, a ``vocab.txt``, a name of the hub, or one that ``keep_tokenizer`` gave.
+        name_or_dir: a directory, a ``vocab.txt``, ``pkg:<package>/<directory>`` of an installed package, a name
+            of the hub, or one that ``keep_tokenizer`` gave.
 
     Raises:
+        FileNotFoundError: if a package is not installed or has no tokenizer.
         ValueError: if it is none of them, or has no ``[MASK]``.
     """
     if name_or_dir in _STORED:
         return _STORED[name_or_dir].load()
+    if name_or_dir.startswith(PACKAGE_PREFIX):
+        key = "text_processor.params.tokenizer"
+        name_or_dir = str(find_in_package(name_or_dir, key, ("tokenizer.json", "vocab.txt")))
     folder = Path(name_or_dir).expanduser()
     if folder.is_file():
         folder = folder.parent

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from clipbert_mmf.weights.bert_names import to_bert, to_visual_bert
+from clipbert_mmf.weights.efficientnet_names import to_efficientnet_pytorch
 from clipbert_mmf.weights.resnet_names import to_caffe2, to_detectron2, to_mmaction2, to_torchvision
 
 
@@ -28,6 +29,8 @@ class WeightsFormat:
             vary.
         stride_in_1x1: whether its bottlenecks stride in their first 1x1 convolution; None where it does not
             matter.
+        rename_timm: for a backbone of timm: (our name -> name in timm's whole network) -> (our name -> name
+            in the format). None where the format is of other networks.
     """
 
     title: str
@@ -37,10 +40,15 @@ class WeightsFormat:
     unused: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, float] = field(default_factory=dict)
     stride_in_1x1: bool | None = None
+    rename_timm: Callable[[Mapping[str, str]], Mapping[str, str | None]] | None = None
 
 
 def _keep(own: str) -> str:
     return own
+
+
+def _rename_nothing(own: str) -> str | None:
+    return None
 
 
 def _to_released(own: str) -> str | None:
@@ -131,6 +139,30 @@ FORMATS: dict[str, WeightsFormat] = {
         ("backbone",),
         {r"(^|\.)fc\.": "ImageNet's classifier", **_COUNTERS},
         stride_in_1x1=False,
+        rename_timm=dict,
+    ),
+    "efficientnet_pytorch": WeightsFormat(
+        "an EfficientNet of efficientnet_pytorch",
+        ("_conv_stem.weight",),
+        _rename_nothing,
+        ("backbone",),
+        {r"(^|\.)(_conv_head|_bn1|_fc)\.": "layers behind the grid", **_COUNTERS},
+        rename_timm=to_efficientnet_pytorch,
+    ),
+    "timm": WeightsFormat(
+        "an image network of timm",
+        # Networks of timm have few names in common; ``loading`` recognises them by those of the network too.
+        (
+            "conv_stem.weight",
+            "patch_embed.proj.weight",
+            "stem.conv.weight",
+            "stem.0.weight",
+            "stem.conv1.weight",
+        ),
+        _rename_nothing,
+        ("backbone",),
+        {r"(^|\.)(head|conv_head|bn2|classifier|fc)\.": "layers behind the grid", **_COUNTERS},
+        rename_timm=dict,
     ),
     "bert": WeightsFormat(
         "a BERT with heads",

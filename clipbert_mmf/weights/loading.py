@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.modules.backbones.grid_resnet import GridResnet
+from clipbert_mmf.paths import PACKAGE_PREFIX, find_in_package
 from clipbert_mmf.weights.files import WeightsFile, WeightsFileError, read_weights
-from clipbert_mmf.weights.formats import FORMATS, WeightsFormat, detect_format, modernise, why_unused
+from clipbert_mmf.weights.folded_norms import are_norms_folded, restore_norms
+from clipbert_mmf.weights.formats import (
+    FORMATS,
+    WeightsFormat,
+    detect_format,
+    find_prefixes,
+    modernise,
+    why_unused,
+)
 from clipbert_mmf.weights.report import LoadReport
 
 logger = logging.getLogger(__name__)
@@ -45,6 +55,8 @@ _POSITION_TABLES = (
 #: Tables of words: another number of rows means another vocabulary, whose rows are other words. Where only
 #: the end differs (rows up to a round number, or a few added words), the first rows are used.
 _WORD_TABLES = ("text_embedding.words.weight", "head.decoder.weight", "head.decoder.bias")
+#: Weights in an installed package.
+_WEIGHTS_PATTERNS = ("model.safetensors", "pytorch_model.bin", "*.pth", "*.pt", "*.pkl", "*.ckpt")
 _MAX_ADDED_WORDS, _MAX_ADDED_SHARE = 128, 0.01
 
 
@@ -59,7 +71,8 @@ def load_weights(
 
     Args:
         network: changed in place.
-        location: a file, a Hugging Face folder, or for the transformer the name of a model on the hub.
+        location: a file, a Hugging Face folder, ``pkg:<package>/<path>`` in an installed package, or the name
+            of a model on the hub.
         part: a key of ``PARTS``.
         strict: raise where anything is missing, left over, resized or of a wrong shape.
 
@@ -78,6 +91,13 @@ def load_file(
     row, names = name_ours(network, file, part)
     check_suits(network, row, file, part)
     report, values = match_tensors(network, file, row, names, part)
+    if not names and row.rename_timm is not None:
+        raise WeightsFileError(
+            f"{file.path} is {row.title}; set model_config.clipbert.backbone.type=timm and backbone.name to its "
+            f"network, such as tf_efficientnet_lite0"
+        )
+    if part == "backbone":
+        _require_backbone(network, report, row)
     if not report.used or (strict and not report.is_complete):
         problem = "is not complete, as weights.strict asks" if report.used else "has nothing for this network"
         raise WeightsFileError(f"{file.path} {problem}\n{report}")
@@ -85,6 +105,22 @@ def load_file(
     logger.info("%s", report)
     _warn_of_vocabulary(report)
     return report
+
+
+def _require_backbone(network: ClipBertNetwork, report: LoadReport, row: WeightsFormat) -> None:
+    """Raise ``WeightsFileError`` if a part of the backbone would stay random between parts that were trained."""
+    if (not report.used and not report.wrong_shape) or (not report.missing and not report.wrong_shape):
+        return
+    stages = list(getattr(network.backbone, "stages", ()))
+    lacking = [stage for stage in stages if f"backbone.stages.{stage}.0.path.0.conv.weight" in report.missing]
+    kept = stages[: len(stages) - len(lacking)]
+    advice = "the network of model_config.clipbert.backbone is another one than the file's"
+    if lacking and kept and lacking == stages[len(kept) :]:
+        advice = (
+            f"the file ends before {lacking[0]}: set model_config.clipbert.backbone.out_stage={kept[-1]}, "
+            f"which has the grid of its last layers"
+        )
+    raise WeightsFileError(f"{report.path} ({row.title}) does not fill the backbone: {advice}\n{report}")
 
 
 def _warn_of_vocabulary(report: LoadReport) -> None:
@@ -108,6 +144,8 @@ def find_weights(location: str | Path, part: str = "clipbert") -> Path:
     Raises:
         FileNotFoundError: if there is neither.
     """
+    if str(location).startswith(PACKAGE_PREFIX):
+        return find_in_package(str(location), f"model_config.clipbert.weights.{part}", _WEIGHTS_PATTERNS)
     path = Path(location).expanduser()
     if path.exists():
         return path
@@ -138,7 +176,12 @@ def name_ours(network: ClipBertNetwork, file: WeightsFile, part: str) -> tuple[W
         WeightsFileError: if no format fits, or the format's files do not hold this part.
     """
     file.tensors = {modernise(name): value for name, value in file.tensors.items()}
+    full_names = {
+        f"backbone.{own}": name for own, name in getattr(network.backbone, "full_names", {}).items()
+    }
     found = detect_format(file.tensors)
+    if part == "backbone" and (found is None or found[0] not in ("clipbert_mmf", "clipbert")):
+        found = _find_timm(file.tensors, full_names) or found
     if found is None:
         known = ", ".join(row.title for row in FORMATS.values())
         raise WeightsFileError(
@@ -152,11 +195,28 @@ def name_ours(network: ClipBertNetwork, file: WeightsFile, part: str) -> tuple[W
             f"model_config.clipbert.weights.{' or .'.join(row.fills)}, "
             f"not in .{part}"
         )
-    renamed = {own: row.rename(own) for own in network.state_dict() if own.startswith(PARTS[part])}
+    if key == "torchvision":
+        file.tensors = restore_norms(file.tensors)
+    if full_names and part == "backbone" and row.rename_timm is not None:
+        renamed = dict(row.rename_timm(full_names))
+    else:
+        renamed = {own: row.rename(own) for own in network.state_dict() if own.startswith(PARTS[part])}
     choices = [
         {own: prefix + name for own, name in renamed.items() if name is not None} for prefix in prefixes
     ]
     return row, max(choices, key=lambda names: sum(name in file.tensors for name in names.values()))
+
+
+def _find_timm(names: Iterable[str], full_names: Mapping[str, str]) -> tuple[str, list[str]] | None:
+    """Return the format ``timm`` and its prefixes, where a file has most names of the network's backbone."""
+    wanted, names = set(full_names.values()), set(names)
+    if not wanted:
+        return None
+    first = next(iter(full_names.values()))
+    for prefix in find_prefixes(names, (first,)):
+        if 2 * sum(prefix + name in names for name in wanted) > len(wanted):
+            return "timm", [prefix]
+    return None
 
 
 def match_tensors(
@@ -260,9 +320,31 @@ def check_suits(network: ClipBertNetwork, row: WeightsFormat, file: WeightsFile,
                 file.path,
                 row.title,
             )
+    _check_pixels(backbone, file)
+    trains_norms = bool(getattr(backbone, "needs_all_frames", False))
+    if part == "backbone" and trains_norms and (row.constants or are_norms_folded(file.tensors)):
+        raise WeightsFileError(
+            f"{file.path} is {row.title} whose batch norms are folded into scales and biases, so that a norm "
+            f"that takes its statistics from batches would compute something else; set "
+            f"model_config.clipbert.backbone.norm=frozen_batch"
+        )
     config = file.path / "config.json"
     if row.fills == ("transformer",) and file.path.is_dir() and config.is_file():
         _check_bert_config(network, json.loads(config.read_text(encoding="utf-8")), file.path)
+
+
+def _check_pixels(backbone: nn.Module, file: WeightsFile) -> None:
+    """Raise ``WeightsFileError`` if a file of ours was trained with other pixels than the user asks for."""
+    for key in ("pixel_mean", "pixel_std"):
+        saved = next((v for name, v in file.tensors.items() if name.endswith(f"backbone.{key}")), None)
+        own = getattr(backbone, key, None)
+        if saved is None or own is None or own.is_meta or not getattr(backbone, "has_own_pixels", False):
+            continue
+        if not torch.allclose(saved.flatten().cpu(), own.flatten().cpu(), atol=0.5):
+            raise WeightsFileError(
+                f"model_config.clipbert.backbone.{key} is {own.flatten().tolist()}, and {file.path} was trained "
+                f"with {saved.flatten().tolist()}; set backbone.{key}=null, which takes the file's"
+            )
 
 
 def _check_bert_config(network: ClipBertNetwork, config: dict, path: Path) -> None:

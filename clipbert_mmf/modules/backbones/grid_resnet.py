@@ -17,6 +17,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from clipbert_mmf.configuration import InRange, OneOf
 from clipbert_mmf.modules.activation_checkpointing import run_or_recompute
 from clipbert_mmf.modules.backbones.convolution import convolve
+from clipbert_mmf.modules.backbones.pixels import check_pixel_options
 
 #: Mean of R, G, B in grey levels, and their divisors (caffe-style weights).
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -164,6 +165,9 @@ class GridResnetOptions:
     pixel_std: tuple[float, float, float] = PIXEL_STD
     bgr: bool = True
     frames_per_chunk: Annotated[int, InRange(at_least=1)] = 2
+
+    def __post_init__(self) -> None:
+        check_pixel_options(self.pixel_mean, self.pixel_std)
 
 
 class GridResnet(nn.Module):

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from clipbert_mmf.modules.backbones.grid_resnet import GridResnet, GridResnetOptions
+from clipbert_mmf.modules.backbones.timm_features import TimmFeatures, TimmOptions
 from clipbert_mmf.tables import is_same_definition
 
 
@@ -27,7 +28,10 @@ class BackboneKind:
     build: Callable[[Any, bool], nn.Module]
 
 
-BACKBONES: dict[str, BackboneKind] = {"grid_resnet": BackboneKind(GridResnetOptions, GridResnet)}
+BACKBONES: dict[str, BackboneKind] = {
+    "grid_resnet": BackboneKind(GridResnetOptions, GridResnet),
+    "timm": BackboneKind(TimmOptions, TimmFeatures),
+}
 
 
 def register_backbone(name: str, options: type, build: Callable[[Any, bool], nn.Module]) -> None:
