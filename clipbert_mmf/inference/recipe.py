@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import clipbert_mmf
 from clipbert_mmf.annotations.sources import find_file
 from clipbert_mmf.annotations.vocabulary import read_vocabulary
+from clipbert_mmf.configuration import to_plain
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.settings import RecipeError, select
 from clipbert_mmf.models.config import (
@@ -26,7 +26,8 @@ from clipbert_mmf.models.config import (
 )
 from clipbert_mmf.modules.heads import find_head
 from clipbert_mmf.transforms.tokens import StoredTokenizer, keep_tokenizer, load_tokenizer
-from clipbert_mmf.weights.trained_with import TrainedDataset
+from clipbert_mmf.version import __version__
+from clipbert_mmf.weights.trained_with import TrainedDataset, TrainedWith
 
 MODEL_TYPE = "clipbert_mmf"
 #: Folder of a run that holds its tokenizer.
@@ -269,12 +270,25 @@ def read_answers(path: str | Path) -> tuple[str, ...]:
     return tuple(sorted(vocabulary, key=lambda answer: vocabulary[answer]))
 
 
+def trained_with_of(recipe: Recipe) -> TrainedWith:
+    """Return the description that a checkpoint of the same model would hold."""
+    clips = {key: to_plain(value) for key, value in asdict(recipe.preprocessing.clips).items()}
+    text = {"max_length": recipe.preprocessing.max_text_tokens, "cut": recipe.preprocessing.text_cut}
+    processors = {
+        "text_processor": {"type": "clipbert_text", "params": text},
+        "eval_media_processor": {"type": f"clipbert_{recipe.preprocessing.media}", "params": clips},
+    }
+    tokenizer = StoredTokenizer.of(load_tokenizer(recipe.tokenizer))
+    dataset = TrainedDataset("", recipe.answers, None, tokenizer, recipe.tokenizer, processors)
+    return TrainedWith({recipe.dataset: dataset}, dump_model_config(recipe.model))
+
+
 def write_recipe(recipe: Recipe, folder: Path) -> None:
     """Write ``config.json`` and ``preprocessor_config.json``."""
     config = {
         "model_type": MODEL_TYPE,
         "format_version": FORMAT_VERSION,
-        "clipbert_mmf_version": clipbert_mmf.__version__,
+        "clipbert_mmf_version": __version__,
         "dataset": recipe.dataset,
         "clipbert": dump_model_config(recipe.model),
         "id2label": {str(index): answer for index, answer in enumerate(recipe.answers)},

@@ -193,13 +193,16 @@ class WeightsConfig:
         clipbert: a checkpoint of ours, a converted folder, or a released ClipBERT.
         backbone: a ResNet.
         transformer: a Hugging Face BERT: folder, file, or name on the hub.
-        strict: whether anything missing, left over or of another shape is an error.
+        strict: whether anything missing, left over or of another shape is an error. A run that only tests or
+            predicts is always strict.
+        allow_random: whether a run that only tests or predicts may have weights that no file holds.
     """
 
     clipbert: str | None = None
     backbone: str | None = None
     transformer: str | None = None
     strict: bool = False
+    allow_random: bool = False
 
 
 @dataclass(frozen=True)

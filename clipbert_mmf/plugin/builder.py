@@ -6,6 +6,7 @@ MMF knows a class per row of ``SPECS``; all of them are this one.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from mmf.datasets.base_dataset_builder import BaseDatasetBuilder
 from mmf.utils.configuration import get_mmf_env
 from mmf.utils.general import get_absolute_path
 
-from clipbert_mmf.configuration import ConfigurationError
+from clipbert_mmf.annotations.vocabulary import write_vocabulary
+from clipbert_mmf.configuration import ConfigurationError, to_plain
 from clipbert_mmf.paths import config_dir
 
 # As a module: a worker that unpickles a dataset imports that file first, and through MMF this one in the
 # middle of it.
 from clipbert_mmf.plugin import dataset as dataset_file
+from clipbert_mmf.plugin import trained_model
 from clipbert_mmf.plugin.dataset_config import DatasetConfig, parse_dataset_config
 from clipbert_mmf.plugin.dataset_files import (
     MediaIdentity,
@@ -35,6 +38,21 @@ from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.failures import TooManyFailuresError
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a split takes from the model of its run.
+
+    Attributes:
+        model: the model.
+        section: ``dataset_config.<dataset>`` as it was configured.
+        answers: those that the model was trained with; empty where the data say them.
+    """
+
+    model: trained_model.RunModel
+    section: dict[str, Any]
+    answers: tuple[str, ...]
 
 
 class ClipBertBuilder(BaseDatasetBuilder):
@@ -70,8 +88,12 @@ class ClipBertBuilder(BaseDatasetBuilder):
         spec = self.spec
         parsed, task, section = parse_dataset_config(config, spec)
         root = find_data_dir(parsed.data_dir, spec)
+        model = trained_model.find_run_model(run)
+        config, answers = model.bind_dataset(spec.name, config, root)
+        bound = Bound(model, to_plain(section), answers)
+        parsed, task, section = parse_dataset_config(config, spec)
         try:
-            return self._load(config, dataset_type, parsed, task, section, root)
+            return self._load(config, dataset_type, parsed, task, section, root, bound)
         except (ValueError, OSError, MediaError, TooManyFailuresError) as error:
             if isinstance(error, ConfigurationError) or uses_split(run, dataset_type):
                 raise
@@ -87,6 +109,7 @@ class ClipBertBuilder(BaseDatasetBuilder):
         task: Task,
         section: dict[str, Any],
         root: Path,
+        bound: Bound,
     ) -> dataset_file.ClipBertDataset:
         run: Any = registry.get("config")
         spec, where = self.spec, f"dataset_config.{self.spec.name}"
@@ -95,14 +118,28 @@ class ClipBertBuilder(BaseDatasetBuilder):
         dataset = dataset_file.ClipBertDataset(spec.name, config, dataset_type, location, seed, parsed)
         dataset.init_processors()
         text_processor: Any = dataset.text_processor  # pyright: ignore[reportAttributeAccessIssue]  # MMF sets it
+        bound.model.require_room(spec.name, text_processor)
         identify = MediaIdentity(parsed, root, spec, dataset.media_processor.resolve)
         records = load_split(parsed, root, spec, task, dataset_type, identify)
         is_training, save_dir = dataset_type == "train", Path(get_mmf_env("save_dir"))
         answers = None
         if task.needs_answers:
             known = records if is_training else None
-            answers = find_answers(parsed, root, spec, save_dir, known, task, identify)
+            kept = bound.answers or bound.model.find_answers(spec.name)
+            answers = {answer: index for index, answer in enumerate(kept)} or find_answers(
+                parsed, root, spec, known, task, identify
+            )
             registry.register(f"{spec.name}_num_final_outputs", len(answers))
+            if bound.model.trains:  # a test never writes what a run says about itself
+                write_vocabulary(save_dir / f"answers_{spec.name}.json", answers)
+        bound.model.describe_dataset(
+            spec.name,
+            task.name,
+            bound.section,
+            section.get("processors") or {},
+            text_processor,
+            answers or {},
+        )
         records = dataset.find_media(records, f"{where}.annotations.{dataset_type}")
         records = dataset.find_missing(records, spec.media, save_dir)
         maker = task.make_items(

@@ -14,7 +14,6 @@ from clipbert_mmf.annotations.vocabulary import (
     build_vocabulary,
     count_answers,
     read_vocabulary,
-    write_vocabulary,
 )
 from clipbert_mmf.plugin.dataset_config import SPLITS, DatasetConfig
 from clipbert_mmf.tasks.datasets import DatasetSpec, explain_wrong_table
@@ -22,9 +21,6 @@ from clipbert_mmf.tasks.task import Task
 from clipbert_mmf.video.errors import AmbiguousNameError
 from clipbert_mmf.video.stores.names import make_key
 from clipbert_mmf.video.stores.tar import find_shards
-
-#: Vocabularies of this process by what they follow from: MMF's release makes a new builder for every split.
-_VOCABULARIES: dict[tuple[str, ...], dict[str, int]] = {}
 
 
 def find_data_dir(data_dir: str, spec: DatasetSpec) -> Path:
@@ -152,18 +148,16 @@ def find_answers(
     config: DatasetConfig,
     root: Path,
     spec: DatasetSpec,
-    save_dir: Path,
     records: PackedRecords | None = None,
     task: Task | None = None,
     identify: Callable[[str], str] = make_key,
 ) -> dict[str, int]:
-    """Return the answer vocabulary, a file's or the training split's, and save it with the run.
+    """Return the answer vocabulary, a file's or the training split's.
 
     Args:
         config: section of the dataset.
         root: data directory.
         spec: row of the table of datasets.
-        save_dir: folder of the run.
         records: records of the training split, where they are read already.
         task: task of the dataset; None takes any annotations.
         identify: medium that a name stands for.
@@ -176,19 +170,14 @@ def find_answers(
         ValueError: if the vocabulary's file is malformed, or no answer is left.
     """
     answers, where = config.answers, f"dataset_config.{spec.name}"
-    key = (spec.name, str(root), str(answers), str(config.annotations["train"]), str(config.media))
-    if key not in _VOCABULARIES and answers.file:
-        _VOCABULARIES[key] = read_vocabulary(find_file(root, answers.file, f"{where}.answers.file"))
-    elif key not in _VOCABULARIES:
-        if records is None:
-            try:
-                records = load_split(config, root, spec, task, "train", identify)
-            except (ValueError, OSError) as error:
-                raise ValueError(
-                    f"{error}; the answer vocabulary is made of the training split. Where it is not there, set "
-                    f"{where}.answers.file to the answers_{spec.name}.json of the run that was trained"
-                ) from error
-        _VOCABULARIES[key] = build_vocabulary(count_answers(records), answers.num_answers, answers.min_count)
-    vocabulary = _VOCABULARIES[key]
-    write_vocabulary(save_dir / f"answers_{spec.name}.json", vocabulary)
-    return vocabulary
+    if answers.file:
+        return read_vocabulary(find_file(root, answers.file, f"{where}.answers.file"))
+    if records is None:
+        try:
+            records = load_split(config, root, spec, task, "train", identify)
+        except (ValueError, OSError) as error:
+            raise ValueError(
+                f"{error}; the answer vocabulary is made of the training split. Where it is not there, set "
+                f"{where}.answers.file to the answers_{spec.name}.json of the run that was trained"
+            ) from error
+    return build_vocabulary(count_answers(records), answers.num_answers, answers.min_count)

@@ -5,6 +5,7 @@ Reads its configuration, builds the network, and passes batches through it.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,13 @@ from clipbert_mmf.paths import config_dir
 # As modules: their import loads MMF, which imports this file before what they have is there.
 from clipbert_mmf.plugin import losses as plugin_losses
 from clipbert_mmf.plugin import pretrained as plugin_pretrained
+from clipbert_mmf.plugin import trained_model
+from clipbert_mmf.plugin.weight_fill import WeightFill
 from clipbert_mmf.weights.loading import load_weights
 from clipbert_mmf.weights.report import LoadReport, write_reports
+from clipbert_mmf.weights.trained_with import KEY as TRAINED_WITH
+
+logger = logging.getLogger(__name__)
 
 
 @registry.register_model("clipbert")
@@ -36,6 +42,10 @@ class ClipBertModel(BaseModel):
     def config_path(cls) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]  # MMF calls it on the class
         """Return the absolute path of the paper's configuration."""
         return str(config_dir() / "models" / "clipbert" / "defaults.yaml")
+
+    #: Where the weights of the run's model come from; None without a run, or for ``from_pretrained``.
+    run_model: trained_model.RunModel | None = None
+    fill: WeightFill | None = None
 
     @classmethod
     def from_pretrained(cls, model_name_or_path: str | Path, *args: Any, **kwargs: Any) -> ClipBertModel:
@@ -59,23 +69,78 @@ class ClipBertModel(BaseModel):
         return model
 
     def build(self) -> None:
-        """Build the network from the configuration, load weights, freeze the parts that do not train."""
+        """Build the network from the configuration, load weights, freeze the parts that do not train.
+
+        Raises:
+            ConfigurationError: in a run that does not train, if weights are missing or of another model.
+        """
         run: Any = registry.get("config", None, no_warning=True)
-        self.settings = complete_heads(parse_model_config(to_plain(self.config)), list_datasets(run))
+        if run is not None and "run_type" in run:
+            self.run_model = trained_model.find_run_model(run)
+        settings = parse_model_config(to_plain(self.config))
+        if self.run_model is not None:
+            settings = self.run_model.bind_model(settings)
+        self.settings = complete_heads(settings, list_datasets(run))
         self.network = build_network(self.settings)
-        weights = self.settings.weights
-        reports = [
-            load_weights(self.network, location, part, weights.strict)
-            for part, location in (
-                ("backbone", weights.backbone),
-                ("transformer", weights.transformer),
-                ("clipbert", weights.clipbert),
-            )
-            if location
-        ]
+        fill = self.fill = WeightFill(self.network, "network.", self.list_unused_heads(run))
+        reports = self._load_weights(fill)
         # Without a run (in a tool or a test) there is no folder to save in.
         save_reports(reports, OmegaConf.select(run, "env.save_dir") if run is not None else None)
         freeze_parts(self.network, self.settings.freeze.backbone, self.settings.freeze.transformer)
+        self._register_state_dict_hook(describe_state)
+
+    def _load_weights(self, fill: WeightFill) -> list[LoadReport]:
+        """Load the files that the run starts from."""
+        weights, model = self.settings.weights, self.run_model
+        parts = (
+            ("backbone", weights.backbone),
+            ("transformer", weights.transformer),
+            ("clipbert", weights.clipbert),
+        )
+        given = [(part, location) for part, location in parts if location]
+        if model is not None and model.resumes:
+            if given:
+                logger.info("%s holds all weights; weights.%s is not read", model.source, given[-1][0])
+            return []
+        reports = [load_weights(self.network, location, part, weights.strict) for part, location in given]
+        for report in reports:
+            fill.add_report(report)
+        if model is not None and model.is_bound:
+            fill.require_all(describe_source(model, given), reports)
+        return reports
+
+    def list_unused_heads(self, run: Any) -> list[str]:
+        """Return the heads that no dataset of the run asks."""
+        heads, datasets = self.settings.heads, list_datasets(run)
+        used = {heads[name].shares or name for name in datasets if name in heads}
+        return [name for name in heads if used and name not in used]
+
+    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load weights, as MMF does; where all of them must come from a file, missing and unknown ones are an error.
+
+        Raises:
+            ConfigurationError: names the first of them, and what to set.
+        """
+        model = self.run_model
+        if self.fill is not None and model is not None and model.is_bound:
+            state_dict = self.fill.match(state_dict, str(model.source))
+        loaded = super().load_state_dict(state_dict, *args, **kwargs)
+        if self.fill is not None:
+            self.fill.add(state_dict)
+        return loaded
+
+    def train(self, mode: bool = True) -> ClipBertModel:
+        """Switch to training or, where no part may be random, to evaluation.
+
+        Raises:
+            ConfigurationError: before an evaluation of weights that neither training nor a file has set.
+        """
+        model = self.run_model
+        if self.fill is not None and mode:
+            self.fill.has_trained = True
+        elif self.fill is not None and model is not None and not model.allows_random:
+            self.fill.require_all(str(model.source or "no checkpoint"))
+        return super().train(mode)
 
     def init_losses(self) -> None:
         """Make MMF's losses, and beside them the contrastive loss where ``contrastive.weight`` is above 0."""
@@ -109,6 +174,22 @@ class ClipBertModel(BaseModel):
         normalization = self.settings.image_normalization
         frames = make_frames(sample_list.image, normalization.mean, normalization.std)
         return self.network(frames, *(text[:, None] for text in texts), dataset=dataset)
+
+
+def describe_state(model: Any, state: Any, prefix: str, local: dict[str, Any]) -> None:
+    """Keep beside a state dict what the model was trained with: it travels in every file that PyTorch writes of it."""
+    source: trained_model.RunModel | None = model.run_model
+    if source is not None:
+        local[TRAINED_WITH] = source.describe(model.settings).to_dict()
+
+
+def describe_source(model: trained_model.RunModel, given: list[tuple[str, str]]) -> str:
+    """Return where the weights of a run that does not train come from, for messages."""
+    if model.source is not None:
+        return str(model.source)
+    if given:
+        return " and ".join(f"weights.{part}={location}" for part, location in given)
+    return "no checkpoint"
 
 
 def mask_options(

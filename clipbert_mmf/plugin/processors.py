@@ -22,6 +22,7 @@ from clipbert_mmf.transforms.tokens import (
     CUTS,
     TextOptions,
     TextSurvey,
+    count_words,
     encode_texts,
     join_options,
     load_tokenizer,
@@ -151,6 +152,11 @@ class ClipBertTextProcessor(BaseProcessor):
     def vocab_size(self) -> int:
         """Number of ids the tokenizer can emit."""
         return len(self.tokenizer)
+
+    @property
+    def num_ids(self) -> int:
+        """Rows that a table of words needs: one more than the largest id."""
+        return count_words(self.tokenizer)
 
     @property
     def mask_id(self) -> int:

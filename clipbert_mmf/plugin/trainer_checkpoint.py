@@ -9,11 +9,14 @@ from mmf.utils.checkpoint import Checkpoint
 from omegaconf import OmegaConf
 
 from clipbert_mmf.configuration import ConfigurationError
+from clipbert_mmf.models.config import ModelConfig
+from clipbert_mmf.plugin.trained_model import find_run_model
 from clipbert_mmf.training.checkpoints import Checkpointer
-from clipbert_mmf.training.distributed import get_rank
+from clipbert_mmf.training.distributed import get_rank, unwrap_model
 from clipbert_mmf.training.host import Host
 from clipbert_mmf.training.run import Run
 from clipbert_mmf.training.sharding import is_fully_sharded
+from clipbert_mmf.weights.trained_with import KEY as TRAINED_WITH
 
 
 class RunCheckpoint(Checkpoint):
@@ -34,7 +37,12 @@ class RunCheckpoint(Checkpoint):
     def describe(self) -> dict[str, Any]:
         """Return the configuration and, if the options say so, the state of the code."""
         config = OmegaConf.to_container(self.config, resolve=True)
-        return {"config": config, **(self._get_vcs_fields() if self.git_repo else {})}
+        settings = getattr(unwrap_model(self.trainer.model), "settings", None)
+        trained_with = find_run_model(self.config).describe(
+            settings if isinstance(settings, ModelConfig) else None
+        )
+        git = self._get_vcs_fields() if self.git_repo else {}
+        return {"config": config, TRAINED_WITH: trained_with.to_dict(), **git}
 
     def save_config(self) -> None:
         """Write ``config.yaml``, from one process."""

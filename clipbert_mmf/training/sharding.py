@@ -11,6 +11,7 @@ parameter, while MMF's trainers (and so checkpoints of both) number it, and it d
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
@@ -180,7 +181,10 @@ def gather_model_state(model: nn.Module) -> dict[str, Any]:
     bare = unwrap_model(model)
     if not is_fully_sharded(bare):
         return bare.state_dict()
-    return _collect(bare.state_dict())
+    state = bare.state_dict()
+    whole = OrderedDict(_collect(state))
+    cast(Any, whole)._metadata = getattr(state, "_metadata", {})  # what modules say about their state
+    return whole
 
 
 def gather_optimizer_state(optimizer: Optimizer) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The files of a dataset are found, or an error names the key and what to set."""
 
-import json
 
 import mmf  # noqa: F401
 import pytest
@@ -49,12 +48,10 @@ def test_a_pattern_of_shards_is_found_wherever_a_store_is(tmp_path):
         find_media(DatasetConfig("/data", {}, {"val": "videos/1*.tar"}), tmp_path, SPEC, "val")
 
 
-def test_answers_come_from_the_training_split_or_from_a_file_and_are_saved(tmp_path):
+def test_answers_come_from_the_training_split_or_from_a_file(tmp_path):
     (tmp_path / "a.csv").write_text("video,question,answer\nv0,what ?,red\nv1,what ?,red\nv2,what ?,blue\n")
-    run = tmp_path / "run"
-    assert find_answers(make_config(), tmp_path, SPEC, run) == {"red": 0, "blue": 1}
-    assert json.loads((run / "answers_video_text_csv.json").read_text()) == {"red": 0, "blue": 1}
+    assert find_answers(make_config(), tmp_path, SPEC) == {"red": 0, "blue": 1}
     frequent = make_config(answers=AnswersConfig(min_count=2))
-    assert find_answers(frequent, tmp_path, SPEC, run) == {"red": 0}
+    assert find_answers(frequent, tmp_path, SPEC) == {"red": 0}
     (tmp_path / "own.json").write_text('["green"]')
-    assert find_answers(make_config(answers=AnswersConfig("own.json")), tmp_path, SPEC, run) == {"green": 0}
+    assert find_answers(make_config(answers=AnswersConfig("own.json")), tmp_path, SPEC) == {"green": 0}
