@@ -314,7 +314,7 @@ class RunModel:
                 f"{key} is '{tokenizer}' with {words} words, and the model has embeddings for {rows}: set "
                 f"{SECTION}.transformer.vocab_size={words}, or give the tokenizer that the weights were trained with"
             )
-        if 2 * words < rows:
+        if 2 * words < rows and self.source is None:
             self.tell(
                 f"{name} words",
                 f"{name}: the tokenizer '{tokenizer}' has {words} words and the model embeddings for {rows}; the "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmf.utils.configuration import get_mmf_env
 from omegaconf import OmegaConf
 
 from clipbert_mmf.configuration import ConfigurationError
@@ -22,7 +21,7 @@ def is_ours(run: Any) -> bool:
 
 def find_checkpoint_folder(run: Any) -> Path:
     """Return the folder that holds the checkpoints of a run."""
-    return Path(str(OmegaConf.select(run, "env.save_dir") or get_mmf_env("save_dir")))
+    return Path(str(OmegaConf.select(run, "env.save_dir") or "."))
 
 
 def find_resumed(run: Any, trains: bool) -> Path | None:

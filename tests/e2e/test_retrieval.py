@@ -143,7 +143,14 @@ def test_re_ranking_all_candidates_is_the_exact_result_and_two_processes_re_rank
 
 def test_re_ranking_needs_a_contrastive_head(damaged, finetuned, tmp_path):
     output = run_mmf(
-        demo_options(damaged, "msrvtt_retrieval", tmp_path, "run_type=test", "evaluation.rerank_top_k=2"),
+        demo_options(
+            damaged,
+            "msrvtt_retrieval",
+            tmp_path,
+            "run_type=test",
+            "model_config.clipbert.weights.allow_random=true",
+            "evaluation.rerank_top_k=2",
+        ),
         fails=True,
     )
     assert "evaluation.rerank_top_k is 2, and the model has no contrastive head to choose with" in output

@@ -107,6 +107,7 @@ def runs(tmp_path_factory):
             f"{section}.processors.text_processor.params.tokenizer={folder / 'data' / 'tokenizer'}",
             f"run_type={'test' if name == 'msrvtt_mc' else 'train_val_test'}",
         ]
+    plan["msrvtt_mc"].append("model_config.clipbert.weights.allow_random=true")
     for name in PREDICTED:
         plan[f"{name}.predict"] = [
             *(option for option in plan[name] if not option.startswith(("env.save_dir", "run_type"))),

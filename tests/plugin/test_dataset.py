@@ -33,9 +33,9 @@ def build(corpus, save_dir, split="train", name="msrvtt_retrieval", **changes):
         },
         changes,
     )
-    registry.register(
-        "config", OmegaConf.create({"training": {"seed": 3}, "env": {"save_dir": str(save_dir)}})
-    )
+    run = OmegaConf.create({"training": {"seed": 3}, "env": {"save_dir": str(save_dir)}})
+    if registry.get("config", None, no_warning=True) != run:  # the splits of one run share what they read
+        registry.register("config", run)
     registry.register("current_device", torch.device("cpu"))
     return builder.load(section, split)
 

@@ -1,6 +1,5 @@
 """The files of a dataset are found, or an error names the key and what to set."""
 
-
 import mmf  # noqa: F401
 import pytest
 
