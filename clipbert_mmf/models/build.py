@@ -31,8 +31,11 @@ def build_network(config: ModelConfig) -> ClipBertNetwork:
         sizes.vocab_size,
         sizes.hidden_size,
         sizes.max_positions,
-        dropout=sizes.dropout,
-        layer_norm_eps=sizes.layer_norm_eps,
+        sizes.family.num_types,
+        sizes.dropout,
+        sizes.epsilon,
+        sizes.family.padding_id,
+        sizes.family.first_position,
     )
     out_channels: int = cast(Any, backbone).out_channels
     # The order of these calls decides which random numbers each module gets.
@@ -43,7 +46,7 @@ def build_network(config: ModelConfig) -> ClipBertNetwork:
         sizes.max_rows,
         sizes.max_columns,
         sizes.dropout,
-        sizes.layer_norm_eps,
+        sizes.epsilon,
         num_sampled=config.pixel_random_sampling,
     )
     encoder = CrossEncoder(
@@ -52,7 +55,7 @@ def build_network(config: ModelConfig) -> ClipBertNetwork:
         sizes.num_heads,
         sizes.intermediate_size,
         sizes.dropout,
-        sizes.layer_norm_eps,
+        sizes.epsilon,
         recompute,
     )
     contrastive = (
@@ -103,7 +106,7 @@ def _make_heads(config: ModelConfig, words: nn.Embedding) -> tuple[nn.Module, He
 def _make_head(config: ModelConfig, head: HeadConfig, where: str, words: nn.Embedding) -> nn.Module:
     kind, sizes = HEADS[head.type], config.transformer
     if kind.predicts_words:
-        return kind.make(sizes.hidden_size, words, sizes.layer_norm_eps)
+        return kind.make(sizes.hidden_size, words, sizes.epsilon)
     num_outputs = kind.num_outputs or head.num_answers
     if not num_outputs:
         raise ConfigurationError(

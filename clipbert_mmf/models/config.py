@@ -25,6 +25,7 @@ from clipbert_mmf.configuration import (
 from clipbert_mmf.modules.backbones.grid_resnet import GridResnetOptions
 from clipbert_mmf.modules.backbones.registry import BACKBONES
 from clipbert_mmf.modules.clip_fusion import CLIP_FUSIONS
+from clipbert_mmf.modules.embedding import TEXT_FAMILIES, TextFamily
 from clipbert_mmf.modules.heads import HEADS
 from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
 from clipbert_mmf.scoring.clips import FOLDS
@@ -86,6 +87,8 @@ class TransformerConfig:
     """Sizes of the text embedding, the visual embedding and the cross-encoder.
 
     Attributes:
+        type: family of text encoders: bert, roberta, xlm-roberta or camembert. The last three count positions
+            from 2, pad with id 1 and have one token type.
         hidden_size: D.
         num_layers: layers of the cross-encoder.
         num_heads: attention heads; ``hidden_size`` is a multiple of them.
@@ -93,12 +96,14 @@ class TransformerConfig:
         vocab_size: rows of the word embedding; the tokenizer may not have more words.
         max_positions: longest text in tokens.
         dropout: share of values that training drops.
-        layer_norm_eps: added to a variance before it is divided by.
+        layer_norm_eps: added to a variance before it is divided by; null is 1e-12 for bert, 1e-5 for the
+            others.
         init_std: spread of random weights; small networks learn sooner with a larger one.
         max_rows: tallest grid.
         max_columns: widest grid.
     """
 
+    type: Annotated[str, OneOf(TEXT_FAMILIES)] = "bert"
     hidden_size: Annotated[int, InRange(at_least=1)] = 768
     num_layers: Annotated[int, InRange(at_least=1)] = 12
     num_heads: Annotated[int, InRange(at_least=1)] = 12
@@ -106,10 +111,20 @@ class TransformerConfig:
     vocab_size: Annotated[int, InRange(at_least=1)] = 30522
     max_positions: Annotated[int, InRange(at_least=1)] = 512
     dropout: Annotated[float, InRange(at_least=0, at_most=1)] = 0.1
-    layer_norm_eps: Annotated[float, InRange(above=0)] = 1e-12
+    layer_norm_eps: Annotated[float, InRange(above=0)] | None = None
     init_std: Annotated[float, InRange(above=0)] = 0.02
     max_rows: Annotated[int, InRange(at_least=1)] = 100
     max_columns: Annotated[int, InRange(at_least=1)] = 100
+
+    @property
+    def family(self) -> TextFamily:
+        """How the family of ``type`` embeds texts."""
+        return TEXT_FAMILIES[self.type]
+
+    @property
+    def epsilon(self) -> float:
+        """``layer_norm_eps``, or the family's."""
+        return self.layer_norm_eps if self.layer_norm_eps is not None else self.family.layer_norm_eps
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_heads:

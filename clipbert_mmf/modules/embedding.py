@@ -2,8 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class TextFamily:
+    """How a family of text encoders embeds texts; their layers are the same.
+
+    Attributes:
+        padding_id: id of the padding in its vocabularies.
+        first_position: row of the first word in the table of positions; rows before it are for padding.
+        num_types: number of segment types.
+        layer_norm_eps: added to a variance before it is divided by.
+    """
+
+    padding_id: int
+    first_position: int
+    num_types: int
+    layer_norm_eps: float
+
+
+_BERT = TextFamily(padding_id=0, first_position=0, num_types=2, layer_norm_eps=1e-12)
+_ROBERTA = TextFamily(padding_id=1, first_position=2, num_types=1, layer_norm_eps=1e-5)
+#: ``model_type`` of Hugging Face -> family.
+TEXT_FAMILIES: dict[str, TextFamily] = {
+    "bert": _BERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "camembert": _ROBERTA,
+}
 
 
 class VisualEmbedding(nn.Module):
@@ -59,7 +89,7 @@ class VisualEmbedding(nn.Module):
 
 
 class TextEmbedding(nn.Module):
-    """Add word, position and type embeddings as BERT does, then LayerNorm and dropout.
+    """Add word, position and type embeddings as BERT and RoBERTa do, then LayerNorm and dropout.
 
     Args:
         vocab_size: number of words.
@@ -68,6 +98,8 @@ class TextEmbedding(nn.Module):
         num_types: number of segment types.
         dropout: share of values that training drops.
         layer_norm_eps: added to a variance before it is divided by.
+        padding_id: id of the padding.
+        first_position: rows of the table of positions before the first word's.
     """
 
     def __init__(
@@ -78,10 +110,13 @@ class TextEmbedding(nn.Module):
         num_types: int = 2,
         dropout: float = 0.1,
         layer_norm_eps: float = 1e-12,
+        padding_id: int = 0,
+        first_position: int = 0,
     ):
         super().__init__()
-        self.words = nn.Embedding(vocab_size, hidden_size, padding_idx=0)
-        self.positions = nn.Embedding(max_positions, hidden_size)
+        self.words = nn.Embedding(vocab_size, hidden_size, padding_idx=padding_id)
+        self.positions = nn.Embedding(max_positions + first_position, hidden_size)
+        self.first_position = first_position
         self.types = nn.Embedding(num_types, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.dropout = nn.Dropout(dropout)
@@ -92,10 +127,10 @@ class TextEmbedding(nn.Module):
         Raises:
             ValueError: if the text is longer than the position table.
         """
-        length = input_ids.shape[1]
-        if length > self.positions.num_embeddings:
-            raise ValueError(
-                f"a text of {length} tokens exceeds the {self.positions.num_embeddings} positions"
-            )
-        embedded = self.words(input_ids) + self.positions.weight[:length] + self.types(segment_ids)
+        length, first = input_ids.shape[1], self.first_position
+        longest = self.positions.num_embeddings - first
+        if length > longest:
+            raise ValueError(f"a text of {length} tokens exceeds the {longest} positions")
+        positions = self.positions.weight[first : first + length]
+        embedded = self.words(input_ids) + positions + self.types(segment_ids)
         return self.dropout(self.norm(embedded))

@@ -142,14 +142,25 @@ def scale_bars(scores: Sequence[float]) -> list[float]:
     return [100 * score / longest for score in scores]
 
 
+#: Marks of a new word in byte-level BPE and in SentencePiece.
+_BEGINNINGS = ("\u0120", "\u2581")
+_NO_WORDS = ("[CLS]", "[SEP]", "[PAD]", "<s>", "</s>", "<pad>")
+
+
 def join_word_pieces(pieces: Sequence[tuple[str, float]]) -> list[ShownWord]:
     """Return whole words with what they add to the score, from word pieces with their weights in logits."""
     joined: list[tuple[str, float]] = []
+    # WordPiece marks what goes on with a word; the tokenizers of RoBERTa and XLM-R mark its beginning.
+    marks_beginnings = any(piece.startswith(_BEGINNINGS) for piece, _ in pieces)
     for piece, weight in pieces:
-        if piece.startswith("##") and joined:
+        if piece in _NO_WORDS:
+            continue
+        goes_on = not piece.startswith(_BEGINNINGS) if marks_beginnings else piece.startswith("##")
+        shown = piece.lstrip("".join(_BEGINNINGS)) if marks_beginnings else piece.removeprefix("##")
+        if goes_on and joined:
             word, total = joined.pop()
-            joined.append((word + piece[2:], total + weight))
-        elif piece not in ("[CLS]", "[SEP]", "[PAD]"):
-            joined.append((piece, weight))
+            joined.append((word + shown, total + weight))
+        else:
+            joined.append((shown if marks_beginnings else piece, weight))
     shares = scale_bars([weight for _, weight in joined])
     return [ShownWord(*pair, share / 100) for pair, share in zip(joined, shares, strict=True)]

@@ -35,6 +35,15 @@ _PRETRAIN_HEAD = {
     "head.match.weight": "cls.seq_relationship.weight",
     "head.match.bias": "cls.seq_relationship.bias",
 }
+#: Names of the masked-word head in a model ``roberta``.
+_ROBERTA_HEAD = {
+    "head.transform.weight": "lm_head.dense.weight",
+    "head.transform.bias": "lm_head.dense.bias",
+    "head.norm.weight": "lm_head.layer_norm.weight",
+    "head.norm.bias": "lm_head.layer_norm.bias",
+    "head.decoder.weight": "lm_head.decoder.weight",
+    "head.decoder.bias": "lm_head.bias",
+}
 
 
 def to_bert(own: str) -> str | None:
@@ -51,6 +60,14 @@ def to_bert(own: str) -> str | None:
         return f"bert.pooler.dense.{rest.removeprefix('pooler.')}"
     _, number, part, leaf = rest.split(".")
     return f"bert.encoder.layer.{number}.{_LAYER[part]}.{leaf}"
+
+
+def to_roberta(own: str) -> str | None:
+    """Return the name in RoBERTa, XLM-R and CamemBERT: BERT's, but for the masked-word head."""
+    if own.startswith("head."):
+        return _ROBERTA_HEAD.get(own)
+    name = to_bert(own)
+    return None if name is None else name.replace("bert.", "roberta.", 1)
 
 
 def to_visual_bert(own: str) -> str | None:

@@ -67,6 +67,7 @@ def _check_fits(network: ClipBertNetwork) -> None:
         ("backbone.bgr", backbone.bgr, "true"),
         ("backbone.pixel_mean", torch.equal(mean, torch.tensor(PIXEL_MEAN)), list(PIXEL_MEAN)),
         ("backbone.pixel_std", torch.equal(std, torch.tensor(PIXEL_STD)), list(PIXEL_STD)),
+        ("transformer.type", not network.text_embedding.first_position, "bert"),
         ("grid_encoder.pool", network.grid_encoder.pool, "true"),
     ):
         if not fits:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from clipbert_mmf.weights.bert_names import to_bert, to_visual_bert
+from clipbert_mmf.weights.bert_names import to_bert, to_roberta, to_visual_bert
 from clipbert_mmf.weights.efficientnet_names import to_efficientnet_pytorch
 from clipbert_mmf.weights.resnet_names import to_caffe2, to_detectron2, to_mmaction2, to_torchvision
 
@@ -171,8 +171,19 @@ FORMATS: dict[str, WeightsFormat] = {
         ("transformer",),
         _BERT_UNUSED,
     ),
+    "roberta": WeightsFormat(
+        "a RoBERTa, XLM-R or CamemBERT with heads",
+        ("roberta.embeddings.word_embeddings.weight",),
+        to_roberta,
+        ("transformer",),
+        {r"position_ids$": "a constant", r"lm_head\.decoder\.bias$": "the same as lm_head.bias"},
+    ),
     "bare_bert": WeightsFormat(
-        "a BERT", ("embeddings.word_embeddings.weight",), _to_bare_bert, ("transformer",), _BERT_UNUSED
+        "a BERT or RoBERTa",
+        ("embeddings.word_embeddings.weight",),
+        _to_bare_bert,
+        ("transformer",),
+        _BERT_UNUSED,
     ),
 }
 

@@ -5,16 +5,18 @@ A fine-tuning starts here from a pre-training checkpoint; its head is new.
 
 from __future__ import annotations
 
-import json
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.modules.backbones.grid_resnet import GridResnet
+from clipbert_mmf.modules.embedding import TEXT_FAMILIES
 from clipbert_mmf.paths import PACKAGE_PREFIX, find_in_package
 from clipbert_mmf.weights.files import WeightsFile, WeightsFileError, read_weights
 from clipbert_mmf.weights.folded_norms import are_norms_folded, restore_norms
@@ -27,6 +29,7 @@ from clipbert_mmf.weights.formats import (
     why_unused,
 )
 from clipbert_mmf.weights.report import LoadReport
+from clipbert_mmf.weights.text_families import check_family, read_description, refuse_other_families
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +93,8 @@ def load_file(
     """Do what ``load_weights`` does, with a file that is read already."""
     row, names = name_ours(network, file, part)
     check_suits(network, row, file, part)
+    if row.fills == ("transformer",):
+        _require_layers(network, file, names)
     report, values = match_tensors(network, file, row, names, part)
     if not names and row.rename_timm is not None:
         raise WeightsFileError(
@@ -109,7 +114,7 @@ def load_file(
 
 def _require_backbone(network: ClipBertNetwork, report: LoadReport, row: WeightsFormat) -> None:
     """Raise ``WeightsFileError`` if a part of the backbone would stay random between parts that were trained."""
-    if (not report.used and not report.wrong_shape) or (not report.missing and not report.wrong_shape):
+    if not report.used or not (report.missing or report.wrong_shape):
         return
     stages = list(getattr(network.backbone, "stages", ()))
     lacking = [stage for stage in stages if f"backbone.stages.{stage}.0.path.0.conv.weight" in report.missing]
@@ -179,6 +184,8 @@ def name_ours(network: ClipBertNetwork, file: WeightsFile, part: str) -> tuple[W
     full_names = {
         f"backbone.{own}": name for own, name in getattr(network.backbone, "full_names", {}).items()
     }
+    if part == "transformer":
+        refuse_other_families(file.tensors, file.path)
     found = detect_format(file.tensors)
     if part == "backbone" and (found is None or found[0] not in ("clipbert_mmf", "clipbert")):
         found = _find_timm(file.tensors, full_names) or found
@@ -259,6 +266,10 @@ def match_tensors(
             report.wrong_shape[own] = (tuple(value.shape), tuple(target.shape))
             continue
         report.used.append(own)
+    decoder: Any = getattr(network.head, "decoder", None)
+    if decoder is not None and decoder.weight is network.text_embedding.words.weight:
+        # Tied to the word embeddings, it is filled with them; files have it once.
+        report.missing = [name for name in report.missing if name != "head.decoder.weight"]
     if part != "clipbert":
         _keep_heads_quiet(report)
     _sort_rest(report, file, row, names)
@@ -328,9 +339,52 @@ def check_suits(network: ClipBertNetwork, row: WeightsFormat, file: WeightsFile,
             f"that takes its statistics from batches would compute something else; set "
             f"model_config.clipbert.backbone.norm=frozen_batch"
         )
-    config = file.path / "config.json"
-    if row.fills == ("transformer",) and file.path.is_dir() and config.is_file():
-        _check_bert_config(network, json.loads(config.read_text(encoding="utf-8")), file.path)
+    if row.fills == ("transformer",):
+        has_heads = {FORMATS["bert"].title: False, FORMATS["roberta"].title: True}
+        check_family(network.text_embedding, file, has_heads.get(row.title))
+        described = read_description(file.path)
+        if described is not None:
+            _check_text_encoder(network, *described)
+    elif part != "backbone":
+        _check_own_family(network, file)
+
+
+def _check_own_family(network: ClipBertNetwork, file: WeightsFile) -> None:
+    """Raise ``WeightsFileError`` if a ClipBERT counts positions otherwise than the network."""
+    types = network.text_embedding.types.num_embeddings
+    for name, value in file.tensors.items():
+        is_table = name.endswith(
+            ("text_embedding.types.weight", "bert.embeddings.token_type_embeddings.weight")
+        )
+        if is_table and len(value) != types:
+            raise WeightsFileError(
+                f"{file.path} was trained with {len(value)} token types and the network has {types}: they are "
+                f"of different families; set model_config.clipbert.transformer.type to the file's"
+            )
+
+
+def _require_layers(network: ClipBertNetwork, file: WeightsFile, names: Mapping[str, str]) -> None:
+    """Raise ``WeightsFileError`` if a text encoder's layers have less, or more, than the cross-encoder's."""
+    lacking = [
+        name
+        for own, name in names.items()
+        if own.startswith("encoder.layers.0.") and name not in file.tensors
+    ]
+    asked, num_layers = set(names.values()), len(network.encoder.layers)
+    beyond = [
+        name
+        for name in file.tensors
+        if name not in asked
+        and (found := re.search(r"(^|\.)encoder\.layer\.(\d+)\.", name))
+        and int(found[2]) < num_layers
+        and not any(other.endswith(name[found.start(2) :]) for other in asked)
+    ]
+    if lacking or beyond:
+        which = f"lacks {lacking[0]}" if lacking else f"has {beyond[0]} beside them"
+        raise WeightsFileError(
+            f"{file.path} is no text encoder that the cross-encoder computes: its layers are not those of "
+            f"{', '.join(TEXT_FAMILIES)}; it {which}"
+        )
 
 
 def _check_pixels(backbone: nn.Module, file: WeightsFile) -> None:
@@ -347,16 +401,24 @@ def _check_pixels(backbone: nn.Module, file: WeightsFile) -> None:
             )
 
 
-def _check_bert_config(network: ClipBertNetwork, config: dict, path: Path) -> None:
-    num_heads, hidden_size = network.encoder.layers[0].num_heads, network.encoder.pooler.in_features
+def _check_text_encoder(network: ClipBertNetwork, place: Path, config: Mapping[str, Any]) -> None:
+    layer: Any = network.encoder.layers[0]
+    hidden_size, eps = network.encoder.pooler.in_features, layer.attention_norm.eps
     for key, wanted, why in (
-        ("model_type", "bert", "only BERT's layers are the cross-encoder's"),
         ("hidden_size", hidden_size, "set model_config.clipbert.transformer to the sizes of this file"),
-        ("num_attention_heads", num_heads, "set model_config.clipbert.transformer.num_heads to the same"),
+        (
+            "num_attention_heads",
+            layer.num_heads,
+            "set model_config.clipbert.transformer.num_heads to the same",
+        ),
         ("hidden_act", "gelu", "the cross-encoder computes the exact GELU"),
         ("position_embedding_type", "absolute", "the cross-encoder adds absolute positions"),
+        ("layer_norm_eps", eps, "set model_config.clipbert.transformer.layer_norm_eps to the same"),
+        (
+            "pad_token_id",
+            network.text_embedding.words.padding_idx,
+            "the padding of transformer.type is another; such a file is not known",
+        ),
     ):
-        if config.get(key, wanted) != wanted:
-            raise WeightsFileError(
-                f"{path / 'config.json'}: {key} is {config[key]!r}, expected {wanted!r}: {why}"
-            )
+        if config.get(key, wanted) not in (wanted, None):
+            raise WeightsFileError(f"{place}: {key} is {config[key]!r}, expected {wanted!r}: {why}")

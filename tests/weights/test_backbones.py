@@ -98,9 +98,7 @@ def test_a_file_of_timm_fills_its_network(timm, tmp_path, name):
 
 def test_a_file_of_another_network_is_refused(timm, tmp_path):
     torch.save(timm.create_model("convnext_femto").state_dict(), tmp_path / "a.pth")
-    with pytest.raises(
-        WeightsFileError, match="does not fill the backbone: the network of .* is another one"
-    ):
+    with pytest.raises(WeightsFileError, match="has nothing for this network"):
         load_weights(make_timm("convnext_atto"), tmp_path / "a.pth", "backbone")
     with pytest.raises(
         WeightsFileError, match="set model_config.clipbert.backbone.type=timm and backbone.name"
