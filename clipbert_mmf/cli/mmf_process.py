@@ -99,7 +99,9 @@ def run_mmf(options: Sequence[str], log: Path, environment: Mapping[str, str] | 
             raise
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
+        printed = log.read_text(encoding="utf-8", errors="replace")
+        sentence = printed.rpartition("\nmmf_run: ")[2] if "\nmmf_run: " in printed else ""
+        lines = [line.strip() for line in printed.split("\n") if line.strip()]
+        last = sentence.strip() or (lines[-1] if lines else "it printed nothing")
         raise MmfRunError(f"mmf_run failed with exit code {process.returncode}: {last} (all of it: {log})")
     return ProcessCost(time.monotonic() - begin, usage.ru_maxrss / 1024)

@@ -8,6 +8,7 @@ from clipbert_mmf.plugin import (
     processors,
     schedules,
     trainer,
+    uncaught_errors,
 )
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "processors",
     "schedules",
     "trainer",
+    "uncaught_errors",
 ]

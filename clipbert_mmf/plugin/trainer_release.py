@@ -126,7 +126,6 @@ class ClipBertTrainer(BaseTrainer):
         """Train if ``run_type`` says so, then evaluate or predict."""
         with report_failures(self.host.run.describe_place):
             self.host.train()
-            self.writer.write(f"Finished run in {self.total_timer.get_time_since_start()}")
             self.host.close()
 
     def inference(self) -> None:

@@ -28,6 +28,10 @@ _PATIENCE_SEC = 5.0
 _MAX_CHARACTERS = 2000
 
 
+class LostProcessError(RuntimeError):
+    """Raised in a process that lost others; the error that began it is theirs."""
+
+
 def is_lost_connection(error: BaseException) -> bool:
     """Return whether an error means that another process is gone or silent, not that this one did wrong."""
     if isinstance(error, getattr(dist, "DistError", ())):
@@ -44,7 +48,7 @@ def report_failures(where: Callable[[], str]) -> Generator[None]:
         where: returns the place in the run ("update 12, epoch 2").
 
     Raises:
-        RuntimeError: in a process that lost others, with the reason they left or the numbers of those that
+        LostProcessError: in a process that lost others, with the reason they left or the numbers of those that
             are silent.
         Exception: what the block raised, in the process where it went wrong.
     """
@@ -58,7 +62,7 @@ def report_failures(where: Callable[[], str]) -> Generator[None]:
         notes.post(lost, f"{where()}: {type(error).__name__}: {error}")
         if not lost:
             raise
-        raise RuntimeError(_explain(notes, where(), error)) from error
+        raise LostProcessError(_explain(notes, where(), error)) from error
 
 
 def _explain(notes: _Notes, where: str, error: BaseException) -> str:

@@ -99,6 +99,22 @@ def check_decode_yaml_words():
     assert (training.seed, training.tensorboard, training.pin_memory) == (None, True, False), training
 
 
+def check_quiet_warnings():
+    import warnings
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        import mmf  # noqa: F401
+
+        make_config()
+        warnings.warn("The epoch parameter in `scheduler.step()` was not necessary", stacklevel=1)
+    messages = [str(one.message) for one in caught]
+    assert not any(
+        "register_resolver" in text or "epoch parameter" in text or "In the sequence" in text
+        for text in messages
+    ), messages
+
+
 def check_use_current_collections():
     make_logger().log_progress({"a": 1})
 
@@ -512,6 +528,7 @@ CHECKS = {
     "register_env_resolver": RELEASE,
     "accept_equal_signs_in_values": RELEASE,
     "decode_yaml_words": BOTH,
+    "quiet_warnings": BOTH,
     "use_current_collections": RELEASE,
     "show_plugin_messages": RELEASE,
     "write_config_as_yaml": RELEASE,

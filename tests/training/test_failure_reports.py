@@ -44,7 +44,7 @@ def test_the_others_end_with_the_reason_of_the_first(tmp_path, failing):
     waiting = 1 - failing
     assert set(done.stdout.splitlines()) == {
         f"{failing}: KeyError: 'video7'",
-        f"{waiting}: RuntimeError: process {waiting} of 2 stops at update 4, epoch 2, because process "
+        f"{waiting}: LostProcessError: process {waiting} of 2 stops at update 4, epoch 2, because process "
         f"{failing} failed at "
         "update 4, epoch 2: KeyError: 'video7'",
     }, done.stderr

@@ -1,6 +1,7 @@
 """A run ends with one table; each number says its interval, chance, items and what to know about it."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from clipbert_mmf.scoring.outcomes import Outcomes, load_outcomes
 from clipbert_mmf.training.results import describe_results, format_results
 from tests.toy_runs import read_records
-from tests.training.plain_host import NUM_ITEMS, Parts
+from tests.training.plain_host import NUM_ITEMS, Parts, Points
 
 RIGHT = np.repeat([1.0, 0.0], 40)
 MEDIA = np.array([f"v{number:02d}" for number in range(80)])
@@ -73,6 +74,15 @@ def test_the_table_shows_shares_in_per_cent_and_a_remark_once():
 def test_datasets_are_named_where_there_are_several():
     numbers = {f"test/{name}/m/accuracy": 0.5 for name in ("a", "b")}
     assert "dataset" in format_results(describe_results(numbers, {}, {})).splitlines()[0]
+
+
+def test_items_of_one_video_are_one_medium(tmp_path, monkeypatch):
+    maker = types.SimpleNamespace(media_key=lambda item: f"video{item // 2}", records=())
+    monkeypatch.setattr(Points, "maker", maker, raising=False)
+    (result,) = Parts(tmp_path, run_type="test").evaluator.evaluate("test", final=True).results
+    assert (result.items, result.media) == (5, 3)
+    outcomes = load_outcomes(tmp_path / "outcomes_test_points.npz")["test/points/accuracy"]
+    assert outcomes.media.tolist() == ["video0", "video0", "video1", "video1", "video2"]
 
 
 def test_a_run_writes_results_and_outcomes(tmp_path, caplog):

@@ -1,10 +1,13 @@
-"""Compatibility patches for the release's logger."""
+"""Compatibility patches for what MMF prints."""
 
 from __future__ import annotations
 
 import collections.abc
 import functools
 import logging
+import os
+import re
+import warnings
 from typing import Any
 
 from clipbert_mmf.host.standins import Standin
@@ -38,3 +41,33 @@ def show_plugin_messages(module: Any) -> None:
             ours.addHandler(handler)
 
     module.Logger.__init__ = __init__
+
+
+#: Beginnings of warnings about how MMF calls libraries.
+_HIDDEN = (
+    "In the sequence `MMF_",  # omegaconf, of MMF's own defaults
+    "register_resolver() is deprecated",
+    "The epoch parameter in `scheduler.step()`",
+)
+#: Shown by one process alone.
+_SHOWN_ONCE = ("Device specified is 'cuda' but cuda is not present",)
+
+
+def quiet_warnings(module: Any) -> None:
+    """Hide warnings that only MMF's authors can act on; the others come once, from the first process.
+
+    Remove when MMF follows the libraries.
+    """
+    hidden = _HIDDEN if os.environ.get("RANK", "0") == "0" else (*_HIDDEN, *_SHOWN_ONCE)
+    for beginning in hidden:
+        warnings.filterwarnings("ignore", re.escape(beginning))
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"mmf\.")
+    told: set[tuple[str, str]] = set()
+
+    def tell_once(record: logging.LogRecord) -> bool:
+        message = (record.name, record.getMessage())
+        is_new = record.levelno != logging.WARNING or message not in told
+        told.add(message)
+        return is_new
+
+    logging.getLogger("mmf.utils.build").addFilter(tell_once)

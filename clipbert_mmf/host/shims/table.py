@@ -59,6 +59,7 @@ class SourceShim:
 
 #: Patches of one module are applied in this order.
 SHIMS = (
+    Shim(BOTH, ("mmf.utils",), messages.quiet_warnings),
     Shim(MAIN, ("mmf.utils.patch",), startup.skip_importing_all_transformers),
     Shim(RELEASE, ("mmf.utils.env",), startup.import_from_any_directory),
     Shim(BOTH, ("mmf.utils.distributed",), distributed.count_processes_without_nccl),
