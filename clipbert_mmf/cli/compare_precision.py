@@ -21,7 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", default="msrvtt", help="annotation format (default: msrvtt)")
     known = sorted(PRECISIONS)
     parser.add_argument("--precision", dest="precisions", nargs="+", default=known, choices=known)
-    parser.add_argument("--tokenizer", help="tokenizer directory, if it has moved")
     parser.add_argument("--limit", type=int, default=100, help="texts to use (default: 100)")
 
 

@@ -19,8 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=TARGETS,
         help="folder: for ClipBert.from_pretrained; released: a state dict for the released ClipBERT",
     )
-    parser.add_argument("--tokenizer", help="tokenizer directory, if it has moved")
-    parser.add_argument("--answers", help="answer vocabulary (JSON), if it has moved")
     parser.add_argument("--revision", help="branch, tag or commit of a hub name")
     parser.add_argument("--replace", action="store_true", help="replace what is at --out")
 

@@ -10,13 +10,19 @@ MODEL_HELP = "folder of a converted model or of a run, checkpoint, or hub name"
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model``, ``--device``, ``--config``, ``--dataset``, ``--user-dir`` and ``--json``."""
+    """Add ``--model``, what describes it, ``--device``, ``--user-dir`` and ``--json``."""
     parser.add_argument("--model", required=True, help=MODEL_HELP)
     parser.add_argument("--device", default="cpu", help="such as cpu or cuda:0 (default: cpu)")
-    parser.add_argument("--config", help="config.yaml of the run, for a checkpoint that lies alone")
+    parser.add_argument(
+        "--config",
+        help="config.yaml of the run, for a checkpoint that lies alone; or a project's YAML, such as "
+        "projects/clipbert/configs/msrvtt_retrieval/defaults.yaml, for a released ClipBERT",
+    )
     parser.add_argument(
         "--dataset", help="dataset whose head, answers and preprocessing are used, for a run over several"
     )
+    parser.add_argument("--tokenizer", help="tokenizer, for a checkpoint that does not hold it")
+    parser.add_argument("--answers", help="answer vocabulary (JSON), for a checkpoint that does not hold it")
     add_user_dir(parser)
     add_json(parser)
 
@@ -55,5 +61,7 @@ def load_model(options: argparse.Namespace) -> ClipBert:
         device=options.device,
         config=options.config,
         dataset=options.dataset,
+        tokenizer=options.tokenizer,
+        answers=options.answers,
         backend=getattr(options, "backend", "auto"),
     )

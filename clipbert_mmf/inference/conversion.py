@@ -58,7 +58,7 @@ def convert_weights(
         else:
             model.save_pretrained(partial)
             (partial / "README.md").write_text(
-                _describe(model, path, options.get("config")), encoding="utf-8"
+                _describe(model, path, options.get("config"), options.get("dataset")), encoding="utf-8"
             )
     except BaseException:
         _remove(partial)
@@ -69,7 +69,7 @@ def convert_weights(
     return out
 
 
-def _describe(model: ClipBert, path: Path, config: str | Path | None) -> str:
+def _describe(model: ClipBert, path: Path, config: str | Path | None, dataset: str | None) -> str:
     if is_saved_folder(path):
         card = path / "README.md"
         return (
@@ -77,7 +77,7 @@ def _describe(model: ClipBert, path: Path, config: str | Path | None) -> str:
             if card.is_file()
             else write_model_card(model.recipe, {}, path, None)
         )
-    run = read_run(path, config)
+    run = read_run(path, config, dataset)
     update = run.checkpoint.notes.get("num_updates")
     return write_model_card(model.recipe, run.config, run.folder, int(update) if update else None)
 

@@ -109,7 +109,8 @@ class ClipBert:
             location: a folder of ``save_pretrained`` or ``clipbert convert``, the folder of a run or one of
                 its checkpoints, or a name on the Hugging Face hub.
             device: device of the network.
-            config: a run's ``config.yaml``, for a checkpoint that lies alone.
+            config: a run's ``config.yaml``, for a checkpoint that lies alone; or the YAML of a project, such as
+                ``projects/clipbert/configs/msrvtt_retrieval/defaults.yaml``, for a released ClipBERT.
             dataset: registry key of the dataset whose head, answers and preprocessing are used, for a run
                 over several.
             answers: the answer vocabulary, for a checkpoint that does not hold it.
@@ -130,7 +131,7 @@ class ClipBert:
             require_same_answers(recipe, answers, str(path))
             require_same_tokenizer(recipe, tokenizer, str(path))
         else:
-            run = read_run(path, config)
+            run = read_run(path, config, dataset)
             name = choose_dataset(run.config, run.config_place, dataset)
             model = parse_run_model(run.config, run.config_place)
             _, head = keep_one_head(model, name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clipbert_mmf.inference.project_config import read_model_description
 from clipbert_mmf.inference.recipe import CONFIG_FILE, PREPROCESSING_FILE
 from clipbert_mmf.inference.settings import RecipeError, read_yaml
 from clipbert_mmf.weights.files import WeightsFile, read_weights
@@ -86,12 +87,14 @@ class RunFiles:
     trained_with: TrainedWith | None = None
 
 
-def read_run(path: Path, config: str | Path | None = None) -> RunFiles:
+def read_run(path: Path, config: str | Path | None = None, dataset: str | None = None) -> RunFiles:
     """Find a run's checkpoint and configuration.
 
     Args:
         path: the run's folder, or one of its checkpoints.
-        config: the run's ``config.yaml``, where it is elsewhere.
+        config: the run's ``config.yaml``, where it is elsewhere; or the YAML of a project, for weights of
+            others.
+        dataset: registry key of the dataset, where a project's YAML does not tell it.
 
     Raises:
         RecipeError: if the folder holds no checkpoint, or no configuration is to be found.
@@ -111,7 +114,8 @@ def read_run(path: Path, config: str | Path | None = None) -> RunFiles:
     folder = next((file.parent for file in beside if file.is_file()), path.parent)
     trained_with = checkpoint.trained_with
     if config is not None:
-        return RunFiles(checkpoint, read_yaml(config), str(config), folder, trained_with)
+        described = read_model_description(config, dataset)
+        return RunFiles(checkpoint, described, str(config), folder, trained_with)
     if checkpoint.config is not None:
         return RunFiles(checkpoint, checkpoint.config, f"the configuration in {path}", folder, trained_with)
     if trained_with is not None and trained_with.model:
@@ -121,7 +125,7 @@ def read_run(path: Path, config: str | Path | None = None) -> RunFiles:
     if not (folder / _RUN_CONFIG).is_file():
         raise RecipeError(
             f"{path} holds weights alone and no {_RUN_CONFIG} lies beside it, so what network they are of is "
-            f"unknown; "
-            f"give the {_RUN_CONFIG} of its run"
+            f"unknown; give the {_RUN_CONFIG} of its run, or the YAML of a project "
+            f"(projects/clipbert/configs/<dataset>/defaults.yaml), as --config (in Python, config=)"
         )
     return RunFiles(checkpoint, read_yaml(folder / _RUN_CONFIG), str(folder / _RUN_CONFIG), folder)

@@ -3,6 +3,10 @@
 import re
 
 import pytest
+import torch
+
+from clipbert_mmf.paths import project_dir
+from tests.parity.released_format import make_state
 
 TEXTS = ("a red circle", "two dogs near a man", "blue")
 
@@ -41,3 +45,28 @@ def test_a_video_that_is_missing_or_no_video_is_named(run_verb, run_of, clip_fol
     (tmp_path / "text.mp4").write_bytes(b"no video at all" * 20)
     code, _, error = run_verb("score", "--model", run_of("match"), tmp_path / "text.mp4", "blue")
     assert code == 1 and "cannot be opened as a video" in error and len(error.splitlines()) == 1
+
+
+def test_a_released_file_alone_scores_with_the_yaml_of_its_project(
+    run_verb, clip_folder, tokenizer_dir, tmp_path
+):
+    torch.save(make_state(4, 16, 2, 400, 32, "match"), tmp_path / "model_step_1.pt")
+    file = tmp_path / "small.yaml"
+    base = project_dir() / "clipbert" / "configs" / "msrvtt_retrieval" / "defaults.yaml"
+    sizes = "{hidden_size: 16, num_layers: 2, num_heads: 4, intermediate_size: 64, vocab_size: 400, max_positions: 32}"
+    file.write_text(
+        f"includes: ['{base}']\nmodel_config: {{clipbert: {{backbone: {{width: 4}}, transformer: {sizes}}}}}\n",
+        encoding="utf-8",
+    )
+    command = (
+        "score",
+        "--model",
+        tmp_path / "model_step_1.pt",
+        "--config",
+        file,
+        "--dataset",
+        "msrvtt_retrieval",
+    )
+    code, out, error = run_verb(*command, "--tokenizer", tokenizer_dir, clip_folder / "a.mp4", *TEXTS)
+    assert code == 0, error
+    assert len(out.splitlines()) == 3
