@@ -12,6 +12,7 @@ LEVEL = {name: level for level, names in enumerate(ORDER.split("<")) for name in
 EXCEPTIONS = {
     " imports host.hook",  # Importing the package puts the import hook in place.
     "host.loading imports plugin.registration",  # Importing MMF registers the plugin; named as text, imported then.
+    "host.shims.startup imports plugin.run_folder",  # MMF asks before it writes; named as text, imported then.
     "host.shims.config imports paths",  # MMF finds our configurations; named as text, imported when it looks for one.
 }
 

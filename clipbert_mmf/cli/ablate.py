@@ -214,7 +214,8 @@ class AblationRun:
         return {**cost._asdict(), **{name: measured[key] for name, key in self.metrics.items()}}
 
     def _write_row_options(self, folder: Path, own: list[str], trained: Path | None) -> list[str]:
-        options = [*self.common, *own, *self.extra, f"env.save_dir={folder}"]
+        # A row of before that was made with these options is read and not run.
+        options = [*self.common, *own, *self.extra, f"env.save_dir={folder}", "env.overwrite=true"]
         if trained is not None:
             options = [option for option in options if not option.startswith(f"{_START_KEY}=")]
             return [*options, f"{_START_KEY}={trained}", "run_type=test"]
@@ -231,7 +232,14 @@ class AblationRun:
 
     def _write_training_options(self) -> list[str]:
         folder = self.save / "trained"
-        return [*self.common, *self.defaults, *self.extra, f"env.save_dir={folder}", "run_type=train"]
+        return [
+            *self.common,
+            *self.defaults,
+            *self.extra,
+            f"env.save_dir={folder}",
+            "env.overwrite=true",
+            "run_type=train",
+        ]
 
     def _read_saved(self, folder: Path, own: list[str]) -> dict[str, float]:
         """Return a row's result, or nothing where there is none or it was made with other options."""

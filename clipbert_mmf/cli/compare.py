@@ -164,6 +164,7 @@ class Comparison:
         updates = self.updates or self._count_updates(options, folder)
         budget = [
             f"env.save_dir={folder}",
+            "env.overwrite=true",
             f"training.max_updates={updates}",
             "run_type=train_val_test",
             f"training.evaluation_interval={max(1, updates // 2)}",
@@ -186,6 +187,7 @@ class Comparison:
         probe = folder.with_name(f"{folder.name}_probe")
         short = [
             f"env.save_dir={probe}",
+            "env.overwrite=true",
             f"training.max_updates={NUM_PROBE_UPDATES}",
             "run_type=train",
             "training.log_interval=5",

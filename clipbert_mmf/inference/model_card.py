@@ -9,7 +9,7 @@ from typing import Any
 
 import clipbert_mmf
 from clipbert_mmf.inference.recipe import Recipe
-from clipbert_mmf.inference.settings import read_json_lines
+from clipbert_mmf.inference.settings import read_run_records
 from clipbert_mmf.scoring.metrics import split_metric_name
 
 _CARD = """\
@@ -77,7 +77,7 @@ def write_model_card(recipe: Recipe, config: Mapping[str, Any], run: Path, updat
         media_file={"video": "video.mp4", "image": "image.jpg"}[recipe.preprocessing.media],
         preprocessing=_table("setting", "value", recipe.preprocessing.to_dict()),
         training=_table("setting", "value", _describe_training(recipe, config, run, update)),
-        metrics=_describe_metrics(run / "metrics.jsonl", update, recipe.dataset),
+        metrics=_describe_metrics(run, update, recipe.dataset),
     )
 
 
@@ -143,8 +143,8 @@ def _describe_start(path: Path) -> str | None:
         return None
 
 
-def _describe_metrics(path: Path, update: int | None, dataset: str) -> str:
-    found = read_metrics(path, update)
+def _describe_metrics(run: Path, update: int | None, dataset: str) -> str:
+    found = read_metrics(run, update)
     if not found:
         return "The run's `metrics.jsonl` is not there, or has no evaluation of this checkpoint."
     parts = []
@@ -157,11 +157,11 @@ def _describe_metrics(path: Path, update: int | None, dataset: str) -> str:
     return "\n\n".join(parts)
 
 
-def read_metrics(path: Path, update: int | None) -> dict[str, dict[str, Any]]:
-    """Return the last evaluation of each split that belongs to a checkpoint, from ``metrics.jsonl``.
+def read_metrics(run: Path, update: int | None) -> dict[str, dict[str, Any]]:
+    """Return the last evaluation of each split that belongs to a checkpoint.
 
     Args:
-        path: the file; without it nothing is returned.
+        run: folder of the run; without ``metrics.jsonl`` nothing is returned.
         update: update of the checkpoint; None takes the run's final evaluation, which is of its final
             weights.
 
@@ -169,7 +169,7 @@ def read_metrics(path: Path, update: int | None) -> dict[str, dict[str, Any]]:
         Split to the record of its evaluation.
     """
     found: dict[str, dict[str, Any]] = {}
-    for record in read_json_lines(path):
+    for record in read_run_records(run):
         if record.get("split") in ("val", "test") and record.get("metrics"):
             fits = record.get("final") if update is None else record.get("update") == update
             if fits:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from clipbert_mmf.models.config import SECTION, ModelConfig, parse_model_config
+from clipbert_mmf.training.run_folder import list_evaluation_folders
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
@@ -29,6 +30,26 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         if isinstance(entry, dict):
             entries.append(entry)
     return entries
+
+
+def read_run_records(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a run, then those of later evaluations of its weights, the newest last."""
+    records = read_json_lines(folder / "metrics.jsonl")
+    for evaluation in list_evaluation_folders(folder):
+        found = read_json_lines(evaluation / "metrics.jsonl")
+        records += [record for record in found if _is_of(folder, record.get("checkpoint"), evaluation)]
+    return records
+
+
+def _is_of(folder: Path, checkpoint: Any, evaluation: Path) -> bool:
+    """Return whether an evaluation in a run's folder is of that run's weights."""
+    config = evaluation / "config.yaml"
+    if checkpoint is None and config.is_file():
+        section: Any = read_yaml(config).get("model_config", {}).get("clipbert", {})
+        checkpoint = (section.get("weights") or {}).get("clipbert")
+    # The run's folder may have been moved since: its last names still tell.
+    own = ("models", folder.resolve().name)
+    return checkpoint is not None and Path(str(checkpoint)).parent.name in own
 
 
 class RecipeError(ValueError):

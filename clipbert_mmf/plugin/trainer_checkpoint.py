@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +13,17 @@ from omegaconf import OmegaConf
 
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.models.config import ModelConfig
+from clipbert_mmf.plugin.run_folder import find_run_folder, read_overwrite
 from clipbert_mmf.plugin.trained_model import find_run_model
+from clipbert_mmf.training.checkpoint_files import write_text_atomically
 from clipbert_mmf.training.checkpoints import Checkpointer
 from clipbert_mmf.training.distributed import get_rank, unwrap_model
 from clipbert_mmf.training.host import Host
 from clipbert_mmf.training.run import Run
 from clipbert_mmf.training.sharding import is_fully_sharded
 from clipbert_mmf.weights.trained_with import KEY as TRAINED_WITH
+
+logger = logging.getLogger(__name__)
 
 
 class RunCheckpoint(Checkpoint):
@@ -29,25 +36,53 @@ class RunCheckpoint(Checkpoint):
     """
 
     def __init__(self, trainer: Any, run: Run, host: Host) -> None:
+        self.run = run
         super().__init__(trainer)
+        if not run.options.trains:
+            with suppress(OSError):  # MMF makes it for every run; an evaluation has no use for it
+                os.rmdir(self.models_foldername)
+        # An evaluation writes into a folder of its own, and reads the checkpoints of the run's.
+        folder = find_run_folder(self.config)
+        self.ckpt_foldername = str(folder)
+        if str(folder) != self.save_dir:
+            logger.info(
+                "%s is the folder of a run; this evaluation of it writes into %s", folder, self.save_dir
+            )
         self.checkpointer = Checkpointer(
-            run, host, Path(self.ckpt_foldername), self.ckpt_prefix, Path(self.pth_filepath)
+            run,
+            host,
+            folder,
+            self.ckpt_prefix,
+            Path(self.pth_filepath),
+            overwrite=bool(read_overwrite(self.config)),
         )
 
     def describe(self) -> dict[str, Any]:
         """Return the configuration and, if the options say so, the state of the code."""
-        config = OmegaConf.to_container(self.config, resolve=True)
         settings = getattr(unwrap_model(self.trainer.model), "settings", None)
         trained_with = find_run_model(self.config).describe(
             settings if isinstance(settings, ModelConfig) else None
         )
         git = self._get_vcs_fields() if self.git_repo else {}
-        return {"config": config, TRAINED_WITH: trained_with.to_dict(), **git}
+        return {"config": self._describe_config(), TRAINED_WITH: trained_with.to_dict(), **git}
+
+    def _describe_config(self) -> dict[str, Any]:
+        config: Any = OmegaConf.to_container(self.config, resolve=True)
+        # Said for one run: who trains with this run's configuration does not delete one with it.
+        if "overwrite" in config["env"]:
+            config["env"]["overwrite"] = False
+        return config
 
     def save_config(self) -> None:
+        """Write ``config.yaml`` of an evaluation; that of a training is written when it begins."""
+        if not self.run.options.trains:
+            self.write_config()
+
+    def write_config(self) -> None:
         """Write ``config.yaml``, from one process."""
         if get_rank() == 0:
-            super().save_config()
+            text = OmegaConf.to_yaml(OmegaConf.create(self._describe_config()))
+            write_text_atomically(text, Path(self.save_dir) / "config.yaml")
 
     def save(self, update: int, iteration: int | None = None, update_best: bool = False) -> None:
         """Save the run as it is; callbacks of users call it as MMF's."""
@@ -86,6 +121,7 @@ class RunCheckpoint(Checkpoint):
             state = self._torch_load(file)
         # Weights alone, as Lightning's trainer and ours write them, have no section of their own.
         weights = state.get("model", state.get("state_dict", state))
+        self.run.loaded_file = None if load_zoo else Path(file).resolve()
         self.checkpointer.load(
             state, self.upgrade_state_dict(weights), str(file), weights_only=load_pretrained and not force
         )

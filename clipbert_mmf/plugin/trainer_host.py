@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from clipbert_mmf.models.network import ClipBertNetwork, DatasetNetwork
+from clipbert_mmf.plugin.run_folder import find_run_folder
 from clipbert_mmf.plugin.trainer_checkpoint import RunCheckpoint
 from clipbert_mmf.plugin.trainer_options import parse_run_options
 from clipbert_mmf.scoring.outcomes import Outcomes
@@ -27,6 +28,7 @@ from clipbert_mmf.training.evaluation import Evaluator
 from clipbert_mmf.training.loop import Loop
 from clipbert_mmf.training.resuming import refuse_metric_schedule
 from clipbert_mmf.training.run import Run, order_data, prepare_optimizer, start_run
+from clipbert_mmf.training.run_lock import release_lock
 from clipbert_mmf.training.seeding import seed_all
 
 
@@ -56,10 +58,13 @@ class MmfHost:
     def start_run(self) -> None:
         """Choose device and seed, before anything is built, and tell MMF."""
         trainer, config = self.trainer, self.trainer.config
-        folder = Path(get_mmf_env(key="save_dir"))
+        folder = find_run_folder(config)
         local_rank = int(config["device_id"] or 0) if "device_id" in config else 0
         self.run = start_run(
-            self.options, folder, local_rank, find_stored_seed(self.options.checkpoint, folder)
+            self.options,
+            Path(get_mmf_env(key="save_dir")),
+            local_rank,
+            find_stored_seed(self.options.checkpoint, folder),
         )
         trainer.training_config = config.training
         trainer.training_config.seed = self.run.seed
@@ -112,6 +117,7 @@ class MmfHost:
         """Train if ``run_type`` says so, then evaluate or predict."""
         evaluator = Evaluator(self.run, self)
         if self.options.trains:
+            self.checkpoint.write_config()
             Loop(self.run, self, evaluator, self.checkpoint.checkpointer).train()
         evaluator.run_final()
 
@@ -123,6 +129,7 @@ class MmfHost:
         """Leave the other processes; nothing may hold a wrapped model then."""
         self.trainer.model = self.run.bare_model
         self.run.close()
+        release_lock(find_run_folder(self.trainer.config))
 
     # ---- what the loops ask for (``training.host.Host``)
 

@@ -12,7 +12,7 @@ from typing import Any
 from clipbert_mmf.annotations.sources import load_sources, parse_sources
 from clipbert_mmf.inference.predictions import NoPredictionsError, evaluate_predictions, read_predictions
 from clipbert_mmf.inference.recipe import refuse_old_run
-from clipbert_mmf.inference.settings import read_json_lines, read_yaml
+from clipbert_mmf.inference.settings import read_json_lines, read_run_records, read_yaml
 from clipbert_mmf.scoring.metrics import split_metric_name
 from clipbert_mmf.tasks.datasets import DatasetSpec
 from clipbert_mmf.tasks.task import TASKS, Task
@@ -25,7 +25,7 @@ class RunRecord:
     Attributes:
         folder: folder of the run.
         config: configuration as MMF saved it, resolved; empty where there is none.
-        records: lines of ``metrics.jsonl``.
+        records: lines of ``metrics.jsonl``, then those of later evaluations of the run's weights.
         unreadable: media that training could not read: key and reason.
         predictions: records of the newest file, empty where there is none.
         predictions_file: path of that file.
@@ -118,7 +118,7 @@ def read_run_record(folder: str | Path, dataset: str | None = None) -> RunRecord
     return RunRecord(
         folder,
         config,
-        read_json_lines(metrics_file),
+        read_run_records(folder),
         unreadable,
         predictions,
         file,

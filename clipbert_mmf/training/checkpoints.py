@@ -6,11 +6,7 @@ Checkpoints hold MMF's keys, so both MMFs read them, and theirs load here.
 from __future__ import annotations
 
 import logging
-import os
-import pickle
-import re
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,18 +14,29 @@ import torch
 from torch import Tensor
 
 from clipbert_mmf.configuration import ConfigurationError
-from clipbert_mmf.training.distributed import get_rank, synchronize
+from clipbert_mmf.training.checkpoint_files import (
+    PARTIAL,
+    check_space,
+    copy_atomically,
+    estimate_bytes,
+    find_damage,
+    give_second_name,
+    hash_weights,
+    read_state,
+    save_atomically,
+)
+from clipbert_mmf.training.distributed import broadcast_from_rank_0, get_rank, synchronize
 from clipbert_mmf.training.host import Host
 from clipbert_mmf.training.options import CheckpointOptions
 from clipbert_mmf.training.resuming import Changes, continue_schedule, use_current_groups
 from clipbert_mmf.training.run import STATE_VERSION, Run
+from clipbert_mmf.training.run_folder import clear_run, list_numbered, set_superseded_aside
 from clipbert_mmf.training.sharding import gather_model_state, gather_optimizer_state, shard_optimizer_state
 
 logger = logging.getLogger(__name__)
 
 #: Key of a checkpoint that holds ``Run.describe``.
 RUN_STATE = "clipbert_run"
-_PARTIAL = ".part"
 
 
 class Checkpointer:
@@ -43,32 +50,129 @@ class Checkpointer:
         weights_file: gets the weights alone at the end.
     """
 
-    def __init__(self, run: Run, host: Host, folder: Path, prefix: str, weights_file: Path) -> None:
+    def __init__(
+        self, run: Run, host: Host, folder: Path, prefix: str, weights_file: Path, overwrite: bool = False
+    ) -> None:
         self.run, self.host, self.options = run, host, run.options.checkpoint
-        self.models_folder, self.weights_file = folder / "models", weights_file
+        self.folder, self.models_folder, self.weights_file = folder, folder / "models", weights_file
         self.current_file, self.best_file = folder / f"{prefix}current.ckpt", folder / f"{prefix}best.ckpt"
+        #: The best state of before, until ``current.ckpt`` names the new one.
+        self.previous_file = folder / f"{prefix}best.ckpt.previous"
+        self.overwrite = overwrite
+
+    # ---- beginning
+
+    def begin(self) -> None:
+        """Make the folder this run's, before it trains; every process must call it.
+
+        What a killed run left half written is removed, states of a part that is done again are set aside, and
+        the best state that the loaded checkpoint names is looked for: without it, the best value starts anew.
+        """
+        found = True
         if get_rank() == 0:
-            for place in (folder, self.models_folder):
-                for partial in place.glob(f"*.ckpt{_PARTIAL}"):
+            self.models_folder.mkdir(parents=True, exist_ok=True)
+            for place in (self.folder, self.models_folder):
+                for partial in place.glob(f"*{PARTIAL}"):
                     partial.unlink()
+            check_space(self.folder, estimate_bytes(self.run.bare_model))
+            found = self._settle_best()  # before the old run is deleted, which may be the one that was loaded
+            if self.overwrite:
+                clear_run(self.folder)
+            moved = set_superseded_aside(self.models_folder, self.run.num_updates)
+            if moved:
+                logger.warning(
+                    "the run goes on from update %d; %s, of the part that is done again, moved to %s",
+                    self.run.num_updates,
+                    ", ".join(moved),
+                    self.models_folder / "superseded",
+                )
+        if not broadcast_from_rank_0(found):
+            self.run.early_stopping.forget_best()
+
+    def _settle_best(self) -> bool:
+        """Give the best state its name again; return False where it is nowhere."""
+        stopping = self.run.early_stopping
+        if not stopping.has_best or not self.run.num_updates:
+            return True
+        update = stopping.best_monitored_update
+        found, problem = self._find_best()
+        if found is None:
+            logger.warning(
+                "the best state of the run so far, of update %d, is gone (%s): the best value starts anew",
+                update,
+                problem,
+            )
+            return False
+        if found != self.best_file:
+            logger.warning("%s; the best state, of update %d, is taken from %s", problem, update, found)
+            # A file of another run's folder stays apart from this one's.
+            give = give_second_name if found.is_relative_to(self.folder) else copy_atomically
+            give(found, self.best_file)
+        self.previous_file.unlink(missing_ok=True)
+        return True
+
+    def _find_best(self) -> tuple[Path | None, str]:
+        """Return the file of the best state, and what is wrong with ``best.ckpt`` where it is another one."""
+        problem = self._check_best(self.best_file)
+        if problem is None:
+            return self.best_file, ""
+        name = f"model_{self.run.early_stopping.best_monitored_update}.ckpt"
+        candidates = [self.previous_file, self.models_folder / name, self.current_file]
+        loaded = self.run.loaded_file  # the best state of its run may lie beside it
+        if loaded is not None:
+            folder = loaded.parent
+            candidates += [loaded, folder / name, folder / "models" / name]
+            candidates += [place / self.best_file.name for place in (folder, folder.parent)]
+        for path in candidates:
+            if self._check_best(path) is None:
+                return path, problem
+        return None, problem
+
+    def _check_best(self, path: Path) -> str | None:
+        """Return why a file is not the best state that the record names; None where it is."""
+        if not path.is_file():
+            return f"{path} is missing"
+        stopping = self.run.early_stopping
+        try:
+            state = read_state(path)
+        except ValueError as error:
+            return f"{path} is damaged: {error}"
+        if state.get("num_updates") != stopping.best_monitored_update:
+            return f"{path} is of update {state.get('num_updates')}"
+        if stopping.best_hash is not None and hash_weights(state["model"]) != stopping.best_hash:
+            return f"{path} has other weights than those that were the best"
+        return None
 
     # ---- saving
 
-    def save(self, is_best: bool = False) -> None:
-        """Write ``current.ckpt``, ``models/model_<update>.ckpt`` and, for the best state, ``best.ckpt``.
+    def save(self, is_best: bool = False, publish: Callable[[], None] | None = None) -> None:
+        """Write ``models/model_<update>.ckpt``, for the best state ``best.ckpt``, and ``current.ckpt``.
+
+        Renaming ``current.ckpt`` is the one step that makes the state the run's: all that belongs to it is
+        there by then, and what a run killed before leaves is undone or done again when it goes on.
 
         Rank 0 writes; every process must call it, since each may hold a part.
+
+        Args:
+            is_best: whether the state is the best so far.
+            publish: writes the state's record, on every process.
         """
-        state = self._describe()
+        state = self._describe(is_best)
         if get_rank() != 0:
+            if publish is not None:
+                publish()
             return
         self.models_folder.mkdir(parents=True, exist_ok=True)
         numbered = self.models_folder / f"model_{self.run.num_updates}.ckpt"
         save_atomically(state, numbered)
-        # One write for both names; the best one is a file of its own, which nothing written later can touch.
-        _copy_atomically(numbered, self.current_file, link=True)
         if is_best:
-            _copy_atomically(numbered, self.best_file, link=False)
+            if self.best_file.is_file() and not self.previous_file.is_file():
+                give_second_name(self.best_file, self.previous_file)
+            give_second_name(numbered, self.best_file)
+        if publish is not None:
+            publish()
+        give_second_name(numbered, self.current_file)
+        self.previous_file.unlink(missing_ok=True)
         self._remove_old()
         self.host.log_checkpoint(self.current_file)
 
@@ -78,10 +182,12 @@ class Checkpointer:
         if get_rank() == 0:
             save_atomically(state, self.weights_file)
 
-    def _describe(self) -> dict[str, Any]:
-        run = self.run
+    def _describe(self, is_best: bool) -> dict[str, Any]:
+        run, weights = self.run, gather_model_state(self.run.model)
+        if is_best:
+            run.early_stopping.best_hash = hash_weights(weights) if get_rank() == 0 else None
         state: dict[str, Any] = {
-            "model": gather_model_state(run.model),
+            "model": weights,
             "optimizer": gather_optimizer_state(run.optimizer),
             "current_iteration": run.current_iteration,
             "current_epoch": run.current_epoch,
@@ -99,11 +205,7 @@ class Checkpointer:
     def _remove_old(self) -> None:
         if (self.options.max_to_keep or 0) < 1:
             return
-        found: dict[int, Path] = {}
-        for path in self.models_folder.glob("model_*.ckpt"):
-            match = re.fullmatch(r"model_(\d+)\.ckpt", path.name)
-            if match:
-                found[int(match[1])] = path
+        found = list_numbered(self.models_folder)
         for update in sorted(found)[: -(self.options.max_to_keep or 0)]:
             found[update].unlink()
 
@@ -208,13 +310,26 @@ class Checkpointer:
             )
 
     def restore_best(self) -> None:
-        """Load the weights of the best state this run (or the one it resumed) has seen, if it has."""
+        """Load the weights of the best state this run has seen, if it has; every process must call it."""
         synchronize()  # rank 0 may still be writing
-        if not (self.run.early_stopping.has_best and self.best_file.exists()):
+        stopping = self.run.early_stopping
+        if not stopping.has_best:
             return
-        state = torch.load(str(self.best_file), map_location=self.run.device)
+        found, problem = broadcast_from_rank_0(self._find_best() if get_rank() == 0 else None)
+        if found is None:
+            logger.warning(
+                "the best state, of update %d, is gone (%s): what follows is of the last one, of update %d",
+                stopping.best_monitored_update,
+                problem,
+                self.run.num_updates,
+            )
+            return
+        if problem:
+            logger.warning("%s; the best state is taken from %s", problem, found)
+        state = torch.load(str(found), map_location=self.run.device, weights_only=True)
         self.run.bare_model.load_state_dict(state["model"])
-        logger.info("restored the best state, of update %d", state["num_updates"])
+        self.run.restored_update = stopping.best_monitored_update
+        logger.info("restored the best state, of update %d", stopping.best_monitored_update)
 
 
 def check_version(state: Mapping[str, Any], source: str) -> None:
@@ -242,48 +357,36 @@ def find_stored_seed(options: CheckpointOptions, folder: Path) -> int | None:
     """
     if options.resets_counts:
         return None
-    names = ("best.ckpt", "current.ckpt") if options.resume_best else ("current.ckpt", "best.ckpt")
-    found = next((folder / name for name in names if (folder / name).exists()), None)
-    if found is None or not options.resume:
-        found = Path(options.resume_file) if options.resume_file and not options.resume_pretrained else None
-    if found is None or not found.is_file():
+    found = find_resumed(options, folder)
+    is_given = found is not None and options.resume_file is not None and found == Path(options.resume_file)
+    if found is None or (is_given and options.resume_pretrained):
         return None
     try:
-        # Memory-mapped, so that gigabytes of weights are not read for one number.
-        state: Any = torch.load(str(found), map_location="cpu", mmap=True, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError):  # an older format: not written here
+        state = read_state(found, check=False)
+    except ValueError:  # an older format, or objects of others: not written here
         return None
-    if not isinstance(state, dict):
-        return None
-    checkpoint = cast(dict[str, Any], state)
-    check_version(checkpoint, str(found))
-    return checkpoint.get(RUN_STATE, {}).get("seed")
+    check_version(state, str(found))
+    return state.get(RUN_STATE, {}).get("seed")
 
 
-def save_atomically(state: Any, path: str | os.PathLike[str]) -> None:
-    """Write a file under another name and rename it.
+def find_resumed(options: CheckpointOptions, folder: Path) -> Path | None:
+    """Return the checkpoint that a run in a folder will load, as MMF finds it; None where there is none.
 
-    A process killed meanwhile leaves the old one as it was.
+    A ``resume_file`` in the run's own folder counts where ``current.ckpt`` is damaged.
     """
-    partial = Path(f"{path}{_PARTIAL}")
-    with open(partial, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    names = ("best.ckpt", "current.ckpt") if options.resume_best else ("current.ckpt", "best.ckpt")
+    given = Path(options.resume_file) if options.resume_file else None
+    first = folder / names[0]
+    if given is not None and not (options.resume and first.is_file() and not _is_replaced(first, given)):
+        return given if given.is_file() else None
+    if not options.resume:
+        return None
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _copy_atomically(source: Path, target: Path, link: bool) -> None:
-    """Give a file's content a second name; ``link`` shares the bytes where the file system can."""
-    partial = Path(f"{target}{_PARTIAL}")
-    partial.unlink(missing_ok=True)
-    try:
-        if not link:
-            raise OSError
-        os.link(source, partial)
-    except OSError:
-        shutil.copyfile(source, partial)
-    partial.replace(target)
+def _is_replaced(current: Path, given: Path) -> bool:
+    own = given.resolve().is_relative_to(current.parent.resolve())
+    return own and given.is_file() and find_damage(current) is not None
 
 
 def is_plain(value: Any) -> bool:

@@ -32,6 +32,8 @@ class EarlyStopping:
         self.best_monitored_value = math.inf if options.minimize else -math.inf
         self.best_monitored_update = 0
         self.best_monitored_iteration = 0
+        #: Hash of the best weights, on rank 0; None where a checkpoint does not say.
+        self.best_hash: str | None = None
         self.activated = False
 
     @property
@@ -70,6 +72,17 @@ class EarlyStopping:
             self.activated = self.best_monitored_update + self.options.patience < update
         return is_better
 
+    def has_waited(self, update: int) -> bool:
+        """Tell whether the validation after an update has ended training, as a resumed run must know."""
+        waited = self.has_best and self.best_monitored_update + self.options.patience < update
+        return self.options.enabled and waited
+
+    def forget_best(self) -> None:
+        """Start the best value anew."""
+        self.best_monitored_value = math.inf if self.options.minimize else -math.inf
+        self.best_monitored_update = self.best_monitored_iteration = 0
+        self.best_hash = None
+
     def get_info(self) -> dict[str, Any]:
         """Return the best value and its place, for messages."""
         return {
@@ -84,6 +97,7 @@ class EarlyStopping:
             "best_iteration": self.best_monitored_iteration,
             "best_update": self.best_monitored_update,
             "best_metric_value": self.best_monitored_value,
+            "best_weights_hash": self.best_hash,
         }
 
     def restore(self, state: Mapping[str, Any], criterion: str | None, minimizes: bool | None = None) -> None:
@@ -108,3 +122,4 @@ class EarlyStopping:
         self.best_monitored_iteration = state.get("best_iteration", self.best_monitored_iteration)
         self.best_monitored_value = state.get("best_metric_value", self.best_monitored_value)
         self.best_monitored_update = state.get("best_update", self.best_monitored_update)
+        self.best_hash = state.get("best_weights_hash")

@@ -139,8 +139,8 @@ class Evaluator:
     def log(self, split: str, evaluation: Evaluation, final: bool = False) -> None:
         """Write the numbers of an evaluation; ``final`` ones are of the best state of a finished run."""
         run, update = self.run, self.run.num_updates
-        if final and run.options.trains and run.early_stopping.best_monitored_update:
-            update = run.early_stopping.best_monitored_update
+        if final and run.restored_update is not None:
+            update = run.restored_update
         run.metrics_file.write(
             {
                 "split": split,
@@ -150,6 +150,7 @@ class Evaluator:
                 "metrics": evaluation.metrics,
                 "seconds": evaluation.seconds,
                 **({"final": True, "results": [r.to_record() for r in evaluation.results]} if final else {}),
+                **({} if run.options.trains or not run.loaded_file else {"checkpoint": str(run.loaded_file)}),
             }
         )
         self.host.log_scalars(evaluation.numbers, run.num_updates, losses={})

@@ -48,6 +48,21 @@ class MetricsFile:
         partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         partial.replace(self.path)
 
+    def has(self, split: str, num_updates: int) -> bool:
+        """Return whether a split's numbers after an update are recorded; True where there is no file yet."""
+        if not self.path.exists():
+            return True
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:  # cut off when the run was killed
+                continue
+            if (record.get("split"), record.get("update")) == (split, num_updates) and not record.get(
+                "final"
+            ):
+                return True
+        return False
+
     @staticmethod
     def _precedes(line: str, num_updates: int) -> bool:
         try:

@@ -97,10 +97,14 @@ class Loop:
         self.host.call_hook("on_train_start")
         torch.autograd.set_detect_anomaly(self.options.detect_anomaly)
         self._log_start()
+        self.checkpointer.begin()
+        is_recorded = broadcast_from_rank_0(run.metrics_file.has("val", run.num_updates))
         run.metrics_file.rewind(run.num_updates)
         run.model.train()
         run.stopwatch.restart()
-        stop = False
+        stop = run.early_stopping.has_waited(run.evaluated_at)
+        if self._lacks_validation(is_recorded):
+            stop = self._validate()
         while run.num_updates < run.data.max_updates and not stop:
             if run.epoch_position in (0, run.data.order.num_batches):
                 run.current_epoch += 1
@@ -124,6 +128,13 @@ class Loop:
         if unusable:
             logger.warning("training goes on without validation: %s", "; ".join(unusable))
         return not unusable
+
+    def _lacks_validation(self, is_recorded: bool) -> bool:
+        """Tell whether a resumed run stopped between an update and the record of its validation."""
+        run = self.run
+        if not (run.num_updates and self._evaluates and self._is_due(self.options.evaluation_interval)):
+            return False
+        return run.evaluated_at != run.num_updates or not is_recorded
 
     def _is_due(self, interval: int | None) -> bool:
         return bool(interval and interval > 0 and self.run.num_updates % interval == 0)
@@ -258,9 +269,8 @@ class Loop:
             run.stopwatch.evaluation_sec = evaluation.seconds
             run.window.fold(get_rank())
             is_best = stopping.update(evaluation.numbers, run.num_updates, run.current_iteration)
-            self.checkpointer.save(is_best=is_best)
+            self.checkpointer.save(is_best=is_best, publish=lambda: self.evaluator.log("val", evaluation))
             stop = bool(broadcast_from_rank_0(stopping.should_stop))
-            self.evaluator.log("val", evaluation)
             logger.info(
                 "best so far: %s", ", ".join(f"{key} {value}" for key, value in stopping.get_info().items())
             )

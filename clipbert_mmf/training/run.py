@@ -90,6 +90,8 @@ class Run:
         current_epoch: from 1; 0 before the first.
         epoch_position: global batches of the current epoch that are done.
         evaluated_at: update after which validation ran last; -1 for none.
+        restored_update: update of the best state, where its weights were restored; None for the last ones.
+        loaded_file: checkpoint that was loaded; None for none.
         scaler: scales gradients with fp16.
         window: training losses since the last line.
         stopwatch: where time went since the last line.
@@ -110,6 +112,8 @@ class Run:
     current_epoch: int = 0
     epoch_position: int = 0
     evaluated_at: int = -1
+    restored_update: int | None = None
+    loaded_file: Path | None = None
     scaler: Any = field(init=False)
     window: LossWindow = field(init=False)
     stopwatch: Stopwatch = field(init=False)

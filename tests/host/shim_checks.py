@@ -35,6 +35,24 @@ def check_skip_importing_all_transformers():
     assert len(loaded) < 40, f"{len(loaded)} models of transformers are imported"
 
 
+def check_settle_run_folder():
+    import mmf  # noqa: F401
+    from mmf.utils.build import build_config
+    from mmf.utils.configuration import Configuration
+
+    plugin = Path(__file__).resolve().parent.parent / "toy_plugin"
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "metrics.jsonl").write_text("{}\n")
+        options = [f"config={plugin / 'configs' / 'run.yaml'}", "model=toy_mlp", "dataset=toy_points"]
+        options += [f"env.user_dir={plugin}", f"env.save_dir={folder}"]
+        try:
+            build_config(Configuration(argparse.Namespace(opts=options, config_override=None)))
+        except ValueError as error:
+            assert "holds a run already" in str(error)
+        else:
+            raise AssertionError("a second run writes into the folder of the first")
+
+
 def check_import_from_any_directory():
     # As if MMF were installed below a directory of that name.
     import importlib.util
@@ -509,6 +527,7 @@ def check_tell_batches_from_tuples():
 
 
 CHECKS = {
+    "settle_run_folder": BOTH,
     "tell_batches_from_tuples": RELEASE,
     "return_tuples_from_text_encoders": MAIN,
     "load_without_post_init": BOTH,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import importlib
 import os
+import sys
 from typing import Any
+
+#: Decides what a run may do with its folder; a name, because this package must not know ours.
+RUN_FOLDER = "clipbert_mmf.plugin.run_folder"
 
 
 def skip_importing_all_transformers(module: Any) -> None:
@@ -37,3 +42,21 @@ def import_from_any_directory(module: Any) -> None:
         registry.register("imports_setup", True)
 
     module.setup_imports = setup_imports
+
+
+def settle_run_folder(module: Any) -> None:
+    """Check the run's folder when the configuration is complete, before MMF opens its log there.
+
+    MMF lets a run write into the folder of another one. Remove when MMF refuses that.
+    """
+    build = module.build_config
+
+    @functools.wraps(build)
+    def build_config(*args: Any, **kwargs: Any) -> Any:
+        config = build(*args, **kwargs)
+        # ``main`` of ``mmf_cli.run`` calls this, and tells only the trainer whether it is to predict.
+        predict = bool(sys._getframe(1).f_locals.get("predict", False))
+        importlib.import_module(RUN_FOLDER).settle_run_folder(config, predict)
+        return config
+
+    module.build_config = build_config

@@ -1,0 +1,112 @@
+"""Decides what a run may do with ``env.save_dir``, before MMF writes its first line there.
+
+``host.shims.startup.settle_run_folder`` calls it when the configuration is complete and no log is open yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmf.common.registry import registry
+
+from clipbert_mmf.configuration import ConfigurationError, parse_config
+from clipbert_mmf.training.checkpoint_files import refuse_damaged, unshare
+from clipbert_mmf.training.checkpoints import find_resumed
+from clipbert_mmf.training.distributed import broadcast_from_rank_0, get_rank
+from clipbert_mmf.training.options import CheckpointOptions
+from clipbert_mmf.training.run_folder import FolderUse, check_use, choose_evaluation_folder
+from clipbert_mmf.training.run_lock import acquire_lock, release_lock
+
+_OURS = "clipbert"
+#: MMF's registry keeps the folder that holds the run's checkpoints under this name.
+_RUN_FOLDER = "clipbert_run_folder"
+
+
+def settle_run_folder(config: Any, predict: bool) -> None:
+    """Check and lock the folder of a training, or give an evaluation of a run a folder of its own.
+
+    Runs of MMF's own models with MMF's own trainers are left alone.
+
+    Args:
+        config: MMF's; ``env.save_dir`` is changed where an evaluation gets its own folder.
+        predict: whether ``mmf_predict`` started the run.
+
+    Raises:
+        ConfigurationError: on every process, before anything is written.
+    """
+    registry.register(_RUN_FOLDER, None)
+    trainer, model = config["training"]["trainer"], config["model"]
+    if _OURS not in (trainer, model):
+        return
+    folder = Path(str(config["env"]["save_dir"]))
+    use = _read_use(config, predict)
+    answer: tuple[Path, str] = (folder, "")
+    if get_rank() == 0:
+        try:
+            answer = (_settle(folder, use, trainer == _OURS), "")
+        except ConfigurationError as error:
+            answer = (folder, str(error))
+    written, problem = broadcast_from_rank_0(answer)
+    if problem:
+        raise ConfigurationError(problem)
+    registry.register(_RUN_FOLDER, str(folder))
+    if written != folder:
+        config["env"]["save_dir"] = str(written)
+        loaded = find_resumed(use.checkpoint, folder)
+        if trainer != _OURS and use.checkpoint.resume and loaded is not None:
+            # MMF's own trainer looks for checkpoints in env.save_dir alone.
+            config["checkpoint"]["resume"], config["checkpoint"]["resume_file"] = False, str(loaded)
+
+
+def _settle(folder: Path, use: FolderUse, is_our_trainer: bool) -> Path:
+    """Return the folder to write into."""
+    check_use(folder, use)
+    loaded = find_resumed(use.checkpoint, folder)
+    if loaded is not None:
+        refuse_damaged(loaded, folder)
+    if not use.trains:
+        return choose_evaluation_folder(folder, use)
+    acquire_lock(folder)
+    try:
+        check_use(folder, use)  # another one may have trained until now
+        if not is_our_trainer:
+            for path in (*folder.glob("*current.ckpt"), *folder.glob("*best.ckpt")):
+                unshare(path)
+    except BaseException:
+        release_lock(folder)
+        raise
+    return folder
+
+
+def _read_use(config: Mapping[str, Any], predict: bool) -> FolderUse:
+    names = ("resume", "resume_file", "resume_best", "resume_pretrained")
+    section = config["checkpoint"]
+    values: dict[str, Any] = {name: section[name] for name in names if name in section}
+    reset: Mapping[str, Any] = section["reset"] if "reset" in section else {}  # noqa: SIM401 old OmegaConf
+    values["reset"] = {name: bool(reset[name]) for name in ("all", "counts") if name in reset}
+    evaluation = config["evaluation"]
+    run_type = str(config["run_type"]) if "run_type" in config else "train"
+    return FolderUse(
+        run_type=run_type,
+        trains="train" in run_type and not predict,
+        predicts=bool(evaluation["predict"]) if "predict" in evaluation else False,
+        overwrite=read_overwrite(config),
+        checkpoint=parse_config(CheckpointOptions, values, "checkpoint"),
+    )
+
+
+def read_overwrite(config: Mapping[str, Any]) -> bool:
+    """Return ``env.overwrite``."""
+    section = config["env"]
+    value = section["overwrite"] if "overwrite" in section else False  # noqa: SIM401 old OmegaConf raises in get
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"env.overwrite is {value!r}; allowed are true and false")
+    return value
+
+
+def find_run_folder(config: Mapping[str, Any]) -> Path:
+    """Return the folder that holds the run's checkpoints, also where ``env.save_dir`` is that of an evaluation."""
+    folder: Any = registry.get(_RUN_FOLDER, no_warning=True)
+    return Path(str(folder or config["env"]["save_dir"]))
