@@ -16,7 +16,7 @@ from clipbert_mmf.models.config import ModelConfig
 from clipbert_mmf.plugin.run_folder import find_run_folder, read_overwrite
 from clipbert_mmf.plugin.trained_model import find_run_model
 from clipbert_mmf.training.checkpoint_files import write_text_atomically
-from clipbert_mmf.training.checkpoints import Checkpointer
+from clipbert_mmf.training.checkpoints import Checkpointer, find_resumed
 from clipbert_mmf.training.distributed import get_rank, unwrap_model
 from clipbert_mmf.training.host import Host
 from clipbert_mmf.training.run import Run
@@ -56,6 +56,15 @@ class RunCheckpoint(Checkpoint):
             Path(self.pth_filepath),
             overwrite=bool(read_overwrite(self.config)),
         )
+
+    def load_state_dict(self) -> None:
+        """Load what ``checkpoint.*`` names, or ``resume_file`` in place of a damaged ``current.ckpt``."""
+        options = self.run.options.checkpoint
+        found = find_resumed(options, self.checkpointer.folder)
+        if options.resume and found is not None and str(found) == options.resume_file:
+            self._load(str(found), load_pretrained=options.resume_pretrained)
+        else:
+            super().load_state_dict()
 
     def describe(self) -> dict[str, Any]:
         """Return the configuration and, if the options say so, the state of the code."""

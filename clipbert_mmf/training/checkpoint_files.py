@@ -205,8 +205,9 @@ def _find_missing_weights(path: Path) -> str | None:
         return f"it cannot be read ({str(error).splitlines()[0][:200]})"
     if isinstance(state, dict):
         values = cast(dict[str, Any], state)
-        weights = cast(dict[str, Any], values.get("model", values.get("state_dict", values)))
-        if isinstance(weights, dict) and any(isinstance(weights[name], Tensor) for name in weights):
+        weights: object = values.get("model", values.get("state_dict", values))
+        entries = cast(dict[str, Any], weights) if isinstance(weights, dict) else {}
+        if any(isinstance(value, Tensor) for value in entries.values()):
             return None
     return "it holds no weights"
 
