@@ -15,6 +15,7 @@ from clipbert_mmf.configuration import ConfigurationError, parse_config
 from clipbert_mmf.training.checkpoint_files import refuse_damaged, unshare
 from clipbert_mmf.training.checkpoints import find_resumed
 from clipbert_mmf.training.distributed import broadcast_from_rank_0, get_rank
+from clipbert_mmf.training.logging import FILE_NAME
 from clipbert_mmf.training.options import CheckpointOptions
 from clipbert_mmf.training.run_folder import FolderUse, check_use, choose_evaluation_folder
 from clipbert_mmf.training.run_lock import acquire_lock, release_lock
@@ -27,7 +28,7 @@ _RUN_FOLDER = "clipbert_run_folder"
 def settle_run_folder(config: Any, predict: bool) -> None:
     """Check and lock the folder of a training, or give an evaluation of a run a folder of its own.
 
-    Runs of MMF's own models with MMF's own trainers are left alone.
+    Runs of MMF's own models with MMF's own trainers are left alone, unless the folder holds a run of this trainer.
 
     Args:
         config: MMF's; ``env.save_dir`` is changed where an evaluation gets its own folder.
@@ -38,9 +39,9 @@ def settle_run_folder(config: Any, predict: bool) -> None:
     """
     registry.register(_RUN_FOLDER, None)
     trainer, model = config["training"]["trainer"], config["model"]
-    if _OURS not in (trainer, model):
-        return
     folder = Path(str(config["env"]["save_dir"]))
+    if _OURS not in (trainer, model) and not (folder / FILE_NAME).is_file():
+        return
     use = _read_use(config, predict)
     answer: tuple[Path, str] = (folder, "")
     if get_rank() == 0:

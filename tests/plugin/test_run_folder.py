@@ -124,7 +124,7 @@ def test_a_damaged_current_checkpoint_is_named_and_what_is_offered_goes_on(folde
     assert torch.load(current, weights_only=True)["num_updates"] == 4
 
 
-def test_mmfs_own_trainer_evaluates_in_a_folder_of_its_own_and_spoils_no_shared_bytes(folder):
+def test_mmfs_own_trainer_goes_on_in_the_folder_without_spoiling_shared_bytes(folder):
     from clipbert_mmf.host.mmf_version import mmf_version
 
     own = {"release": "base_trainer", "main": "mmf"}[mmf_version()]
