@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 from mmf.common.registry import registry
 
 from clipbert_mmf.configuration import ConfigurationError, parse_config
+from clipbert_mmf.processes import end_with_parent
 from clipbert_mmf.training.checkpoint_files import refuse_damaged, unshare
 from clipbert_mmf.training.checkpoints import find_resumed
 from clipbert_mmf.training.distributed import broadcast_from_rank_0, get_rank
@@ -37,6 +40,8 @@ def settle_run_folder(config: Any, predict: bool) -> None:
     Raises:
         ConfigurationError: on every process, before anything is written.
     """
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun dies of signals that it does not pass on
+        end_with_parent(os.getppid(), signal.SIGTERM)
     registry.register(_RUN_FOLDER, None)
     trainer, model = config["training"]["trainer"], config["model"]
     folder = Path(str(config["env"]["save_dir"]))
@@ -53,12 +58,16 @@ def settle_run_folder(config: Any, predict: bool) -> None:
     if problem:
         raise ConfigurationError(problem)
     registry.register(_RUN_FOLDER, str(folder))
+    loaded = find_resumed(use.checkpoint, folder)
+    if use.checkpoint.resume and loaded is not None:
+        # MMF prefers ``current.ckpt``, though it is damaged; its own trainer looks in env.save_dir alone.
+        is_given = str(loaded) == use.checkpoint.resume_file
+        if is_given or (written != folder and trainer != _OURS):
+            config["checkpoint"]["resume"], config["checkpoint"]["resume_file"] = False, str(loaded)
+        else:
+            config["checkpoint"]["resume"] = True
     if written != folder:
         config["env"]["save_dir"] = str(written)
-        loaded = find_resumed(use.checkpoint, folder)
-        if trainer != _OURS and use.checkpoint.resume and loaded is not None:
-            # MMF's own trainer looks for checkpoints in env.save_dir alone.
-            config["checkpoint"]["resume"], config["checkpoint"]["resume_file"] = False, str(loaded)
 
 
 def _settle(folder: Path, use: FolderUse, is_our_trainer: bool) -> Path:
@@ -85,6 +94,8 @@ def _read_use(config: Mapping[str, Any], predict: bool) -> FolderUse:
     names = ("resume", "resume_file", "resume_best", "resume_pretrained")
     section = config["checkpoint"]
     values: dict[str, Any] = {name: section[name] for name in names if name in section}
+    if values.get("resume_best") and not values.get("resume_file"):
+        values["resume"] = True  # resume_best alone is of the run in the folder too
     reset: Mapping[str, Any] = section["reset"] if "reset" in section else {}  # noqa: SIM401 old OmegaConf
     values["reset"] = {name: bool(reset[name]) for name in ("all", "counts") if name in reset}
     evaluation = config["evaluation"]

@@ -16,7 +16,7 @@ from clipbert_mmf.models.config import ModelConfig
 from clipbert_mmf.plugin.run_folder import find_run_folder, read_overwrite
 from clipbert_mmf.plugin.trained_model import find_run_model
 from clipbert_mmf.training.checkpoint_files import write_text_atomically
-from clipbert_mmf.training.checkpoints import Checkpointer, find_resumed
+from clipbert_mmf.training.checkpoints import Checkpointer
 from clipbert_mmf.training.distributed import get_rank, unwrap_model
 from clipbert_mmf.training.host import Host
 from clipbert_mmf.training.run import Run
@@ -38,9 +38,8 @@ class RunCheckpoint(Checkpoint):
     def __init__(self, trainer: Any, run: Run, host: Host) -> None:
         self.run = run
         super().__init__(trainer)
-        if not run.options.trains:
-            with suppress(OSError):  # MMF makes it for every run; an evaluation has no use for it
-                os.rmdir(self.models_foldername)
+        with suppress(OSError):  # MMF makes it for every run; an evaluation has no use for it
+            os.rmdir(self.models_foldername)
         # An evaluation writes into a folder of its own, and reads the checkpoints of the run's.
         folder = find_run_folder(self.config)
         self.ckpt_foldername = str(folder)
@@ -56,15 +55,6 @@ class RunCheckpoint(Checkpoint):
             Path(self.pth_filepath),
             overwrite=bool(read_overwrite(self.config)),
         )
-
-    def load_state_dict(self) -> None:
-        """Load what ``checkpoint.*`` names, or ``resume_file`` in place of a damaged ``current.ckpt``."""
-        options = self.run.options.checkpoint
-        found = find_resumed(options, self.checkpointer.folder)
-        if options.resume and found is not None and str(found) == options.resume_file:
-            self._load(str(found), load_pretrained=options.resume_pretrained)
-        else:
-            super().load_state_dict()
 
     def describe(self) -> dict[str, Any]:
         """Return the configuration and, if the options say so, the state of the code."""
@@ -83,9 +73,7 @@ class RunCheckpoint(Checkpoint):
         return config
 
     def save_config(self) -> None:
-        """Write ``config.yaml`` of an evaluation; that of a training is written when it begins."""
-        if not self.run.options.trains:
-            self.write_config()
+        """Do nothing: ``write_config`` follows when the run begins; one that fails before leaves the old file."""
 
     def write_config(self) -> None:
         """Write ``config.yaml``, from one process."""

@@ -25,6 +25,7 @@ from clipbert_mmf.training.checkpoints import find_stored_seed
 from clipbert_mmf.training.dataset_mixing import Mixing
 from clipbert_mmf.training.distributed import get_rank, get_world_size, unwrap_model, wrap_model
 from clipbert_mmf.training.evaluation import Evaluator
+from clipbert_mmf.training.interrupts import RunInterrupted
 from clipbert_mmf.training.loop import Loop
 from clipbert_mmf.training.resuming import refuse_metric_schedule
 from clipbert_mmf.training.run import Run, order_data, prepare_optimizer, start_run
@@ -114,15 +115,31 @@ class MmfHost:
     # ---- running
 
     def train(self) -> None:
-        """Train if ``run_type`` says so, then evaluate or predict."""
+        """Train if ``run_type`` says so, then evaluate or predict.
+
+        Raises:
+            SystemExit: after a signal, with the run saved; a run that only evaluates has nothing to save.
+        """
+        if not self.options.trains:
+            self.evaluate()
+            return
         evaluator = Evaluator(self.run, self)
-        if self.options.trains:
-            self.checkpoint.write_config()
-            Loop(self.run, self, evaluator, self.checkpoint.checkpointer).train()
-        evaluator.run_final()
+        self.checkpoint.write_config()
+        with self.run.interrupts.installed():
+            try:
+                Loop(self.run, self, evaluator, self.checkpoint.checkpointer).train()
+                evaluator.run_final()
+            except RunInterrupted as interruption:
+                message = self.checkpoint.checkpointer.describe_newest()
+                if interruption.is_whole:
+                    self.close()
+                else:
+                    release_lock(find_run_folder(self.trainer.config))
+                self.run.interrupts.exit(message)
 
     def evaluate(self) -> None:
         """Evaluate, or predict, the splits that ``run_type`` names."""
+        self.checkpoint.write_config()
         Evaluator(self.run, self).run_final()
 
     def close(self) -> None:

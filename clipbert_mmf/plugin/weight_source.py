@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.inference.recipe import read_recipe, trained_with_of
 from clipbert_mmf.inference.sources import is_saved_folder
+from clipbert_mmf.plugin.run_folder import find_run_folder
 from clipbert_mmf.weights.files import WeightsFileError, read_weights
 from clipbert_mmf.weights.trained_with import TrainedWith
 
@@ -17,11 +18,6 @@ from clipbert_mmf.weights.trained_with import TrainedWith
 def is_ours(run: Any) -> bool:
     """Return whether the model of a run is ClipBERT."""
     return OmegaConf.select(run, "model") == "clipbert"
-
-
-def find_checkpoint_folder(run: Any) -> Path:
-    """Return the folder that holds the checkpoints of a run."""
-    return Path(str(OmegaConf.select(run, "env.save_dir") or "."))
 
 
 def find_resumed(run: Any, trains: bool) -> Path | None:
@@ -40,7 +36,7 @@ def find_resumed(run: Any, trains: bool) -> Path | None:
     def read(key: str) -> Any:
         return OmegaConf.select(run, f"checkpoint.{key}")
 
-    folder, given = find_checkpoint_folder(run), read("resume_file") or read("resume_zoo")
+    folder, given = find_run_folder(run), read("resume_file") or read("resume_zoo")
     names = ("best.ckpt", "current.ckpt") if read("resume_best") else ("current.ckpt", "best.ckpt")
     first = folder / names[0]
     if read("resume_best") and not read("resume") and not given:

@@ -59,6 +59,8 @@ class Checkpointer:
         #: The best state of before, until ``current.ckpt`` names the new one.
         self.previous_file = folder / f"{prefix}best.ckpt.previous"
         self.overwrite = overwrite
+        #: Update of ``current.ckpt``; None where this process neither saved nor loaded one.
+        self.saved_update: int | None = None
 
     # ---- beginning
 
@@ -88,6 +90,9 @@ class Checkpointer:
                 )
         if not broadcast_from_rank_0(found):
             self.run.early_stopping.forget_best()
+        loaded = self.run.loaded_file
+        if self.run.num_updates and loaded is not None and loaded.is_relative_to(self.folder.resolve()):
+            self.saved_update = self.run.num_updates
 
     def _settle_best(self) -> bool:
         """Give the best state its name again; return False where it is nowhere."""
@@ -161,6 +166,7 @@ class Checkpointer:
         if get_rank() != 0:
             if publish is not None:
                 publish()
+            self.saved_update = self.run.num_updates
             return
         self.models_folder.mkdir(parents=True, exist_ok=True)
         numbered = self.models_folder / f"model_{self.run.num_updates}.ckpt"
@@ -172,9 +178,21 @@ class Checkpointer:
         if publish is not None:
             publish()
         give_second_name(numbered, self.current_file)
+        self.saved_update = self.run.num_updates
         self.previous_file.unlink(missing_ok=True)
         self._remove_old()
         self.host.log_checkpoint(self.current_file)
+
+    def describe_newest(self) -> str:
+        """Return the newest saved state and how to go on from it, for the last line of a run that a signal ends."""
+        update, reached = self.saved_update, self.run.num_updates
+        if update is None:
+            return f"stopped after update {reached}, before anything was saved; start the run again"
+        lost = "" if update == reached else f" (updates {update + 1} to {reached} are lost)"
+        return (
+            f"stopped after update {reached} of {self.run.data.max_updates}; {self.current_file} is of update "
+            f"{update}{lost}. Go on with the same command and checkpoint.resume=true"
+        )
 
     def write_weights(self) -> None:
         """Write the weights alone; every process must call it."""

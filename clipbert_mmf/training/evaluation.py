@@ -199,7 +199,8 @@ class Evaluator:
 
     def _evaluate_batches(self, split: str, name: str, loader: DataLoader[Any], asked: set[str]) -> Report:
         """Return the fields that metrics ask for and the losses, of all items in the order of the dataset."""
-        shares = gather_everywhere(self._evaluate_share(split, name, loader, asked))
+        share = self.run.interrupts.run_share(lambda: self._evaluate_share(split, name, loader, asked))
+        shares = gather_everywhere(share)
         num_items = sum(share.num_items for share in shares)
         if not num_items:
             raise ValueError(f"the {split} split of '{name}' is empty")
@@ -245,7 +246,8 @@ class Evaluator:
         own, items = make_evaluation_loader(loader, name, self.run.options.workers)
         model = self.run.bare_model
         with unshard_parameters(self.run.model):
-            for batch in show_progress(own, len(own), f"{split} of {name}", enabled=get_rank() == 0):
+            read = self.run.interrupts.read(own)
+            for batch in show_progress(read, len(own), f"{split} of {name}", enabled=get_rank() == 0):
                 prepared = self.host.prepare_batch(batch, loader.dataset, name, split)
                 with self.run.precision.autocast():
                     output = model(prepared)
@@ -296,6 +298,7 @@ class Evaluator:
             title=f"{split} of {name}",
             score_store=self.options.score_store if final else None,
             rerank_top_k=self.options.rerank_top_k,
+            interrupts=self.run.interrupts,
         ).run()
         num_items = len(fields["targets"])
         # Losses of a re-ranked matrix would be of other pairs than those of a whole one.
@@ -330,16 +333,21 @@ class Evaluator:
 
     def _predict_dataset(self, split: str, loader: DataLoader[Any]) -> list[Any]:
         """Return the predictions of a dataset in the order of its items, on rank 0; nothing on the others."""
-        results: list[Any] = []
-        items: list[int] = []
-        dataset: Any = loader.dataset
-        for items, report in self._run_batches(split, dataset.dataset_name, loader):  # noqa: B007 the last one counts
-            results.extend(self._format(dataset, report))
+        items, results = self.run.interrupts.run_share(lambda: self._predict_share(split, loader))
         if get_world_size() == 1:
             return results
         parts: list[Any] = [None] * get_world_size()
         dist.gather_object((items, results), parts if get_rank() == 0 else None)
         return merge_lists(parts) if get_rank() == 0 else []
+
+    def _predict_share(self, split: str, loader: DataLoader[Any]) -> tuple[list[int], list[Any]]:
+        """Return the numbers of this process's items, and their predictions."""
+        results: list[Any] = []
+        items: list[int] = []
+        dataset: Any = loader.dataset
+        for items, report in self._run_batches(split, dataset.dataset_name, loader):  # noqa: B007 the last one counts
+            results.extend(self._format(dataset, report))
+        return items, results
 
     def _format(self, dataset: Any, report: Report) -> list[Any]:
         results: Any = []

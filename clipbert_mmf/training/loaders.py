@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from torch.utils.data import (
@@ -17,6 +20,7 @@ from torch.utils.data import (
 )
 
 from clipbert_mmf.configuration import ConfigurationError
+from clipbert_mmf.processes import leave_signals_to
 from clipbert_mmf.training.data_order import ShardedBatches, ShardedItems
 from clipbert_mmf.training.distributed import get_rank, get_world_size
 from clipbert_mmf.training.options import WorkerOptions
@@ -73,11 +77,25 @@ def rebuild_loader(
         collate_fn=given.collate_fn,
         num_workers=given.num_workers,
         pin_memory=given.pin_memory,
-        worker_init_fn=given.worker_init_fn,
+        worker_init_fn=partial(_begin_worker, os.getpid(), given.worker_init_fn),
         **workers,
     )
     rebuilt.dataset_type = getattr(given, "dataset_type", None)
     return rebuilt
+
+
+def _begin_worker(parent: int, begin: Callable[[int], None] | None, number: int) -> None:
+    """End a worker with its process, and leave signals to that one, which reads on until the run is saved."""
+    leave_signals_to(parent)
+    if begin is not None:
+        begin(number)
+
+
+def kill_workers(iterator: Iterator[Any]) -> None:
+    """End the workers of a loader at once, of which some may hang."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises for a worker that was killed
+    for worker in getattr(iterator, "_workers", ()):
+        worker.kill()
 
 
 def make_training_loader(

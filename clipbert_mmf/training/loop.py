@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -29,7 +29,8 @@ from clipbert_mmf.training.distributed import (
 )
 from clipbert_mmf.training.evaluation import Evaluator
 from clipbert_mmf.training.host import Host, Report
-from clipbert_mmf.training.loaders import describe_health, tell_epoch
+from clipbert_mmf.training.interrupts import RunInterrupted
+from clipbert_mmf.training.loaders import describe_health, kill_workers, tell_epoch
 from clipbert_mmf.training.logging import format_numbers, format_seconds
 from clipbert_mmf.training.run import Run
 from clipbert_mmf.training.seeding import seed_all
@@ -102,6 +103,18 @@ class Loop:
         run.metrics_file.rewind(run.num_updates)
         run.model.train()
         run.stopwatch.restart()
+        try:
+            self._run_epochs(is_recorded)
+        except RunInterrupted as interruption:
+            if interruption.is_whole:
+                self._save_interrupted()
+            raise
+        self.checkpointer.restore_best()
+        self.checkpointer.write_weights()
+        self.host.call_hook("on_train_end")
+
+    def _run_epochs(self, is_recorded: bool) -> None:
+        run = self.run
         stop = run.early_stopping.has_waited(run.evaluated_at)
         if self._lacks_validation(is_recorded):
             stop = self._validate()
@@ -114,9 +127,14 @@ class Loop:
             self._save()
         elif run.evaluated_at != run.num_updates:
             self._validate()
-        self.checkpointer.restore_best()
-        self.checkpointer.write_weights()
-        self.host.call_hook("on_train_end")
+
+    def _save_interrupted(self) -> None:
+        """Save the state after the last update, unless it is saved; before the first there is nothing to save."""
+        run = self.run
+        if run.epoch_position == 0 and run.num_updates:  # the next epoch was begun, and nothing of it read
+            run.current_epoch, run.epoch_position = run.current_epoch - 1, run.data.order.num_batches
+        if run.num_updates and self.checkpointer.saved_update != run.num_updates:
+            self._save()
 
     @cached_property
     def _evaluates(self) -> bool:
@@ -152,6 +170,20 @@ class Loop:
         plan = data.order.start_epoch(run.current_epoch, run.epoch_position)
         sources = list(data.loaders.items())
         iterators: dict[int, Iterator[Any]] = {}
+        try:
+            return self._run_updates(plan, sources, iterators)
+        except RunInterrupted:
+            for iterator in iterators.values():
+                kill_workers(iterator)
+            raise
+
+    def _run_updates(
+        self,
+        plan: Sequence[tuple[int, int]],
+        sources: list[tuple[str, DataLoader[Any]]],
+        iterators: dict[int, Iterator[Any]],
+    ) -> bool:
+        run, data = self.run, self.run.data
         for places in split_into_updates(len(plan), data.batches_per_update, run.epoch_position):
             batches: list[_Batch] = []
             for stream, number in (plan[place] for place in places):
@@ -163,7 +195,10 @@ class Loop:
                 batches.append(_Batch(name, loader, iterators[stream], *counts))
             update = self._run_update(batches)
             run.epoch_position += len(batches)
-            if self._after_update(update):
+            stop = self._after_update(update)
+            if run.interrupts.should_stop(run.num_updates):
+                raise RunInterrupted(is_whole=True)
+            if stop:
                 return run.num_updates < data.max_updates
             if run.num_updates >= data.max_updates:
                 return False
@@ -179,7 +214,7 @@ class Loop:
         report: Report | None = None
         for batch in batches:
             is_last = batch is batches[-1]
-            with run.stopwatch.waiting():
+            with run.stopwatch.waiting(), run.interrupts.waiting(is_whole=batch is batches[0]):
                 read = next(batch.iterator)
             run.current_iteration += 1
             self.host.call_hook("on_batch_start")
@@ -264,8 +299,8 @@ class Loop:
         run, stopping = self.run, self.run.early_stopping
         with run.stopwatch.paused():
             self.host.call_hook("on_validation_start")
-            run.evaluated_at = run.num_updates
             evaluation = self.evaluator.evaluate("val")
+            run.evaluated_at = run.num_updates
             run.stopwatch.evaluation_sec = evaluation.seconds
             run.window.fold(get_rank())
             is_best = stopping.update(evaluation.numbers, run.num_updates, run.current_iteration)

@@ -29,6 +29,7 @@ from clipbert_mmf.training.distributed import (
     get_rank,
     get_world_size,
 )
+from clipbert_mmf.training.interrupts import Interrupts
 from clipbert_mmf.training.loaders import rebuild_loader
 from clipbert_mmf.training.logging import PairProgress
 from clipbert_mmf.training.options import WorkerOptions
@@ -74,6 +75,7 @@ class MatrixEvaluation:
         title: for messages.
         score_store: folder of scores on disk; None keeps none.
         rerank_top_k: candidates of each query that the cross-encoder ranks; None for all pairs.
+        interrupts: signals that end the evaluation; None for none.
 
     Raises:
         ConfigurationError: if the model has no contrastive head and ``rerank_top_k`` needs one.
@@ -89,6 +91,7 @@ class MatrixEvaluation:
         title: str,
         score_store: str | None = None,
         rerank_top_k: int | None = None,
+        interrupts: Interrupts | None = None,
     ) -> None:
         if rerank_top_k is not None and network.contrastive is None:
             raise ConfigurationError(
@@ -99,6 +102,7 @@ class MatrixEvaluation:
         self.network, self.loader, self.prepare, self.precision = network, loader, prepare, precision
         self.workers, self.title = replace(workers, persistent_workers=False), title
         self.score_store, self.rerank_top_k = score_store, rerank_top_k
+        self.interrupts = interrupts or Interrupts()
         self.dataset: Any = loader.dataset
         self.maker: RetrievalEvaluation = self.dataset.maker
         self.num_videos, self.num_texts = len(self.maker), len(self.maker.tokens.input_ids)
@@ -156,7 +160,10 @@ class MatrixEvaluation:
             if video in self.held:
                 yield video, self.held[video].to(self.scorer.tokens.input_ids.device)
                 continue
-            batch = self.prepare(next(batches))
+            self.interrupts.check()
+            with self.interrupts.waiting(is_whole=True):
+                read = next(batches)
+            batch = self.prepare(read)
             if int(batch.readable[0]):
                 yield video, self.network.encode_clips(batch.frames)
             else:
@@ -174,6 +181,18 @@ class MatrixEvaluation:
         videos = [
             block.video for block in self._share([Block(video, 0, 1) for video in range(self.num_videos)], 1)
         ]
+        found, texts = self.interrupts.run_share(lambda: self._embed_share(videos))
+        embeddings = torch.zeros(self.num_videos, texts.shape[1])
+        for part, unreadable in gather_everywhere((found, self.unreadable)):
+            self.unreadable |= unreadable
+            for video, embedding in part:
+                embeddings[video] = embedding
+        readable = torch.ones(self.num_videos, dtype=torch.bool)
+        readable[sorted(self.unreadable)] = False
+        return compare_embeddings(embeddings, texts, readable)
+
+    def _embed_share(self, videos: list[int]) -> tuple[list[tuple[int, Tensor]], Tensor]:
+        """Return the embeddings of this process's videos and of all texts."""
         found: list[tuple[int, Tensor]] = []
         num_bytes = 0
         with self.precision.autocast():
@@ -187,15 +206,7 @@ class MatrixEvaluation:
                     num_bytes += visual.nbytes
                     if num_bytes <= _HELD_BYTES:
                         self.held[video] = visual.cpu()
-            texts = self.scorer.embed_texts()
-        embeddings = torch.zeros(self.num_videos, texts.shape[1])
-        for part, unreadable in gather_everywhere((found, self.unreadable)):
-            self.unreadable |= unreadable
-            for video, embedding in part:
-                embeddings[video] = embedding
-        readable = torch.ones(self.num_videos, dtype=torch.bool)
-        readable[sorted(self.unreadable)] = False
-        return compare_embeddings(embeddings, texts, readable)
+            return found, self.scorer.embed_texts()
 
     def _score(self, chosen: Tensor | None) -> Tensor:
         """Return ``(V, N, 2)``, 0 where nothing was computed."""
@@ -225,11 +236,22 @@ class MatrixEvaluation:
             if store is not None and self._stamps[video]:
                 store.write(video, texts, scores)
 
-        progress = PairProgress(self.title, sum(block.num_pairs for block in blocks), get_rank() == 0)
-        with self.precision.autocast():
+        def score_share() -> bool:
+            progress = PairProgress(self.title, sum(block.num_pairs for block in blocks), get_rank() == 0)
+
+            def advance(num_pairs: int) -> None:
+                progress(num_pairs)
+                self.interrupts.check()
+
             videos = list(dict.fromkeys(block.video for block in blocks))
-            score_blocks(self.scorer, blocks, self._encode(videos), keep, chosen, progress, self._name)
-        progress.close()
+            try:
+                with self.precision.autocast():
+                    score_blocks(self.scorer, blocks, self._encode(videos), keep, chosen, advance, self._name)
+            finally:
+                progress.close()
+            return True
+
+        self.interrupts.run_share(score_share)
         matrix = torch.zeros(self.num_videos, self.num_texts, 2)
         for part, unreadable in gather_everywhere((done, self.unreadable)):
             self.unreadable |= unreadable

@@ -28,6 +28,7 @@ from clipbert_mmf.training.distributed import (
     unwrap_model,
 )
 from clipbert_mmf.training.early_stopping import EarlyStopping
+from clipbert_mmf.training.interrupts import Interrupts
 from clipbert_mmf.training.loaders import make_training_loader
 from clipbert_mmf.training.logging import LossWindow, MetricsFile, Stopwatch
 from clipbert_mmf.training.options import ParallelOptions, RunOptions
@@ -95,6 +96,7 @@ class Run:
         scaler: scales gradients with fp16.
         window: training losses since the last line.
         stopwatch: where time went since the last line.
+        interrupts: signals that end the run.
     """
 
     options: RunOptions
@@ -117,6 +119,7 @@ class Run:
     scaler: Any = field(init=False)
     window: LossWindow = field(init=False)
     stopwatch: Stopwatch = field(init=False)
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
     def __post_init__(self) -> None:
         """Make what follows from the device."""

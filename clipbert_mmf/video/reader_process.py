@@ -5,15 +5,15 @@ The process ends with its parent. ``watchdog`` says why the two talk over pipes.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pickle
-import signal
 import struct
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+from clipbert_mmf.processes import leave_signals_to
 
 if TYPE_CHECKING:
     from clipbert_mmf.video.arrays import Times
@@ -77,8 +77,7 @@ def _portable(error: Exception) -> Exception:
 
 def _end_with(parent: int) -> None:
     """Die when the parent is killed, even while a decoder holds the interpreter lock (Linux), or soon after."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    leave_signals_to(parent)
 
     def watch() -> None:
         while os.getppid() == parent:

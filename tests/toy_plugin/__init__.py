@@ -2,7 +2,9 @@
 
 Every item differs by epoch through ``set_epoch``; ``TOY_READ_LOG`` names a file that records what is read.
 ``TOY_KILL_AT_READ``, ``TOY_FAIL_AT_READ`` and ``TOY_HANG_AT_READ`` kill the process, raise, or stop for ever
-when that many items were read; not in a process that torchrun has started again.
+when that many items were read; not in a process that torchrun has started again. ``TOY_SIGNAL_AT_READ`` and
+``TOY_SIGNAL_AT_LOSS`` are ``number:signal``: the process sends itself that signal then, the second at the loss of
+the update after that number.
 """
 
 from __future__ import annotations
@@ -30,8 +32,16 @@ def fail_at_read(number):
         os.kill(os.getpid(), signal.SIGKILL)
     if number == int(os.environ.get("TOY_FAIL_AT_READ", -1)):
         raise ValueError(f"item {number} is damaged")
+    send_signal("TOY_SIGNAL_AT_READ", number)
     if number == int(os.environ.get("TOY_HANG_AT_READ", -1)):
         time.sleep(1000)
+
+
+def send_signal(variable, number):
+    at, _, which = os.environ.get(variable, "").partition(":")
+    if at == str(number):
+        del os.environ[variable]  # once
+        os.kill(os.getpid(), int(which))
 
 
 class ToyPoints(BaseDataset):
@@ -105,6 +115,8 @@ class ToyLoss(nn.Module):
     def forward(self, sample_list, model_output):
         loss = nn.functional.cross_entropy(model_output["scores"].float(), sample_list["targets"])
         registry.register("toy_loss_dtype", model_output["scores"].dtype)
+        if sample_list.dataset_type == "train":
+            send_signal("TOY_SIGNAL_AT_LOSS", registry.get("num_updates"))
         return (
             loss * float("nan") if os.environ.get("TOY_NAN_AT") == str(registry.get("num_updates")) else loss
         )
