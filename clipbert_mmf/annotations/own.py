@@ -131,41 +131,50 @@ class _Row:
 
 def _walk(source: Source, entries: Entries) -> Iterator[_Row]:
     seen: set[str] = set()
-    splits: set[str] = set()
     names: dict[str, str] = {}
     wanted = None if source.splits is None else {tell_split(split) for split in source.splits}
     # A configuration with names of its own may leave some splits out.
     is_known = wanted is not None and wanted <= set(SPLITS)
     found = False
     has_split: bool | None = None
+    # A value that was checked once needs no second look.
+    checked: dict[object, str] = {}
     for number, (place, entry) in enumerate(entries):
         row = _Row(source, place, entry, number)
         if entry.get("id"):
             refuse_twice(seen, row.text_id, "id", source.path, place)
             seen.add(row.text_id)
-        given = str(entry.get("split") or "").strip()
-        split = tell_split(given) if given else ""
-        splits.add(split)
-        has_split = bool(given) if has_split is None else has_split
-        if (wanted is not None and not given) or (given and not has_split):
-            raise AnnotationError(
-                source.path, f"{place}, 'split'", given, "a split in every row (train, val, test), or in none"
-            )
-        names.setdefault(split, given.lower())
-        if is_known and "eval" in (given.lower(), names[split]) and given.lower() != names[split]:
-            raise AnnotationError(
-                source.path,
-                f"{place}, 'split'",
-                given,
-                f"one name for '{split}' (the file also has '{names[split]}'); 'eval' may be meant as val or as test",
-            )
-        if is_known and split not in SPLITS:
-            raise AnnotationError(source.path, f"{place}, 'split'", given, f"one of {', '.join(SPLIT_NAMES)}")
+        raw = str(entry.get("split") or "")
+        split = checked.get(raw)
+        if split is None:
+            given = raw.strip()
+            has_split = bool(given) if has_split is None else has_split
+            split = checked[raw] = tell_split(given) if given else ""
+            if (wanted is not None and not given) or (given and not has_split):
+                raise AnnotationError(
+                    source.path,
+                    f"{place}, 'split'",
+                    given,
+                    "a split in every row (train, val, test), or in none",
+                )
+            names.setdefault(split, given.lower())
+            if is_known and "eval" in (given.lower(), names[split]) and given.lower() != names[split]:
+                raise AnnotationError(
+                    source.path,
+                    f"{place}, 'split'",
+                    given,
+                    f"one name for '{split}' (the file also has '{names[split]}'); 'eval' may be meant as val or as "
+                    f"test",
+                )
+            if is_known and split not in SPLITS:
+                raise AnnotationError(
+                    source.path, f"{place}, 'split'", given, f"one of {', '.join(SPLIT_NAMES)}"
+                )
         if wanted is None or split in wanted:
             found = True
             yield row
-    if not found and splits:
-        raise AnnotationError(source.path, "column 'split'", sorted(splits), f"a row of {source.splits}")
+    if not found and names:
+        raise AnnotationError(source.path, "column 'split'", sorted(names), f"a row of {source.splits}")
 
 
 def tell_split(name: str) -> str:

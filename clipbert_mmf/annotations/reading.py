@@ -316,6 +316,10 @@ def iterate_table(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 def _read_quoted(line: str, lines: _Lines, header: Header, path: Path, place: str) -> list[str]:
     """Return the fields of a row with quotes, which may go on in the following lines."""
     num_names, separator = len(header.names), header.separator
+    if line[0] == line[-1] == '"' and line.count('"') == 2 * num_names and "\\" not in line:
+        fields = line[1:-1].split(f'"{separator}"')  # as most programs write them
+        if len(fields) == num_names:
+            return fields
     plain, is_open, _ = _split_line(line, separator)
     if is_open:
         whole, num_more = _join_lines(line, lines, separator, num_names)

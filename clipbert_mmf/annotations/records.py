@@ -161,6 +161,7 @@ def parse_option_index(value: object, num_options: int, path: str | Path, place:
 
 #: Names of the start and of the end of a part of a video; the first that a record has counts.
 _WINDOW_KEYS = (("start_sec", "start"), ("end_sec", "end"))
+_ALL_WINDOW_KEYS = frozenset(name for both in _WINDOW_KEYS for name in both)
 #: ``HH:MM:SS.f`` and ``MM:SS``; subtitles have a comma before the fraction.
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)")
 
@@ -195,6 +196,8 @@ def read_window(entry: dict[str, Any], path: str | Path, place: str) -> tuple[fl
     Raises:
         AnnotationError: for what is no time, or an end that is not after the start.
     """
+    if _ALL_WINDOW_KEYS.isdisjoint(entry):
+        return None
     names = [next((name for name in both if name in entry), both[0]) for both in _WINDOW_KEYS]
     given = [entry.get(name) for name in names]
     is_given = [value is not None and str(value).strip() != "" for value in given]
