@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -298,18 +299,31 @@ def check_own_trainer(config: Any) -> None:
         )
 
 
-def follow_present_settings(optimizer: Optimizer, scheduler: Any = None) -> None:
+def follow_present_settings(optimizer: Optimizer) -> None:
     """Make a loaded state follow the present learning rates and weight decay, as ``training.trainer=clipbert`` does.
 
     MMF's own trainers would bring back the old ones without a word.
 
     Args:
         optimizer: has no state yet.
-        scheduler: MMF's main stores the state of one; None where there is none.
     """
+    for group in optimizer.param_groups:
+        group.setdefault(
+            "initial_lr", group["lr"]
+        )  # the release makes its schedule after it has loaded the state
     load = optimizer.load_state_dict
     vars(optimizer)["load_state_dict"] = lambda state: load(use_current_groups(state, optimizer))
-    if isinstance(scheduler, LambdaLR):
-        vars(scheduler)["load_state_dict"] = lambda state: continue_schedule(
-            scheduler, state, None, state["last_epoch"], is_changed=True
-        )
+
+
+@contextmanager
+def follow_present_schedule(scheduler: Any) -> Generator[None]:
+    """Keep the learning rates of a schedule while its place in the run is loaded.
+
+    Args:
+        scheduler: MMF's main stores the state of one, old rates included; None where there is none.
+    """
+    rates = list(scheduler.base_lrs) if isinstance(scheduler, LambdaLR) else []
+    yield
+    if isinstance(scheduler, LambdaLR) and scheduler.last_epoch > 0:
+        scheduler.base_lrs = rates
+        continue_schedule(scheduler, None, None, scheduler.last_epoch, is_changed=True)

@@ -143,7 +143,9 @@ class MmfHost:
         Evaluator(self.run, self).run_final()
 
     def close(self) -> None:
-        """Leave the other processes; nothing may hold a wrapped model then."""
+        """End the page on Weights & Biases, and leave the other processes; nothing may hold a wrapped model then."""
+        if self.wandb_logger is not None:
+            self.wandb_logger.close()
         self.trainer.model = self.run.bare_model
         self.run.close()
         release_lock(find_run_folder(self.trainer.config))

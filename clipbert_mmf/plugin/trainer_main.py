@@ -23,7 +23,11 @@ from torch.utils.data import DataLoader
 
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.plugin import schedules  # as a module: importing it first imports this one on the way
-from clipbert_mmf.plugin.own_trainers import check_own_trainer, follow_present_settings
+from clipbert_mmf.plugin.own_trainers import (
+    check_own_trainer,
+    follow_present_schedule,
+    follow_present_settings,
+)
 from clipbert_mmf.plugin.trainer_host import MmfHost
 from clipbert_mmf.training.dataset_mixing import KINDS, Mixing
 from clipbert_mmf.training.failure_reports import report_failures
@@ -178,11 +182,22 @@ class OwnTrainer(MMFTrainer):
         super().load()
 
     def configure_callbacks(self) -> None:
-        """As MMF; our schedules learn how long the run is, and a resumed run follows its present settings."""
+        """As MMF; our schedules learn how long the run is."""
         schedules.announce_updates(int(self._calculate_max_updates()) if "train" in self.run_type else None)
         super().configure_callbacks()
-        follow_present_settings(self.optimizer, self.lr_scheduler_callback._scheduler)
         schedules.announce_updates(None)  # another run in this process has a length of its own
+
+    def on_init_start(self, **kwargs: Any) -> None:
+        """As MMF, which loads a checkpoint here; a resumed run follows its present settings."""
+        follow_present_settings(self.optimizer)
+        with follow_present_schedule(self.lr_scheduler_callback._scheduler):
+            super().on_init_start(**kwargs)
+
+    def finalize(self) -> None:
+        """As MMF, and end the page on Weights & Biases."""
+        super().finalize()
+        if self.logistics_callback.wandb_logger is not None:
+            self.logistics_callback.wandb_logger.close()
 
 
 @registry.register_trainer("lightning")

@@ -57,12 +57,6 @@ class ReleaseHost(MmfHost):
             folder = get_mmf_env(key="wandb_logdir") or get_mmf_env(key="save_dir")
             self.wandb_logger = WandbLogger(to_plain(self.trainer.config), folder)
 
-    def close(self) -> None:
-        """Leave the other processes, and end the page on Weights & Biases."""
-        super().close()
-        if self.wandb_logger is not None:
-            self.wandb_logger.close()
-
 
 @registry.register_trainer("clipbert")
 class ClipBertTrainer(BaseTrainer):

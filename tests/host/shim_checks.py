@@ -82,6 +82,22 @@ def check_find_our_configs():
     assert "model_config" in load_yaml("configs/models/clipbert/defaults.yaml")
 
 
+def check_keep_cache_elsewhere():
+    import mmf  # noqa: F401
+
+    for name in ("MMF_CACHE_DIR", "MMF_DATA_DIR", "TORCH_HOME", "XDG_CACHE_HOME"):
+        os.environ.pop(name, None)
+    for variable in ("HOME", "MMF_DATA_DIR", "MMF_CACHE_DIR"):
+        for folder in ("/proc/nobody", "/dev/null/nobody"):  # nobody can make these, root neither
+            os.environ[variable] = folder
+            config = make_config()
+            for place in (config.env.cache_dir, config.env.data_dir):
+                assert Path(place).is_dir() and Path(place).is_relative_to(tempfile.gettempdir()), place
+    os.environ["MMF_CACHE_DIR"] = os.environ["MMF_DATA_DIR"] = tempfile.gettempdir()
+    config = make_config()
+    assert config.env.cache_dir == config.env.data_dir == tempfile.gettempdir()
+
+
 def check_accept_missing_options():
     import mmf  # noqa: F401
 
@@ -146,6 +162,29 @@ def make_logger():
     config = make_config(f"env.save_dir={tempfile.mkdtemp()}", "training.stdout_capture=false")
     registry.register("config", config)
     return Logger(config, name="mmf.train")
+
+
+def check_give_wandb_plain_values():
+    import types
+
+    import mmf  # noqa: F401
+    from mmf.common.registry import registry
+    from mmf.utils.logger import WandbLogger
+
+    folder = tempfile.mkdtemp()
+    config = make_config(f"env.save_dir={folder}", "training.wandb.enabled=true")
+    registry.register("config", config)
+    given = {}
+    # The library is optional, and a check of what it gets needs no account.
+    ended = []
+    sys.modules["wandb"] = types.SimpleNamespace(
+        run=None, init=lambda **more: given.update(more), finish=lambda: ended.append(True)
+    )
+    logger = WandbLogger(config=config, project="mmf")
+    logger.close()
+    del logger
+    assert len(ended) == 1
+    assert type(given["config"]) is dict and given["dir"] == folder, (type(given["config"]), given.get("dir"))
 
 
 def check_show_plugin_messages():
@@ -531,6 +570,7 @@ CHECKS = {
     "tell_batches_from_tuples": RELEASE,
     "return_tuples_from_text_encoders": MAIN,
     "load_without_post_init": BOTH,
+    "give_wandb_plain_values": MAIN,
     "name_zoo_entries": BOTH,
     "copy_local_resources": BOTH,
     "name_known_trainers": BOTH,
@@ -542,6 +582,7 @@ CHECKS = {
     "skip_importing_all_transformers": MAIN,
     "import_from_any_directory": RELEASE,
     "find_our_configs": BOTH,
+    "keep_cache_elsewhere": BOTH,
     "accept_missing_options": BOTH,
     "accept_missing_learning_rate": RELEASE,
     "register_env_resolver": RELEASE,

@@ -1,6 +1,7 @@
 """What MMF's own trainer cannot do with a run of ours is refused at start, or told, with what to type."""
 
 import logging
+import pickle
 
 import pytest
 
@@ -14,7 +15,13 @@ from omegaconf import OmegaConf
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.host.mmf_version import mmf_version
 from clipbert_mmf.paths import config_dir
-from clipbert_mmf.plugin.own_trainers import LIMITS, Setting, check_own_trainer, follow_present_settings
+from clipbert_mmf.plugin.own_trainers import (
+    LIMITS,
+    Setting,
+    check_own_trainer,
+    follow_present_schedule,
+    follow_present_settings,
+)
 from clipbert_mmf.plugin.trainer_options import parse_run_options
 
 RELEASE = mmf_version() == "release"
@@ -148,12 +155,23 @@ def test_a_resumed_run_follows_its_present_settings(caplog):
         scheduler.step()
     state, place = optimizer.state_dict(), scheduler.state_dict()
     resumed, schedule = make(4.0)
-    follow_present_settings(resumed, schedule)
-    with caplog.at_level(logging.WARNING, "clipbert_mmf"):
+    follow_present_settings(resumed)
+    with caplog.at_level(logging.WARNING, "clipbert_mmf"), follow_present_schedule(schedule):
         resumed.load_state_dict(state)
         schedule.load_state_dict(place)
     assert resumed.param_groups[0]["lr"] == schedule.get_last_lr()[0] == 4.0 / 4
     assert "lr 1.0 -> 4.0" in caplog.text
+    pickle.dumps((resumed.state_dict(), schedule.state_dict()["last_epoch"]))
+    assert "load_state_dict" not in schedule.state_dict()
+
+
+def test_a_schedule_that_is_made_after_loading_follows_them_too():
+    optimizers = [torch.optim.AdamW([torch.nn.Parameter(torch.ones(2))], lr=lr) for lr in (1.0, 4.0)]
+    torch.optim.lr_scheduler.LambdaLR(optimizers[0], lambda update: 0.5)
+    follow_present_settings(optimizers[1])
+    optimizers[1].load_state_dict(optimizers[0].state_dict())
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizers[1], lambda update: 0.5)
+    assert schedule.get_last_lr() == [2.0]
 
 
 def test_runs_without_anything_of_ours_are_left_alone():

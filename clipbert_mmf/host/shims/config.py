@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging
 import os
 import shutil
+import tempfile
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+logger = logging.getLogger(__name__)
+#: Folders that could not be made; the log names each once.
+_replaced: set[str] = set()
 
 #: Tells where the package's configurations lie; a name, because this package must not know ours.
 PATHS = "clipbert_mmf.paths"
@@ -209,3 +215,39 @@ def copy_local_resources(module: Any) -> None:
         return True
 
     module.download = download_or_copy
+
+
+def keep_cache_elsewhere(module: Any) -> None:
+    """Use a folder for temporary files where the cache, or the data folder in it, cannot be made.
+
+    MMF makes both when it builds a configuration, even for runs that need neither, so that a home that is read-only
+    or missing ends every run; and it falls back to its own installation. Remove when MMF makes them once they are
+    needed.
+    """
+
+    def resolve_cache_dir(env_variable: str = "MMF_CACHE_DIR", default: str = "mmf") -> str:
+        torch_home = os.getenv("TORCH_HOME", os.path.join(os.getenv("XDG_CACHE_HOME", "~/.cache"), "torch"))
+        wanted = os.getenv(env_variable) or os.path.join(os.path.expanduser(torch_home), default)
+        return _make_or_replace(wanted, env_variable, default)
+
+    def resolve_dir(env_variable: str, default: str = "data") -> str:
+        wanted = os.getenv(env_variable) or os.path.join(resolve_cache_dir(), default)
+        return _make_or_replace(wanted, env_variable, os.path.join("mmf", default))
+
+    module.resolve_cache_dir, module.resolve_dir = resolve_cache_dir, resolve_dir
+
+
+def _make_or_replace(folder: str, env_variable: str, default: str) -> str:
+    """Make a folder where it is missing and return it; one for temporary files where it cannot be made."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        return folder
+    except OSError as error:
+        other = os.path.join(tempfile.gettempdir(), f"clipbert_mmf_{os.getuid()}", default)
+        os.makedirs(other, exist_ok=True)
+        if folder not in _replaced:
+            _replaced.add(folder)
+            logger.warning(
+                "%s cannot be made (%s): using %s; set %s", folder, error.strerror, other, env_variable
+            )
+        return other

@@ -71,3 +71,26 @@ def quiet_warnings(module: Any) -> None:
         return is_new
 
     logging.getLogger("mmf.utils.build").addFilter(tell_once)
+
+
+def give_wandb_plain_values(module: Any) -> None:
+    """Give Weights & Biases the configuration as plain values, and the folder of the run for its files; end on request.
+
+    MMF passes OmegaConf's container, which wandb cannot copy, and reads ``env.wandb_logdir`` without using it, so that
+    files lie where the command was typed. It ends the page when Python takes its objects away, where wandb waits for
+    ever for a process that is gone. Remove when MMF converts, passes both and ends the page itself.
+    """
+    setup = module.WandbLogger.setup
+
+    @functools.wraps(setup)
+    def set_up(self: Any) -> None:
+        from omegaconf import OmegaConf
+
+        folder = module.get_mmf_env(key="wandb_logdir") or module.get_mmf_env(key="save_dir")
+        config = OmegaConf.to_container(self._wandb_init["config"], resolve=True)
+        self._wandb_init = {"dir": folder, **self._wandb_init, "config": config}
+        setup(self)
+
+    module.WandbLogger.setup = set_up
+    module.WandbLogger.close = lambda self: self._wandb.finish()
+    del module.WandbLogger.__del__
