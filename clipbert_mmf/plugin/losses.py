@@ -13,6 +13,7 @@ from typing import Any
 from mmf.common.registry import registry
 from torch import Tensor, nn
 
+from clipbert_mmf.configuration import choose
 from clipbert_mmf.scoring import objectives
 from clipbert_mmf.scoring.contrastive import contrastive_loss
 
@@ -66,10 +67,41 @@ class ClipBertLoss(nn.Module):
         return self.weight * self.loss.objective(model_output[self.loss.scores], source[self.loss.targets])
 
 
+#: Values of ``average`` of the masked-word loss, and whether padding and visible words count.
+AVERAGES = {"hidden": False, "positions": True}
+
+
+class MaskedWordLoss(ClipBertLoss):
+    """Computes the loss of the hidden words.
+
+    Args:
+        datasets: datasets whose batches it is for; None for all.
+        weight: factor of the loss.
+        average: ``hidden`` for the mean over hidden words (the paper's); ``positions`` for the sum over
+            hidden words divided by all positions of the texts, padding included, as the released code does.
+
+    Raises:
+        ConfigurationError: for another ``average``.
+    """
+
+    def __init__(self, datasets: Sequence[str] | None = None, weight: float = 1.0, average: str = "hidden"):
+        super().__init__(datasets, weight)
+        where = "model_config.clipbert.losses: params.average of clipbert_mlm"
+        self.counts_all = choose(where, average, AVERAGES)
+
+    def forward(self, sample_list: Mapping[str, Any], model_output: Mapping[str, Any]) -> Tensor:
+        """Return a scalar from a batch and the model's output."""
+        positions = sample_list["lm_label_ids"].numel() if self.counts_all else None
+        return self.weight * objectives.masked_token_loss(
+            model_output["mlm_scores"], model_output["mlm_targets"], positions
+        )
+
+
+_CLASSES: dict[str, type[ClipBertLoss]] = {"clipbert_mlm": MaskedWordLoss}
 for _key, _loss in LOSSES.items():
     _title = "".join(word.title() for word in _key.split("_"))
     registry.register_loss(_key)(
-        type(f"{_title}Loss", (ClipBertLoss,), {"loss": _loss, "__module__": __name__})
+        type(f"{_title}Loss", (_CLASSES.get(_key, ClipBertLoss),), {"loss": _loss, "__module__": __name__})
     )
 
 

@@ -67,14 +67,22 @@ def count_loss(scores: Tensor, targets: Tensor) -> Tensor:
     return F.mse_loss(scores.float().reshape(-1), targets.reshape(-1).float())
 
 
-def masked_token_loss(token_scores: Tensor, token_targets: Tensor) -> Tensor:
+def masked_token_loss(
+    token_scores: Tensor, token_targets: Tensor, num_positions: int | None = None
+) -> Tensor:
     """Return the cross-entropy of the M hidden tokens, ``(M, vocab)`` against ``(M,)`` int64.
 
     0 where M is 0.
+
+    Args:
+        token_scores: ``(M, vocab)`` logits.
+        token_targets: ``(M,)`` int64.
+        num_positions: number that the sum is divided by; None for M.
     """
     if not len(token_targets):
         return token_scores.sum() * 0.0  # keeps a path for the gradient
-    return F.cross_entropy(token_scores.float(), token_targets)
+    total = F.cross_entropy(token_scores.float(), token_targets, reduction="sum")
+    return total / (num_positions or len(token_targets))
 
 
 def count_tokens(token_scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

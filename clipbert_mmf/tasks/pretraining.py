@@ -49,11 +49,13 @@ class PretrainingConfig(ItemConfig):
         texts_per_item: captions of an image that are read with one decoding of it.
         swap_probability: share of the captions that are another image's.
         mlm_probability: share of the tokens that are to be predicted.
+        mask_special_tokens: whether ``[CLS]`` and ``[SEP]`` may be hidden too, as in the released code.
     """
 
     texts_per_item: int = 2
     swap_probability: float = 0.5
     mlm_probability: float = 0.15
+    mask_special_tokens: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,7 +97,7 @@ class PretrainingItems(ItemMaker):
         tokens = processor(texts)
         hidden, labels = mask_tokens(
             tokens.input_ids,
-            processor.is_maskable(tokens),
+            tokens.input_mask == 1 if self.config.mask_special_tokens else processor.is_maskable(tokens),
             rng,
             mask_id=processor.mask_id,
             vocab_size=processor.vocab_size,

@@ -117,18 +117,29 @@ def sample_spans(
     return np.stack([starts, starts + length], 1)
 
 
-def place_frames(spans_sec: Times, how: str, num_frames: int, fps: float | None = None) -> Times:
+def place_frames(
+    spans_sec: Times,
+    how: str,
+    num_frames: int,
+    fps: float | None = None,
+    clip_len_sec: float | None = None,
+    window_sec: tuple[float, float] | None = None,
+) -> Times:
     """Choose the times of T frames in each clip.
 
     The times lie at equal distance from the clip's start to one frame before its end, both included: T = 2
     gives the first and the last frame of the clip. T = 1 gives the first frame; with ``middle`` the frame in
-    the middle.
+    the middle. ``released`` counts whole frames as the released code does: the clip begins at the first frame
+    that starts within it, distances are rounded down, and in a video that is shorter than the clip the rate
+    stays and the last frame is repeated.
 
     Args:
         spans_sec: ``(K, 2)`` of ``sample_spans``.
         how: sampler that chose the spans.
         num_frames: T.
         fps: frame rate of the video; ``FALLBACK_FPS`` where None.
+        clip_len_sec: length of a clip that nothing shortened, for ``released``; None for that of the spans.
+        window_sec: start and end of what counts of the video, for ``released``; None for that of the spans.
 
     Returns:
         ``(K, T)`` float64, seconds as a player shows them.
@@ -138,11 +149,33 @@ def place_frames(spans_sec: Times, how: str, num_frames: int, fps: float | None 
     """
     if num_frames < 1:
         raise ValueError(f"num_frames={num_frames}; expected at least 1")
+    if how == "released":
+        low, high = window_sec or (float(spans_sec.min()), float(spans_sec.max()))
+        length = clip_len_sec or float(np.diff(spans_sec).max())
+        return _place_as_released(spans_sec[:, :1] - low, high - low, length, num_frames, fps) + low
     starts, lengths = spans_sec[:, :1], np.diff(spans_sec)
     if num_frames == 1:
         return starts + (lengths / 2 if how == "middle" else 0.0)
     frame_sec = 1.0 / (fps if fps else FALLBACK_FPS)
     return starts + np.maximum(lengths - frame_sec, 0.0) * np.linspace(0.0, 1.0, num_frames)
+
+
+#: Share of a frame by which a clip may begin after it and still has it: the released code rounds down to ticks.
+_TICK_SHARE = 1e-3
+
+
+def _place_as_released(
+    starts: Times, span_sec: float, clip_len_sec: float, num_frames: int, fps: float | None
+) -> Times:
+    """Return ``(K, T)`` times, each in the middle of a frame, for starts ``(K, 1)`` counted from the span's."""
+    rate = fps or FALLBACK_FPS
+    size, available = clip_len_sec * rate, max(round(span_sec * rate), 1)
+    starts = starts * rate
+    first = np.ceil(starts - _TICK_SHARE)
+    # The released code decodes one frame beyond the clip's end.
+    last = np.minimum(np.floor(starts + size - 1) + 1, available - 1)
+    steps = np.floor(np.linspace(0.0, max(size - 1, 0.0), num_frames))
+    return (np.minimum(first + steps, np.maximum(last, 0)) + 0.5) / rate
 
 
 def sample_clips(
@@ -161,7 +194,8 @@ def sample_clips(
     ``place_frames`` in ``sample_spans``, which have the arguments and errors.
     """
     spans = sample_spans(how, duration_sec, num_clips, clip_len_sec, rng, window_sec, start_sec)
-    return place_frames(spans, how, num_frames, fps)
+    window = _cut_window(start_sec, duration_sec, window_sec)
+    return place_frames(spans, how, num_frames, fps, clip_len_sec, window)
 
 
 class TimedVideo(Protocol):
@@ -228,7 +262,8 @@ class ClipChooser:
             self.window_sec,
             info.start_sec,
         )
-        return place_frames(self.spans_sec, self.how, self.num_frames, info.fps)
+        window = _cut_window(info.start_sec, info.duration_sec, self.window_sec)
+        return place_frames(self.spans_sec, self.how, self.num_frames, info.fps, self.clip_len_sec, window)
 
 
 def _is_outside(start_sec: float, end_sec: float, info: TimedVideo) -> bool:

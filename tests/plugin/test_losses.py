@@ -7,6 +7,7 @@ import torch
 from mmf.common.registry import registry
 from mmf.common.sample import SampleList
 
+from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.plugin.losses import LOSSES, JointLosses
 
 
@@ -43,6 +44,28 @@ def test_hidden_words_come_from_the_output_alone():
         batch(targets=torch.tensor([[1]])), {"mlm_scores": words, "mlm_targets": torch.tensor([1, 2, 3])}
     )
     torch.testing.assert_close(loss, torch.tensor(8.0).log())
+
+
+def test_hidden_words_are_averaged_over_all_positions_as_released():
+    words = torch.randn(3, 8)
+    targets = torch.tensor([1, 2, 3])
+    samples = batch(targets=torch.tensor([[1], [1]]))
+    # Three hidden words of two texts, padded to five positions.
+    samples["lm_label_ids"] = torch.full((2, 1, 5), -100)
+    samples["lm_label_ids"][0, 0, 1:3], samples["lm_label_ids"][1, 0, 1] = targets[:2], targets[2]
+    make = registry.get_loss_class("clipbert_mlm")
+    output = {"mlm_scores": words, "mlm_targets": targets}
+    logits = torch.zeros(2, 1, 5, 8)
+    logits[0, 0, 1:3], logits[1, 0, 1] = words[:2], words[2]
+    released = torch.nn.functional.cross_entropy(
+        logits.view(-1, 8), samples["lm_label_ids"].view(-1), reduction="none"
+    ).mean()
+    torch.testing.assert_close(make(average="positions")(samples, output), released)
+    torch.testing.assert_close(make()(samples, output), released * 10 / 3)
+    with pytest.raises(
+        ConfigurationError, match="params.average of clipbert_mlm is 'all'; allowed are hidden"
+    ):
+        make(average="all")
 
 
 def test_half_precision_scores_are_lost_in_full_precision():

@@ -21,3 +21,12 @@ def test_the_same_generator_gives_the_same_item(encoder):
     first, again, other = (maker.make(0, rng(seed)) for seed in (5, 5, 6))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_special_tokens_are_hidden_only_where_asked_and_padding_never(encoder, masks):
+    maker = make("pretraining", False, encoder, mlm_probability=1.0, mask_special_tokens=masks)
+    fields = maker.make(0, rng(0))
+    hidden, mask = fields["lm_label_ids"] != IGNORED_TOKEN, fields["input_mask"] == 1
+    assert bool(hidden[:, 0].all()) == masks
+    assert not hidden[~mask].any() and (torch.equal(hidden, mask) == masks)

@@ -19,8 +19,8 @@ RNG = np.random.default_rng
         ("uniform", 4, [0, 3, 6, 9]),
         ("dense", 1, [4.5]),
         ("dense", 3, [1.5, 4.5, 7.5]),
-        ("released", 1, [0]),
-        ("released", 3, [0, 3, 6]),
+        ("released", 1, [0.05]),
+        ("released", 3, [0.05, 3.05, 6.05]),
         ("middle", 1, [4.5]),
         ("middle", 2, [4.5, 4.5]),
     ],
@@ -38,7 +38,7 @@ def test_clip_starts_follow_the_table(how, num_clips, expected_starts):
         ("uniform", 2, [0.0, 0.9]),
         ("middle", 2, [0.0, 0.9]),
         ("uniform", 4, [0.0, 0.3, 0.6, 0.9]),
-        ("released", 10, np.arange(10) / 10),
+        ("released", 10, 0.05 + np.arange(10) / 10),
     ],
 )
 def test_frames_of_a_clip_reach_from_its_first_to_its_last_frame(how, num_frames, expected_offsets):
@@ -53,8 +53,31 @@ def test_uniform_sampling_reaches_both_ends():
     assert times[-1, -1] == pytest.approx(12.0 - 1 / 30)
 
 
+@pytest.mark.parametrize(
+    ("num_frames", "fps", "shown"),
+    [
+        # Starts 0, 22.5, 45 and 67.5 of 120 frames with clips of 30: the next whole frame, then 29 further.
+        (2, 30.0, [[0, 29], [23, 52], [45, 74], [68, 97]]),
+        # 28.97 frames from the first to the last are 28; 45.02 begins with frame 46.
+        (2, 29.97, [[0, 28], [23, 51], [46, 74], [68, 96]]),
+        (1, 30.0, [[0], [23], [45], [68]]),
+        (4, 30.0, [[0, 9, 19, 29], [23, 32, 42, 52], [45, 54, 64, 74], [68, 77, 87, 97]]),
+    ],
+)
+def test_released_sampling_counts_whole_frames(num_frames, fps, shown):
+    times = sample_clips("released", 120 / fps, 4, num_frames, 1.0, fps=fps)
+    np.testing.assert_array_equal(np.floor(times * fps), shown)
+
+
+def test_released_sampling_keeps_the_rate_of_a_short_video_and_repeats_its_last_frame():
+    times = sample_clips("released", 0.4, 2, 4, 2.0, fps=10)
+    np.testing.assert_array_equal(np.floor(times * 10), [[0, 3, 3, 3]] * 2)
+    inside = sample_clips("released", 60.0, 2, 4, 2.0, fps=10, window_sec=(20.0, 20.4))
+    np.testing.assert_allclose(inside, times + 20.0)
+
+
 def test_released_sampling_never_reaches_the_end():
-    assert sample_clips("released", 12.0, 16, 2, 1.0).max() < 12.0 - 11 / 16
+    assert sample_clips("released", 12.0, 16, 2, 1.0).max() < 12.0 - 11 / 16 + 0.5 / 30
 
 
 def test_random_clips_cover_the_video_independently_and_uniformly():
@@ -80,7 +103,7 @@ def test_every_time_lies_inside_the_video(how, duration):
     assert (np.diff(times, axis=1) >= 0).all()
 
 
-@pytest.mark.parametrize("how", sorted(SAMPLERS))
+@pytest.mark.parametrize("how", sorted(set(SAMPLERS) - {"released"}))
 def test_a_video_shorter_than_the_clip_is_used_whole(how):
     times = sample_clips(how, 0.5, 2, 2, 4.0, RNG(0), fps=10)
     np.testing.assert_allclose(times, [[0.0, 0.4]] * 2)
