@@ -54,6 +54,14 @@ def test_lists_of_the_optimizer_become_plain_values():
             {"evaluation": {"rerank_topk": 5}},
             r"evaluation.rerank_topk is unknown \(did you mean 'rerank_top_k'",
         ),
+        (
+            {"training": {"clip_norm_mode": "al"}},
+            r"training.clip_norm_mode is 'al' \(did you mean 'all'\?\); allowed are all, question",
+        ),
+        (
+            {"training": {"wandb": {"enabled": "yes"}}},
+            r"training.wandb.enabled is 'yes'; expected true or false",
+        ),
         ({"multitasking": {"kind": "random"}}, r"multitasking.kind is unknown"),
         (
             {"training": {"log_interval": "often"}},

@@ -8,8 +8,10 @@ import pytest
 
 from clipbert_mmf.training.options import (
     SECTIONS,
+    CheckpointOptions,
     LoopOptions,
     ParallelOptions,
+    WandbOptions,
     WorkerOptions,
 )
 
@@ -33,11 +35,27 @@ REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
             lambda: ParallelOptions(sharding="full", static_graph=True),
             "full needs neither .* nor training.static_graph",
         ),
+        (
+            lambda: WandbOptions(log_checkpoint=True),
+            "training.wandb.log_checkpoint=true needs training.wandb.enabled=true",
+        ),
+        (
+            lambda: CheckpointOptions(zoo_config_override=True),
+            "checkpoint.zoo_config_override=true replaces the model after its optimizer was made",
+        ),
     ],
 )
 def test_options_that_cannot_be_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_weights_and_biases_need_their_package(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(
+        ValueError, match="training.wandb.enabled=true needs the package wandb; run 'pip install wandb'"
+    ):
+        WandbOptions(enabled=True)
 
 
 def test_mmfs_switch_alone_means_half_precision_and_a_limit_alone_does_not_clip():
