@@ -79,7 +79,7 @@ class ClipBertModel(BaseModel):
             self.run_model = trained_model.find_run_model(run)
         settings = parse_model_config(to_plain(self.config))
         if self.run_model is not None:
-            settings = self.run_model.bind_model(settings)
+            settings = self.run_model.bind_model(settings, list_datasets(run))
         self.settings = complete_heads(settings, list_datasets(run))
         self.network = build_network(self.settings)
         fill = self.fill = WeightFill(self.network, "network.", self.list_unused_heads(run))

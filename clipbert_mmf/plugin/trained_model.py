@@ -8,7 +8,7 @@ scores would mean nothing, or is told in one line.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -323,8 +323,12 @@ class RunModel:
 
     # ---- the model
 
-    def bind_model(self, settings: ModelConfig) -> ModelConfig:
+    def bind_model(self, settings: ModelConfig, datasets: Sequence[str]) -> ModelConfig:
         """Return the model's settings with those of the trained model that its weights do not tell.
+
+        Args:
+            settings: as configured.
+            datasets: of the run.
 
         Raises:
             ConfigurationError: for a setting with which the weights would compute something else; names both.
@@ -332,7 +336,7 @@ class RunModel:
         if self.trained is None or not self.trained.model:
             return settings
         theirs = parse_model_config(self.trained.model, f"the model in {self.source}")
-        settings = self._bind_answers(settings, theirs)
+        settings = self._bind_answers(self._bind_heads(settings, theirs, datasets), theirs)
         now, then = _flatten(dump_model_config(settings)), _flatten(dump_model_config(theirs))
         kinds: list[tuple[str, HeadConfig, HeadConfig | None]] = [
             (f"heads.{name}.", head, theirs.heads.get(name)) for name, head in settings.heads.items()
@@ -370,6 +374,13 @@ class RunModel:
         for key, value in changes.items():
             _set(section, key, value)
         return parse_model_config(section) if changes else settings
+
+    def _bind_heads(self, settings: ModelConfig, theirs: ModelConfig, datasets: Sequence[str]) -> ModelConfig:
+        """Take the heads of a model of several datasets, where one of them is tested on its own."""
+        if settings.heads or not theirs.heads or not set(datasets) <= set(theirs.heads):
+            return settings
+        self.tell("heads", f"model: the heads of {self.source} are used, {', '.join(theirs.heads)}")
+        return replace(settings, heads=theirs.heads)
 
     def _bind_answers(self, settings: ModelConfig, theirs: ModelConfig) -> ModelConfig:
         """Take the number of outputs of each head from the trained model."""
