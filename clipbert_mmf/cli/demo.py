@@ -12,6 +12,7 @@ from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.demo.session import DemoSession
 from clipbert_mmf.demo.video_library import VideoLibrary
+from clipbert_mmf.inference.media import require_media
 from clipbert_mmf.inference.saliency import SALIENCY_METHODS
 
 
@@ -49,9 +50,15 @@ def run(options: argparse.Namespace) -> int:
     if not 0 <= options.max_upload_mb < 1e6:
         raise ValueError(f"--max-upload-mb is {options.max_upload_mb:g}; expected 0 or more megabytes")
     model = load_model(options)
+    model.require_answers()
+    model.tokenizer  # noqa: B018  read now: a question would find out that it is not there
     library = VideoLibrary(options.videos, model.preprocessing, int(options.max_upload_mb * 1e6))
     with contextlib.ExitStack() as leaving:
         leaving.callback(library.close)
+        if not library.list_folder():
+            if not library.max_upload_bytes:
+                require_media(options.videos, model.preprocessing.media)
+            sys.stderr.write(f"warning: {options.videos} holds no {model.preprocessing.media}s yet\n")
         session = DemoSession(
             model, library, options.index or options.videos / ".clipbert_index", options.saliency
         )

@@ -18,6 +18,7 @@ from clipbert_mmf.cli.mmf_process import MMF_RUN
 from clipbert_mmf.cli.model_options import MODEL_HELP, add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.inference.recipe import TOKENIZER_FOLDER
 from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
 from clipbert_mmf.models.config import dump_model_config
 from clipbert_mmf.paths import project_dir
@@ -62,7 +63,8 @@ def run(options: argparse.Namespace) -> int:
     table = _find_table(data, options.table)
     task = options.task or guess_task(data / table)
     save = (options.save or Path("save") / data.name).expanduser().resolve()
-    config = describe_run(options, data, table, task)
+    model = ClipBert.from_pretrained(options.model, config=options.config, dataset=options.dataset)
+    config = describe_run(options, model, data, table, task, save)
     file = save / CONFIG_FILE
     words = [f"config={file}", "model=clipbert", f"dataset={DATASET}", f"env.save_dir={save}"]
     if options.user_dir:
@@ -75,26 +77,30 @@ def run(options: argparse.Namespace) -> int:
         )
         return 0
     save.mkdir(parents=True, exist_ok=True)
+    model.save_tokenizer(save / TOKENIZER_FOLDER)
     file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return subprocess.run([*MMF_RUN, *words], check=False).returncode
 
 
-def describe_run(options: argparse.Namespace, data: Path, table: str, task: str) -> dict[str, Any]:
+def describe_run(
+    options: argparse.Namespace, model: ClipBert, data: Path, table: str, task: str, save: Path
+) -> dict[str, Any]:
     """Return the configuration of the run, over the task's recipe.
 
     Args:
         options: the verb's options.
+        model: the model that goes on.
         data: absolute folder of the table and the videos.
         table: name of the table below it.
         task: key of ``TASKS`` with a recipe.
+        save: absolute folder of the run, which gets the model's tokenizer.
 
     Raises:
         FileNotFoundError, RecipeError, WeightsFileError: if the model cannot be read.
     """
-    model = ClipBert.from_pretrained(options.model, config=options.config, dataset=options.dataset)
     network = dump_model_config(model.recipe.model)
     read = model.preprocessing.to_dict()
-    texts = {"tokenizer": _resolve(model.recipe.tokenizer), "max_length": read.pop("max_text_tokens")}
+    texts = {"tokenizer": str(save / TOKENIZER_FOLDER), "max_length": read.pop("max_text_tokens")}
     if "text_cut" in read:
         texts["cut"] = read.pop("text_cut")
     if read.pop("media") == "image":
@@ -129,8 +135,9 @@ def describe_run(options: argparse.Namespace, data: Path, table: str, task: str)
     if not is_saved_folder(path):
         files = read_run(path, options.config)
         config["model_config"]["clipbert"]["weights"]["clipbert"] = str(files.checkpoint.path.resolve())
-        config["optimizer"] = files.config["optimizer"]
-        config["training"] = {"precision": files.config["training"].get("precision", "fp32")}
+        if "optimizer" in files.config:  # weights that lie alone tell the model only
+            config["optimizer"] = files.config["optimizer"]
+            config["training"] = {"precision": files.config["training"].get("precision", "fp32")}
     return config
 
 
@@ -165,9 +172,3 @@ def _find_table(data: Path, name: str | None) -> str:
     if len(found) > 1:
         raise ValueError(f"--data {data}: several tables, {', '.join(found)}; say which: --table {found[0]}")
     return found[0]
-
-
-def _resolve(tokenizer: str) -> str:
-    """Return a folder's absolute path, or a hub name as it is."""
-    path = Path(tokenizer).expanduser()
-    return str(path.resolve()) if path.exists() else tokenizer

@@ -145,6 +145,7 @@ class ClipBert:
                 answers=answers,
                 tokenizer=tokenizer,
                 trained=run.trained_with and run.trained_with.find(name),
+                checkpoint=str(run.checkpoint.path),
             )
         recipe = replace(recipe, preprocessing=recipe.preprocessing.with_backend(backend))
         return cls(load_network(recipe.model, file).to(device), recipe)
@@ -161,11 +162,7 @@ class ClipBert:
         self.recipe.require_answers()
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tokenizer = self.tokenizer
-        # What the last call cut and padded to would be saved with it.
-        tokenizer.backend_tokenizer.no_truncation()
-        tokenizer.backend_tokenizer.no_padding()
-        tokenizer.save_pretrained(folder)
+        self.save_tokenizer(folder)
         write_recipe(self.recipe, folder)
         weights = folder / WEIGHTS_FILE
         # One entry of metadata: safetensors writes several in any order, and the same model must give the
@@ -173,6 +170,18 @@ class ClipBert:
         save_file(distinct_tensors(self.network), weights, {"format": "pt"})
         # safetensors writes for the owner's eyes only; the weights are as public as the folder.
         shutil.copymode(folder / CONFIG_FILE, weights)
+
+    def save_tokenizer(self, folder: str | Path) -> None:
+        """Write the tokenizer as a folder of Hugging Face.
+
+        Raises:
+            ValueError: if the tokenizer cannot be found.
+        """
+        tokenizer = self.tokenizer
+        # What the last call cut and padded to would be saved with it.
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+        tokenizer.save_pretrained(folder)
 
     @property
     def device(self) -> torch.device:

@@ -159,6 +159,7 @@ def recipe_of_run(
     answers: str | Path | None = None,
     tokenizer: str | Path | None = None,
     trained: TrainedDataset | None = None,
+    checkpoint: str = "",
 ) -> Recipe:
     """Take a model's description from the configuration of its run.
 
@@ -172,6 +173,7 @@ def recipe_of_run(
         tokenizer: the tokenizer, where it is not at the configured place any more.
         trained: what the checkpoint says about the dataset; its answers and tokenizer are used wherever the
             configured ones lie now.
+        checkpoint: the checkpoint, for messages.
 
     Raises:
         RecipeError: if something is missing, or ``answers`` or ``tokenizer`` are not those of the checkpoint.
@@ -187,12 +189,12 @@ def recipe_of_run(
     )
     if trained is not None and trained.answers:
         recipe = replace(recipe, answers=trained.answers)
-        require_same_answers(recipe, answers, where)
+        require_same_answers(recipe, answers, checkpoint)
     else:
         recipe = replace(recipe, answers=_find_answers(section, dataset, place, folder, answers))
     if trained is not None and trained.tokenizer is not None:
-        recipe = replace(recipe, tokenizer=keep_tokenizer(trained.tokenizer, where))
-        require_same_tokenizer(recipe, tokenizer, where)
+        recipe = replace(recipe, tokenizer=keep_tokenizer(trained.tokenizer, checkpoint))
+        require_same_tokenizer(recipe, tokenizer, checkpoint)
         return recipe
     own = folder / TOKENIZER_FOLDER if folder is not None else None
     if tokenizer is None and own is not None and own.is_dir():

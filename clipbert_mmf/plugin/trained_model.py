@@ -338,6 +338,8 @@ class RunModel:
         theirs = parse_model_config(self.trained.model, f"the model in {self.source}")
         settings = self._bind_answers(self._bind_heads(settings, theirs, datasets), theirs)
         now, then = _flatten(dump_model_config(settings)), _flatten(dump_model_config(theirs))
+        epsilon = "transformer.layer_norm_eps"  # null is the family's
+        now[epsilon], then[epsilon] = settings.transformer.epsilon, theirs.transformer.epsilon
         kinds: list[tuple[str, HeadConfig, HeadConfig | None]] = [
             (f"heads.{name}.", head, theirs.heads.get(name)) for name, head in settings.heads.items()
         ]
