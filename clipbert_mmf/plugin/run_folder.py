@@ -47,6 +47,9 @@ def settle_run_folder(config: Any, predict: bool) -> None:
     folder = Path(str(config["env"]["save_dir"]))
     if _OURS not in (trainer, model) and not (folder / FILE_NAME).is_file():
         return
+    if predict:
+        config["run_type"] = name_evaluation(str(config["run_type"]) if "run_type" in config else "")
+    _require_best(config, folder)
     use = _read_use(config, predict)
     answer: tuple[Path, str] = (folder, "")
     if get_rank() == 0:
@@ -68,6 +71,25 @@ def settle_run_folder(config: Any, predict: bool) -> None:
             config["checkpoint"]["resume"] = True
     if written != folder:
         config["env"]["save_dir"] = str(written)
+
+
+def name_evaluation(run_type: str) -> str:
+    """Return a ``run_type`` without training, for ``mmf_predict``, whose default is a run that trains."""
+    return "_".join(word for word in run_type.split("_") if word != "train") or "inference"
+
+
+def _require_best(config: Mapping[str, Any], folder: Path) -> None:
+    """Refuse ``checkpoint.resume_best`` alone without ``best.ckpt``: another state is not what was asked for."""
+    section = config["checkpoint"]
+    given = [key for key in ("resume", "resume_file", "resume_zoo") if section.get(key)]
+    if given or "resume_best" not in section or not section["resume_best"]:
+        return
+    best = folder / "best.ckpt"
+    if not best.is_file():
+        raise ConfigurationError(
+            f"checkpoint.resume_best=true loads {best}, and there is no such file; set env.save_dir to the folder of a "
+            f"run, or give checkpoint.resume_file"
+        )
 
 
 def _settle(folder: Path, use: FolderUse, is_our_trainer: bool) -> Path:

@@ -27,8 +27,8 @@ from clipbert_mmf.inference.recipe import (
 )
 from clipbert_mmf.models.config import SECTION, HeadConfig, ModelConfig, dump_model_config, parse_model_config
 from clipbert_mmf.modules.heads import HEADS
+from clipbert_mmf.plugin import weight_source
 from clipbert_mmf.plugin.weight_fill import HOW_TO_GIVE
-from clipbert_mmf.plugin.weight_source import find_resumed, is_ours, read_description
 from clipbert_mmf.training.distributed import get_rank
 from clipbert_mmf.transforms.tokens import StoredTokenizer, TextOptions, keep_tokenizer, load_tokenizer
 from clipbert_mmf.video.clips import MEDIA_OPTIONS
@@ -305,7 +305,7 @@ class RunModel:
         """
         rows = OmegaConf.select(self.run, f"{SECTION}.transformer.vocab_size")
         words = getattr(text_processor, "num_ids", None)
-        if not is_ours(self.run) or rows is None or words is None:
+        if not weight_source.is_ours(self.run) or rows is None or words is None:
             return
         key = f"dataset_config.{name}.processors.text_processor.params.tokenizer"
         tokenizer = text_processor.options.tokenizer
@@ -439,18 +439,18 @@ def find_run_model(run: Any) -> RunModel:
 def _find(run: Any) -> RunModel:
     run_type = str(OmegaConf.select(run, "run_type") or "train")
     model = RunModel(run, trains="train" in run_type)
-    resumed = find_resumed(run, model.trains)
+    resumed = weight_source.find_resumed(run, model.trains)
     given = [part for part in PARTS if OmegaConf.select(run, f"{SECTION}.weights.{part}")]
     if resumed is not None:
         model.source, model.resumes = resumed, True
     elif not model.trains and "clipbert" in given:
         model.source = find_weights(str(OmegaConf.select(run, f"{SECTION}.weights.clipbert")))
-    elif not model.trains and not given and not model.allows_random and is_ours(run):
+    elif not model.trains and not given and not model.allows_random and weight_source.is_ours(run):
         raise ConfigurationError(
             f"run_type={run_type} does not train, and no weights are given: {HOW_TO_GIVE}"
         )
     if model.source is not None:
-        model.trained = read_description(model.source)
+        model.trained = weight_source.read_description(model.source)
     return model
 
 

@@ -10,6 +10,8 @@ from omegaconf import OmegaConf
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.inference.recipe import read_recipe, trained_with_of
 from clipbert_mmf.inference.sources import is_saved_folder
+
+# As a module: its import loads MMF, which may import this file on the way.
 from clipbert_mmf.plugin.run_folder import find_run_folder
 from clipbert_mmf.weights.files import WeightsFileError, read_weights
 from clipbert_mmf.weights.trained_with import TrainedWith
@@ -23,10 +25,8 @@ def is_ours(run: Any) -> bool:
 def find_resumed(run: Any, trains: bool) -> Path | None:
     """Return the checkpoint that ``checkpoint.*`` makes a run test or go on with, as MMF finds it.
 
-    ``resume_best`` alone loads ``best.ckpt``: MMF heeds it beside ``resume`` only.
-
     Args:
-        run: MMF's configuration; ``resume`` is set where ``resume_best`` stands alone.
+        run: MMF's configuration.
         trains: whether the run trains; it may then start anew from the weights of a checkpoint.
 
     Raises:
@@ -39,19 +39,13 @@ def find_resumed(run: Any, trains: bool) -> Path | None:
     folder, given = find_run_folder(run), read("resume_file") or read("resume_zoo")
     names = ("best.ckpt", "current.ckpt") if read("resume_best") else ("current.ckpt", "best.ckpt")
     first = folder / names[0]
-    if read("resume_best") and not read("resume") and not given:
-        if not first.is_file():
-            raise ConfigurationError(
-                f"checkpoint.resume_best=true loads {first}, and there is no such file; set env.save_dir to the "
-                f"folder of a run, or give checkpoint.resume_file"
-            )
-        run["checkpoint"]["resume"] = True
+    resumes = read("resume") or (read("resume_best") and not given)
     starts_anew = trains and bool(read("reset.all") or read("reset.counts"))
-    if given and not (read("resume") and first.is_file()):
+    if given and not (resumes and first.is_file()):
         if starts_anew or (trains and read("resume_pretrained")):
             return None
         return _find_file(read("resume_file"), read("resume_zoo"))
-    if not read("resume") or starts_anew:
+    if not resumes or starts_anew:
         return None
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
