@@ -175,7 +175,8 @@ def _place_as_released(
     # The released code decodes one frame beyond the clip's end.
     last = np.minimum(np.floor(starts + size - 1) + 1, available - 1)
     steps = np.floor(np.linspace(0.0, max(size - 1, 0.0), num_frames))
-    return (np.minimum(first + steps, np.maximum(last, 0)) + 0.5) / rate
+    times = (np.minimum(first + steps, np.maximum(last, 0)) + 0.5) / rate
+    return np.minimum(times, span_sec)
 
 
 def sample_clips(
