@@ -87,7 +87,7 @@ def refuse_unknown_keys(where: str, given: Iterable[str], allowed: Iterable[str]
     """Raise ``ConfigurationError`` for the first key that is not allowed.
 
     Args:
-        where: dotted key of the section, such as ``model_config.clipbert``.
+        where: dotted key of the section, such as ``model_config.clipbert``; empty for the whole.
         given: its keys.
         allowed: the keys that something reads.
 
@@ -98,7 +98,8 @@ def refuse_unknown_keys(where: str, given: Iterable[str], allowed: Iterable[str]
     for key in given:
         if key not in allowed:
             raise ConfigurationError(
-                f"{where}.{key} is unknown{suggest(key, allowed)}; allowed are {', '.join(allowed)}"
+                f"{where}{'.' if where else ''}{key} is unknown{suggest(key, allowed)}; allowed are "
+                f"{', '.join(allowed)}"
             )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from clipbert_mmf.annotations import FORMATS, has_column, read_annotations, read_keys
 from clipbert_mmf.annotations.grouping import PackedRecords
 from clipbert_mmf.annotations.records import AnnotationError, TextRecord
-from clipbert_mmf.configuration import InRange, choose, parse_config, to_plain
+from clipbert_mmf.configuration import ConfigurationError, InRange, choose, parse_config, to_plain
 from clipbert_mmf.video.errors import AmbiguousNameError
 from clipbert_mmf.video.stores.names import make_key
 
@@ -96,8 +96,11 @@ def parse_sources(values: Any, where: str) -> tuple[AnnotationSource, ...]:
     Raises:
         ConfigurationError: for an unknown key or a value that is not allowed.
     """
-    listed = [values] if isinstance(values, (str, Mapping)) else list(values)
-    return tuple(AnnotationSource.from_section(one, where) for one in listed)
+    if isinstance(values, (str, Mapping)):
+        return (AnnotationSource.from_section(values, where),)
+    if not isinstance(values, Sequence):
+        raise ConfigurationError(f"{where} is {values!r}; expected a file name, a section with keys, or a list")
+    return tuple(AnnotationSource.from_section(one, f"{where}[{n}]") for n, one in enumerate(values))
 
 
 def find_file(root: Path, name: str, where: str) -> Path:

@@ -322,25 +322,51 @@ class Metric:
     Attributes:
         measure: returns numbers by name, with their outcomes; its arguments are the fields.
         required: fields of the report that every evaluated batch of the metric's tasks has.
+        numbers: names of the numbers it returns.
         optional: fields that only the registered trainer's matrix of pairs has.
+        has_types: whether it also returns ``accuracy_<type>`` and ``num_texts_<type>`` of the types of answers
+            that occur.
     """
 
     measure: Callable[..., Measured]
     required: tuple[str, ...]
+    numbers: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    has_types: bool = False
+
+    def list_numbers(self) -> list[str]:
+        """Return the names of all numbers it may return."""
+        kinds = [kind.replace("/", "_") for kind in ANSWER_TYPES] if self.has_types else []
+        return [*self.numbers, *(f"{word}_{kind}" for kind in kinds for word in ("accuracy", "num_texts"))]
 
 
 _FIELDS = ("scores", "targets", "item_index", "readable")
+_RANKS = (*(f"r{depth}" for depth in RECALL_DEPTHS), "median_rank", "mean_rank", "num_ties")
+_ITEMS = ("num_items", "num_unreadable")
+_ANSWERS = ("accuracy", "num_unknown", "num_texts", *_ITEMS)
 
 #: Registered key -> metric.
 METRICS: dict[str, Metric] = {
     "clipbert_retrieval": Metric(
-        measure_retrieval, _FIELDS, ("similarity", "chosen_for_texts", "chosen_for_videos")
+        measure_retrieval,
+        _FIELDS,
+        (*(f"{way}_{name}" for way in ("t2v", "v2t") for name in _RANKS), *_ITEMS),
+        optional=("similarity", "chosen_for_texts", "chosen_for_videos"),
     ),
-    "clipbert_answers": Metric(measure_answers, (*_FIELDS, "text_index", "answer_type")),
-    "clipbert_vqa": Metric(measure_soft_answers, (*_FIELDS, "text_index", "answer_type")),
-    "clipbert_count": Metric(measure_counts, (*_FIELDS, "text_index")),
-    "clipbert_pretraining": Metric(measure_pretraining, (*_FIELDS, "text_index", "mlm_right", "mlm_total")),
+    "clipbert_answers": Metric(
+        measure_answers, (*_FIELDS, "text_index", "answer_type"), _ANSWERS, has_types=True
+    ),
+    "clipbert_vqa": Metric(
+        measure_soft_answers, (*_FIELDS, "text_index", "answer_type"), _ANSWERS, has_types=True
+    ),
+    "clipbert_count": Metric(
+        measure_counts, (*_FIELDS, "text_index"), ("accuracy", "mse", "num_texts", *_ITEMS)
+    ),
+    "clipbert_pretraining": Metric(
+        measure_pretraining,
+        (*_FIELDS, "text_index", "mlm_right", "mlm_total"),
+        ("itm_accuracy", "mlm_accuracy", "num_texts", *_ITEMS),
+    ),
 }
 
 

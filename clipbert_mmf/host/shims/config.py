@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +19,8 @@ _replaced: set[str] = set()
 
 #: Tells where the package's configurations lie; a name, because this package must not know ours.
 PATHS = "clipbert_mmf.paths"
-_WORDS = {"null": None, "true": True, "false": False}
-
-
-def accept_missing_options(module: Any) -> None:
-    """Set the options that MMF reads and that were not given to None.
-
-    Reading them raises with OmegaConf >= 2.1 (``config=`` in main, more in the release). Remove when MMF
-    reads options with ``get``.
-    """
-    build = module.Configuration._build_opt_list
-
-    @functools.wraps(build)
-    def build_opt_list(self: Any, opts: Any) -> Any:
-        config = build(self, opts)
-        for key in ("config", "model", "dataset", "datasets"):
-            if key not in config:
-                config[key] = None
-        return config
-
-    module.Configuration._build_opt_list = build_opt_list
+#: Reads command lines, and checks configurations.
+OPTIONS, CHECKS = "clipbert_mmf.plugin.command_line", "clipbert_mmf.plugin.run_checks"
 
 
 def accept_missing_learning_rate(module: Any) -> None:
@@ -93,38 +75,48 @@ def _has_resolver(omegaconf: Any, name: str) -> bool:
     return omegaconf.get_resolver(name) is not None
 
 
-def accept_equal_signs_in_values(module: Any) -> None:
-    """Split an option at its first ``=`` only.
+def read_options_as_yaml(module: Any) -> None:
+    """Set any key of the command line, with values as YAML has them, and refuse what nothing reads.
 
-    MMF splits at each, so a value that holds one raises ("too many values to unpack"). Remove with the
-    release.
+    MMF ignores an option for a whole section or a list's entry, splits a value at each ``=``, keeps ``null``
+    and ``true`` as strings, and adds no key. Remove when MMF parses options with OmegaConf's grammar.
     """
-    merge = module.Configuration._merge_with_dotlist
+    configuration = module.Configuration
 
-    @functools.wraps(merge)
-    def merge_with_dotlist(self: Any, config: Any, opts: Sequence[str]) -> Any:
-        if opts and "=" in opts[0]:
-            # MMF also takes keys and values in turn; those it does not split.
-            opts = [part for option in opts for part in option.split("=", 1)]
-        return merge(self, config, opts)
+    def set_options(config: Any, opts: Any, skip_missing: bool = False, log_info: bool = True) -> Any:
+        tell = module.logger.info if hasattr(module, "logger") else print
+        ours = importlib.import_module(OPTIONS)
+        return ours.set_options(config, opts, skip_missing, tell if log_info else None)
 
-    module.Configuration._merge_with_dotlist = merge_with_dotlist
+    if hasattr(module, "_merge_with_dotlist"):
+        module._merge_with_dotlist = set_options
+    else:
+        configuration._merge_with_dotlist = lambda self, config, opts: set_options(config, opts)
+    configuration._build_opt_list = lambda self, opts: importlib.import_module(OPTIONS).select_early_options(
+        opts
+    )
 
 
-def decode_yaml_words(module: Any) -> None:
-    """Decode ``null``, ``true`` and ``false`` of the command line as YAML does.
+def check_configurations(module: Any) -> None:
+    """Check a run's configuration when it is complete, before anything is built.
 
-    MMF leaves them strings, and ``"false"`` is true. Remove when MMF decodes options as YAML.
+    MMF looks at a key when it is needed, hours later for some.
     """
-    owner = module if hasattr(module, "_decode_value") else module.Configuration
-    decode = owner._decode_value
+    start, build = module.Configuration.__init__, module.Configuration._build_model_config
 
-    @functools.wraps(decode)
-    def decode_value(*args: Any) -> Any:
-        value = args[-1]
-        return _WORDS[value] if isinstance(value, str) and value in _WORDS else decode(*args)
+    @functools.wraps(build)
+    def build_model_config(self: Any, config: Any) -> Any:
+        importlib.import_module(CHECKS).check_names(config.model, config.datasets.split(","))
+        return build(self, config)
 
-    owner._decode_value = decode_value
+    @functools.wraps(start)
+    def __init__(self: Any, args: Any = None, default_only: bool = False) -> None:  # noqa: N807  replaces MMF's
+        start(self, args, default_only)
+        if args and not default_only:
+            importlib.import_module(CHECKS).check_run(self.config)
+
+    module.Configuration.__init__ = __init__
+    module.Configuration._build_model_config = build_model_config
 
 
 def find_our_configs(module: Any) -> None:
