@@ -13,6 +13,9 @@ EXCEPTIONS = {
     " imports host.hook",  # Importing the package puts the import hook in place.
     "host.loading imports plugin.registration",  # Importing MMF registers the plugin; named as text, imported then.
     "host.shims.startup imports plugin.run_folder",  # MMF asks before it writes; named as text, imported then.
+    # They replace MMF's reading of command lines; named as text, imported when MMF builds a configuration.
+    "host.shims.config imports plugin.command_line",
+    "host.shims.config imports plugin.run_checks",
     "host.shims.config imports paths",  # MMF finds our configurations; named as text, imported when it looks for one.
 }
 

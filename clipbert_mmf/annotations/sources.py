@@ -99,7 +99,9 @@ def parse_sources(values: Any, where: str) -> tuple[AnnotationSource, ...]:
     if isinstance(values, (str, Mapping)):
         return (AnnotationSource.from_section(values, where),)
     if not isinstance(values, Sequence):
-        raise ConfigurationError(f"{where} is {values!r}; expected a file name, a section with keys, or a list")
+        raise ConfigurationError(
+            f"{where} is {values!r}; expected a file name, a section with keys, or a list"
+        )
     return tuple(AnnotationSource.from_section(one, f"{where}[{n}]") for n, one in enumerate(values))
 
 
@@ -197,7 +199,9 @@ def load_sources(
     """
     names = MediaNames(identify)
     return PackedRecords.from_records(
-        record for source in sources for record in _read_source(source, root, corpus, where, needs, names)
+        record
+        for number, source in enumerate(sources)
+        for record in _read_source(source, root, corpus, f"{where}[{number}]", needs, names)
     )
 
 

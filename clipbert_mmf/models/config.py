@@ -350,6 +350,11 @@ def _parse_head(cls: type[HeadConfig], values: Any, where: str) -> dict[str, Any
     fields = {entry.name for entry in dataclasses.fields(cls)} - {"options"}
     own = {key: given.pop(key) for key in kind.settings if key not in fields and key in given}
     given = _drop_defaults(given, HeadConfig(), fields - ({"mean", "std"} - set(kind.settings)))
+    for key in sorted({"mean", "std"} & given.keys() - set(kind.settings)):
+        readers = ", ".join(name for name, other in HEADS.items() if key in other.settings)
+        raise ConfigurationError(
+            f"{where}.{key} is {given[key]!r}, and {where}.type '{name}' does not read it; it goes with {readers}"
+        )
     refuse_unknown_keys(where, given, (fields - {"mean", "std"}) | set(kind.settings))
     parsed = parse_config(cls, given, where)
     return {**vars(parsed), "options": to_plain(own)}

@@ -273,7 +273,7 @@ def _set(config: DictConfig, option: Option, skip_missing: bool) -> bool:
     return False
 
 
-def _assign(node: Any, step: str | int, option: Option, full: str) -> None:
+def _assign(node: Any, step: Any, option: Option, full: str) -> None:
     value = option.value
     if isinstance(node, ListConfig) and step == len(node):
         node.append(value)
@@ -294,7 +294,7 @@ def _assign(node: Any, step: str | int, option: Option, full: str) -> None:
         node[step] = value
 
 
-def _enter(node: Any, step: str | int, following: str | int, full: str, option: Option) -> Any:
+def _enter(node: Any, step: Any, following: str | int, full: str, option: Option) -> Any:
     """Return the section or list at a step; made where there is none, or where a text stands for one."""
     current = node[step] if isinstance(node, ListConfig) or step in node else None
     if current is None:

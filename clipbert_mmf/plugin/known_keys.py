@@ -24,7 +24,6 @@ _FURTHER_KEYS: dict[str, set[str]] = {
     "optimizer": {"type", "params", "allow_unused_parameters", "enable_state_sharding"},
     "scheduler": {"type", "params"},
     "env": {"wandb_logdir"},
-    "distributed": {"timeout_sec"},
 }
 #: Sections of MMF whose keys are checked: those with keys of ours, and those of ``_FURTHER_KEYS``.
 CHECKED_SECTIONS = tuple(dict.fromkeys([*SECTIONS, *(where for where in _FURTHER_KEYS if where)]))

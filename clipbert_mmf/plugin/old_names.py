@@ -50,8 +50,7 @@ def refuse_old_names(config: Mapping[str, Any]) -> None:
     metrics = _read(config, "evaluation", "metrics")
     if isinstance(metrics, str):
         raise ConfigurationError(
-            f"evaluation.metrics is the word '{metrics}'; expected a list, on a command line with quoted names: "
-            f"evaluation.metrics=\"['clipbert_retrieval']\""
+            f"evaluation.metrics is the word '{metrics}'; expected a list: evaluation.metrics=[{metrics}]"
         )
     for where, key in _list_types("evaluation.metrics", metrics):
         if key in OLD_METRICS:

@@ -47,7 +47,7 @@ def check_run(config: Mapping[str, Any]) -> None:
         ConfigurationError: for the first key or value that cannot be used.
     """
     model: Any = registry.get_model_class(str(config["model"]))
-    datasets = {name: registry.get_builder_class(name) for name in _list_datasets(config)}
+    datasets: dict[str, Any] = {name: registry.get_builder_class(name) for name in _list_datasets(config)}
     is_our_model = model is not None and model.__module__.startswith("clipbert_mmf")
     is_our_trainer = read_plain(config, "training", "trainer") == "clipbert"
     ours = {name: builder.spec for name, builder in datasets.items() if hasattr(builder, "spec")}

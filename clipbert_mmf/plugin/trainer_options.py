@@ -10,6 +10,7 @@ from clipbert_mmf.configuration import parse_config, to_plain
 from clipbert_mmf.plugin.known_keys import refuse_unknown_sections
 from clipbert_mmf.training.options import (
     CheckpointOptions,
+    DistributedOptions,
     EarlyStopOptions,
     EvaluationOptions,
     LoopOptions,
@@ -46,6 +47,7 @@ def parse_run_options(config: Mapping[str, Any]) -> RunOptions:
         checkpoint=_parse(CheckpointOptions, config["checkpoint"], "checkpoint"),
         evaluation=_parse(EvaluationOptions, config["evaluation"], "evaluation"),
         multitasking=_parse(MixingOptions, config["multitasking"], "multitasking") if has_mixing else None,
+        distributed=_parse(DistributedOptions, config["distributed"], "distributed"),
         optimizer_params=(to_plain(optimizer["params"]) or {}) if "params" in optimizer else {},
     )
 

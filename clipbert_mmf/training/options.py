@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from clipbert_mmf.configuration import ConfigurationError
+from clipbert_mmf.configuration import ConfigurationError, InRange
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 #: Whose gradients are clipped: the whole model's, or those of its ``question_embedding_module`` alone.
@@ -240,6 +240,18 @@ class MixingOptions:
 
 
 @dataclass(frozen=True)
+class DistributedOptions:
+    """Holds the keys of ``distributed`` beside MMF's own.
+
+    Attributes:
+        timeout_sec: longest wait for another process; None for torch's own. Processes join before there is a
+            trainer, so ``host`` reads it.
+    """
+
+    timeout_sec: Annotated[float, InRange(above=0)] | None = None
+
+
+@dataclass(frozen=True)
 class RunOptions:
     """Holds every option of a run.
 
@@ -258,6 +270,7 @@ class RunOptions:
     checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     multitasking: MixingOptions | None = None
+    distributed: DistributedOptions = field(default_factory=DistributedOptions)
     optimizer_params: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -274,4 +287,5 @@ SECTIONS: dict[str, tuple[type, ...]] = {
     "checkpoint.reset": (ResetOptions,),
     "evaluation": (EvaluationOptions,),
     "multitasking": (MixingOptions,),
+    "distributed": (DistributedOptions,),
 }

@@ -64,7 +64,9 @@ def test_drawn_texts_are_one_per_video_and_the_same_for_a_seed():
 
 
 def test_unknown_keys_and_empty_choices_are_errors(root):
-    with pytest.raises(ValueError, match=r"annotations\.train\.splits is unknown \(did you mean 'split'"):
+    with pytest.raises(
+        ValueError, match=r"annotations\.train\[0\]\.splits is unknown \(did you mean 'split'"
+    ):
         load(root, {"file": "test.csv", "splits": "x"})
     with pytest.raises(ValueError, match="has no record for"):
         load(root, {"file": "test.csv", "exclude": "test.csv"})
@@ -75,7 +77,7 @@ def test_shares_part_the_media_and_leave_nothing_out(root):
     keys = [{record.media_key for record in part} for part in parts]
     assert not keys[0] & keys[1] and keys[0] | keys[1] == {f"video{i}" for i in range(6)}
     assert sum(map(len, parts)) == 12
-    with pytest.raises(ValueError, match=r"annotations\.train: share is \[1\.0, 0\.0\]; expected"):
+    with pytest.raises(ValueError, match=r"annotations\.train\[0\]: share is \[1\.0, 0\.0\]; expected"):
         load(root, {"file": "MSRVTT_data.json", "share": [1, 0]})
 
 
@@ -83,7 +85,7 @@ def test_sources_of_several_corpora_are_one(root):
     (root / "coco.jsonl").write_text('{"coco_id": 7, "caption": "a cat"}')
     records = load(root, {"file": "test.csv"}, {"file": "coco.jsonl", "corpus": "coco_captions"})
     assert [record.media_key for record in records] == ["video4", "7"]
-    with pytest.raises(ValueError, match="annotations.train.corpus is 'coco'; allowed are"):
+    with pytest.raises(ValueError, match=r"annotations.train\[0\].corpus is 'coco'; allowed are"):
         load(root, {"file": "coco.jsonl", "corpus": "coco"})
 
 

@@ -98,13 +98,6 @@ def check_keep_cache_elsewhere():
     assert config.env.cache_dir == config.env.data_dir == tempfile.gettempdir()
 
 
-def check_accept_missing_options():
-    import mmf  # noqa: F401
-
-    os.environ["MMF_USER_DIR"] = ""
-    assert make_config(config=False).model == "toy_mlp"
-
-
 def check_accept_missing_learning_rate():
     import mmf  # noqa: F401
 
@@ -118,19 +111,30 @@ def check_register_env_resolver():
     assert make_config().env.save_dir == "/tmp/somewhere"
 
 
-def check_accept_equal_signs_in_values():
-    import mmf  # noqa: F401
-
-    assert make_config("training.experiment_name=a=b").training.experiment_name == "a=b"
-
-
-def check_decode_yaml_words():
+def check_read_options_as_yaml():
     import mmf  # noqa: F401
 
     training = make_config(
-        "training.seed=null", "training.tensorboard=true", "training.pin_memory=false"
+        "training.seed=null",
+        "training.tensorboard=true",
+        "training.experiment_name=a=b",
+        "training.early_stop={patience: 7}",
     ).training
-    assert (training.seed, training.tensorboard, training.pin_memory) == (None, True, False), training
+    assert (training.seed, training.tensorboard, training.experiment_name) == (None, True, "a=b"), training
+    assert training.early_stop.patience == 7 and not training.early_stop.minimize
+    os.environ["MMF_USER_DIR"] = ""
+    assert make_config(config=False).model == "toy_mlp"
+
+
+def check_check_configurations():
+    import mmf  # noqa: F401
+
+    try:
+        make_config("run_type=tran")
+    except ValueError as error:
+        assert "did you mean 'train'" in str(error)
+    else:
+        raise AssertionError("a wrong run_type is not refused")
 
 
 def check_quiet_warnings():
@@ -583,11 +587,10 @@ CHECKS = {
     "import_from_any_directory": RELEASE,
     "find_our_configs": BOTH,
     "keep_cache_elsewhere": BOTH,
-    "accept_missing_options": BOTH,
     "accept_missing_learning_rate": RELEASE,
     "register_env_resolver": RELEASE,
-    "accept_equal_signs_in_values": RELEASE,
-    "decode_yaml_words": BOTH,
+    "read_options_as_yaml": BOTH,
+    "check_configurations": BOTH,
     "quiet_warnings": BOTH,
     "use_current_collections": RELEASE,
     "show_plugin_messages": RELEASE,

@@ -157,7 +157,7 @@ def test_local_validation_pairs_are_of_videos_the_test_leaves_unused(corpus, tmp
         (
             {"annotations": {"train": [{"file": "x.json"}]}},
             FileNotFoundError,
-            "annotations.train.file is 'x.json'",
+            r"annotations.train\[0\].file is 'x.json'",
         ),
         ({"max_failure_share": 5}, ValueError, "max_failure_share is 5.0"),
         (

@@ -46,7 +46,7 @@ def test_mmfs_layout_reads_one_text_at_a_time():
         ({"media": {"train": "a", "val": "a"}}, r"msrvtt_qa\.media has no 'test'; MMF always builds"),
         (
             {"annotations": {"train": [{"fil": "a"}], "val": "a", "test": "a"}},
-            r"annotations\.train\.fil is unk",
+            r"annotations\.train\[0\]\.fil is unk",
         ),
         ({"answers": {"min_count": 0}}, r"msrvtt_qa\.answers\.min_count is 0; expected at least 1"),
         ({"data_dir": None}, r"lacks data_dir; set dataset_config\.msrvtt_qa\.data_dir"),

@@ -311,4 +311,4 @@ def test_a_list_whose_names_fit_nothing_is_told(tmp_path, tokenizer_dir, ten_vid
     source = {"file": "annotations.csv", "split": ["train"]}
     sources = {"train": [{**source, "exclude": "left_out.txt"}], "val": [source], "test": [source]}
     build_split(tmp_path, tokenizer_dir, "train", annotations=sources)
-    assert "none of the 1 names in" in caplog.text and "annotations.train.exclude" in caplog.text
+    assert "none of the 1 names in" in caplog.text and "annotations.train[0].exclude" in caplog.text

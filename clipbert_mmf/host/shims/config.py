@@ -100,7 +100,8 @@ def read_options_as_yaml(module: Any) -> None:
 def check_configurations(module: Any) -> None:
     """Check a run's configuration when it is complete, before anything is built.
 
-    MMF looks at a key when it is needed, hours later for some.
+    MMF looks at a key when it is needed, hours later for some. Remove when MMF parses its configuration into
+    typed sections.
     """
     start, build = module.Configuration.__init__, module.Configuration._build_model_config
 
