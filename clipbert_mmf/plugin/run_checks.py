@@ -26,7 +26,7 @@ from clipbert_mmf.configuration import (
 )
 from clipbert_mmf.models.config import ModelConfig, parse_model_config
 from clipbert_mmf.plugin.dataset_config import parse_dataset_config
-from clipbert_mmf.plugin.known_keys import read_plain, refuse_unknown_sections
+from clipbert_mmf.plugin.known_keys import read_plain
 from clipbert_mmf.plugin.old_names import refuse_old_names
 from clipbert_mmf.plugin.trainer_options import parse_run_options
 from clipbert_mmf.scoring.metrics import METRICS
@@ -54,10 +54,8 @@ def check_run(config: Mapping[str, Any]) -> None:
     if not (is_our_model or is_our_trainer or ours):
         return
     check_run_type(read_plain(config, "run_type"))
-    refuse_unknown_sections(config)
     refuse_old_names(config)
-    if is_our_trainer:
-        parse_run_options(config)
+    parse_run_options(config)
     check_optimizer(config)
     check_scheduler(config)
     check_metrics(read_plain(config, "evaluation", "metrics"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from clipbert_mmf.configuration import parse_config, to_plain
-from clipbert_mmf.plugin.known_keys import refuse_unknown_sections
+from clipbert_mmf.plugin.known_keys import find_section, refuse_unknown_sections
 from clipbert_mmf.training.options import (
     CheckpointOptions,
     DistributedOptions,
@@ -43,7 +43,7 @@ def parse_run_options(config: Mapping[str, Any]) -> RunOptions:
         workers=_parse(WorkerOptions, training, "training"),
         parallel=_parse(ParallelOptions, training, "training"),
         early_stop=_parse(EarlyStopOptions, training["early_stop"], "training.early_stop"),
-        wandb=_parse(WandbOptions, _find_section(training, "wandb"), "training.wandb"),
+        wandb=_parse(WandbOptions, find_section(training, "wandb"), "training.wandb"),
         checkpoint=_parse(CheckpointOptions, config["checkpoint"], "checkpoint"),
         evaluation=_parse(EvaluationOptions, config["evaluation"], "evaluation"),
         multitasking=_parse(MixingOptions, config["multitasking"], "multitasking") if has_mixing else None,
