@@ -23,7 +23,7 @@ _FURTHER_KEYS: dict[str, set[str]] = {
     "evaluation": {"reporter"},
     "optimizer": {"type", "params", "allow_unused_parameters", "enable_state_sharding"},
     "scheduler": {"type", "params"},
-    "env": {"wandb_logdir"},
+    "env": {"wandb_logdir", "overwrite"},
 }
 #: Sections of MMF whose keys are checked: those with keys of ours, and those of ``_FURTHER_KEYS``.
 CHECKED_SECTIONS = tuple(dict.fromkeys([*SECTIONS, *(where for where in _FURTHER_KEYS if where)]))

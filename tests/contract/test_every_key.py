@@ -31,6 +31,8 @@ VALUES = {
     "transformer.hidden_size": 780,
     "transformer.num_heads": 13,
     "transformer.dropout": 0.3,
+    "transformer.type": "roberta",
+    "transformer.layer_norm_eps": 0.5,
     "head.type": "classify",
     "head.num_answers": 7,
     "head.mean": 2.5,
@@ -42,6 +44,7 @@ VALUES = {
     "weights.clipbert": "a.pth",
     "weights.backbone": "b.pth",
     "weights.transformer": "c",
+    "weights.strict": True,
     "losses": [{"type": "clipbert_answer_ce", "params": {"weight": 0.5}}],
     "heads": {"msrvtt_qa": {"type": "classify", "num_answers": 9}},
     "heads.<dataset>.type": "regress",
@@ -80,6 +83,9 @@ VALUES = {
     "columns": {"video": "clip"},
     "batch_size": 3,
     "num_workers": 2,
+    "pin_memory": True,
+    "persistent_workers": True,
+    "shuffle": False,
     "zoo_requirements": ["msrvtt"],
     "tokenizer": "tokenizer",
     "cut": "end",
@@ -91,6 +97,8 @@ VALUES = {
     "reader_timeout_sec": 9.0,
     "cache_dir": "/tmp/cache",
     "training.trainer": "clipbert",
+    "training.wandb.enabled": False,
+    "training.wandb.log_checkpoint": False,
     "training.device": "cpu",
     "training.precision": "bf16",
     "training.max_updates": 77,
@@ -118,8 +126,16 @@ VALUES = {
     "freeze": {"backbone": True},
     "learning_rate_factors": {"backbone": 0.5},
 }
-#: Keys that MMF itself reads, so that no section of ours holds them.
-OF_MMF = ("training.trainer", "training.stdout_capture", "scheduler.", "losses")
+#: Keys that MMF itself reads, or the options of another backbone, so that no section of this run holds them.
+OF_MMF = (
+    "env.",
+    "training.wandb",
+    "backbone.name",
+    "training.trainer",
+    "training.stdout_capture",
+    "scheduler.",
+    "losses",
+)
 #: Keys that do not go with the other values -> what they need.
 ALONE = {
     "head.mean": ["model_config.clipbert.head.type=regress"],
@@ -138,7 +154,7 @@ ITEMS = dict.fromkeys(("mlm_probability", "swap_probability"), "coco_captions_pr
 
 
 def choose_value(key, default):
-    """Return a value that is not the default."""
+    """Return a value that is not the default, where one is known or can be computed."""
     for place in (key, key.partition("processors.eval_media_processor.params.")[2] or key):
         place = place.replace("processors.train_media_processor.params.", "")
         if place in VALUES:
@@ -148,7 +164,9 @@ def choose_value(key, default):
     if key.startswith("columns."):
         return "mine"
     value = yaml.safe_load(default) if default else None
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, (str, dict)) or value is None:
+        return value  # no other value can be guessed: VALUES has one for the keys that matter
+    if isinstance(value, bool):
         return not value
     if isinstance(value, list):
         return [entry + 1 for entry in value]
