@@ -27,6 +27,9 @@ VALUES = {
     "backbone.depth": "resnet101",
     "backbone.norm": "group",
     "backbone.out_stage": "res4",
+    "backbone.bgr": False,
+    "backbone.pixel_mean": [1.0, 2.0, 3.0],
+    "backbone.pixel_std": [4.0, 5.0, 6.0],
     "temporal_fusion": "conv3d",
     "transformer.hidden_size": 780,
     "transformer.num_heads": 13,
@@ -113,6 +116,7 @@ VALUES = {
     "multitasking.params": {"start_idx": 1},
     "scheduler.type": "clipbert_warmup_cosine",
     "scheduler.params.warmup_fraction": 0.25,
+    "checkpoint.zoo_config_override": False,
     "checkpoint.resume_file": "model_3.ckpt",
     "checkpoint.pretrained_state_mapping": {"network.backbone": "backbone"},
     "evaluation.score_store": "/tmp/scores",
@@ -232,6 +236,8 @@ def list_options():
     for part in list_parts():
         for key, default, _ in list_rows(part):
             section, value = part.section, choose_value(key, default)
+            if value is None and not default:
+                continue  # the heading of a section
             dataset = "msrvtt_mc" if key.endswith("shares") else "msrvtt_qa"
             name = key.replace("<split>[]", "val[0]").replace("<dataset>", dataset)
             if part.heading == "The items of a task":
