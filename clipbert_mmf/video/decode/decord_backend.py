@@ -80,3 +80,5 @@ def _refuse_by_facts(facts: PyavReader) -> None:
         raise CannotServeError(f"its first frame cannot be decoded: {error.reason}") from error
     if is_mirrored:
         raise CannotServeError("its pictures are shown mirrored")
+    if facts.exif_turn not in (None, (False, False, False)):
+        raise CannotServeError("its pictures tell their turn in EXIF, which decord does not read")

@@ -18,10 +18,15 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from clipbert_mmf.video.arrays import Indices
 from clipbert_mmf.video.decode.packets import PacketTable, iterate_packets, read_file_start
 from clipbert_mmf.video.decode.timeline import Timeline, make_timeline
 from clipbert_mmf.video.errors import DecodeError
 
+#: Containers of broadcast: their clock may start anew, where recordings were joined.
+_JUMPING_CONTAINERS = ("mpegts", "mpeg")
+#: Steps between frames that are jumps of the clock, as FFmpeg's program takes them.
+_BACKWARD_SEC, _FORWARD_SEC = 0.1, 10.0
 #: Decoded frames kept while the timeline is learned, so that small files are decoded once.
 _MAX_KEPT_BYTES = 128 * 2**20
 
@@ -96,14 +101,39 @@ def decode_all(container: InputContainer, stream: VideoStream, table: PacketTabl
     return DecodedStream(_make_timeline(pts, container, stream, last_ticks), num_good, kept)
 
 
+def close_jumps(pts: Indices, tick_sec: Fraction) -> Indices:
+    """Return presentation times without jumps of the clock, as FFmpeg and players show recordings that were joined.
+
+    Args:
+        pts: ``(num_frames,)`` ticks in the order in which frames are shown.
+        tick_sec: length of a tick.
+    """
+    steps_sec = np.diff(pts) * float(tick_sec)
+    is_jump = (steps_sec < -_BACKWARD_SEC) | (steps_sec > _FORWARD_SEC)
+    if not is_jump.any():
+        return pts
+    steps = np.diff(pts)
+    usual = steps[~is_jump]
+    steps[is_jump] = (
+        max(1, int(np.median(usual))) if len(usual) else max(1, round(Fraction(1, 25) / tick_sec))
+    )
+    return np.concatenate([pts[:1], pts[0] + np.cumsum(steps)])
+
+
 def _make_timeline(
     pts: list[int | None], container: InputContainer, stream: VideoStream, last_ticks: int
 ) -> Timeline:
     # A decoder gives frames out in the order they are shown. Where their times step backwards (packed
     # B-frames) the same times, sorted, belong to them; where times are missing or repeated, only the frame
     # rate is left.
-    if None not in pts and len(set(pts)) == len(pts) and stream.time_base is not None:
-        file_start_sec = read_file_start(container)
-        return make_timeline(np.array(pts, dtype=np.int64), stream.time_base, last_ticks, file_start_sec)
+    tick_sec = stream.time_base
+    if None not in pts and tick_sec is not None:
+        given = np.array(pts, dtype=np.int64)
+        has_clock_of_broadcast = container.format.name in _JUMPING_CONTAINERS
+        ticks = close_jumps(given, tick_sec) if has_clock_of_broadcast else given
+        if len(np.unique(ticks)) == len(ticks):
+            # Behind a jump the clock is another one, and the start may be of that.
+            file_start_sec = read_file_start(container) if (ticks == given).all() else None
+            return make_timeline(ticks, tick_sec, last_ticks, file_start_sec)
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     return make_timeline(np.arange(len(pts)), 1 / Fraction(rate), 1)

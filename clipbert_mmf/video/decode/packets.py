@@ -40,6 +40,7 @@ class PacketTable:
         container: FFmpeg's name.
         codec: FFmpeg's name of the format, whichever decoder reads it.
         kept: the packets themselves, or None if they are too many bytes.
+        first: the first packet; None where there is none.
     """
 
     pts: Indices | None
@@ -50,6 +51,7 @@ class PacketTable:
     container: str
     codec: str
     kept: list[av.Packet[VideoStream]] | None
+    first: av.Packet[VideoStream] | None = None
 
     def __len__(self) -> int:
         return len(self.is_key)
@@ -120,9 +122,11 @@ def read_table(container: InputContainer, stream: VideoStream) -> PacketTable:
     is_shown: list[bool] = []
     num_bytes, last_ticks = 0, 0
     last_pts: int | None = None
+    first: av.Packet[VideoStream] | None = None
     for packet in container.demux(stream):
         if not packet.size:
             continue
+        first = first or packet
         pts.append(packet.pts)
         dts.append(packet.dts or 0)
         is_key.append(packet.is_keyframe)
@@ -143,6 +147,7 @@ def read_table(container: InputContainer, stream: VideoStream) -> PacketTable:
         container=container.format.name,
         codec=stream.codec_context.codec.canonical_name,
         kept=kept,
+        first=first,
     )
 
 

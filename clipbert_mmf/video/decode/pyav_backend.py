@@ -14,6 +14,7 @@ import io
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,7 +30,7 @@ from clipbert_mmf.video.arrays import Indices, Picture
 from clipbert_mmf.video.decode.full_pass import DecodedStream, decode_all, decode_in_order
 from clipbert_mmf.video.decode.packets import PacketTable, iterate_packets, read_file_start, read_table
 from clipbert_mmf.video.decode.timeline import Timeline, VideoInfo, make_timeline
-from clipbert_mmf.video.decode.upright import read_turn, turn_upright
+from clipbert_mmf.video.decode.upright import read_exif_turn, read_turn, turn_upright
 from clipbert_mmf.video.errors import DecodeError, EmptyMediaError, NoVideoStreamError
 
 _PYAV_MAJOR = int(av.__version__.split(".")[0])
@@ -81,6 +82,12 @@ class PyavReader:
     def pixel_format(self) -> str:
         """FFmpeg's name of how the stored pictures are laid out."""
         return self._context.pix_fmt or ""
+
+    @cached_property
+    def exif_turn(self) -> tuple[bool, bool, bool] | None:
+        """The turn that the encoded pictures tell themselves; None where they tell none."""
+        first = self.table.first
+        return None if first is None else read_exif_turn(bytes(first), self.table.codec)
 
     @property
     def is_mirrored(self) -> bool:
@@ -210,7 +217,7 @@ class PyavReader:
 
     def _to_rgb(self, frame: av.VideoFrame) -> Picture:
         if self._turn is None:
-            self._turn = read_turn(frame)
+            self._turn = read_turn(frame, self.exif_turn)
         try:
             options = _describe_colours(frame) if _PYAV_MAJOR < 17 else {}
             picture = cast(Picture, self._reformatter.reformat(frame, format="rgb24", **options).to_ndarray())

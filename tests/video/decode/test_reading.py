@@ -1,10 +1,14 @@
 """The same, right frame from every kind of file, whatever decodes it: each frame shows its own number."""
 
+import io
 import sys
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
 
 from clipbert_mmf.video.decode import BACKENDS, describe_video, read_frames
 from clipbert_mmf.video.decode.pyav_backend import PyavReader
@@ -12,6 +16,7 @@ from clipbert_mmf.video.errors import DecodeError, MediaError
 from tests.encoded_media import (
     HEIGHT,
     WIDTH,
+    draw_frame,
     is_upright,
     read_number,
     write_late_pictures,
@@ -306,3 +311,26 @@ def test_damage_leads_to_frames_or_to_a_media_error(video_file, name):
             num_errors += 1
             assert error.key == "damaged"
     assert num_errors < 25
+
+
+@pytest.mark.parametrize("backend", ["pyav", "decord"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_motion_jpeg_is_shown_as_the_exif_of_its_pictures_says(tmp_path, orientation, backend):
+    if backend == "decord":
+        pytest.importorskip("decord")
+    exif, encoded = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    Image.fromarray(draw_frame(5)).save(encoded, "JPEG", quality=95, exif=exif)
+    path = tmp_path / "pictures.mkv"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mjpeg", rate=5)
+        stream.height, stream.width = draw_frame(5).shape[:2]
+        stream.pix_fmt = "yuvj420p"
+        for number in range(3):
+            packet = av.Packet(encoded.getvalue())
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, number, number, Fraction(1, 5)
+            packet.is_keyframe = True
+            output.mux(packet)
+    expected = np.array(ImageOps.exif_transpose(Image.open(encoded)).convert("RGB")).astype(int)
+    (picture,) = read_frames(path, lambda info: np.array([[0.2]]), backend=backend)[0].numpy()
+    assert np.abs(picture.transpose(1, 2, 0) - expected).mean() < 8
