@@ -21,6 +21,7 @@ from clipbert_mmf.training.distributed import get_rank, unwrap_model
 from clipbert_mmf.training.host import Host
 from clipbert_mmf.training.run import Run
 from clipbert_mmf.training.sharding import is_fully_sharded
+from clipbert_mmf.weights.files import read_checkpoint
 from clipbert_mmf.weights.trained_with import KEY as TRAINED_WITH
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,10 @@ class RunCheckpoint(Checkpoint):
     def finalize(self) -> None:
         """Write the weights alone."""
         self.checkpointer.write_weights()
+
+    def _torch_load(self, file: Any) -> Any:
+        """Read a file without running code that it may hold, whatever PyTorch's default is."""
+        return read_checkpoint(file) if Path(file).is_file() else super()._torch_load(file)
 
     def _load(
         self, file: str, force: bool = False, load_zoo: bool = False, load_pretrained: bool = False

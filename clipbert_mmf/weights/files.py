@@ -130,7 +130,7 @@ def _read_folder(folder: Path) -> WeightsFile:
     return WeightsFile(folder, f"folder with {what}", tensors, notes)
 
 
-def _read_file(path: Path) -> tuple[str, Any]:
+def _read_file(path: Path, may_map: bool = True) -> tuple[str, Any]:
     with path.open("rb") as file:
         head = file.read(512)
     if not head:
@@ -143,7 +143,7 @@ def _read_file(path: Path) -> tuple[str, Any]:
         raise WeightsFileError(f"{path} is a web page, not weights; the download went wrong")
     try:
         if head.startswith(b"PK"):
-            return "PyTorch", _read_torch(path, is_zip=True)
+            return "PyTorch", _read_torch(path, is_zip=True, may_map=may_map)
         if head.startswith(_TORCH_LEGACY):
             return "PyTorch (before 1.6)", _read_torch(path, is_zip=False)
         if head[8:9] == b"{":
@@ -172,7 +172,30 @@ def _read_file(path: Path) -> tuple[str, Any]:
     )
 
 
-def _read_torch(path: Path, is_zip: bool) -> Any:
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read the checkpoint of a run, with all that it holds beside weights, without running code that it may hold.
+
+    Args:
+        path: a file that PyTorch wrote.
+
+    Returns:
+        The saved mapping; tensors are on the CPU.
+
+    Raises:
+        FileNotFoundError: if nothing is there.
+        WeightsFileError: if it is no checkpoint, is truncated, or needs code to be read.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint '{path}': no such file")
+    # In memory: a run goes on for days, and a mapped file must not change meanwhile.
+    content = _read_file(path, may_map=False)[1]
+    if not isinstance(content, dict):
+        raise WeightsFileError(f"{path} holds a {type(content).__name__}; expected the checkpoint of a run")
+    return content
+
+
+def _read_torch(path: Path, is_zip: bool, may_map: bool = True) -> Any:
     if is_zip:
         with zipfile.ZipFile(path) as archive:
             # PyTorch stores without compression; an archive that unpacks to more than itself was made to fill
@@ -181,7 +204,7 @@ def _read_torch(path: Path, is_zip: bool) -> Any:
                 raise WeightsFileError(f"{path} unpacks to more than its size; refused")
     with _allow_arrays():
         # Mapped files cost no memory until a tensor is used.
-        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=is_zip or None)
+        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=(is_zip and may_map) or None)
 
 
 def _allow_arrays() -> contextlib.AbstractContextManager[Any]:

@@ -25,6 +25,14 @@ def tell_batches_from_tuples(source: str) -> str:
     return source.replace("if len(x) == 2:", "if not torch.is_tensor(x) and len(x) == 2:")
 
 
+def load_without_running_code(source: str) -> str:
+    """Read tensors and plain values only where MMF loads a file with ``torch.load``.
+
+    PyTorch before 2.6 runs whatever code a file holds. Remove when MMF needs PyTorch 2.6.
+    """
+    return source.replace("torch.load(", "__import__('functools').partial(torch.load, weights_only=True)(")
+
+
 def leave_transformers_alone(module: Any) -> None:
     """Make ``replace_with_jit`` do nothing on transformers >= 4.53.
 

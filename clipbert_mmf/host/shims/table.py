@@ -100,6 +100,17 @@ SOURCE_SHIMS = (
         models.stay_on_cpu,
     ),
     SourceShim(RELEASE, ("mmf.models.unimodal",), models.tell_batches_from_tuples),
+    SourceShim(
+        BOTH,
+        (
+            "mmf.utils.checkpoint",
+            "mmf.modules.encoders",
+            "mmf.models.albef.vit",
+            "mmf.models.krisp",
+            "mmf.models.unit.unit",
+        ),
+        models.load_without_running_code,
+    ),
 )
 
 
