@@ -20,6 +20,7 @@ from clipbert_mmf.inference.asking import EncodedMedia
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.frame_folders import FrameFolder
+from clipbert_mmf.video.sources import open_source
 from clipbert_mmf.video.stores.base import stamp_media
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def hash_file(path: Path) -> str:
     """Return the SHA-256 of the bytes of a file, or of all images of a folder of frames."""
     digest = hashlib.sha256()
     for part in FrameFolder(path).list_frames() if path.is_dir() else [path]:
-        with part.open("rb") as stream:
+        with open_source(part) as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()

@@ -37,6 +37,7 @@ from clipbert_mmf.video.findings import Finding, StoreTotals, read_journal, sum_
 from clipbert_mmf.video.frame_folders import DEFAULT_FRAMES_FPS, FrameFolder
 from clipbert_mmf.video.images import is_image, read_image
 from clipbert_mmf.video.parallel import map_in_threads
+from clipbert_mmf.video.sources import read_head
 from clipbert_mmf.video.stores.base import MediaStore, resolve_location
 from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.watchdog import GuardedReader, ReaderStartError
@@ -107,7 +108,7 @@ class StoreChecker:
             source = self.store.read(key)
             if isinstance(source, FrameFolder):
                 return self._check_frames(finding, source)
-            head = source[:16] if isinstance(source, bytes) else _read_head(source)
+            head = read_head(source)
             size = len(source) if isinstance(source, bytes) else source.stat().st_size
             kind = self._choose_kind(key if isinstance(source, bytes) else source.name, head)
             finding = replace(finding, num_bytes=size, kind=kind)
@@ -300,11 +301,6 @@ def write_report(
     (folder / "bad.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     write_contact_sheet(folder / "contact_sheet.html", totals, findings, max_pictures)
     return totals
-
-
-def _read_head(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return stream.read(16)
 
 
 def _encode_strip(thumbnails: Tensor) -> str:

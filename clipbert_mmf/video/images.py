@@ -16,9 +16,10 @@ from clipbert_mmf.video.errors import (
     DecodeError,
     EmptyMediaError,
     ExtremeAspectError,
-    MissingMediaError,
+    MediaError,
     refuse_extreme_aspect,
 )
+from clipbert_mmf.video.sources import read_source
 
 #: First bytes of the image formats that stores hold. A GIF is a video here.
 _MAGIC = (
@@ -106,11 +107,9 @@ def _read_bytes(source: bytes | Path, key: str, store: str) -> bytes:
         data = bytes(source)
     else:
         try:
-            data = Path(source).read_bytes()
-        except FileNotFoundError as error:
-            raise MissingMediaError(f"no file {source}", key or str(source), store) from error
-        except OSError as error:
-            raise DecodeError(f"cannot read {source}: {error}", key or str(source), store) from error
+            data = read_source(source)
+        except MediaError as error:
+            raise type(error)(error.reason, key or str(source), store) from error
     if not data:
         raise EmptyMediaError(
             "the file is empty", key or (str(source) if isinstance(source, Path) else ""), store

@@ -30,9 +30,7 @@ def test_the_checkpoint_of_a_run_is_read_without_its_code(tmp_path, monkeypatch,
     good, bad = tmp_path / "good.ckpt", tmp_path / "bad.ckpt"
     state = {"model": {"weight": torch.ones(2)}, "num_updates": 3, "config": {"a": [1, None]}}
     torch.save(state, good, _use_new_zipfile_serialization=not legacy)
-    torch.save(
-        {**state, "x": Hostile(tmp_path / "ran")}, bad, _use_new_zipfile_serialization=not legacy
-    )
+    torch.save({**state, "x": Hostile(tmp_path / "ran")}, bad, _use_new_zipfile_serialization=not legacy)
     found = read_checkpoint(good)
     assert found["num_updates"] == 3 and torch.equal(found["model"]["weight"], torch.ones(2))
     with pytest.raises(WeightsFileError, match=r"bad\.ckpt would run code when read and is refused"):

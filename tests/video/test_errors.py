@@ -150,9 +150,7 @@ def test_an_edit_list_hides_its_frames(video_file, tmp_path):
 def test_an_unreadable_file_is_an_error(tmp_path, monkeypatch):
     path = tmp_path / "locked.mp4"
     path.write_bytes(b"x" * 100)
-    monkeypatch.setattr(
-        "builtins.open", lambda *args, **kwargs: (_ for _ in ()).throw(PermissionError("denied"))
-    )
+    monkeypatch.setattr("os.open", lambda *args, **kwargs: (_ for _ in ()).throw(PermissionError("denied")))
     with pytest.raises(DecodeError, match="denied"):
         read_frames(path, START)
 

@@ -10,6 +10,8 @@ import io
 import os
 from typing import BinaryIO
 
+from clipbert_mmf.video.sources import open_source
+
 #: A box or chunk that a live recorder left open: its size says "to the end of the file".
 _OPEN_ENDED = -1
 
@@ -46,7 +48,7 @@ def find_truncation_in(source: bytes | str | os.PathLike[str]) -> str:
     """Do the same for bytes or a path."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return find_truncation(io.BytesIO(source))
-    with open(source, "rb") as stream:
+    with open_source(source) as stream:
         return find_truncation(stream)
 
 

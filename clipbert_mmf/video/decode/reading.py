@@ -27,12 +27,12 @@ from clipbert_mmf.video.errors import (
     DecodeError,
     EmptyMediaError,
     MediaError,
-    MissingMediaError,
     NoVideoStreamError,
     TruncatedMediaError,
     refuse_extreme_aspect,
 )
 from clipbert_mmf.video.images import is_still_container
+from clipbert_mmf.video.sources import read_head, require_regular
 
 logger = logging.getLogger(__name__)
 
@@ -193,30 +193,17 @@ def _collect(pictures: Iterator[tuple[int, Picture]], shown: Indices, transform:
 
 def check_source(source: bytes | Path) -> None:
     """Raise ``MediaError`` for a source that no backend should open: missing, empty, cut short, a picture."""
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        size = len(source)
-    else:
-        path = Path(source)
-        if not path.is_file():
-            raise MissingMediaError(f"no file {path}")
-        size = path.stat().st_size
-    if size == 0:
+    is_path = not isinstance(source, (bytes, bytearray, memoryview))
+    if (require_regular(source).st_size if is_path else len(source)) == 0:
         raise EmptyMediaError("the file is empty")
     try:
-        if is_still_container(_read_head(source)):
+        if is_still_container(read_head(source)):
             raise NoVideoStreamError("not a video (a HEIC or AVIF picture)")
         cut = find_truncation_in(source)
     except OSError as error:
         raise DecodeError(f"cannot be read: {error}") from error
     if cut:
         raise TruncatedMediaError(f"cut short: {cut}")
-
-
-def _read_head(source: bytes | Path) -> bytes:
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return bytes(source[:16])
-    with open(source, "rb") as stream:
-        return stream.read(16)
 
 
 def _name_of(source: bytes | Path) -> str:

@@ -25,6 +25,7 @@ from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.images import is_image
 from clipbert_mmf.video.parallel import map_in_threads
 from clipbert_mmf.video.sampling import sample_clips
+from clipbert_mmf.video.sources import read_source
 from clipbert_mmf.video.stores.base import MediaStore, resolve_location
 from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.stores.reencode import Encoding, reencode_video
@@ -207,7 +208,7 @@ class _Converter:
             if isinstance(found, FrameFolder):
                 reason = "a folder of frames: make a video of it first, for example with ffmpeg"
                 return _Made(key, reason=f"StoreError: {reason}")
-            data = found if isinstance(found, bytes) else found.read_bytes()
+            data = found if isinstance(found, bytes) else read_source(found)
             extension = found.suffix if isinstance(found, Path) else ending_of(key)
             extension = extension if extension.lower() in ALL_ENDINGS else guess_extension(data)
             if self.encoding is None or is_image(data[:16]):

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipbert_mmf.video.endings import MEDIA_ENDINGS, choose_media, ending_of
-from clipbert_mmf.video.errors import StoreError
+from clipbert_mmf.video.errors import MediaError, StoreError
 from clipbert_mmf.video.frame_folders import FrameFolder, choose_frame_folders
 from clipbert_mmf.video.images import is_image, is_video
+from clipbert_mmf.video.sources import read_head
 from clipbert_mmf.video.stores.base import MediaStore
 from clipbert_mmf.video.stores.names import NameIndex, split_readable
 
@@ -237,8 +238,7 @@ def _may_be_read(entry: os.DirEntry[str]) -> bool:
 def _sniff_media(location: str, name: str, media: str) -> bool:
     """Return whether a file without an ending is a medium, by its first bytes."""
     try:
-        with open(os.path.join(location, name), "rb") as stream:
-            head = stream.read(16)
-    except OSError:
+        head = read_head(os.path.join(location, name))
+    except MediaError:
         return False
     return is_image(head) if media == "image" else is_video(head)

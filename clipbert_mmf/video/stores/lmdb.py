@@ -9,7 +9,8 @@ from typing import Any
 from clipbert_mmf.video.endings import choose_names
 from clipbert_mmf.video.errors import StoreError
 from clipbert_mmf.video.stores.base import MediaStore
-from clipbert_mmf.video.stores.names import NameIndex, split_readable
+from clipbert_mmf.video.stores.lmdb_pages import find_cut
+from clipbert_mmf.video.stores.names import NameIndex, is_safe_name, split_readable
 
 #: Real path -> the process that opened it with the file's number there, and the environment.
 _OPEN: dict[str, tuple[tuple[int, int], Any]] = {}
@@ -48,6 +49,9 @@ class LmdbStore(MediaStore):
                 # Inherited through a fork, or the file was replaced. Without locks closing only drops this
                 # process's own mapping.
                 environment.close()
+            cut = find_cut(os.path.join(name, "data.mdb") if in_folder else name)
+            if cut:
+                raise StoreError(cut, "", self.location)
             try:
                 environment = lmdb.open(
                     path,
@@ -65,7 +69,7 @@ class LmdbStore(MediaStore):
 
     def _find(self, handle: Any, key: str) -> bytes | None:
         # Most keys are as they stand in the store: those cost no listing.
-        if self._index is None:
+        if self._index is None and is_safe_name(key):
             found = self._get(handle, key)
             if found is not None:
                 return found

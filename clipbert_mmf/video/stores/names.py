@@ -53,12 +53,29 @@ def is_unicode(name: str) -> bool:
     return True
 
 
+def is_safe_name(name: str) -> bool:
+    """Return whether a name of a medium stays in its store: no absolute path, no ``..``, no NUL."""
+    parts = name.replace("\\", "/").split("/")
+    return bool(name) and bool(parts[0]) and ".." not in parts and "\0" not in name
+
+
 def split_readable(names: Iterable[str], location: str) -> list[str]:
-    """Return the names that are UTF-8; the others are told once and left out: no key could name them."""
+    """Return the names that can be keys; the others are told once and left out.
+
+    A key is UTF-8, and leads to no place outside the store that it may be copied into.
+    """
     good: list[str] = []
     bad: list[str] = []
+    unsafe: list[str] = []
     for name in names:
-        (good if is_unicode(name) else bad).append(name)
+        (bad if not is_unicode(name) else good if is_safe_name(name) else unsafe).append(name)
+    if unsafe:
+        logger.warning(
+            "%s: %d names are absolute, lead out of the store with '..' or hold a NUL, and are left out: %s",
+            location,
+            len(unsafe),
+            ", ".join(map(repr, unsafe[:_NUM_SHOWN])),
+        )
     if bad:
         shown = ", ".join(repr(name.encode("utf-8", "surrogateescape")) for name in bad[:_NUM_SHOWN])
         logger.warning(

@@ -18,20 +18,21 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from glob import escape, glob
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from clipbert_mmf.video.endings import ALL_ENDINGS, choose_names, ending_of
-from clipbert_mmf.video.errors import MissingMediaError, StoreError, TruncatedMediaError
+from clipbert_mmf.video.errors import MediaError, MissingMediaError, StoreError, TruncatedMediaError
 from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.images import is_media
+from clipbert_mmf.video.sources import open_source, read_source, require_regular
 from clipbert_mmf.video.stores.base import MediaStore, stamp_file
-from clipbert_mmf.video.stores.names import NameIndex, is_unicode
+from clipbert_mmf.video.stores.names import NameIndex, is_safe_name, is_unicode
 
 logger = logging.getLogger(__name__)
 
 INDEX_SUFFIX = ".index"
 #: Version of an index; one of another version is made anew.
-_INDEX_VERSION = 3
+_INDEX_VERSION = 4
 #: Shards that a store keeps open: far below the usual limit of 1024 files of a process.
 _MAX_OPEN_SHARDS = 64
 
@@ -44,7 +45,7 @@ class ShardIndex:
         places: path of every medium in the shard, with its ending, to (offset, size).
         doubled: paths that the shard holds more than once; the last one counts, as it does for ``tar``.
         damage: why the shard is not whole, empty if it is.
-        unnamed: names that are no UTF-8, as Python shows them; they are left out.
+        unnamed: names that are no UTF-8 or lead out of the store, as Python shows them; they are left out.
     """
 
     places: dict[str, tuple[int, int]]
@@ -113,7 +114,7 @@ class TarStore(MediaStore):
             )
         if unnamed:
             logger.warning(
-                "%s: %d names are no UTF-8 and are left out, rename them: %s",
+                "%s: %d names are no UTF-8 or lead out of the store and are left out, rename them: %s",
                 self.location,
                 len(unnamed),
                 ", ".join(unnamed[:10]),
@@ -235,20 +236,49 @@ def read_index(shard: str) -> ShardIndex:
     path = Path(shard + INDEX_SUFFIX)
     try:
         stamp = _stamp(shard)
-    except OSError as error:
-        raise StoreError(f"cannot be read: {error}", "", shard) from error
+    except MediaError as error:
+        raise StoreError(error.reason, "", shard) from error
     try:
         if path.is_file():
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_source(path).decode())
             if content.get("version") == _INDEX_VERSION and content["shard"] == stamp:
-                places = {key: (offset, size) for key, (offset, size) in content["places"].items()}
-                return ShardIndex(places, content["doubled"], content["damage"], content["unnamed"])
+                return _parse_index(content, stamp[0])
             logger.info("%s is of another state of its shard; made anew", path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MediaError):
         logger.warning("%s is broken; made anew", path)
     index = _scan(shard)
     write_index(shard, index)
     return index
+
+
+def _parse_index(content: dict[str, Any], shard_bytes: int) -> ShardIndex:
+    """Return what a file of an index says.
+
+    Raises:
+        ValueError: if it contradicts the size of the shard or itself.
+        KeyError, TypeError, AttributeError: if something is missing or of another type.
+    """
+    places: dict[str, tuple[int, int]] = {}
+    for name, (offset, size) in content["places"].items():
+        is_number = type(offset) is int and type(size) is int
+        # A member begins after its header.
+        if not is_number or not 512 <= offset <= offset + size <= shard_bytes or not is_safe_name(name):
+            raise ValueError(f"{name!r} lies at {offset} and has {size} bytes")
+        places[name] = (offset, size)
+    lists: tuple[Any, Any] = (content["doubled"], content["unnamed"])
+    if not isinstance(content["damage"], str) or not all(
+        isinstance(names, list) and all(isinstance(name, str) for name in cast(list[Any], names))
+        for names in lists
+    ):
+        raise ValueError("its lists of names are none")
+    if content["checksum"] != _hash_places(places):
+        raise ValueError("its checksum is another")
+    return ShardIndex(places, content["doubled"], content["damage"], content["unnamed"])
+
+
+def _hash_places(places: dict[str, tuple[int, int]]) -> str:
+    rows = [[name, *place] for name, place in places.items()]
+    return f"{zlib.crc32(json.dumps(rows).encode()):08x}"
 
 
 def write_index(shard: str, index: ShardIndex) -> None:
@@ -257,7 +287,12 @@ def write_index(shard: str, index: ShardIndex) -> None:
     # A name of its own length: the shard's may be as long as a name can be.
     part = path.with_name(f".{zlib.crc32(path.name.encode()):08x}.{os.getpid()}.part")
     try:
-        content = {"version": _INDEX_VERSION, "shard": _stamp(shard), **asdict(index)}
+        content = {
+            "version": _INDEX_VERSION,
+            "shard": _stamp(shard),
+            "checksum": _hash_places(index.places),
+            **asdict(index),
+        }
         part.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
         part.replace(path)
     except OSError as error:
@@ -265,15 +300,15 @@ def write_index(shard: str, index: ShardIndex) -> None:
 
 
 def _stamp(shard: str) -> list[int]:
-    state = os.stat(shard)
-    return [state.st_size, state.st_mtime_ns]
+    state = require_regular(shard)
+    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
 
 
 def _scan(shard: str) -> ShardIndex:
     index = ShardIndex({})
     num_members, end = 0, 0
     try:
-        with open(shard, "rb") as stream:
+        with open_source(shard) as stream:
             try:
                 with tarfile.open(fileobj=stream, mode="r:") as archive:
                     for member in archive:
@@ -281,7 +316,7 @@ def _scan(shard: str) -> ShardIndex:
                         name = posixpath.normpath(f"/{member.name}").lstrip("/")
                         if not member.isfile() or "/." in f"/{name}" or not _is_medium(stream, member, name):
                             continue
-                        if not is_unicode(name):
+                        if not is_unicode(name) or not is_safe_name(name):
                             index.unnamed.append(repr(os.fsencode(name)))
                             continue
                         if name in index.places:
@@ -291,6 +326,8 @@ def _scan(shard: str) -> ShardIndex:
                 fault = _describe_end(stream, end)
             except (tarfile.TarError, EOFError, ValueError) as error:
                 fault = str(error)
+    except MediaError as error:
+        raise StoreError(error.reason, "", shard) from error
     except OSError as error:
         raise StoreError(f"cannot be read: {error}", "", shard) from error
     if fault and not num_members:
