@@ -105,6 +105,7 @@ def test_a_cut_lmdb_is_an_error_and_kills_nothing(tmp_path):
     whole = data.read_bytes()
     assert len(open_store(tmp_path / "store").keys()) == 60
     rng = np.random.default_rng(0)
+    copy = tmp_path
     for number, size in enumerate(
         [4096, 8192, 12288, len(whole) // 2, *rng.integers(0, len(whole) - 4096, 20)]
     ):
