@@ -67,8 +67,8 @@ _PARTS = {
 }
 #: Usual names of a column of images.
 _IMAGE_NAMES = ("image", "imageid", "imagepath", "imagename", "imagefile", "cocoid", "vgid")
-#: One option a column: ``a1 a2``, ``option_a option_b``, ``choice 0``.
-_NUMBERED = re.compile(r"(a|o|opt|option|choice|answer|candidate)(\d{1,2}|[a-h])")
+#: One option a column: ``a1 a2``, ``option_a option_b``, ``choice 0``, ``A B C D``.
+_NUMBERED = re.compile(r"(a|o|opt|option|choice|answer|candidate)(\d{1,2}|[a-h])|()([a-h])")
 #: Doubt about these is no reason to stop.
 _OPTIONAL = ("type",)
 
@@ -106,7 +106,19 @@ class Columns:
             while values and (values[-1] is None or not str(values[-1]).strip()):
                 values.pop()  # a question with fewer options
             renamed["options"] = values
+            renamed["answer"] = self._name_option(renamed.get("answer"), values)
         return renamed
+
+    def _name_option(self, answer: Any, values: list[Any]) -> Any:
+        """Return the option whose column an answer names, ``B`` or ``option_b``; another answer as it is."""
+        written = _simplify(str(answer))
+        if str(answer).strip() in map(str, values) or written.isdigit() or not written:
+            return answer
+        for name, value in zip(self.options, values, strict=False):
+            column = _simplify(name)
+            if written == column or (len(written) == 1 and column.endswith(written)):
+                return value
+        return answer
 
     def log(self, path: Path) -> None:
         """Tell which columns were taken for which, where the names differ."""
@@ -117,7 +129,10 @@ class Columns:
             # A part of a video that is none would be the wrong pictures.
             level = logging.WARNING if {"start_sec", "end_sec"} & set(self.theirs) else logging.INFO
             logger.log(level, "%s: columns are read as %s", path, "; ".join(taken))
-        unread = [name for name in self.unread if _PARTS & set(_split_words(name))]
+        wanted = _PARTS
+        if "start_sec" in self.theirs and "end_sec" not in self.theirs:
+            wanted = wanted | {"duration", "length"}
+        unread = [name for name in self.unread if wanted & set(_split_words(name))]
         if unread:
             logger.warning(
                 "%s: columns %s are not read; the part of a video is start_sec and end_sec, seconds or HH:MM:SS",
@@ -193,8 +208,11 @@ def _find_numbered(names: list[str]) -> tuple[str, ...]:
     for name in names:
         match = _NUMBERED.fullmatch(_simplify(name))
         if match:
-            number = match.group(2)
+            prefix, number = (found for found in match.groups() if found is not None)
             place = int(number) if number.isdigit() else ord(number)
-            groups.setdefault(match.group(1), []).append((place, name))
+            groups.setdefault(prefix, []).append((place, name))
+    letters = [place for place, _ in sorted(groups.get("", []))]
+    if letters != list(range(ord("a"), ord("a") + len(letters))):
+        groups.pop("", None)  # a letter alone says little
     found = [sorted(group) for group in groups.values() if len(group) > 1]
     return tuple(name for _, name in found[0]) if len(found) == 1 else ()

@@ -33,6 +33,8 @@ SPLIT_NAMES = {
     **dict.fromkeys(("val", "validation", "valid", "validate", "dev", "development", "eval"), "val"),
     **dict.fromkeys(("test", "testing", "tst"), "test"),
 }
+#: Columns that are read as something else.
+_OWN_COLUMNS = ("video", "text", "question", "answer", "options", "type", "id", "split")
 #: Between options in a table.
 OPTION_SEPARATOR = "|"
 
@@ -139,12 +141,15 @@ def _walk(source: Source, entries: Entries) -> Iterator[_Row]:
     has_split: bool | None = None
     # A value that was checked once needs no second look.
     checked: dict[object, str] = {}
+    undivided = _SplitSearch()
     for number, (place, entry) in enumerate(entries):
         row = _Row(source, place, entry, number)
         if entry.get("id"):
             refuse_twice(seen, row.text_id, "id", source.path, place)
             seen.add(row.text_id)
         raw = str(entry.get("split") or "")
+        if not raw:
+            undivided.look_at(entry)
         split = checked.get(raw)
         if split is None:
             given = raw.strip()
@@ -173,8 +178,43 @@ def _walk(source: Source, entries: Entries) -> Iterator[_Row]:
         if wanted is None or split in wanted:
             found = True
             yield row
+    if has_split is False and (column := undivided.find()):
+        raise AnnotationError(
+            source.path,
+            f"column '{column}'",
+            sorted(undivided.columns[column]),
+            f"these split names in the column of splits: set {source.columns_key}.split={column}",
+        )
     if not found and names:
         raise AnnotationError(source.path, "column 'split'", sorted(names), f"a row of {source.splits}")
+
+
+class _SplitSearch:
+    """Looks for a column of splits that goes by another name, in rows without a split.
+
+    Attributes:
+        columns: columns that held nothing but names of splits so far, with these.
+    """
+
+    def __init__(self) -> None:
+        self.columns: dict[str, set[str]] = {}
+        self._has_begun = False
+
+    def look_at(self, entry: dict[str, Any]) -> None:
+        """Drop the columns that hold something else in a row."""
+        if not self._has_begun:
+            self._has_begun = True
+            self.columns = {name: set() for name in entry if name not in _OWN_COLUMNS}
+        for name in list(self.columns):
+            value = entry.get(name)
+            if isinstance(value, str) and value.strip().lower() in SPLIT_NAMES:
+                self.columns[name].add(value.strip())
+            else:
+                del self.columns[name]
+
+    def find(self) -> str | None:
+        """Return a column with two or more of them."""
+        return next((name for name, found in self.columns.items() if len(found) > 1), None)
 
 
 def tell_split(name: str) -> str:

@@ -94,3 +94,42 @@ def test_records_of_a_json_file_may_have_keys_that_the_first_lacks(tmp_path):
         found = list(read_annotations(path, "video_text"))
         assert [r.window_sec for r in found] == [None, (2.0, math.inf), None]
         assert [r.options for r in found] == [(), ("x", "y"), ()]
+
+
+@pytest.mark.parametrize(
+    ("header", "answers"),
+    [
+        ("A,B,C", ("B", "y", "1")),
+        ("a,b,c", ("b", "B", "(b)")),
+        ("option_0,option_1,option_2", ("option_1", "Option 1", "y")),
+        ("choice_a,choice_b,choice_c", ("choice_b", "B", "1")),
+    ],
+)
+def test_an_answer_may_name_the_column_of_its_option(tmp_path, header, answers):
+    content = f"video,question,{header},answer\n" + "".join(f"v,what,x,y,z,{answer}\n" for answer in answers)
+    records = read(tmp_path, content, needs="options")
+    assert {(r.options, r.answer) for r in records} == {(("x", "y", "z"), 1)}
+
+
+def test_a_question_table_with_options_in_columns_is_none_of_open_questions(tmp_path):
+    with pytest.raises(AnnotationError, match="questions with options"):
+        read(tmp_path, "video,question,A,B,C,answer\nv,what,x,y,z,B\n", needs="answers")
+
+
+@pytest.mark.parametrize("name", ["fold", "set", "usage"])
+def test_splits_in_a_column_of_another_name_are_never_drawn_anew(tmp_path, name):
+    rows = "a,dog,Train\nb,cat,train\nc,man,Test\n"
+    with pytest.raises(AnnotationError, match=rf"'{name}'.*'Test', 'Train'.*set {KEY}.split={name}$"):
+        read(tmp_path, f"video,text,{name}\n{rows}")
+    found = read(tmp_path, f"video,text,{name}\n{rows}", columns={"split": name}, splits=["train"])
+    assert [r.media_key for r in found] == ["a", "b"]
+    # A train may be on a picture.
+    assert len(read(tmp_path, "video,text,object\na,dog,train\nb,cat,bus\n")) == 2
+
+
+def test_a_start_with_a_length_instead_of_an_end_is_told(tmp_path, caplog):
+    read(tmp_path, "video,text,start,duration\na,dog,1,2\n")
+    assert "columns duration are not read" in caplog.text
+    caplog.clear()
+    read(tmp_path, "video,text,duration\na,dog,2\n")
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
