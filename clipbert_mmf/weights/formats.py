@@ -42,6 +42,11 @@ class WeightsFormat:
     stride_in_1x1: bool | None = None
     rename_timm: Callable[[Mapping[str, str]], Mapping[str, str | None]] | None = None
 
+    @property
+    def is_of_timm_only(self) -> bool:
+        """Whether only a backbone of timm can be filled from it."""
+        return self.rename is _rename_nothing
+
 
 def _keep(own: str) -> str:
     return own
@@ -66,6 +71,7 @@ def _to_bare_bert(own: str) -> str | None:
     return name.removeprefix("bert.") if name and name.startswith("bert.") else None
 
 
+_BEHIND = "layers behind the grid"
 _COUNTERS = {r"num_batches_tracked$": "a counter"}
 _BERT_UNUSED = {
     r"position_ids$": "a constant",
@@ -146,7 +152,7 @@ FORMATS: dict[str, WeightsFormat] = {
         ("_conv_stem.weight",),
         _rename_nothing,
         ("backbone",),
-        {r"(^|\.)(_conv_head|_bn1|_fc)\.": "layers behind the grid", **_COUNTERS},
+        {r"^(?!.*_blocks\.)(.*\.)?(_conv_head|_bn1|_fc)\.": _BEHIND, **_COUNTERS},
         rename_timm=to_efficientnet_pytorch,
     ),
     "timm": WeightsFormat(
@@ -161,7 +167,7 @@ FORMATS: dict[str, WeightsFormat] = {
         ),
         _rename_nothing,
         ("backbone",),
-        {r"(^|\.)(head|conv_head|bn2|classifier|fc)\.": "layers behind the grid", **_COUNTERS},
+        {r"(^|\.)(head|conv_head|classifier|fc)\.": _BEHIND, **_COUNTERS},
         rename_timm=dict,
     ),
     "bert": WeightsFormat(
@@ -223,6 +229,13 @@ def modernise(name: str) -> str:
     )
 
 
-def why_unused(row: WeightsFormat, name: str) -> str | None:
-    """Return the reason why a name of a file is not used, or None for an unknown name."""
-    return next((reason for pattern, reason in row.unused.items() if re.search(pattern, name)), None)
+def why_unused(row: WeightsFormat, name: str, fills_timm: bool = False) -> str | None:
+    """Return the reason why a name of a file is not used, or None for an unknown name.
+
+    Args:
+        row: the file's format.
+        name: a name in the file.
+        fills_timm: whether the file fills a backbone of timm, which has the first layers of a network.
+    """
+    known = next((reason for pattern, reason in row.unused.items() if re.search(pattern, name)), None)
+    return known or (_BEHIND if fills_timm else None)

