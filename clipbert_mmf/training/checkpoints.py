@@ -80,19 +80,32 @@ class Checkpointer:
             found = self._settle_best()  # before the old run is deleted, which may be the one that was loaded
             if self.overwrite:
                 clear_run(self.folder)
-            moved = set_superseded_aside(self.models_folder, self.run.num_updates)
-            if moved:
-                logger.warning(
-                    "the run goes on from update %d; %s, of the part that is done again, moved to %s",
-                    self.run.num_updates,
-                    ", ".join(moved),
-                    self.models_folder / "superseded",
-                )
+            self._clear_later_states()
+            self._remove_old()
         if not broadcast_from_rank_0(found):
             self.run.early_stopping.forget_best()
         loaded = self.run.loaded_file
         if self.run.num_updates and loaded is not None and loaded.is_relative_to(self.folder.resolve()):
             self.saved_update = self.run.num_updates
+
+    def _clear_later_states(self) -> None:
+        """Remove states of a part of the run that is done again: ``max_to_keep`` would count them."""
+        loaded, update = self.run.loaded_file, self.run.num_updates
+        if loaded is not None and loaded == self.current_file.resolve():
+            # A kill came before current.ckpt named them, so that they never were the run's.
+            for number, path in list_numbered(self.models_folder).items():
+                if number > update:
+                    path.unlink()
+            return
+        moved = set_superseded_aside(self.models_folder, update)
+        if moved:
+            place = self.models_folder / "superseded"
+            logger.warning(
+                "the run goes on from update %d; later states moved to %s: %s",
+                update,
+                place,
+                ", ".join(moved),
+            )
 
     def _settle_best(self) -> bool:
         """Give the best state its name again; return False where it is nowhere."""

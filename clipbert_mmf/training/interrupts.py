@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -75,11 +76,37 @@ class Interrupts:
                 signal.signal(number, self._handle)
         if get_world_size() > 1:
             self._store = c10d._get_default_store()  # pyright: ignore[reportPrivateUsage]  # no public way
+        with self._watched():
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    @contextmanager
+    def _watched(self) -> Generator[None]:
+        """End the process, some time after a signal, where the handler cannot: python runs it between two calls.
+
+        A call into a library that waits for another process may last for ever.
+        """
+        told, tell = socket.socketpair()
+        tell.setblocking(False)
+        before = signal.set_wakeup_fd(tell.fileno(), warn_on_full_buffer=False)
+
+        def watch() -> None:
+            while data := told.recv(64):
+                numbers = [number for number in data if number in SIGNALS]
+                if numbers:
+                    time.sleep(WAIT_SEC)
+                    if self.signal_number is None:
+                        os._exit(128 + numbers[0])
+
+        threading.Thread(target=watch, daemon=True).start()
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            signal.set_wakeup_fd(before)
+            tell.close()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()

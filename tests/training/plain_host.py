@@ -140,6 +140,7 @@ class Parts:
         run_type: names what to do.
         early_stop: options of early stopping.
         predict: write predictions in place of measuring.
+        max_to_keep: numbered checkpoints that stay.
         **loop: options of the loop.
     """
 
@@ -150,6 +151,7 @@ class Parts:
         run_type: str = "train_test",
         early_stop: EarlyStopOptions | None = None,
         predict: bool = False,
+        max_to_keep: int = -1,
         **loop: Any,
     ) -> None:
         settings = {"batch_size": 4, "max_updates": 8, "device": "cpu", "seed": 3, "evaluation_interval": 4}
@@ -157,7 +159,7 @@ class Parts:
             run_type=run_type,
             loop=LoopOptions(**{**settings, **loop}),
             early_stop=early_stop or EarlyStopOptions(),
-            checkpoint=CheckpointOptions(resume=resume),
+            checkpoint=CheckpointOptions(resume=resume, max_to_keep=max_to_keep),
             evaluation=EvaluationOptions(predict=predict),
         )
         self.host = PlainHost()
@@ -170,6 +172,7 @@ class Parts:
         prepare_optimizer(self.run)
         self.checkpointer = Checkpointer(self.run, self.host, folder, "", folder / "final.pth")
         if resume:
+            self.run.loaded_file = folder / "current.ckpt"
             state = torch.load(folder / "current.ckpt", weights_only=True)
             self.checkpointer.load(state, state["model"], "current.ckpt", weights_only=False)
         self.evaluator = Evaluator(self.run, self.host)
