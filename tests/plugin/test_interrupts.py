@@ -76,39 +76,35 @@ def test_a_signal_before_the_first_update_ends_the_run_without_a_state(tmp_path)
 
 
 def test_a_worker_that_hangs_delays_nothing_and_ends_with_the_run(tmp_path):
-    options = [*OPTIONS, "training.num_workers=1", "training.evaluation_interval=0"]
-    process = start(tmp_path, *options, TOY_HANG_AT_READ="40")
-    wait_for(lambda: (tmp_path / "metrics.jsonl").exists() and len(read_records(tmp_path)) >= 4)
+    # The worker hangs in the first batch of update 4.
+    process = start(tmp_path, *OPTIONS, "training.num_workers=1", TOY_HANG_AT_READ="26")
+    wait_for(lambda: count_updates(tmp_path) == 3)
     workers = list_children(process.pid)
     process.send_signal(signal.SIGTERM)
     code, output = finish(process)
-    assert code == 143 and "current.ckpt is of update 4. Go on" in output, output
+    assert code == 143 and "current.ckpt is of update 3. Go on" in output, output
     assert workers and not any(is_alive(pid) for pid in workers)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGUSR1])
 def test_workers_end_with_their_process_however_it_ends(tmp_path, number):
-    process = start(
-        tmp_path, *OPTIONS, "training.num_workers=2", "training.evaluation_interval=0", TOY_HANG_AT_READ="40"
-    )
-    wait_for(lambda: (tmp_path / "metrics.jsonl").exists() and len(read_records(tmp_path)) >= 4)
+    process = start(tmp_path, *OPTIONS, "training.num_workers=2", TOY_HANG_AT_READ="15")
+    wait_for(lambda: count_updates(tmp_path) == 3)
     workers = list_children(process.pid)
     process.send_signal(number)
     finish(process)
-    wait_for(lambda: not any(is_alive(pid) for pid in workers), 3)
+    wait_for(lambda: not any(is_alive(pid) for pid in workers))
     assert len(workers) == 2
 
 
 def test_a_second_signal_ends_the_run_at_once(tmp_path):
     options = [*OPTIONS, "training.update_frequency=8", "training.evaluation_interval=0"]
-    process = start(tmp_path, *options, TOY_HANG_AT_READ="21")  # in an update that has begun
-    wait_for(lambda: (tmp_path / "train.log").exists() and "training" in (tmp_path / "train.log").read_text())
-    time.sleep(1.0)
+    # In an update that has begun, with a first signal; the end of the wait would come after 20 s.
+    process = start(tmp_path, *options, TOY_SIGNAL_AT_READ="21:15", TOY_HANG_AT_READ="21")
+    while not process.stdout.readline().startswith("SIGTERM: the run is saved"):
+        assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGTERM)
-    begin = time.monotonic()
-    assert finish(process)[0] == 143 and time.monotonic() - begin < 10
+    assert finish(process)[0] == 143 and "lost" not in (tmp_path / "train.log").read_text()
 
 
 def test_processes_stop_after_the_same_update_whichever_is_told(whole, tmp_path):
@@ -145,20 +141,24 @@ def test_torchrun_passes_the_signal_on_and_leaves_no_process_behind(tmp_path, nu
     ]
     launcher = ["--nproc-per-node=2", "--master-port", str(find_free_port())]
     process = start_torchrun(tmp_path, launcher, *options)
-    wait_for(lambda: (tmp_path / "metrics.jsonl").exists() and len(read_records(tmp_path)) >= 4, 60)
+    wait_for(lambda: count_updates(tmp_path) >= 4)
     ranks = list_children(process.pid)
     process.send_signal(number)
     finish(process)
-    wait_for(lambda: not any(is_alive(pid) for pid in ranks), 30)
+    wait_for(lambda: not any(is_alive(pid) for pid in ranks))
     assert len(ranks) == 2 and torch.load(tmp_path / "current.ckpt", weights_only=True)["num_updates"] >= 4
     assert "checkpoint.resume=true" in (tmp_path / "train.log").read_text()
 
 
-def wait_for(condition, seconds=40):
+def wait_for(condition, seconds=200):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.1)
+
+
+def count_updates(folder):
+    return len(read_records(folder)) if (folder / "metrics.jsonl").exists() else 0
 
 
 def list_children(pid):
