@@ -9,6 +9,7 @@ import torch
 from clipbert_mmf.host.mmf_version import mmf_version
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.recipe import RecipeError
+from clipbert_mmf.tasks import TASKS
 from clipbert_mmf.weights.trained_with import KEY, read_trained_with
 from tests.e2e.running import run_plan
 from tests.e2e.small_tasks import make_corpora, read_predictions, read_records, task_options
@@ -177,7 +178,7 @@ def test_mmf_predict_uses_them_too_and_needs_weights(runs):
     records = read_predictions(runs[0] / "mmf", DATASET)
     answers = set(json.loads((runs[0] / "answers_before.json").read_text()))
     assert {answer["answer"] for record in records for answer in record["answers"]} <= answers
-    right = sum(record["right"] for record in records) / len(records)
+    right = TASKS["open_ended"].judge(records)["clipbert_answers/accuracy"]
     expected = read_test(runs, "run")[1][f"test/{DATASET}/clipbert_answers/accuracy"]
     assert right == pytest.approx(expected, abs=1e-6)
     assert runs[1]["none.predicted"] != 0

@@ -3,9 +3,12 @@
 import pytest
 
 from clipbert_mmf.transforms.tokens import (
+    StoredTokenizer,
     TextOptions,
+    count_words,
     encode_texts,
     join_options,
+    keep_tokenizer,
     load_tokenizer,
     survey_texts,
 )
@@ -23,6 +26,34 @@ def test_a_directory_without_a_tokenizer_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ValueError, match="this directory holds no tokenizer"):
         load_tokenizer(str(tmp_path))
+
+
+def test_a_vocabulary_alone_is_a_tokenizer(tokenizer_dir, tmp_path):
+    folder = tmp_path / "albert"  # a name in which transformers would find another kind of model
+    folder.mkdir()
+    words = sorted(load_tokenizer(str(tokenizer_dir)).get_vocab().items(), key=lambda pair: pair[1])
+    (folder / "vocab.txt").write_text("".join(f"{word}\n" for word, _ in words))
+    whole = StoredTokenizer.of(load_tokenizer(str(tokenizer_dir)))
+    for name in (folder, folder / "vocab.txt"):
+        found = StoredTokenizer.of(load_tokenizer(str(name)))
+        assert whole and found and found.identity == whole.identity
+    (folder / "vocab.txt").write_text("".join(f"{word}\n" for word, _ in words) + "Paris\n")
+    cased = load_tokenizer(str(folder))  # files that were replaced are read again
+    assert cased.tokenize("Paris") == ["Paris"] and count_words(cased) == len(words) + 1
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nred\n")
+    with pytest.raises(ValueError, match=r"vocab\.txt lacks \[MASK\]"):
+        load_tokenizer(str(folder))
+
+
+def test_a_tokenizer_travels_as_text(tokenizer_dir):
+    tokenizer = load_tokenizer(str(tokenizer_dir))
+    texts = ["a red circle", "two"]
+    expected = encode_texts(tokenizer, texts, 8)
+    stored = StoredTokenizer.of(tokenizer)
+    assert stored and stored == StoredTokenizer.of(stored.load())
+    again = load_tokenizer(keep_tokenizer(stored, "best.ckpt"))
+    assert all((a == b).all() for a, b in zip(expected, encode_texts(again, texts, 8), strict=True))
+    assert count_words(again) == count_words(tokenizer) == stored.num_words
 
 
 @pytest.mark.parametrize(
