@@ -249,5 +249,6 @@ def _find_option(answer: str, options: tuple[str, ...], source: Source, place: s
     if answer in options:
         return options.index(answer)
     if answer.isdigit() and int(answer) < len(options):
-        return int(answer)
+        # Of equal options, the first is chosen as well.
+        return options.index(options[int(answer)])
     raise AnnotationError(source.path, f"{place}, 'answer'", answer, f"one of {list(options)} or its index")

@@ -138,3 +138,9 @@ def test_a_wrong_row_is_named(row, message):
 def test_an_id_may_occur_once():
     with pytest.raises(AnnotationError, match="line 3: found '7'; expected each id once"):
         parse(parse_texts, {"video": "a", "text": "t", "id": "7"}, {"video": "b", "text": "u", "id": "7"})
+
+
+def test_of_equal_options_the_first_is_the_answer(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("video,question,options,answer\nv,what,red|blue|red,2\nv,what,red|blue|red,red\n")
+    assert [record.answer for record in read_annotations(path, "video_text")] == [0, 0]

@@ -178,6 +178,12 @@ def check_names(store, root, files, keys):
             with pytest.raises(AmbiguousNameError) as error:
                 store.resolve(short)
             assert all(other in str(error.value) for other in chosen)
+    for link in (place for place in root.rglob("link?") if place.is_symlink()):
+        for path, key in keys.items():
+            if (root / path).is_relative_to(link.resolve()):
+                through = link / (root / path).relative_to(link.resolve())
+                for name in (str(through), str(through.relative_to(root))):
+                    assert store.resolve(name) == key == store.resolve(name.replace("/", "\\"))
     assert store.resolve("nowhere/1.mp4") is None or all("/" not in path for path in files)
 
 
