@@ -36,9 +36,9 @@ def runs(request, tmp_path_factory):
         "own.tested": ["run_type=val_test", own, weights],
         "clipbert.tested": ["run_type=val_test", own_weights],
         "own.predicted": ["run_type=test", own, weights],
-        "own.written": ["run_type=test", own, weights, "evaluation.predict=true"],
     }
     if dataset == "msrvtt_retrieval":
+        plan["own.written"] = ["run_type=test", own, weights, "evaluation.predict=true"]
         plan["own"].append("training.tensorboard=true")
         zoo = ["run_type=test", f"env.model_zoo={write_zoo(folder)}", "checkpoint.resume_zoo=clipbert.mine"]
         plan["clipbert.zoo"], plan["own.zoo"] = zoo, [*zoo, own, f"env.data_dir={folder / 'own_data'}"]
@@ -112,7 +112,9 @@ def test_mmfs_from_pretrained_loads_the_folder_and_each_file(runs):
 
 @pytest.mark.parametrize("name", ["own.predicted", "own.written"])
 def test_mmfs_own_trainer_writes_the_same_predictions(runs, name):
-    dataset, folder, _ = runs
+    dataset, folder, codes = runs
+    if name not in codes:
+        pytest.skip("mmf_predict sets the same option")
     for run in ("clipbert.predicted", name):
         read_log(runs, run)
     expected, found = (read_predictions(folder / run, dataset) for run in ("clipbert.predicted", name))

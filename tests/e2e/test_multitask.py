@@ -10,12 +10,14 @@ import sys
 import pytest
 import torch
 
+from clipbert_mmf.host.mmf_version import mmf_version
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.settings import RecipeError, read_json_lines
 from clipbert_mmf.scoring.metrics import split_metric_name
 from tests.e2e.running import run_mmf, run_plan
 
 DATASETS = ("msrvtt_retrieval", "msrvtt_qa", "msrvtt_mc")
+OWN_TRAINER = {"release": "base_trainer", "main": "mmf"}[mmf_version()]
 
 
 def make_options(corpus, save_dir, *options):
@@ -68,10 +70,57 @@ def runs(corpus, tmp_path_factory):
             "checkpoint.resume_pretrained=true",
         ),
     }
+    weights = f"model_config.clipbert.weights.clipbert={whole / 'clipbert_final.pth'}"
+    own = f"training.trainer={OWN_TRAINER}"
+    plan["own.tested"] = make_options(corpus, folder / "own.tested", own, weights, "run_type=val_test")
+    plan["own.predicted"] = make_options(
+        corpus,
+        folder / "own.predicted",
+        own,
+        weights,
+        "run_type=test",
+        f"env.report_dir={folder / 'own.predicted'}",
+    )
+    if OWN_TRAINER == "mmf":
+        plan["own"] = make_options(corpus, folder / "own", own, "run_type=train_val_test")
     codes = run_plan("tasks_program.py", plan, folder)
     for name, code in codes.items():
-        assert code == 0, (folder / f"plan.json.{name}.log").read_text()[-4000:]
+        is_refused = name == "own.tested" and OWN_TRAINER == "base_trainer"
+        assert (code != 0) == is_refused, (folder / f"plan.json.{name}.log").read_text()[-4000:]
     return folder
+
+
+def read_numbers(file):
+    return json.loads(file.read_text())
+
+
+@pytest.mark.skipif(OWN_TRAINER == "mmf", reason="main can")
+def test_mmfs_release_says_that_it_cannot_measure_several(runs):
+    log = (runs / "plan.json.own.tested.log").read_text()
+    assert "several datasets: it measures all of them as if they were one" in log
+    assert "Write training.trainer=clipbert" in log
+
+
+@pytest.mark.skipif(OWN_TRAINER == "base_trainer", reason="the release cannot")
+def test_mmfs_own_trainer_trains_on_several_and_gives_each_the_same_numbers(runs):
+    expected = {
+        name: value
+        for split in ("val", "test")
+        for name, value in records_of(runs / "whole", split, final=True)[0]["metrics"].items()
+    }
+    assert read_numbers(runs / "plan.json.own.tested.metrics") == pytest.approx(expected, rel=1e-5, abs=1e-7)
+    trained = read_numbers(runs / "plan.json.own.metrics")
+    assert trained.keys() == expected.keys() and (runs / "own" / "clipbert_final.pth").is_file()
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_mmfs_own_trainer_predicts_several(runs, dataset):
+    expected, found = (
+        [(record["item"], record["media_id"]) for record in read_numbers(file)]
+        for folder in ("predicted", "own.predicted")
+        for file in (runs / folder).glob(f"{dataset}_run_test_*.json")
+    )
+    assert found == expected and found
 
 
 def records_of(folder, split, **having):
