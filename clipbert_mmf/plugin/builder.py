@@ -154,10 +154,12 @@ class ClipBertBuilder(BaseDatasetBuilder):
 def uses_split(run: Any, split: str) -> bool:
     """Return whether a run's ``run_type`` needs a split; without one, it may need all.
 
-    A run that only trains looks at the validation split where there is one.
+    A run that only trains looks at the validation split where there is one; MMF's own trainers always validate.
     """
     run_type = str(run.run_type) if "run_type" in run else "train_val_test"
     words = {"train": ("train",), "val": ("val",), "test": ("test", "inference", "predict")}
+    if "trainer" in run.training and run.training.trainer != "clipbert":
+        words["val"] = ("val", "train")
     return any(word in run_type for word in words[split])
 
 
