@@ -1,7 +1,14 @@
 #!/usr/bin/env bash
 # Every task on the demo corpora: pre-training on captions and regions, then each downstream task from that checkpoint,
-# and one table at the end. Arguments: tasks to run (default all). A finished task is not run again; remove its folder
-# in save/demo_all to repeat it. Results: save/demo_all/results.json and table.md
+# and one table at the end. Arguments: tasks to run (default all); --seeds N repeats everything with the seeds 1 to N, and
+# the table shows mean and spread. A finished task is not run again; remove its folder in save/demo_all to repeat it.
+# Results: save/demo_all/results.json and table.md; the runs of further seeds lie in save/demo_all/seed_2 and so on.
+seeds=1
+if [ "${1:-}" = --seeds ]; then
+  [[ "${2:-}" =~ ^[1-9][0-9]*$ ]] || { echo "--seeds '${2:-}': expected a number of seeds, at least 1" >&2; exit 2; }
+  seeds=$2
+  shift 2
+fi
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 make_environment
 
@@ -19,27 +26,32 @@ run_task() {
   local name=$1 start=$2 run_type=$3 begin=$SECONDS
   [ -f "$save/$name/seconds" ] && return
   rm -rf "${save:?}/$name"
-  step "$name" mmf_run config=projects/clipbert/configs/$name/demo.yaml model=clipbert dataset=$name \
-    run_type=$run_type env.save_dir=$save/$name ${start:+model_config.clipbert.weights.clipbert=$start}
+  step "$name, seed $seed" mmf_run config=projects/clipbert/configs/$name/demo.yaml model=clipbert dataset=$name \
+    run_type=$run_type env.save_dir=$save/$name training.seed=$seed ${start:+model_config.clipbert.weights.clipbert=$start}
   echo $((SECONDS - begin)) >"$save/$name/seconds"
 }
 
-run_task coco_vg_pretraining "" train_val
-for task in $tasks; do
-  if [ "$task" = tgif_qa_count ]; then
-    # What a thing does must be seen before it can be counted.
-    run_task tgif_qa_action "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
-    run_task tgif_qa_count "$save/tgif_qa_action/clipbert_final.pth" train_val_test
-  elif [ "$task" = tgif_qa_frameqa ]; then
-    # Which of several things a question means is learned first from pictures, some of which show one thing alone.
-    run_task vqa2_pixels "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
-    run_task tgif_qa_frameqa "$save/vqa2_pixels/clipbert_final.pth" train_val_test
-  elif [ "$task" = msrvtt_mc ]; then
-    # A retrieval model answers as it is.
-    run_task msrvtt_retrieval "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
-    run_task msrvtt_mc "$save/msrvtt_retrieval/clipbert_final.pth" test
-  else
-    run_task "$task" "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
-  fi
+root=$save
+for seed in $(seq "$seeds"); do
+  [ "$seed" = 1 ] || save=$root/seed_$seed
+  mkdir -p "$save"
+  run_task coco_vg_pretraining "" train_val
+  for task in $tasks; do
+    if [ "$task" = tgif_qa_count ]; then
+      # What a thing does must be seen before it can be counted.
+      run_task tgif_qa_action "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
+      run_task tgif_qa_count "$save/tgif_qa_action/clipbert_final.pth" train_val_test
+    elif [ "$task" = tgif_qa_frameqa ]; then
+      # Which of several things a question means is learned first from pictures, some of which show one thing alone.
+      run_task vqa2_pixels "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
+      run_task tgif_qa_frameqa "$save/vqa2_pixels/clipbert_final.pth" train_val_test
+    elif [ "$task" = msrvtt_mc ]; then
+      # A retrieval model answers as it is.
+      run_task msrvtt_retrieval "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
+      run_task msrvtt_mc "$save/msrvtt_retrieval/clipbert_final.pth" test
+    else
+      run_task "$task" "$save/coco_vg_pretraining/clipbert_final.pth" train_val_test
+    fi
+  done
 done
-python tools/demo_table.py --save "$save"
+python tools/demo_table.py --save "$root"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.cli.mmf_process import run_mmf
-from clipbert_mmf.cli.model_options import add_json
+from clipbert_mmf.cli.model_options import add_json, add_seeds
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.paths import project_dir
 from clipbert_mmf.report.ablations import (
@@ -25,8 +25,10 @@ from clipbert_mmf.report.ablations import (
     draw_ablation,
     format_ablation_table,
     load_ablations,
+    summarize_row,
 )
-from clipbert_mmf.report.run_results import read_final_metrics, read_step_seconds
+from clipbert_mmf.report.run_results import read_final_metrics, read_final_outcomes, read_step_seconds
+from clipbert_mmf.scoring.outcomes import Outcomes
 
 #: Updates of a row that measures memory and time.
 NUM_COST_UPDATES = 12
@@ -53,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rows", nargs="*", default=["*"], metavar="PATTERN", help="names of rows to run, e.g. 'lse_*'"
     )
     parser.add_argument("--updates", type=int, help="updates of each row (default: those of the recipe)")
+    add_seeds(parser, "each row")
     parser.add_argument("--save", type=Path, default=Path("save/ablations"), help="(default: save/ablations)")
     parser.add_argument("--show", action="store_true", help="print the command line of each row, run none")
     parser.add_argument("--user-dir", metavar="DIR", help="env.user_dir of every run")
@@ -80,7 +83,16 @@ def run(options: argparse.Namespace) -> int:
         picture = ablation.save / f"{options.table}.png"
         draw_ablation(ablation.title, ablation.columns[0], results, picture)
         lines.append(str(picture))
-    content = {one.name: {"ours": one.ours, "paper": one.row.paper} for one in results}
+    content = {
+        one.name: {
+            "ours": one.ours,
+            "spread": one.spread,
+            "intervals": one.intervals,
+            "difference": one.difference,
+            "paper": one.row.paper,
+        }
+        for one in results
+    }
     print_result(options, content, lines)
     return 0
 
@@ -102,6 +114,7 @@ class AblationRun:
         extra: options of every row after its overrides.
         metrics: name in the table to name in ``metrics.jsonl``.
         save: folder of all rows.
+        seeds: of each row; a row of the recipe's own seed alone is ``(None,)``.
     """
 
     title: str
@@ -115,6 +128,7 @@ class AblationRun:
     extra: list[str]
     metrics: dict[str, str]
     save: Path
+    seeds: tuple[int | None, ...] = (None,)
 
     @classmethod
     def from_options(cls, ablations: Ablations, options: argparse.Namespace) -> AblationRun:
@@ -161,6 +175,7 @@ class AblationRun:
             extra=options.options,
             metrics=task.metrics,
             save=options.save / f"{options.table}_{options.task}_{options.corpus}",
+            seeds=tuple(range(1, options.seeds + 1)) if options.seeds > 1 else (None,),
         )
 
     def list_commands(self, patterns: list[str]) -> dict[str, list[str]]:
@@ -171,12 +186,20 @@ class AblationRun:
         Args:
             patterns: select rows by name, as a shell has them.
         """
-        commands = {"trained": ["mmf_run", *self._write_training_options()]} if self.kind == "once" else {}
-        trained = self.save / "trained" / "clipbert_final.pth" if self.kind == "once" else None
-        for name, own in self.row_options.items():
-            if own is not None and _matches(name, patterns):
-                commands[name] = ["mmf_run", *self._write_row_options(self.save / name, own, trained)]
+        commands: dict[str, list[str]] = {}
+        for seed in self.seeds:
+            if self.kind == "once":
+                trained = self._find_folder("trained", seed)
+                commands[trained.name] = ["mmf_run", *self._write_training_options(seed)]
+            for name, own in self.row_options.items():
+                if own is not None and _matches(name, patterns):
+                    folder = self._find_folder(name, seed)
+                    commands[folder.name] = ["mmf_run", *self._write_row_options(folder, own, seed)]
         return commands
+
+    def _find_folder(self, name: str, seed: int | None) -> Path:
+        """Return the folder of a row; the first seed's is that of a row of one seed."""
+        return self.save / (name if seed in (None, 1) else f"{name}_seed{seed}")
 
     def run(self, patterns: list[str]) -> list[RowResult]:
         """Run every wanted row that has no result; progress goes to stderr.
@@ -187,36 +210,59 @@ class AblationRun:
         Returns:
             All rows in order, with the results that there are.
         """
-        results = []
+        results: list[RowResult] = []
         for number, (name, row) in enumerate(self.rows.items(), 1):
             own = self.row_options[name]
-            ours = {} if own is None else self._read_saved(self.save / name, own)
-            if not ours and _matches(name, patterns):
+            ours = [] if own is None else [self._read_saved(name, own, seed) for seed in self.seeds]
+            if own is None and _matches(name, patterns):
                 sys.stderr.write(f"[{number}/{len(self.rows)}] {' '.join(row.label)}\n")
-                if own is None:
-                    sys.stderr.write("    left out: its weights file was not given (--weights)\n")
-                else:
-                    ours = self.run_row(self.save / name, own)
-                    saved = {"options": [*self.common, *own, *self.extra], "ours": ours}
-                    text = json.dumps(saved, indent=1) + "\n"
-                    (self.save / name / "result.json").write_text(text, encoding="utf-8")
-            results.append(RowResult(name, row, ours))
+                sys.stderr.write("    left out: its weights file was not given (--weights)\n")
+            elif own is not None and _matches(name, patterns):
+                for place, seed in enumerate(self.seeds):
+                    if not ours[place]:
+                        told = "" if seed is None else f", seed {seed}"
+                        sys.stderr.write(f"[{number}/{len(self.rows)}] {' '.join(row.label)}{told}\n")
+                        ours[place] = self._run_and_save(name, own, seed)
+            done = [(one, seed) for one, seed in zip(ours, self.seeds, strict=False) if one]
+            outcomes = [self._read_outcomes(name, seed) for _, seed in done]
+            results.append(summarize_row(name, row, [one for one, _ in done], outcomes, results))
         self.save.mkdir(parents=True, exist_ok=True)
         return results
 
-    def run_row(self, folder: Path, own: list[str]) -> dict[str, float]:
+    def _run_and_save(self, name: str, own: list[str], seed: int | None) -> dict[str, float]:
+        folder = self._find_folder(name, seed)
+        ours = self.run_row(folder, own, seed)
+        saved = {"options": self._describe(own, seed), "ours": ours}
+        (folder / "result.json").write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
+        return ours
+
+    def _read_outcomes(self, name: str, seed: int | None) -> dict[str, Outcomes]:
+        """Return the outcomes of a row's metrics by their name in the table; none for a row that measures cost."""
+        folder = self._find_folder(name, seed)
+        if self.kind == "cost" or not (folder / "metrics.jsonl").is_file():
+            return {}
+        found = read_final_outcomes(folder, "test")
+        return {short: found[key] for short, key in self.metrics.items() if key in found}
+
+    def run_row(self, folder: Path, own: list[str], seed: int | None = None) -> dict[str, float]:
         """Train and test one row, or only test or measure it, as the table asks."""
-        trained = self._train_once() if self.kind == "once" else None
-        cost = run_mmf(self._write_row_options(folder, own, trained), folder.with_suffix(".log"))
+        if self.kind == "once":
+            self._train_once(seed)
+        cost = run_mmf(self._write_row_options(folder, own, seed), folder.with_suffix(".log"))
         if self.kind == "cost":
             return {**cost._asdict(), "step_seconds": read_step_seconds(folder)}
         measured = read_final_metrics(folder, "test")
         return {**cost._asdict(), **{name: measured[key] for name, key in self.metrics.items()}}
 
-    def _write_row_options(self, folder: Path, own: list[str], trained: Path | None) -> list[str]:
+    def _describe(self, own: list[str], seed: int | None) -> list[str]:
+        """Return the options that a result depends on."""
+        return [*self.common, *own, *self.extra, *_write_seed(seed)]
+
+    def _write_row_options(self, folder: Path, own: list[str], seed: int | None) -> list[str]:
         # A row of before that was made with these options is read and not run.
-        options = [*self.common, *own, *self.extra, f"env.save_dir={folder}", "env.overwrite=true"]
-        if trained is not None:
+        options = [*self._describe(own, seed), f"env.save_dir={folder}", "env.overwrite=true"]
+        if self.kind == "once":
+            trained = self._find_folder("trained", seed) / "clipbert_final.pth"
             options = [option for option in options if not option.startswith(f"{_START_KEY}=")]
             return [*options, f"{_START_KEY}={trained}", "run_type=test"]
         if self.kind == "cost":
@@ -230,36 +276,30 @@ class AblationRun:
             ]
         return [*options, "run_type=train_val_test"]
 
-    def _write_training_options(self) -> list[str]:
-        folder = self.save / "trained"
-        return [
-            *self.common,
-            *self.defaults,
-            *self.extra,
-            f"env.save_dir={folder}",
-            "env.overwrite=true",
-            "run_type=train",
-        ]
+    def _write_training_options(self, seed: int | None) -> list[str]:
+        folder = self._find_folder("trained", seed)
+        options = self._describe(self.defaults, seed)
+        return [*options, f"env.save_dir={folder}", "env.overwrite=true", "run_type=train"]
 
-    def _read_saved(self, folder: Path, own: list[str]) -> dict[str, float]:
+    def _read_saved(self, name: str, own: list[str], seed: int | None) -> dict[str, float]:
         """Return a row's result, or nothing where there is none or it was made with other options."""
-        path = folder / "result.json"
+        path = self._find_folder(name, seed) / "result.json"
         saved = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return saved["ours"] if saved.get("options") == [*self.common, *own, *self.extra] else {}
+        return saved["ours"] if saved.get("options") == self._describe(own, seed) else {}
 
-    def _train_once(self) -> Path:
-        """Return the checkpoint that all rows of a figure test.
-
-        Train it where there is none of these options.
-        """
-        trained, options = self.save / "trained", [*self.common, *self.defaults, *self.extra]
+    def _train_once(self, seed: int | None) -> None:
+        """Train the model that all rows of a figure test, where there is none of these options."""
+        trained, options = self._find_folder("trained", seed), self._describe(self.defaults, seed)
         final, made_with = trained / "clipbert_final.pth", trained / "options.json"
         is_known = made_with.exists() and json.loads(made_with.read_text(encoding="utf-8")) == options
         if not (final.exists() and is_known):
             sys.stderr.write("    trains first\n")
-            run_mmf(self._write_training_options(), self.save / "trained.log")
+            run_mmf(self._write_training_options(seed), trained.with_suffix(".log"))
             made_with.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
-        return final
+
+
+def _write_seed(seed: int | None) -> list[str]:
+    return [] if seed is None else [f"training.seed={seed}"]
 
 
 def _matches(name: str, patterns: list[str]) -> bool:

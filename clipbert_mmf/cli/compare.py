@@ -17,7 +17,7 @@ import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from clipbert_mmf.cli.mmf_process import run_mmf
-from clipbert_mmf.cli.model_options import add_json, add_user_dir
+from clipbert_mmf.cli.model_options import add_json, add_seeds, add_user_dir
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.inference.settings import RecipeError, read_yaml
 from clipbert_mmf.paths import project_dir
@@ -26,6 +26,7 @@ from clipbert_mmf.report.model_comparison import (
     format_comparison_table,
     measure_run,
     parse_model_and_dataset,
+    read_main_outcomes,
     summarize_results,
 )
 from clipbert_mmf.report.run_results import read_step_seconds
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--updates", type=int, help="budget of each run")
     parser.add_argument("--seconds", type=float, help="budget of each run as seconds of training")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1], help="(default: 1)")
+    add_seeds(parser, "each model")
     parser.add_argument(
         "--start", help="checkpoint that clipbert starts from; the others start as their recipes say"
     )
@@ -91,10 +92,14 @@ def run(options: argparse.Namespace) -> int:
     )
     results = []
     for number, (model, dataset) in enumerate(runs, 1):
-        for seed in options.seeds:
+        for seed in range(1, options.seeds + 1):
             sys.stderr.write(f"[{number}/{len(runs)}] {model} on {dataset}, seed {seed}\n")
             results.append(comparison.run(model, dataset, seed))
-    rows = summarize_results(results)
+    outcomes = [
+        read_main_outcomes(comparison.find_folder(one["model"], one["dataset"], one["seed"]), one["metric"])
+        for one in results
+    ]
+    rows = summarize_results(results, outcomes)
     table, picture = format_comparison_table(rows), comparison.save / "compare.png"
     (comparison.save / "table.md").write_text(table, encoding="utf-8")
     (comparison.save / "results.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
@@ -154,7 +159,7 @@ class Comparison:
 
     def run(self, model: str, dataset: str, seed: int) -> dict[str, Any]:
         """Train and test one model with one seed, or return its result of before."""
-        folder = self.save / f"{model}_{dataset}_{seed}"
+        folder = self.find_folder(model, dataset, seed)
         options, file = self.write_options(model, dataset, seed), folder / "result.json"
         asked = {"options": options, "updates": self.updates, "seconds": self.seconds}
         if file.is_file():
@@ -181,6 +186,10 @@ class Comparison:
         }
         file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         return result
+
+    def find_folder(self, model: str, dataset: str, seed: int) -> Path:
+        """Return the folder of a run."""
+        return self.save / f"{model}_{dataset}_{seed}"
 
     def _count_updates(self, options: list[str], folder: Path) -> int:
         """Return the budget in updates: the seconds divided by the measured time of an update."""

@@ -50,6 +50,23 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def add_seeds(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--seeds``, how often ``what`` is trained."""
+    parser.add_argument(
+        "--seeds",
+        type=_parse_count,
+        default=1,
+        metavar="N",
+        help=f"train {what} N times, with the seeds 1 to N; tables show mean and spread (default: 1)",
+    )
+
+
+def _parse_count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': expected a number of seeds, at least 1")
+    return int(text)
+
+
 def load_model(options: argparse.Namespace) -> ClipBert:
     """Load the model that the options name.
 

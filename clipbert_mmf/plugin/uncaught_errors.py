@@ -66,8 +66,10 @@ class UncaughtErrors:
         elif claim_terminal(is_first=not isinstance(error, LostProcessError)):
             command = Path(sys.argv[0]).name
             command = command if command.startswith("mmf_") else "mmf_run"
-            sys.stderr.write(f"The traceback is in {log}\n{command}: {sentence}\n")
-            sys.stderr.flush()
+            # Not sys.stderr: the hook of torch.distributed writes "[rank1]: " before what goes there.
+            terminal = sys.__stderr__ or sys.stderr
+            terminal.write(f"The traceback is in {log}\n{command}: {sentence}\n")
+            terminal.flush()
 
 
 def _list_frames(trace: TracebackType | None) -> Iterator[FrameType]:

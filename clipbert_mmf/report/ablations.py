@@ -5,6 +5,7 @@ The rows stand in ``projects/clipbert/configs/ablations.yaml``; ``clipbert ablat
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any, Literal
 from clipbert_mmf.configuration import ConfigurationError, parse_config
 from clipbert_mmf.inference.settings import read_yaml
 from clipbert_mmf.paths import project_dir
+from clipbert_mmf.report.differences import describe_difference, find_interval, format_difference
+from clipbert_mmf.scoring.outcomes import Outcomes
 
 #: Frame size of the paper, pixels; ``image_size`` of a row is relative to it.
 PAPER_FRAME_PX = 448
@@ -169,26 +172,92 @@ class RowResult:
     Attributes:
         name: the row's name.
         row: as the file has it.
-        ours: name to number, with ``seconds``; empty where the row has not run.
+        ours: name to number, with ``seconds``, the mean over seeds; empty where the row has not run.
+        spread: name to standard deviation over seeds; empty for one seed.
+        intervals: name to the ends of the number's interval over media.
+        difference: what ``describe_difference`` says about its first metric and that of the first row that ran.
+        outcomes: name to what each text contributed, one for each seed.
     """
 
     name: str
     row: AblationRow
     ours: dict[str, float]
+    spread: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    difference: dict[str, Any] | None = None
+    outcomes: dict[str, list[Outcomes]] = field(default_factory=dict)
+
+
+def summarize_row(
+    name: str,
+    row: AblationRow,
+    ours: Sequence[Mapping[str, float]],
+    outcomes: Sequence[Mapping[str, Outcomes]],
+    before: Sequence[RowResult],
+) -> RowResult:
+    """Return the result of a row: means over seeds, their spread, intervals, and the difference to the first row.
+
+    Args:
+        name: the row's name.
+        row: as the file has it.
+        ours: name to number, for each seed that ran.
+        outcomes: name to what each text contributed, for each of these seeds.
+        before: the results of the rows above.
+    """
+    names = list(ours[0]) if ours else []
+    kept = {key: [one[key] for one in outcomes if key in one] for key in (outcomes[0] if outcomes else {})}
+    kept = {key: rows for key, rows in kept.items() if len(rows) == len(ours)}
+    found = {key: find_interval(rows) for key, rows in kept.items()}
+    first = next((one for one in before if one.outcomes), None)
+    main = next(iter(kept), None)
+    return RowResult(
+        name,
+        row,
+        {key: statistics.mean(one[key] for one in ours) for key in names},
+        {key: statistics.stdev(one[key] for one in ours) for key in names} if len(ours) > 1 else {},
+        {key: ends for key, ends in found.items() if ends is not None},
+        describe_difference(kept[main], first.outcomes.get(main, [])) if first and main else None,
+        kept,
+    )
 
 
 def format_ablation_table(columns: Sequence[str], results: Sequence[RowResult]) -> str:
-    """Return a Markdown table: our numbers, then the paper's."""
+    """Return a Markdown table: our numbers with their uncertainty, then the paper's."""
     names = list(dict.fromkeys(name for one in results for name in one.ours if name != "seconds"))
     shared = [name for name in names if any(name in one.row.paper for one in results)]
-    header = [*columns, *names, *(f"paper: {name}" for name in shared), "seconds"]
+    differs = any(one.difference for one in results)
+    main = next((name for one in results for name in one.outcomes), "")
+    header = [*columns, *names, *([f"{main}: above the first"] if differs else [])]
+    header += [*(f"paper: {name}" for name in shared), "seconds"]
     lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     for one in results:
-        ours = [_format_number(name, one.ours.get(name), name not in _COSTS) for name in names]
+        ours = [_format_ours(name, one) for name in names]
+        ours += [format_difference(one.difference)] if differs else []
         paper = [_format_number(name, one.row.paper.get(name), False) for name in shared]
         seconds = f"{one.ours['seconds']:.0f}" if one.ours else "not run"
         lines.append(f"| {' | '.join([*one.row.label, *ours, *paper, seconds])} |")
-    return "\n".join(lines) + "\n"
+    notes = []
+    if any(one.spread for one in results):
+        notes.append("±: standard deviation over seeds.")
+    if any(one.intervals for one in results):
+        notes.append("In brackets: 95 % interval, a bootstrap over media, each with all its texts.")
+    if differs:
+        notes.append(
+            "Above the first: the difference to the first row on the same items, with its interval; significant: "
+            "p < 0.05 in a permutation test over media."
+        )
+    return "\n".join(lines) + "\n" + (f"\n{' '.join(notes)}\n" if notes else "")
+
+
+def _format_ours(name: str, one: RowResult) -> str:
+    is_share = name not in _COSTS
+    text = _format_number(name, one.ours.get(name), is_share)
+    if name in one.spread:
+        text += f" ± {_format_number(name, one.spread[name], is_share)}"
+    if name in one.intervals:
+        low, high = (_format_number(name, end, is_share) for end in one.intervals[name])
+        text += f" ({low} to {high})"
+    return text
 
 
 def _format_number(name: str, value: float | None, is_share: bool) -> str:

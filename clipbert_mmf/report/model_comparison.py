@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from clipbert_mmf.report.differences import describe_difference, find_interval, format_difference
 from clipbert_mmf.report.run_record import read_run_record
 from clipbert_mmf.report.run_results import (
     count_parameters,
     read_final_metrics,
+    read_final_outcomes,
     read_step_seconds,
     read_training_lines,
 )
+from clipbert_mmf.scoring.outcomes import Outcomes
 from clipbert_mmf.tasks.datasets import SPECS
 from clipbert_mmf.tasks.task import TASKS
 
@@ -74,38 +77,78 @@ def measure_run(folder: Path, model: str, dataset: str) -> dict[str, Any]:
     }
 
 
-def summarize_results(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one row per model and dataset: means over seeds, and the spread of accuracy.
+def read_main_outcomes(folder: Path, metric: str) -> list[Outcomes]:
+    """Return the outcomes of a run's main number on the test split; none where it kept none."""
+    outcomes = read_final_outcomes(folder, "test").get(metric)
+    return [] if outcomes is None else [outcomes]
+
+
+def summarize_results(
+    results: Sequence[dict[str, Any]], outcomes: Sequence[Sequence[Outcomes]] = ()
+) -> list[dict[str, Any]]:
+    """Return one row per model and dataset: means over seeds, spread, interval, and difference to the first model.
 
     Args:
         results: with ``model``, ``dataset``, ``seed`` and the fields of ``COLUMNS``.
+        outcomes: of the main number, as ``read_main_outcomes`` returns them for each of ``results``.
+
+    Returns:
+        Rows with ``accuracy_std`` over seeds, ``accuracy_interval`` over media, and ``difference``, what
+        ``describe_difference`` says about the row and the first of the same dataset; each None where it is
+        unknown.
     """
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for result in results:
-        groups.setdefault((result["model"], result["dataset"]), []).append(result)
-    return [
-        {
-            "model": model,
-            "dataset": dataset,
-            "seeds": [one["seed"] for one in group],
-            **{name: statistics.mean(one[name] for one in group) for name in COLUMNS},
-            "accuracy_std": statistics.stdev(one["accuracy"] for one in group) if len(group) > 1 else 0.0,
-        }
-        for (model, dataset), group in groups.items()
-    ]
+    groups: dict[tuple[str, str], list[int]] = {}
+    for number, result in enumerate(results):
+        groups.setdefault((result["model"], result["dataset"]), []).append(number)
+    rows: list[dict[str, Any]] = []
+    first: dict[str, list[Outcomes]] = {}
+    for (model, dataset), numbers in groups.items():
+        group = [results[number] for number in numbers]
+        own = [one for number in numbers if outcomes for one in outcomes[number]]
+        own = own if len(own) == len(group) else []  # a run of before kept none
+        is_first = dataset not in first
+        first.setdefault(dataset, own)
+        rows.append(
+            {
+                "model": model,
+                "dataset": dataset,
+                "seeds": [one["seed"] for one in group],
+                **{name: statistics.mean(one[name] for one in group) for name in COLUMNS},
+                "accuracy_std": statistics.stdev(one["accuracy"] for one in group)
+                if len(group) > 1
+                else None,
+                "accuracy_interval": find_interval(own),
+                "difference": None if is_first else describe_difference(own, first[dataset]),
+            }
+        )
+    return rows
 
 
 def format_comparison_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return a Markdown table of the rows of ``summarize_results``."""
+    """Return a Markdown table of the rows of ``summarize_results``, and what its columns mean."""
+    titles = [title for title, _ in COLUMNS.values()]
+    titles[1:1] = ["95 % interval", "above the first"]
     lines = [
-        f"| {' | '.join(['model', 'dataset', *(title for title, _ in COLUMNS.values())])} |",
-        f"|{' --- |' * (len(COLUMNS) + 2)}",
+        f"| {' | '.join(['model', 'dataset', *titles])} |",
+        f"|{' --- |' * (len(titles) + 2)}",
     ]
     for row in rows:
-        shown = {name: form.format(row[name] * _SCALES.get(name, 1)) for name, (_, form) in COLUMNS.items()}
-        if len(row["seeds"]) > 1:
-            shown["accuracy"] += f" ± {100 * row['accuracy_std']:.1f}"
-        lines.append(f"| `{row['model']}` | `{row['dataset']}` | {' | '.join(shown.values())} |")
+        shown = [form.format(row[name] * _SCALES.get(name, 1)) for name, (_, form) in COLUMNS.items()]
+        if row["accuracy_std"] is not None:
+            shown[0] += f" ± {100 * row['accuracy_std']:.1f}"
+        interval = row["accuracy_interval"]
+        shown[1:1] = [
+            "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}",
+            format_difference(row["difference"]),
+        ]
+        lines.append(f"| `{row['model']}` | `{row['dataset']}` | {' | '.join(shown)} |")
+    num_seeds = max(len(row["seeds"]) for row in rows)
+    spread = f", ± the standard deviation over {num_seeds} seeds" if num_seeds > 1 else ", one seed"
+    lines.append(
+        f"\nAccuracy: the mean{spread}. Interval: a bootstrap over media, each with all its texts. Above the first: "
+        f"the difference to the first model of the dataset on the same items, in points of per cent, with its "
+        f"interval; significant: p < 0.05 in a permutation test over media."
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -135,6 +178,8 @@ def draw_comparison(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axis.set_title(COLUMNS[name][0], fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
     for place, row in enumerate(rows):
+        if row.get("accuracy_interval"):
+            axes[0][0].plot([100 * end for end in row["accuracy_interval"]], [place] * 2, color="black")
         axes[0][0].plot(
             [100 * row["chance"]] * 2,
             [place - 0.4, place + 0.4],

@@ -14,6 +14,7 @@ import yaml
 
 import clipbert_mmf
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.report.differences import describe_difference, format_difference
 from clipbert_mmf.report.examples import RunMedia, choose_examples, illustrate
 from clipbert_mmf.report.pictures import draw_curves
 from clipbert_mmf.report.run_record import RunRecord, read_run_record
@@ -140,16 +141,38 @@ def _summarize(run: RunRecord) -> dict[str, Any] | None:
         return None
     chance = run.task.guess_from_predictions(run.predictions)
     times = run.task.compare_with_chance(value, chance)
-    return {"metric": _shorten(run.task.main_metric), "value": value, "chance": chance, "times": times}
+    return {
+        "metric": _shorten(run.task.main_metric),
+        "value": value,
+        "interval": run.final_intervals().get(run.task.main_metric),
+        "chance": chance,
+        "times": times,
+    }
 
 
 def _shorten(metric: str) -> str:
     return metric.removeprefix("clipbert_")
 
 
-def _compare(run: RunRecord, others: list[RunRecord]) -> list[tuple[str, list[float | None]]]:
-    columns = [one.final_metrics() for one in (run, *others)]
-    return [(_shorten(name), [column.get(name) for column in columns]) for name in columns[0]]
+def _compare(run: RunRecord, others: list[RunRecord]) -> list[tuple[str, list[dict[str, Any] | None]]]:
+    """Return the metrics of the run, each with those of the others: value, interval, difference to the run."""
+    runs = [run, *others]
+    columns, intervals = [one.final_metrics() for one in runs], [one.final_intervals() for one in runs]
+    outcomes = [one.read_outcomes(one.final_split) if others else {} for one in runs]
+
+    def make_cell(number: int, name: str) -> dict[str, Any] | None:
+        if name not in columns[number]:
+            return None
+        difference = None
+        if number and name in outcomes[0] and name in outcomes[number]:
+            difference = describe_difference([outcomes[0][name]], [outcomes[number][name]])
+        return {
+            "value": columns[number][name],
+            "interval": intervals[number].get(name),
+            "difference": format_difference(difference),
+        }
+
+    return [(_shorten(name), [make_cell(number, name) for number in range(len(runs))]) for name in columns[0]]
 
 
 def _count_types(run: RunRecord) -> list[tuple[str, int, float]]:

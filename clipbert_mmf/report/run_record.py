@@ -14,6 +14,8 @@ from clipbert_mmf.inference.predictions import NoPredictionsError, evaluate_pred
 from clipbert_mmf.inference.recipe import refuse_old_run
 from clipbert_mmf.inference.settings import read_json_lines, read_run_records, read_yaml
 from clipbert_mmf.scoring.metrics import split_metric_name
+from clipbert_mmf.scoring.outcomes import Outcomes, load_outcomes, read_outcomes
+from clipbert_mmf.scoring.uncertainty import estimate_intervals
 from clipbert_mmf.tasks.datasets import DatasetSpec
 from clipbert_mmf.tasks.task import TASKS, Task
 
@@ -62,13 +64,33 @@ class RunRecord:
         own = {name: value for name, value in every.items() if name[1] == self.dataset} or every
         return {short: value for (_, _, short), value in own.items()}
 
+    @property
+    def final_split(self) -> str:
+        """The split that ``final_metrics`` are of: ``test``, else ``val``; empty where they are of predictions."""
+        return next((split for split in ("test", "val") if self.read_metrics(split)), "")
+
     def final_metrics(self) -> dict[str, float]:
         """Return the last metrics of the test split, else of the validation split, else of the predictions."""
-        return (
-            self.read_metrics("test")
-            or self.read_metrics("val")
-            or (evaluate_predictions(self.predictions) if self.predictions else {})
-        )
+        if self.final_split:
+            return self.read_metrics(self.final_split)
+        return evaluate_predictions(self.predictions) if self.predictions else {}
+
+    def final_intervals(self) -> dict[str, tuple[float, float]]:
+        """Return the intervals of ``final_metrics``, of those that have one."""
+        if self.final_split:
+            lines = [r for r in self.records if r.get("split") == self.final_split and r.get("metrics")]
+            results = [one for one in lines[-1].get("results") or () if one.get("interval")]
+            own = [one for one in results if one["dataset"] == self.dataset] or results
+            return {one["metric"]: (one["interval"][0], one["interval"][1]) for one in own}
+        outcomes = read_outcomes(self.final_metrics())
+        return {name: (found.low, found.high) for name, found in estimate_intervals(outcomes).items()}
+
+    def read_outcomes(self, split: str) -> dict[str, Outcomes]:
+        """Return what each text contributed to the final metrics of a split, by short name; none in an older run."""
+        path = self.folder / f"outcomes_{split}_{self.dataset}.npz"
+        if not path.is_file():
+            return {}
+        return {split_metric_name(name)[2]: rows for name, rows in load_outcomes(path).items()}
 
     def guess_from_annotations(self, spec: DatasetSpec) -> float:
         """Return the main number that chance gives on the test split, from the configured annotations.

@@ -12,6 +12,7 @@ import torch
 
 from clipbert_mmf.inference.settings import read_json_lines
 from clipbert_mmf.report.run_record import read_run_record
+from clipbert_mmf.scoring.outcomes import Outcomes
 
 
 class RunResultError(ValueError):
@@ -33,6 +34,16 @@ def read_final_metrics(folder: Path, split: str) -> dict[str, float]:
     if not metrics:
         raise RunResultError(f"{folder / 'metrics.jsonl'} has no metrics of '{split}'; did the run finish?")
     return metrics
+
+
+def read_final_outcomes(folder: Path, split: str) -> dict[str, Outcomes]:
+    """Return the outcomes of a run's last final evaluation by short name; none where it kept none.
+
+    Args:
+        folder: the run's folder.
+        split: ``val`` or ``test``.
+    """
+    return read_run_record(folder).read_outcomes(split)
 
 
 def read_training_lines(folder: Path) -> list[dict[str, Any]]:

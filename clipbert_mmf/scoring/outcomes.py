@@ -6,7 +6,7 @@ neither. ``scoring.uncertainty`` computes them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -78,6 +78,15 @@ class Measured(dict[str, float]):
 def read_outcomes(numbers: Mapping[str, float]) -> dict[str, Outcomes]:
     """Return the outcomes of numbers; none where a metric returned a plain dictionary."""
     return numbers.outcomes if isinstance(numbers, Measured) else {}
+
+
+def average_outcomes(several: Sequence[Outcomes]) -> Outcomes | None:
+    """Return the mean of several models' outcomes, row by row; None where they are not of the same rows."""
+    first = several[0]
+    is_same = all(np.array_equal(one.media, first.media) for one in several)
+    if len(several) == 1 or not is_same or first.statistic != "mean" or first.weights is not None:
+        return first if len(several) == 1 else None
+    return replace(first, values=np.mean([one.values for one in several], axis=0))
 
 
 def write_outcomes(path: Path, outcomes: Mapping[str, Outcomes]) -> None:

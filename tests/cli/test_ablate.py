@@ -14,7 +14,7 @@ def make_ablation(save, runs, monkeypatch, updates, *more):
     parser, _ = load_verb("ablate")
     arguments = ["table3", "--task", "qa", "--updates", str(updates), "--save", str(save), *more]
 
-    def run_row(self, folder, own):
+    def run_row(self, folder, own, seed=None):
         folder.mkdir(parents=True, exist_ok=True)
         runs.append(folder.name)
         return {"qa_accuracy": 0.5, "seconds": 1.0}
@@ -32,6 +32,24 @@ def test_a_finished_row_is_shown_and_not_run_again_unless_its_options_changed(tm
     assert [one.name for one in results if one.ours] == ["single", "lse_N2", "lse_N16"]
     make_ablation(tmp_path, runs, monkeypatch, 4).run(["single"])
     assert runs[3:] == ["single"]
+
+
+def test_seeds_run_a_row_as_often_and_tell_the_spread(tmp_path, monkeypatch):
+    runs = []
+    (first, *_) = make_ablation(tmp_path, runs, monkeypatch, 3, "--seeds", "2").run(["single"])
+    assert runs == ["single", "single_seed2"] and first.spread == {"qa_accuracy": 0.0, "seconds": 0.0}
+    make_ablation(tmp_path, runs, monkeypatch, 3, "--seeds", "2").run(["single"])
+    assert len(runs) == 2
+    commands = make_ablation(tmp_path, runs, monkeypatch, 3, "--seeds", "2").list_commands(["single"])
+    assert [f"training.seed={n}" in commands[name] for n, name in ((1, "single"), (2, "single_seed2"))] == [
+        True
+    ] * 2
+
+
+def test_the_number_of_seeds_is_a_number(capsys):
+    with pytest.raises(SystemExit):
+        main(["ablate", "table3", "--seeds", "0"])
+    assert "'0': expected a number of seeds, at least 1" in capsys.readouterr().err
 
 
 def test_show_prints_command_lines_and_runs_nothing(tmp_path, capsys, monkeypatch):
@@ -75,4 +93,6 @@ def test_a_row_trains_and_is_tested(corpus, tmp_path, capsys, monkeypatch):
     )
     assert found["single"]["ours"] == {} and found["lse_N2"]["ours"]["max_memory_mib"] > 100
     table = (tmp_path / "table3_qa_demo" / "table.md").read_text()
-    assert "| lse | 2 |" in table and "not run" in table
+    assert "| lse | 2 |" in table and "not run" in table and "95 % interval, a bootstrap over media" in table
+    low, high = found["lse_N2"]["intervals"]["qa_accuracy"]
+    assert 0 <= low <= found["lse_N2"]["ours"]["qa_accuracy"] <= high <= 1

@@ -31,6 +31,10 @@ def test_two_models_are_trained_measured_and_not_trained_again(corpus, tmp_path,
     for row in rows:
         assert 0 <= row["accuracy"] <= 1 and 0 < row["chance"] < 0.5 and row["updates"] == 2
         assert row["step_seconds"] > 0 and row["max_memory_mib"] > 100 and row["parameters"] > 1e5
+        assert row["accuracy_interval"][0] <= row["accuracy"] <= row["accuracy_interval"][1]
+    difference = rows[1]["difference"]
+    assert rows[0]["difference"] is None and difference["problem"] == ""
+    assert difference["value"] == pytest.approx(rows[1]["accuracy"] - rows[0]["accuracy"], abs=1e-6)
     assert rows[0]["chance"] == rows[1]["chance"] and rows[0]["parameters"] != rows[1]["parameters"]
     assert "| `unimodal_text` | `msrvtt_qa` |" in output and (save / "compare.png").stat().st_size > 5000
     before = {path: path.stat().st_mtime_ns for path in save.glob("*/result.json")}

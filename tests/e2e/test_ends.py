@@ -116,15 +116,16 @@ def test_an_error_before_the_configuration_is_read_lies_in_the_runs_folder_too(c
 def test_two_processes_tell_an_error_once(corpora, tmp_path):
     start = "model_config.clipbert.weights.clipbert=/nowhere.ckpt"
     port = find_free_port()
-    for attempt in range(2):  # the second launch is not silenced by the first
-        options = task_options(corpora, DATASET, tmp_path / str(attempt), "run_type=test", start)
-        processes = [start_mmf(options, rank, 2, port) for rank in range(2)]
-        outputs = [process.communicate(timeout=250)[0] for process in processes]
-        assert all(process.returncode == 1 for process in processes)
-        assert "".join(outputs).count("mmf_run: ") == 1, outputs
-        assert "".join(outputs).count("is '/nowhere.ckpt': no such file") == 1
-        log = (tmp_path / str(attempt) / "train.log").read_text()
-        assert "process 0 ended" in log and "process 1 ended" in log
+    options = task_options(corpora, DATASET, tmp_path, "run_type=test", start)
+    processes = [start_mmf(options, rank, 2, port) for rank in range(2)]
+    outputs = [process.communicate(timeout=250)[0] for process in processes]
+    assert all(process.returncode == 1 for process in processes)
+    sentence = "\nmmf_run: model_config.clipbert.weights.clipbert is '/nowhere.ckpt': no such file"
+    assert "".join(outputs).count(sentence) == 1 and "".join(outputs).count("/nowhere.ckpt': no such") == 1, (
+        outputs
+    )
+    log = (tmp_path / "train.log").read_text()
+    assert "process 0 ended" in log and "process 1 ended" in log
 
 
 def test_mmf_predict_and_clipbert_end_with_the_sentence_too(corpora, tmp_path):

@@ -32,7 +32,7 @@ def hook():
 
 
 def test_the_sentence_comes_last_and_the_traceback_lies_in_the_runs_folder(
-    hook, tmp_path, capsys, monkeypatch
+    hook, tmp_path, capfd, monkeypatch
 ):
     monkeypatch.setattr(uncaught_errors.registry, "get", lambda *args, **more: None)
     error = raise_from(
@@ -41,17 +41,17 @@ def test_the_sentence_comes_last_and_the_traceback_lies_in_the_runs_folder(
     hook[0](type(error), error, error.__traceback__)
     assert (
         hook[1] == []
-        and capsys.readouterr().err == f"The traceback is in {tmp_path}/run/train.log\nmmf_run: a.b is 1\n"
+        and capfd.readouterr().err == f"The traceback is in {tmp_path}/run/train.log\nmmf_run: a.b is 1\n"
     )
     assert "".join(traceback.format_exception(error)) in (tmp_path / "run" / "train.log").read_text()
 
 
-def test_other_programs_and_defects_keep_their_traceback(hook, tmp_path, capsys, monkeypatch):
+def test_other_programs_and_defects_keep_their_traceback(hook, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(uncaught_errors.registry, "get", lambda *args, **more: None)
     for path, kind in (("/x/own_program.py", ValueError), ("/x/mmf_cli/run.py", KeyError)):
         error = raise_from(path, kind("a"), [f"env.save_dir={tmp_path}"])
         hook[0](kind, error, error.__traceback__)
-        assert hook[1].pop() is error and capsys.readouterr().err == ""
+        assert hook[1].pop() is error and capfd.readouterr().err == ""
     hook[0](KeyboardInterrupt, KeyboardInterrupt(), None)
     assert isinstance(hook[1].pop(), KeyboardInterrupt)
 

@@ -1,5 +1,8 @@
 """Rows of the paper's tables become options, and their results a table and a picture."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from clipbert_mmf.configuration import ConfigurationError
@@ -10,7 +13,9 @@ from clipbert_mmf.report.ablations import (
     format_ablation_table,
     format_option,
     load_ablations,
+    summarize_row,
 )
+from clipbert_mmf.scoring.outcomes import Outcomes
 
 
 def test_frames_are_scaled_to_the_corpus():
@@ -49,6 +54,29 @@ def test_the_table_shows_ours_beside_the_papers():
     table = format_ablation_table(["fold", "N_train"], results).splitlines()
     assert table[0] == "| fold | N_train | t2v_r1 | paper: t2v_r1 | seconds |"
     assert table[2:] == ["| lse | 2 | 25.0 | 15.5 | 3 |", "| lse | 16 |  | 17.4 | not run |"]
+
+
+def test_rows_are_means_over_seeds_beside_the_first_row():
+    media = np.array([f"v{number}" for number in range(40)])
+
+    def make(share):
+        return {"t2v_r1": Outcomes((np.arange(40) < 40 * share).astype(float), media, is_share=True)}
+
+    first = summarize_row("a", AblationRow(("a",)), [{"t2v_r1": 0.2}], [make(0.2)], [])
+    shares = (0.6, 0.8)
+    numbers = [{"t2v_r1": share, "seconds": 2.0} for share in shares]
+    second = summarize_row("b", AblationRow(("b",)), numbers[:1], [make(0.6)], [first])
+    assert second.difference["is_significant"] and second.difference["value"] == pytest.approx(0.4)
+    several = summarize_row("b", AblationRow(("b",)), numbers, [make(share) for share in shares], [first])
+    assert several.ours["t2v_r1"] == pytest.approx(0.7) and several.spread["t2v_r1"] == pytest.approx(
+        0.1414, abs=1e-3
+    )
+    assert several.intervals["t2v_r1"][0] < 0.7 < several.intervals["t2v_r1"][1]
+    table = format_ablation_table(["fold"], [replace(first, ours={**first.ours, "seconds": 1.0}), second])
+    header, _, _, line, _, note = table.splitlines()
+    assert header == "| fold | t2v_r1 | t2v_r1: above the first | seconds |"
+    assert "60.0 (" in line and "+40.0 (" in line and "), significant" in line and "same items" in note
+    assert "70.0 ± 14.1 (" in format_ablation_table(["fold"], [several])
 
 
 def test_figures_are_drawn(tmp_path):

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clipbert_mmf.report.page import make_report, write_report
 from clipbert_mmf.report.run_record import read_run_record
+from clipbert_mmf.scoring.outcomes import Outcomes, write_outcomes
 from tests.browsing import set_width
 from tests.encoded_media import write_video
 from tests.inference.small_run import make_run, run_config
@@ -78,6 +80,21 @@ def test_missing_parts_are_said_in_a_sentence(tmp_path, tokenizer_dir):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="neither config.yaml nor metrics.jsonl"):
         read_run_record(tmp_path / "empty")
+
+
+def test_metrics_stand_beside_their_interval_and_an_earlier_run(tmp_path, tokenizer_dir):
+    folders, media = (tmp_path / "run", tmp_path / "earlier"), np.arange(40)
+    for folder, count in zip(folders, (30, 10), strict=True):
+        make_run(folder, tokenizer_dir)
+        name = "test/msrvtt_retrieval/clipbert_retrieval/t2v_r1"
+        rows = Outcomes((media < count).astype(float), media, is_share=True)
+        result = {"dataset": "msrvtt_retrieval", "metric": name[22:], "interval": [0.61, 0.89]}
+        line = {"split": "test", "metrics": {name: rows.value}, "final": True, "results": [result]}
+        with (folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        write_outcomes(folder / "outcomes_test_msrvtt_retrieval.npz", {name: rows})
+    page = make_report(folders[0], baselines=[folders[1]], num_examples=0)
+    assert "0.61 to 0.89" in page and "+50.0 (" in page and "), significant" in page
 
 
 def test_moved_media_are_named(run, tmp_path):

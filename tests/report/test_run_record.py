@@ -5,11 +5,13 @@ Metrics of the right dataset, predictions of the newest file, chance from annota
 
 import json
 
+import numpy as np
 import pytest
 import yaml
 
 from clipbert_mmf.report.page import make_report
 from clipbert_mmf.report.run_record import RunRecord, read_run_record
+from clipbert_mmf.scoring.outcomes import Outcomes, write_outcomes
 from clipbert_mmf.tasks.datasets import SPECS
 from tests.inference.small_run import make_run, run_config
 
@@ -89,3 +91,31 @@ def test_a_folder_of_no_run_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="neither config.yaml nor metrics.jsonl"):
         read_run_record(tmp_path)
     assert RunRecord(tmp_path, {}, [], []).task is None
+
+
+def test_intervals_and_outcomes_are_those_of_the_final_evaluation(tmp_path):
+    (tmp_path / "config.yaml").write_text("datasets: quiz")
+    name = "test/quiz/clipbert_answers/accuracy"
+    results = [{"dataset": "quiz", "metric": "clipbert_answers/accuracy", "interval": [0.2, 0.6]}]
+    line = {"split": "test", "metrics": {name: 0.4}, "final": True, "results": results}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    run = read_run_record(tmp_path)
+    assert run.final_split == "test" and run.final_intervals() == {"clipbert_answers/accuracy": (0.2, 0.6)}
+    assert run.read_outcomes("test") == {}
+    write_outcomes(tmp_path / "outcomes_test_quiz.npz", {name: Outcomes(np.ones(2), np.arange(2))})
+    assert list(run.read_outcomes("test")) == ["clipbert_answers/accuracy"]
+
+
+def test_predictions_alone_have_intervals_too(tmp_path):
+    (tmp_path / "config.yaml").write_text("datasets: quiz")
+    record = {
+        **{"dataset": "quiz", "task": "count", "text": "how many", "num_items": 4},
+        **{"item_record": 0, "num_item_records": 1},
+        **{"readable": False, "correct": 0.0, "answers": [], "clips": []},
+    }
+    records = [
+        {**record, "item": n, "media_id": f"v{n}", "text_id": f"{n}", "target": 3 + n} for n in range(4)
+    ]
+    (tmp_path / "quiz_run_test_1.json").write_text(json.dumps(records))
+    low, high = read_run_record(tmp_path).final_intervals()["clipbert_count/mse"]
+    assert low < read_run_record(tmp_path).final_metrics()["clipbert_count/mse"] < high
