@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clipbert_mmf.annotations import AnnotationError
+from clipbert_mmf.annotations import AnnotationError, read_annotations
 from clipbert_mmf.annotations.own import parse_questions, parse_texts
 from clipbert_mmf.annotations.records import Source
 
