@@ -143,7 +143,8 @@ class RunModel:
         self._require_answers(trained, plain.get("answers"), f"{where}.answers", root, changes)
         if self._bind_tokenizer(trained, plain, where, changes):
             parts.append("tokenizer")
-        if self.trained is not None and name in self.trained.datasets:
+        # A training that goes on follows the settings of now, and says which are new.
+        if self.trained is not None and name in self.trained.datasets and not self.trains:
             self._bind_processors(trained, plain, where, changes)
             parts.append("preprocessing")
         told = f"{name}: {_join(parts) or 'nothing'} of {self.source} are used"
@@ -336,6 +337,8 @@ class RunModel:
         if self.trained is None or not self.trained.model:
             return settings
         theirs = parse_model_config(self.trained.model, f"the model in {self.source}")
+        if self.trains:
+            return self._bind_answers(settings, theirs)
         settings = self._bind_answers(self._bind_heads(settings, theirs, datasets), theirs)
         now, then = _flatten(dump_model_config(settings)), _flatten(dump_model_config(theirs))
         epsilon = "transformer.layer_norm_eps"  # null is the family's
