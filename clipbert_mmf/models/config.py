@@ -50,8 +50,9 @@ class BackboneConfig:
     def from_section(cls, values: Any, where: str) -> BackboneConfig:
         """Parse the section; its keys are ``type`` and those of the type's options. Null counts as absent.
 
-        The YAML that holds the defaults names the options of the types that come with this package. Another
-        type does not read them, so they are left out as long as nobody changed them.
+        The YAML that holds the defaults has null for the options of the types that come with this package, so
+        that another type may have options of the same names. Runs of 0.2 hold the defaults of grid_resnet
+        instead; those that the type does not read are left out.
         """
         given = {key: value for key, value in _as_section(values, where).items() if value is not None}
         name = str(given.pop("type", cls.type))

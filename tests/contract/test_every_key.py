@@ -26,6 +26,10 @@ VALUES = {
     "backbone.type": "grid_resnet",
     "backbone.depth": "resnet101",
     "backbone.norm": "group",
+    "backbone.width": 65,
+    "backbone.freeze_at": 3,
+    "backbone.stride_in_1x1": False,
+    "backbone.frames_per_chunk": 3,
     "backbone.out_stage": "res4",
     "backbone.bgr": False,
     "backbone.pixel_mean": [1.0, 2.0, 3.0],
@@ -135,6 +139,7 @@ OF_MMF = (
     "env.",
     "training.wandb",
     "backbone.name",
+    "backbone.model_args",
     "training.trainer",
     "training.stdout_capture",
     "scheduler.",
@@ -154,7 +159,9 @@ ALONE = {
 }
 #: Section -> dataset and recipe of its runs.
 RUNS = {"video_text_csv": "video_text_csv/questions", "": "msrvtt_qa/defaults"}
-ITEMS = dict.fromkeys(("mlm_probability", "swap_probability"), "coco_captions_pretraining")
+ITEMS = dict.fromkeys(
+    ("mlm_probability", "swap_probability", "mask_special_tokens"), "coco_captions_pretraining"
+)
 
 
 def choose_value(key, default):

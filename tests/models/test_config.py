@@ -45,6 +45,7 @@ def test_the_key_that_mmf_adds_is_ignored_and_any_other_is_an_error():
 @dataclass(frozen=True)
 class StripesOptions:
     num_stripes: int = 2
+    depth: int = 1
 
 
 class Stripes(nn.Module):
@@ -70,10 +71,12 @@ def test_a_backbone_of_ones_own_reads_its_own_options():
         frames = torch.zeros(1, 2, 1, 3, 64, 64, dtype=torch.uint8)
         assert network(frames, ids, ids, ids * 0)["scores"].shape == (2, 2)
         assert network.grid_encoder.conv.in_channels == 4
+        # The default of grid_resnet's option of the same name does not reach it.
+        assert parse_model_config(section).backbone.options == StripesOptions(4, 1)
         section["backbone"]["width"] = 32
         with pytest.raises(
             ConfigurationError,
-            match=r"does not read it; it has num_stripes. Set model_config\.clipbert\.backbone\.width=null",
+            match=r"does not read it; it has depth, num_stripes. Set model_config\.clipbert\.backbone\.width=null",
         ):
             parse_model_config(section)
         with pytest.raises(ValueError, match="a backbone 'stripes' is registered already"):

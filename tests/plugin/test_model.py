@@ -60,7 +60,7 @@ def make_batch() -> SampleList:
 def test_it_is_registered_and_its_configuration_exists():
     assert registry.get_model_class("clipbert") is ClipBertModel
     config = OmegaConf.load(ClipBertModel.config_path())
-    assert config.model_config.clipbert.backbone.depth == "resnet50"
+    assert config.model_config.clipbert.transformer.num_layers == 12
 
 
 def test_a_batch_gives_scores_and_the_configured_loss():

@@ -11,7 +11,7 @@ def rows_of(heading: str) -> dict[str, tuple[str, str]]:
 
 def test_keys_of_nested_sections_lists_and_types_are_listed():
     model, data = rows_of("The model"), rows_of("A dataset of videos")
-    assert model["backbone.type"][0] == "grid_resnet" and model["backbone.width"][0] == "64"
+    assert model["backbone.type"][0] == "grid_resnet" and model["transformer.num_heads"][0] == "12"
     assert model["heads.<dataset>.shares"][0] == "null" and "transformer" not in model
     assert {"annotations.<split>[].share_without_split", "answers.min_count", "batch_size"} <= set(data)
     assert {"negatives_per_positive", "texts_per_item.eval"} <= set(rows_of("The items of a task"))

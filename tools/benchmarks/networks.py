@@ -43,7 +43,7 @@ class Pair:
             num_layers=sizes["num_layers"],
             num_heads=sizes["num_heads"],
             intermediate_size=sizes["intermediate_size"],
-            depth=settings["backbone"]["depth"],
+            depth=settings["backbone"]["depth"] or "resnet50",
             dropout=sizes["dropout"],
         )
         self.ours.to(device), self.plain.to(device)
