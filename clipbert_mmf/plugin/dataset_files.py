@@ -18,7 +18,7 @@ from clipbert_mmf.annotations.vocabulary import (
 from clipbert_mmf.plugin.dataset_config import SPLITS, DatasetConfig
 from clipbert_mmf.tasks.datasets import DatasetSpec, explain_wrong_table
 from clipbert_mmf.tasks.task import Task
-from clipbert_mmf.video.errors import AmbiguousNameError
+from clipbert_mmf.video.errors import AmbiguousNameError, StoreError
 from clipbert_mmf.video.stores.names import make_key
 from clipbert_mmf.video.stores.tar import find_shards
 
@@ -94,11 +94,13 @@ class MediaIdentity:
             AmbiguousNameError: if it stands for several.
         """
         doubt: AmbiguousNameError | None = None
-        for location in self._locations:
+        for location in tuple(self._locations):
             try:
                 found = self._resolve(location, name)
             except AmbiguousNameError as error:
                 doubt = error
+            except StoreError:  # an error where the split is used
+                self._locations.remove(location)
             else:
                 if found is not None:
                     return found

@@ -318,3 +318,10 @@ def test_a_list_whose_names_fit_nothing_is_told(tmp_path, tokenizer_dir, ten_vid
     sources = {"train": [{**source, "exclude": "left_out.txt"}], "val": [source], "test": [source]}
     build_split(tmp_path, tokenizer_dir, "train", annotations=sources)
     assert "none of the 1 names in" in caplog.text and "annotations.train[0].exclude" in caplog.text
+
+
+def test_a_split_that_is_not_used_may_have_a_store_that_cannot_be_opened(tmp_path, tokenizer_dir, ten_videos):
+    write_table(tmp_path / "annotations.csv", "video text", [(path, "a dog") for path in ten_videos])
+    (tmp_path / "broken.tar").write_bytes(b"no tar")
+    media = {"train": "broken.tar", "val": "videos", "test": "videos"}
+    assert len(list_media(build_split(tmp_path, tokenizer_dir, "val", media=media))) == 1
