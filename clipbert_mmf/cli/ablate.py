@@ -9,6 +9,7 @@ import argparse
 import fnmatch
 import json
 import shlex
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,6 +249,8 @@ class AblationRun:
         """Train and test one row, or only test or measure it, as the table asks."""
         if self.kind == "once":
             self._train_once(seed)
+            # A test of before would stay the folder's result: a further one gets a folder inside it.
+            shutil.rmtree(folder, ignore_errors=True)
         cost = run_mmf(self._write_row_options(folder, own, seed), folder.with_suffix(".log"))
         if self.kind == "cost":
             return {**cost._asdict(), "step_seconds": read_step_seconds(folder)}

@@ -179,7 +179,8 @@ def draw_comparison(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     for place, row in enumerate(rows):
         if row.get("accuracy_interval"):
-            axes[0][0].plot([100 * end for end in row["accuracy_interval"]], [place] * 2, color="black")
+            ends = [100 * end for end in row["accuracy_interval"]]  # below the number at the bar's end
+            axes[0][0].plot(ends, [place + 0.28] * 2, color="black", label=None if place else "95 % interval")
         axes[0][0].plot(
             [100 * row["chance"]] * 2,
             [place - 0.4, place + 0.4],
@@ -188,7 +189,7 @@ def draw_comparison(rows: Sequence[dict[str, Any]], path: Path) -> None:
             linewidth=1.2,
             label=None if place else "chance",
         )
-    axes[0][0].legend(frameon=False, fontsize=8, loc="lower right")
+    axes[0][0].legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
     axes[0][0].set_yticks(range(len(rows)), names)
     axes[0][0].invert_yaxis()
     figure.tight_layout()

@@ -5,6 +5,7 @@ Missing parts stay empty.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,20 @@ class RunRecord:
         return {name: (found.low, found.high) for name, found in estimate_intervals(outcomes).items()}
 
     def read_outcomes(self, split: str) -> dict[str, Outcomes]:
-        """Return what each text contributed to the final metrics of a split, by short name; none in an older run."""
-        path = self.folder / f"outcomes_{split}_{self.dataset}.npz"
+        """Return what each text contributed to the metrics of a split, by short name.
+
+        Empty for an older run; outcomes that do not give the recorded metric are of another evaluation, and
+        left out.
+        """
+        path, metrics = self.folder / f"outcomes_{split}_{self.dataset}.npz", self.read_metrics(split)
         if not path.is_file():
             return {}
-        return {split_metric_name(name)[2]: rows for name, rows in load_outcomes(path).items()}
+        found = {split_metric_name(name)[2]: rows for name, rows in load_outcomes(path).items()}
+        return {
+            name: rows
+            for name, rows in found.items()
+            if name in metrics and math.isclose(rows.value, metrics[name], rel_tol=1e-5, abs_tol=1e-6)
+        }
 
     def guess_from_annotations(self, spec: DatasetSpec) -> float:
         """Return the main number that chance gives on the test split, from the configured annotations.

@@ -26,6 +26,7 @@ _OVERWRITTEN = (
     "models/*.part",
     "models/superseded/*.ckpt",
     "metrics.jsonl",
+    "outcomes_*.npz",
     "unreadable_*.jsonl",
 )
 _NUMBERED = re.compile(r"model_(\d+)\.ckpt")

@@ -102,8 +102,11 @@ def test_intervals_and_outcomes_are_those_of_the_final_evaluation(tmp_path):
     run = read_run_record(tmp_path)
     assert run.final_split == "test" and run.final_intervals() == {"clipbert_answers/accuracy": (0.2, 0.6)}
     assert run.read_outcomes("test") == {}
-    write_outcomes(tmp_path / "outcomes_test_quiz.npz", {name: Outcomes(np.ones(2), np.arange(2))})
+    rows = Outcomes(np.array([1.0, 0, 0, 1, 0]), np.arange(5))
+    write_outcomes(tmp_path / "outcomes_test_quiz.npz", {name: rows})
     assert list(run.read_outcomes("test")) == ["clipbert_answers/accuracy"]
+    write_outcomes(tmp_path / "outcomes_test_quiz.npz", {name: Outcomes(np.ones(2), np.arange(2))})
+    assert run.read_outcomes("test") == {}  # of another evaluation
 
 
 def test_predictions_alone_have_intervals_too(tmp_path):
