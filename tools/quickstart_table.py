@@ -40,6 +40,15 @@ def read_final_metrics(run: Path, dataset: str, split: str) -> dict[str, float]:
     return metrics
 
 
+def read_intervals(run: Path, dataset: str, split: str) -> dict[str, list[float]]:
+    """Return the 95 % intervals of the last final evaluation, by ``<metric>/<name>``."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    entries = [json.loads(line) for line in lines]
+    results = [entry["results"] for entry in entries if entry.get("split") == split and entry.get("results")]
+    found = results[-1] if results else []
+    return {one["metric"]: one["interval"] for one in found if one["dataset"] == dataset and one["interval"]}
+
+
 def chance(num_items: int) -> dict[str, float]:
     """Return what guessing gives with one right answer among ``num_items``."""
     values = {f"r{depth}": min(1.0, depth / num_items) for depth in (1, 5, 10)}
@@ -58,19 +67,31 @@ def main() -> None:
     metrics = read_final_metrics(arguments.run, arguments.dataset, arguments.split)
     num_items = int(metrics["clipbert_retrieval/num_items"])
     guess = chance(num_items)
-    print(f"{'':<14}{'text to video':>16}{'video to text':>16}{'chance':>10}")
+    intervals = read_intervals(arguments.run, arguments.dataset, arguments.split)
+    width = 28 if intervals else 16
+    print(f"{'':<14}{'text to video':>{width}}{'video to text':>{width}}{'chance':>10}")
     for title, name, kind in ROWS:
-        values = [*(metrics[f"clipbert_retrieval/{way}_{name}"] for way in ("t2v", "v2t")), guess[name]]
-        shown = [f"{100 * value:.1f} %" if kind == "share" else f"{value:.1f}" for value in values]
-        print(f"{title:<14}{shown[0]:>16}{shown[1]:>16}{shown[2]:>10}")
+
+        def show(value: float, unit: str = " %", is_share: bool = kind == "share") -> str:
+            return f"{100 * value:.1f}{unit}" if is_share else f"{value:.1f}"
+
+        shown = []
+        for way in ("t2v", "v2t"):
+            key = f"clipbert_retrieval/{way}_{name}"
+            ends = f" ({' to '.join(show(end, '') for end in intervals[key])})" if key in intervals else ""
+            shown.append(show(metrics[key]) + ends)
+        print(f"{title:<14}{shown[0]:>{width}}{shown[1]:>{width}}{show(guess[name]):>10}")
     print(
         f"{num_items} videos, {num_items**2} pairs, {int(metrics['clipbert_retrieval/num_unreadable'])} "
         f"unreadable" + (f", {arguments.seconds:.0f} s of training and testing" if arguments.seconds else "")
     )
+    if intervals:
+        print("in brackets: 95 % intervals over videos; another seed may differ by more")
     result = {
         "dataset": arguments.dataset,
         "split": arguments.split,
         "metrics": metrics,
+        "intervals": intervals,
         "chance": guess,
         "pairs": num_items**2,
         "seconds": arguments.seconds,

@@ -12,6 +12,8 @@ from clipbert_mmf.inference.predictions import (
     write_ranks,
     write_vqa_answers,
 )
+from clipbert_mmf.scoring.outcomes import read_outcomes
+from clipbert_mmf.scoring.uncertainty import estimate_intervals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the metrics and write the files that are asked for."""
+    """Print the metrics, with their 95 % intervals for people, and write the files that are asked for."""
     records = read_predictions(options.file)
     metrics = evaluate_predictions(records)
     if options.vqa_server:
         write_vqa_answers(records, options.vqa_server)
     if options.ranks:
         write_ranks(records, options.ranks, options.depth)
-    print_result(options, metrics, [f"{name:38} {value:.6g}" for name, value in metrics.items()])
+    intervals = estimate_intervals(read_outcomes(metrics))
+    lines = []
+    for name, value in metrics.items():
+        told = f" ({intervals[name].low:.4g} to {intervals[name].high:.4g})" if name in intervals else ""
+        lines.append(f"{name:38} {value:.6g}{told}")
+    print_result(options, metrics, lines)
     return 0

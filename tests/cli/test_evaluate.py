@@ -45,6 +45,8 @@ def test_metrics_are_printed_as_lines_and_as_json(run_verb, read_json, retrieval
     assert {line.split()[0]: float(line.split()[1]) for line in out.splitlines()} == pytest.approx(
         found, rel=1e-5
     )
+    (recall,) = [line for line in out.splitlines() if line.startswith("clipbert_retrieval/t2v_r1 ")]
+    assert recall.endswith(" 0.5 (0 to 1)")
 
 
 def test_ranks_are_written_as_a_table(run_verb, retrieval_file, tmp_path):

@@ -91,7 +91,7 @@ def test_metrics_stand_beside_their_interval_and_an_earlier_run(tmp_path, tokeni
         result = {"dataset": "msrvtt_retrieval", "metric": name[22:], "interval": [0.61, 0.89]}
         line = {"split": "test", "metrics": {name: rows.value}, "final": True, "results": [result]}
         with (folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write("\n" + json.dumps(line) + "\n")  # the last line of the file was cut off
         write_outcomes(folder / "outcomes_test_msrvtt_retrieval.npz", {name: rows})
     page = make_report(folders[0], baselines=[folders[1]], num_examples=0)
     assert "0.61 to 0.89" in page and "+50.0 (" in page and "), significant" in page

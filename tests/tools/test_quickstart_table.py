@@ -37,6 +37,15 @@ def test_the_table_shows_the_last_test_beside_chance(tmp_path):
     )
     metrics = json.loads((tmp_path / "results.json").read_text())["metrics"]
     assert metrics["clipbert_retrieval/t2v_r1"] == 0.25
+    interval = {
+        "dataset": "msrvtt_retrieval",
+        "metric": "clipbert_retrieval/t2v_r1",
+        "interval": [0.13, 0.38],
+    }
+    records[-1]["results"] = [interval]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    printed = print_table(tmp_path).stdout
+    assert "25.0 % (13.0 to 38.0)" in printed and "95 % intervals over videos" in printed
 
 
 def test_a_run_without_a_test_is_named(tmp_path):
