@@ -59,17 +59,25 @@ class BackboneConfig:
         kind = choose(f"{where}.type", name, BACKBONES, REGISTERED)
         known = {entry.name for entry in dataclasses.fields(kind.options)}
         given = _drop_defaults(given, GridResnetOptions(), known)
-        foreign = [key for key in given if key not in known and key in _GRID_RESNET_KEYS]
-        if foreign:
-            raise ConfigurationError(
-                f"{where}.{foreign[0]} is {given[foreign[0]]!r}, and backbone.type '{name}' does not read it; "
-                f"it has {', '.join(sorted(known))}. Set "
-                + " ".join(f"{where}.{key}=null" for key in foreign)
-            )
+        _refuse_options_of_others(given, name, known, where)
         return cls(name, parse_config(kind.options, given, where))
 
 
-_GRID_RESNET_KEYS = {entry.name for entry in dataclasses.fields(GridResnetOptions)}
+def _refuse_options_of_others(given: Mapping[str, Any], name: str, known: set[str], where: str) -> None:
+    """Raise ``ConfigurationError`` for options that another type of backbone reads and this one does not."""
+    owners = {
+        key: other
+        for key in given
+        for other, kind in BACKBONES.items()
+        if key not in known and key in {entry.name for entry in dataclasses.fields(kind.options)}
+    }
+    if owners:
+        key = next(iter(owners))
+        nulls = " ".join(f"{where}.{other}=null" for other in owners)
+        raise ConfigurationError(
+            f"{where}.{key} is {given[key]!r}, and backbone.type '{name}' does not read it; it has "
+            f"{', '.join(sorted(known))}. Set {nulls}, or {where}.type={owners[key]}"
+        )
 
 
 @dataclass(frozen=True)

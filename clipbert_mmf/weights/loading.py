@@ -58,6 +58,8 @@ _POSITION_TABLES = (
 #: Tables of words: another number of rows means another vocabulary, whose rows are other words. Where only
 #: the end differs (rows up to a round number, or a few added words), the first rows are used.
 _WORD_TABLES = ("text_embedding.words.weight", "head.decoder.weight", "head.decoder.bias")
+#: Endings of files of weights; names on the hub hold dots too (``timm/convnext_tiny.fb_in1k``).
+_ENDINGS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pkl", ".pyth", ".npz", ".json", ".h5")
 #: Weights in an installed package.
 _WEIGHTS_PATTERNS = ("model.safetensors", "pytorch_model.bin", "*.pth", "*.pt", "*.pkl", "*.ckpt")
 _MAX_ADDED_WORDS, _MAX_ADDED_SHARE = 128, 0.01
@@ -149,7 +151,8 @@ def find_weights(location: str | Path, part: str = "clipbert") -> Path:
     path = Path(location).expanduser()
     if path.exists():
         return path
-    looks_like_name = not path.is_absolute() and str(location).count("/") <= 1 and not path.suffix
+    is_file_name = path.suffix.lower() in _ENDINGS
+    looks_like_name = not path.is_absolute() and str(location).count("/") <= 1 and not is_file_name
     if not looks_like_name:
         raise FileNotFoundError(f"model_config.clipbert.weights.{part} is '{location}': no such file")
     from transformers.utils.hub import cached_file

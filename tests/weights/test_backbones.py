@@ -8,9 +8,10 @@ import torchvision
 
 from clipbert_mmf.models.build import build_network
 from clipbert_mmf.models.config import parse_model_config
+from clipbert_mmf.weights.export import ExportError, to_released_state
 from clipbert_mmf.weights.files import WeightsFileError
 from clipbert_mmf.weights.folded_norms import are_norms_folded, restore_norms
-from clipbert_mmf.weights.loading import load_weights
+from clipbert_mmf.weights.loading import find_weights, load_weights
 from tests.network_settings import small_settings
 
 FRAMES = torch.randint(0, 256, (2, 3, 96, 96), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
@@ -113,6 +114,8 @@ def test_a_checkpoint_brings_the_pixels_it_was_trained_with(timm, tmp_path):
         other = make_timm("convnext_atto")
         assert load_weights(other, tmp_path / "a.pth", part, strict=part == "clipbert").used
         assert torch.equal(other.backbone(FRAMES), network.backbone(FRAMES))
+    with pytest.raises(ExportError, match="has a ResNet as its backbone and this model a TimmFeatures"):
+        to_released_state(network)
     with pytest.raises(
         WeightsFileError, match=r"trained with \[100.0, 100.0, 100.0\]; set backbone.pixel_mean=null"
     ):
@@ -146,3 +149,17 @@ def test_a_file_of_detectron2_does_not_go_into_a_network_of_timm(timm, tmp_path)
         WeightsFileError, match="Detectron2.*set model_config.clipbert.backbone.type=grid_resnet"
     ):
         load_weights(make_timm("resnet18"), tmp_path / "a.pth", "backbone")
+
+
+def test_a_name_on_the_hub_may_hold_dots(monkeypatch, tmp_path):
+    asked = []
+
+    def find(name, file, **options):
+        asked.append((name, file))
+        return str(tmp_path / file)
+
+    monkeypatch.setattr("transformers.utils.hub.cached_file", find)
+    assert find_weights("timm/convnext_tiny.fb_in1k", "backbone") == tmp_path
+    assert asked[0] == ("timm/convnext_tiny.fb_in1k", "model.safetensors")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        find_weights("folder/convnext_tiny.pth", "backbone")

@@ -53,6 +53,15 @@ def test_sizes_of_the_grid_resnet_are_refused_with_what_to_type():
     assert parse_model_config(settings).backbone.options.name == "resnet18"
 
 
+def test_a_name_without_the_type_is_refused_with_what_to_type():
+    with pytest.raises(
+        ConfigurationError, match="backbone.type 'grid_resnet' does not read it.*backbone.type=timm"
+    ):
+        small_config(backbone__name="resnet18")
+    with pytest.raises(ConfigurationError, match="lacks name; set model_config.clipbert.backbone.name"):
+        parse_model_config(timm_settings(name=None))
+
+
 def test_pixels_of_0_to_1_are_refused():
     with pytest.raises(ConfigurationError, match=r"set pixel_std=\[58.395,57.12,57.375\]"):
         parse_model_config(timm_settings(pixel_std=[0.229, 0.224, 0.225]))
