@@ -60,9 +60,9 @@ class Recipe:
         head = self.model.head
         if _outputs_are_answers(head) and len(self.answers) != head.num_answers:
             raise RecipeError(
-                f"the model has {head.num_answers} outputs and {len(self.answers)} answers are known; give "
-                f"the "
-                f"vocabulary it was trained with (a JSON file of answer -> index)"
+                f"the model has {head.num_answers} outputs and {len(self.answers)} answers are known; lay the "
+                f"answers_<dataset>.json of its run beside the checkpoint, or give that vocabulary (a JSON file of "
+                f"answer -> index) to clipbert convert --answers, in Python answers="
             )
 
 

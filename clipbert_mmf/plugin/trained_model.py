@@ -144,9 +144,10 @@ class RunModel:
         if self._bind_tokenizer(trained, plain, where, changes):
             parts.append("tokenizer")
         # A training that goes on follows the settings of now, and says which are new.
-        if self.trained is not None and name in self.trained.datasets and not self.trains:
-            self._bind_processors(trained, plain, where, changes)
-            parts.append("preprocessing")
+        if self.trained is not None and not self.trains:
+            is_own = name in self.trained.datasets
+            self._bind_processors(trained, plain, where, changes, is_own)
+            parts.append("preprocessing" if is_own else "frame size")
         told = f"{name}: {_join(parts) or 'nothing'} of {self.source} are used"
         self.tell(name, f"{told}; {'; '.join(changes)}" if changes else told)
         return OmegaConf.create(plain), trained.answers
@@ -177,16 +178,20 @@ class RunModel:
             return
         setting = {"file": setting} if isinstance(setting, str) else setting
         file, limit = setting.get("file"), setting.get("num_answers")
-        if file and file != trained.answers_file:
-            path = find_file(root, str(file), f"{where}.file") if self.is_typed(f"{where}.file") else None
-            given = read_answers(path) if path else ()
-            if path and given != trained.answers:
-                raise ConfigurationError(
-                    f"{where}.file={path} has {describe_difference(given, trained.answers)} than those that the "
-                    f"model in {self.source} was trained with; leave the option out, the model knows its answers"
-                )
-            if not path:
-                changes.append(f"not those of {where}.file={file}")
+        is_other = file != trained.answers_file and self.is_typed(f"{where}.file")
+        try:
+            given = read_answers(find_file(root, str(file), f"{where}.file")) if file else trained.answers
+        except (ValueError, OSError):
+            if is_other:
+                raise
+            given = trained.answers
+        if given != trained.answers and is_other:
+            raise ConfigurationError(
+                f"{where}.file={file} has {describe_difference(given, trained.answers)} than those that the model "
+                f"in {self.source} was trained with; leave the option out, the model knows its answers"
+            )
+        if given != trained.answers:
+            changes.append(f"{where}.file={file} has others now")
         if limit and limit < len(trained.answers) and self.is_typed(f"{where}.num_answers"):
             raise ConfigurationError(
                 f"{where}.num_answers is {limit} and the model in {self.source} was trained with "
@@ -219,9 +224,17 @@ class RunModel:
         return True
 
     def _bind_processors(
-        self, trained: TrainedDataset, plain: dict[str, Any], where: str, changes: list[str]
+        self,
+        trained: TrainedDataset,
+        plain: dict[str, Any],
+        where: str,
+        changes: list[str],
+        is_own: bool,
     ) -> None:
-        """Put the trained settings in the place of those that the command line does not set."""
+        """Put the trained settings in the place of those that the command line does not set.
+
+        Of another dataset than the trained one, only the size of the frames is the model's.
+        """
         for name in _TRAVELLING:
             given = (plain.get("processors") or {}).get(name) or {}
             own = trained.processors.get(name) or {}
@@ -235,7 +248,7 @@ class RunModel:
                 for values in (params, own.get("params") or {})
             )
             for key in sorted(set(then) - _OF_MACHINE):
-                if now[key] == then[key]:
+                if now[key] == then[key] or not (is_own or key == "image_size"):
                     continue
                 if self.is_typed(f"{place}.{key}"):
                     changes.append(f"but {name} {key}={now[key]} as typed, trained with {then[key]}")

@@ -22,6 +22,10 @@ _OTHER = (
     f"set {SECTION} to the model that was trained (its config.yaml has it), or give the checkpoint of this one. "
     f"{SECTION}.weights.allow_random=true uses what fits all the same"
 )
+_ANSWERS = (
+    "where these are outputs for answers, give the vocabulary of its training as "
+    "dataset_config.<dataset>.answers.file=<run>/answers_<dataset>.json; else "
+)
 
 
 class WeightFill:
@@ -134,8 +138,9 @@ class WeightFill:
                 _list("weights of the model are not in it", missing, {}) if missing else "",
                 _list("of its weights have no place in the model", left, {}) if left else "",
             ]
+            hint = _ANSWERS if shapes and all(f"{self.prefix}head." in name for name in shapes) else ""
             raise ConfigurationError(
-                f"{source} is not of this model: {', '.join(part for part in parts if part)}; {_OTHER}"
+                f"{source} is not of this model: {', '.join(part for part in parts if part)}; {hint}{_OTHER}"
             )
         return {name: value for name, value in state.items() if name not in others}
 

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -235,6 +236,21 @@ def test_what_is_not_installed_is_named_with_its_command(
 def test_an_option_out_of_range_is_named(server, folder, videos, option, message, capsys):
     assert main(["demo", "--model", str(folder / "run"), "--videos", str(videos), *option]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_what_a_question_would_miss_is_found_before_the_page_is_served(
+    folder, videos, tokenizer_dir, tmp_path, capsys
+):
+    (tmp_path / "none").mkdir()
+    arguments = ["demo", "--videos", str(tmp_path / "none"), "--max-upload-mb", "0", "--port", "0", "--model"]
+    assert main([*arguments, str(folder / "run")]) == 1
+    assert "holds no videos; looked for" in capsys.readouterr().err
+    shutil.copytree(tokenizer_dir, tmp_path / "tokenizer")
+    make_model(tmp_path / "run", tmp_path / "tokenizer", "match")
+    shutil.rmtree(tmp_path / "tokenizer")
+    arguments[2] = str(videos)
+    assert main([*arguments, str(tmp_path / "run")]) == 1
+    assert "no such directory or hub name" in capsys.readouterr().err
 
 
 def test_the_command_serves_warns_and_clears_up(folder, videos, tokenizer_dir, tmp_path):

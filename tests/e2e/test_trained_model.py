@@ -66,15 +66,26 @@ def change_surroundings(corpora, folder):
     (folder / "answers.json").write_text('["no", "yes"]')
 
 
+OWN = f"training.trainer={OWN_TRAINER}"
+
+
+def start(file):
+    return f"{MODEL}.weights.clipbert={file}"
+
+
+def resume(file):
+    return f"checkpoint.resume_file={file}"
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Return the folder of all runs, and their exit codes; ``plan.json.<run>.log`` is what each printed."""
+def trained(tmp_path_factory):
+    """Return the folder of three trained models, around which everything has changed since."""
     folder = tmp_path_factory.mktemp("trained")
     corpora = make_corpora(folder / "corpora", "msrvtt", "vqa2")
-    run, own = folder / "run", f"training.trainer={OWN_TRAINER}"
+    run = folder / "run"
     plan = {
         "run": task_options(corpora, DATASET, run, "run_type=train_val_test", f"{IMAGE_SIZE}=48"),
-        "own": task_options(corpora, DATASET, folder / "own", "run_type=train_val_test", own),
+        "own": task_options(corpora, DATASET, folder / "own", "run_type=train_val_test", OWN),
         "several": several_options(corpora, folder / "several", "run_type=train_val_test"),
     }
     codes = run_plan("tasks_program.py", plan, folder)
@@ -82,13 +93,22 @@ def runs(tmp_path_factory):
     (folder / "answers_before.json").write_bytes((run / f"answers_{DATASET}.json").read_bytes())
     write_variants(folder, run)
     change_surroundings(corpora, folder)
+    return folder
 
-    def start(file):
-        return f"{MODEL}.weights.clipbert={file}"
 
-    def resume(file):
-        return f"checkpoint.resume_file={file}"
+def run_tests(folder, tests):
+    """Return the exit codes of runs that test, by name."""
+    plan = {
+        name: task_options(folder / "corpora", DATASET, folder / name, "run_type=test", *options)
+        for name, options in tests.items()
+    }
+    return run_plan("tasks_program.py", plan, folder)
 
+
+@pytest.fixture(scope="module")
+def runs(trained):
+    """Return the folder of all runs, and their exit codes; ``plan.json.<run>.log`` is what each printed."""
+    folder, run = trained, trained / "run"
     best, final, same = run / "best.ckpt", run / "clipbert_final.pth", f"{TOKENIZER}={folder / 'same'}"
     grown, lost = (f"{SECTION}.data_dir={folder / name / 'msrvtt'}" for name in ("grown", "lost"))
     tests = {
@@ -96,7 +116,7 @@ def runs(tmp_path_factory):
         "lost": [start(final), lost],
         "resumed": [resume(best), grown, "checkpoint.resume_pretrained=true"],
         "in_place": ["checkpoint.resume_best=true", grown, f"env.save_dir={run}"],
-        "own_trainer": [resume(best), grown, own],
+        "own_trainer": [resume(best), grown, OWN],
         "of_own": [start(folder / "own" / "current.ckpt"), grown],
         "of_several": [resume(folder / "several" / "best.ckpt"), grown],
         "old": [start(folder / "old" / "best.ckpt"), grown, same, f"{IMAGE_SIZE}=48"],
@@ -107,14 +127,32 @@ def runs(tmp_path_factory):
             f"{SECTION}.answers.file={run / f'answers_{DATASET}.json'}",
         ],
         "random": [f"{MODEL}.weights.allow_random=true", same],
+    }
+    codes = run_tests(folder, tests)
+    corpora = folder / "corpora"
+    # ``mmf_predict`` does not train, though its ``run_type`` does by default.
+    plan = {
+        "mmf.predicted": task_options(corpora, DATASET, folder / "mmf", start(best), grown),
+        "none.predicted": task_options(corpora, DATASET, folder / "none", same),
+        "other": task_options(corpora, OTHER, folder / "other_run", "run_type=train", start(best)),
+    }
+    return folder, {**codes, **run_plan("tasks_program.py", plan, folder)}
+
+
+@pytest.fixture(scope="module")
+def errors(trained):
+    """Return what ``runs`` returns, of runs that must fail."""
+    folder, best = trained, trained / "run" / "best.ckpt"
+    same = f"{TOKENIZER}={folder / 'same'}"
+    tests = {
         "no_weights": [same],
-        "no_weights_own": [same, own],
+        "no_weights_own": [same, OWN],
         "no_run": ["checkpoint.resume=true", same],
         "no_best": ["checkpoint.resume_best=true"],
-        "a_folder": [resume(run)],
+        "a_folder": [resume(folder / "run")],
         "no_checkpoint": [resume(folder / "text.ckpt")],
         "part": [start(folder / "part.ckpt"), same],
-        "part_own": [resume(folder / "part.ckpt"), same, own],
+        "part_own": [resume(folder / "part.ckpt"), same, OWN],
         "more": [resume(folder / "more.ckpt"), same],
         "depth": [start(best), f"{MODEL}.transformer.num_layers=1"],
         "depth_untold": [resume(folder / "renamed.ckpt"), same, f"{MODEL}.transformer.num_layers=1"],
@@ -125,15 +163,7 @@ def runs(tmp_path_factory):
         "tokenizer": [start(best), f"{TOKENIZER}={folder / 'other'}"],
         "words": [f"{MODEL}.weights.allow_random=true", f"{MODEL}.transformer.vocab_size=100", same],
     }
-    plan = {
-        name: task_options(corpora, DATASET, folder / name, "run_type=test", *options)
-        for name, options in tests.items()
-    }
-    # ``mmf_predict`` does not train, though its ``run_type`` does by default.
-    plan["mmf.predicted"] = task_options(corpora, DATASET, folder / "mmf", start(best), grown)
-    plan["none.predicted"] = task_options(corpora, DATASET, folder / "none", same)
-    plan["other"] = task_options(corpora, OTHER, folder / "other_run", "run_type=train", start(best))
-    return folder, run_plan("tasks_program.py", plan, folder)
+    return folder, run_tests(folder, tests)
 
 
 def read_log(runs, name):
@@ -201,9 +231,9 @@ def test_one_dataset_of_a_run_over_several_is_tested_with_its_head(runs):
     assert runs[1]["of_several"] == 0, read_log(runs, "of_several")[-3000:]
     name = f"test/{DATASET}/clipbert_answers/accuracy"
     assert read_test(runs, "of_several")[1][name] == pytest.approx(read_test(runs, "several")[1][name])
-    trained = read_trained_with(torch.load(runs[0] / "several" / "best.ckpt", weights_only=True))
-    assert trained is not None and set(trained.datasets) == set(SEVERAL)
-    assert len(trained.datasets[DATASET].answers) > 3 and not trained.datasets["msrvtt_mc"].answers
+    told = read_trained_with(torch.load(runs[0] / "several" / "best.ckpt", weights_only=True))
+    assert told is not None and set(told.datasets) == set(SEVERAL)
+    assert len(told.datasets[DATASET].answers) > 3 and not told.datasets["msrvtt_mc"].answers
 
 
 def test_a_finetuning_keeps_the_answers_of_its_own_data(runs):
@@ -234,8 +264,8 @@ def test_a_finetuning_keeps_the_answers_of_its_own_data(runs):
         ("words", "words, and the model has embeddings for 100"),
     ],
 )
-def test_what_is_not_of_the_trained_model_is_an_error(runs, name, words):
-    assert runs[1][name] != 0 and words in read_log(runs, name), read_log(runs, name)[-3000:]
+def test_what_is_not_of_the_trained_model_is_an_error(errors, name, words):
+    assert errors[1][name] != 0 and words in read_log(errors, name), read_log(errors, name)[-3000:]
 
 
 def test_random_weights_are_tested_where_that_is_said(runs):
@@ -243,8 +273,8 @@ def test_random_weights_are_tested_where_that_is_said(runs):
 
 
 @pytest.mark.parametrize("name", ["", "best.ckpt", "clipbert_final.pth"])
-def test_a_run_is_asked_from_any_directory(runs, tmp_path, monkeypatch, name):
-    folder = runs[0]
+def test_a_run_is_asked_from_any_directory(trained, tmp_path, monkeypatch, name):
+    folder = trained
     moved = tmp_path / "moved"
     shutil.copytree(folder / "run", moved)
     monkeypatch.chdir(tmp_path)
