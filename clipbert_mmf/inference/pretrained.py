@@ -51,6 +51,8 @@ from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddin
 from clipbert_mmf.scoring.clips import match_times
 from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.shapes import TokenBatch
+from clipbert_mmf.tasks.datasets import SPECS
+from clipbert_mmf.tasks.task import TASKS
 from clipbert_mmf.transforms.text import join_question_and_option
 from clipbert_mmf.transforms.tokens import (
     count_words,
@@ -293,7 +295,11 @@ class ClipBert:
     @property
     def has_soft_answers(self) -> bool:
         """Tell whether each answer was trained on its own (VQA), so that several may be likely."""
-        return "clipbert_soft_bce" in self.recipe.model.list_losses()
+        spec = SPECS.get(self.recipe.dataset)
+        if spec is not None and spec.task in TASKS:
+            return TASKS[spec.task].answers_are_soft
+        # Of a dataset that is not registered here, or has its task from the configuration, the losses tell.
+        return any(name.endswith("bce") for name in self.recipe.model.list_losses())
 
     def read_clips(self, video: Media | Clips) -> Clips:
         """Return the clips that the model reads of a video.
@@ -391,6 +397,8 @@ class ClipBert:
                 ``rerank_top_k`` is below ``top_k`` or the model has no contrastive head.
         """
         require_ability(self, "score")
+        if rerank_top_k is not None:
+            self._require_candidates(top_k, rerank_top_k)
         cleaned = clean_texts(texts)
         texts, cleaned = list(dict.fromkeys(texts)), list(dict(zip(texts, cleaned, strict=True)).values())
         if isinstance(videos, (str, Path)):
@@ -402,7 +410,7 @@ class ClipBert:
         if rerank_top_k is None:
             chosen = ((video, encoded, range(len(cleaned))) for video, encoded in media)
         else:
-            chosen = self._choose_texts(media, cleaned, top_k, rerank_top_k)
+            chosen = self._choose_texts(media, cleaned, rerank_top_k)
         for video, encoded, columns in chosen:
             named = replace(encoded, name=str(video))
             rows, clips = score_matches(self, named, [cleaned[column] for column in columns])
@@ -422,19 +430,21 @@ class ClipBert:
             for text, hits in found.items()
         }
 
-    @torch.inference_mode()
-    def _choose_texts(
-        self, media: Iterable[tuple[object, EncodedMedia]], texts: list[str], top_k: int, rerank_top_k: int
-    ) -> list[tuple[object, EncodedMedia, list[int]]]:
-        """Return the videos that embeddings choose for a text, each with the columns of its texts."""
+    def _require_candidates(self, top_k: int, rerank_top_k: int) -> None:
+        """Raise ``ValueError`` if the model cannot choose candidates, or too few are asked for."""
         if self.network.contrastive is None:
             raise ValueError(
-                f"rerank_top_k is {rerank_top_k}, and this model has no contrastive head to choose with; it "
-                f"is trained "
-                f"with model_config.clipbert.contrastive.weight"
+                f"rerank_top_k is {rerank_top_k}, and this model has no contrastive head to choose with; it is "
+                "trained with model_config.clipbert.contrastive.weight. Leave rerank_top_k out to score every video"
             )
         if rerank_top_k < top_k:
             raise ValueError(f"rerank_top_k is {rerank_top_k}; expected at least top_k, {top_k}")
+
+    @torch.inference_mode()
+    def _choose_texts(
+        self, media: Iterable[tuple[object, EncodedMedia]], texts: list[str], rerank_top_k: int
+    ) -> list[tuple[object, EncodedMedia, list[int]]]:
+        """Return the videos that embeddings choose for a text, each with the columns of its texts."""
         media = list(media)
         if not media:
             return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,6 +35,62 @@ def is_distributed() -> bool:
     """Tell whether other ranks have rows that this one lacks."""
     initialized = _dist.is_available() and _dist.is_initialized()
     return not _rows_are_gathered.get() and initialized and _dist.get_world_size() > 1
+
+
+@dataclass(frozen=True)
+class BatchShare:
+    """This rank's part of the batch that all ranks train on.
+
+    Attributes:
+        num_local: items of this rank; 0 where it reads one that does not count.
+        num_global: items of all ranks.
+    """
+
+    num_local: int
+    num_global: int
+
+
+#: A plain name, not a context variable: a backward pass on a GPU runs in a thread of its own.
+_share: BatchShare | None = None
+
+
+@contextmanager
+def sharing_batch(num_local: int, num_global: int) -> Generator[None]:
+    """Tell how many items of a batch this rank has, while it trains on them.
+
+    Means over anything but items (words, pixels) are then those of the whole batch.
+    """
+    global _share
+    _share = BatchShare(num_local, num_global)
+    try:
+        yield
+    finally:
+        _share = None
+
+
+def counts_here() -> bool:
+    """Tell whether the items of this rank count; a rank without one of its own reads another's."""
+    return _share is None or _share.num_local > 0
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """Return the sum over all ranks, without a gradient; the same tensor is changed. All ranks must call it."""
+    if is_distributed():
+        _dist.all_reduce(values)
+    return values
+
+
+def average_over_ranks(total: Tensor, count: Tensor) -> Tensor:
+    """Return a share of a mean over all ranks: weighted by items, the shares add up to it.
+
+    Args:
+        total: sum over this rank, with a gradient.
+        count: number of what was summed, which differs between ranks.
+    """
+    if _share is None or not is_distributed():
+        return total / count.clamp(min=1)
+    whole = sum_over_ranks(count.detach().float() * counts_here())
+    return total * (_share.num_global / max(1, _share.num_local)) / whole.clamp(min=1)
 
 
 def gather_rows(rows: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipbert_mmf.scoring.gathering import average_over_ranks
 from clipbert_mmf.shapes import IGNORED_TOKEN, UNKNOWN_ANSWER
 
 
@@ -21,7 +22,7 @@ def answer_loss(scores: Tensor, targets: Tensor) -> Tensor:
     """
     targets = targets.reshape(-1)
     total = F.cross_entropy(scores.float(), targets, ignore_index=UNKNOWN_ANSWER, reduction="sum")
-    return total / (targets != UNKNOWN_ANSWER).sum().clamp(min=1)
+    return average_over_ranks(total, (targets != UNKNOWN_ANSWER).sum())
 
 
 def choice_loss(scores: Tensor, targets: Tensor) -> Tensor:
@@ -79,10 +80,13 @@ def masked_token_loss(
         token_targets: ``(M,)`` int64.
         num_positions: number that the sum is divided by; None for M.
     """
-    if not len(token_targets):
-        return token_scores.sum() * 0.0  # keeps a path for the gradient
-    total = F.cross_entropy(token_scores.float(), token_targets, reduction="sum")
-    return total / (num_positions or len(token_targets))
+    if len(token_targets):
+        total = F.cross_entropy(token_scores.float(), token_targets, reduction="sum")
+    else:
+        total = token_scores.sum() * 0.0  # keeps a path for the gradient
+    if num_positions is not None:
+        return total / num_positions
+    return average_over_ranks(total, torch.tensor(len(token_targets), device=total.device))
 
 
 def count_tokens(token_scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

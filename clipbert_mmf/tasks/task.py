@@ -65,6 +65,7 @@ class Task:
         reads: kind of annotations that it reads, a key of ``RECORD_KINDS``; empty takes any.
         recipe: name of its recipe for ``video_text_csv``, below ``projects/clipbert/configs/video_text_csv``.
         options_form_row: whether the scores of an item's options are one row, ``(B, N)``.
+        answers_are_soft: whether each answer is trained on its own, so that several may be likely.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Task:
     smaller_is_better: bool = False
     further_curves: tuple[str, ...] = ()
     options_form_row: bool = False
+    answers_are_soft: bool = False
     reads: str = ""
     recipe: str = ""
 

@@ -67,5 +67,6 @@ VQA = Task(
     judge_records=judge_answers,
     record_fields={**QUESTION, "answers": [{"answer": TEXT, "probability": SHARE}], "target": {str: SHARE}},
     choose_examples=choose_examples,
+    answers_are_soft=True,
 )
 register_task(VQA)

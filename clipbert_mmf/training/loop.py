@@ -16,8 +16,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import BatchNorm2d
 from torch.utils.data import DataLoader
 
+from clipbert_mmf.modules.batch_norm import SyncedBatchNorm
+from clipbert_mmf.scoring.gathering import sharing_batch
 from clipbert_mmf.training.checkpoints import Checkpointer
 from clipbert_mmf.training.data_order import split_into_updates
 from clipbert_mmf.training.distributed import (
@@ -218,7 +221,10 @@ class Loop:
                 read = next(batch.iterator)
             run.current_iteration += 1
             self.host.call_hook("on_batch_start")
-            with gradient_sync(run.model, last=is_last, first_update=not self._has_trained):
+            with (
+                gradient_sync(run.model, last=is_last, first_update=not self._has_trained),
+                sharing_batch(batch.num_local, batch.num_global),
+            ):
                 report = self._forward(read, batch)
                 loss = _sum_losses(report)
                 # DDP averages over processes; the factor makes it a mean over items.
@@ -331,6 +337,28 @@ class Loop:
             get_world_size(),
             run.device,
         )
+        self._tell_batch_statistics()
+
+    def _tell_batch_statistics(self) -> None:
+        """Say which items batch norms have their statistics from, where it is not all items of an update."""
+        norms = [module for module in self.run.model.modules() if isinstance(module, BatchNorm2d)]
+        norms = [norm for norm in norms if any(value.requires_grad for value in norm.parameters())]
+        own = [norm for norm in norms if not isinstance(norm, SyncedBatchNorm)]
+        if own and get_world_size() > 1:
+            logger.warning(
+                "%d batch norms have the statistics of each process's own items: %d processes do not train as one "
+                "does; a norm that looks at single items does (model_config.clipbert.backbone.norm=group)",
+                len(own),
+                get_world_size(),
+            )
+        elif norms and get_world_size() > 1:
+            logger.info("batch norms have the statistics of the items of all %d processes", get_world_size())
+        if norms and self.options.update_frequency > 1:
+            logger.warning(
+                "batch norms have the statistics of each of the %d batches of an update, so accumulating does not "
+                "give what one larger batch gives; model_config.clipbert.backbone.norm=group does",
+                self.options.update_frequency,
+            )
 
     def _log(self, update: _Update) -> None:
         """Write one line of the log and one record of ``metrics.jsonl``; every process must call it."""

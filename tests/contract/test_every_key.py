@@ -105,6 +105,7 @@ VALUES = {
     "cache_dir": "/tmp/cache",
     "training.trainer": "clipbert",
     "training.wandb.enabled": False,
+    "training.wandb.name": "mine",
     "training.wandb.log_checkpoint": False,
     "training.device": "cpu",
     "training.precision": "bf16",

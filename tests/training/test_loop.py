@@ -55,3 +55,22 @@ def test_early_stopping_ends_training_and_the_best_weights_are_kept(tmp_path):
     assert parts.run.num_updates == 3 and parts.run.early_stopping.best_monitored_update == 1
     best = torch.load(tmp_path / "best.ckpt", weights_only=True)
     assert best["num_updates"] == 1 and (tmp_path / "final.pth").exists()
+
+
+def test_batch_norms_that_do_not_see_the_whole_update_are_told(tmp_path, caplog, monkeypatch):
+    from clipbert_mmf.modules.batch_norm import SyncedBatchNorm
+    from clipbert_mmf.training import loop
+
+    def tell(norm, num_processes, **options):
+        parts = Parts(tmp_path, **options)
+        parts.run.model.norm = norm
+        monkeypatch.setattr(loop, "get_world_size", lambda: num_processes)
+        caplog.clear()
+        parts.loop._tell_batch_statistics()
+        return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+    assert tell(torch.nn.BatchNorm2d(2), 1) == [] and tell(SyncedBatchNorm(2), 2) == []
+    (message,) = tell(torch.nn.BatchNorm2d(2), 2)
+    assert "2 processes do not train as one does" in message and "norm=group" in message
+    (message,) = tell(SyncedBatchNorm(2), 1, update_frequency=2)
+    assert "each of the 2 batches of an update" in message

@@ -18,6 +18,7 @@ from clipbert_mmf.configuration import InRange, OneOf
 from clipbert_mmf.modules.activation_checkpointing import run_or_recompute
 from clipbert_mmf.modules.backbones.convolution import convolve
 from clipbert_mmf.modules.backbones.pixels import check_pixel_options
+from clipbert_mmf.modules.batch_norm import SyncedBatchNorm
 
 #: Mean of R, G, B in grey levels, and their divisors (caffe-style weights).
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -29,10 +30,11 @@ def _group_norm(channels: int) -> nn.Module:
 
 
 #: Normalisation after each convolution. ``frozen_batch`` is the paper's; ``group`` trains from random weights
-#: and gives the same result whatever the batch is split into.
+#: and gives the same result whatever the batch is split into. ``batch`` has the statistics of the items that all
+#: processes read together, so several processes train as one; batches that are accumulated have their own.
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "frozen_batch": FrozenBatchNorm2d,
-    "batch": nn.BatchNorm2d,
+    "batch": SyncedBatchNorm,
     "group": _group_norm,
 }
 
@@ -141,7 +143,8 @@ class GridResnetOptions:
 
     Attributes:
         depth: resnet18, resnet34, resnet50 or resnet101.
-        norm: frozen_batch (the paper's), group (trains from random weights) or batch.
+        norm: frozen_batch (the paper's), group (trains from random weights), or batch (over the items of all
+            processes).
         width: channels of the stem; 64 is the paper's.
         out_stage: last stage that is built, res2 to res5; res5 has stride 32, each earlier one half of it.
         freeze_at: number of parts that do not train, counted from the stem: 2 (stem and res2) is the paper's,

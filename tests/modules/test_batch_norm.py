@@ -1,0 +1,80 @@
+"""Two processes normalize and train as one that has all their items."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from clipbert_mmf.modules.batch_norm import SyncedBatchNorm
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import json, sys, torch
+from clipbert_mmf.modules.batch_norm import SyncedBatchNorm
+from clipbert_mmf.scoring.gathering import average_over_ranks, sharing_batch
+rank = int(sys.argv[1])
+torch.distributed.init_process_group('gloo', init_method='file://' + sys.argv[2], rank=rank, world_size=2)
+torch.manual_seed(0)
+norm, items = SyncedBatchNorm(3), torch.randn(5, 3, 4, 2)
+found = []
+for counts, mine in (((3, 2), items[:3] if rank == 0 else items[3:]), ((1, 0), items[:1])):
+    own = mine.clone().requires_grad_()
+    norm.weight.grad = norm.bias.grad = None
+    with sharing_batch(counts[rank], sum(counts)):
+        loss = norm(own).pow(3).sum(dim=(1, 2, 3)).mean() * (counts[rank] / sum(counts))
+        loss.backward()
+        share = average_over_ranks(torch.tensor(6.0 + rank), torch.tensor(2 + rank))
+    found.append([own.grad.flatten().tolist(), norm.weight.grad.tolist(), norm.running_mean.tolist(),
+                  norm.running_var.tolist(), float(share) * counts[rank] / sum(counts)])
+print(json.dumps(found))
+"""
+
+
+def run_two(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CLIPBERT_MMF_HOST": "0"}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(rank), str(tmp_path / "meet")],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    return [json.loads(process.communicate(timeout=60)[0]) for process in ranks]
+
+
+def test_two_ranks_have_the_statistics_and_gradients_of_one_batch(tmp_path):
+    found = run_two(tmp_path)
+    torch.manual_seed(0)
+    norm, items = torch.nn.BatchNorm2d(3), torch.randn(5, 3, 4, 2)
+    for step, (batch, sizes) in enumerate(((items, (3, 2)), (items[:1], (1, 0)))):
+        whole = batch.clone().requires_grad_()
+        norm.zero_grad()
+        norm(whole).pow(3).sum(dim=(1, 2, 3)).mean().backward()
+        parts = [torch.tensor(rank[step][0]) for rank in found]
+        own = torch.cat([part[: size * 24] for part, size in zip(parts, sizes, strict=True)])
+        torch.testing.assert_close(own, whole.grad.flatten(), atol=1e-5, rtol=1e-4)
+        weight = torch.tensor(found[0][step][1]) + torch.tensor(found[1][step][1])
+        torch.testing.assert_close(weight, norm.weight.grad, atol=1e-5, rtol=1e-4)
+        for rank in found:
+            torch.testing.assert_close(torch.tensor(rank[step][2]), norm.running_mean, atol=1e-6, rtol=1e-5)
+            torch.testing.assert_close(torch.tensor(rank[step][3]), norm.running_var, atol=1e-6, rtol=1e-5)
+    assert not any(found[1][1][0])  # the item that only keeps the second rank in step
+
+
+def test_shares_of_a_mean_over_words_add_up_to_it(tmp_path):
+    found = run_two(tmp_path)
+    assert abs(found[0][0][4] + found[1][0][4] - 13 / 5) < 1e-6
+    assert abs(found[0][1][4] + found[1][1][4] - 6 / 2) < 1e-6
+
+
+def test_in_one_process_it_is_torchs_own():
+    torch.manual_seed(0)
+    ours, theirs, items = SyncedBatchNorm(3), torch.nn.BatchNorm2d(3), torch.randn(5, 3, 4, 2)
+    for _ in range(2):
+        assert torch.equal(ours(items), theirs(items))
+        ours.eval(), theirs.eval()
