@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from clipbert_mmf.scoring.metrics import (
+    METRICS,
     measure_answers,
     measure_counts,
     measure_pretraining,
@@ -139,3 +140,28 @@ def test_hidden_tokens_of_filling_texts_do_not_count():
 )
 def test_a_full_name_is_split_and_dataset_and_the_rest(name, parts):
     assert split_metric_name(name) == parts
+
+
+def test_every_metric_lists_the_names_of_its_numbers():
+    rows = {"item_index": torch.arange(4), "readable": torch.ones(4)}
+    pairs = {"targets": torch.zeros(4, 3, dtype=torch.int64), **rows}
+    hidden = torch.ones(12, dtype=torch.int64)
+    fields = {
+        "clipbert_retrieval": {
+            "scores": torch.zeros(16, 2),
+            "targets": torch.eye(4, dtype=torch.int64),
+            **rows,
+        },
+        "clipbert_answers": {"scores": torch.zeros(12, 5), **pairs},
+        "clipbert_vqa": {"scores": torch.zeros(12, 5), **pairs, "targets": torch.ones(4, 3, 5)},
+        "clipbert_count": {"scores": torch.zeros(12, 1), **pairs},
+        "clipbert_pretraining": {
+            "scores": torch.zeros(12, 2),
+            **pairs,
+            "mlm_right": hidden,
+            "mlm_total": hidden,
+        },
+    }
+    for name, metric in METRICS.items():
+        assert set(metric.measure(**fields[name])) == set(metric.numbers)
+    assert "accuracy_what" in METRICS["clipbert_vqa"].list_numbers()
