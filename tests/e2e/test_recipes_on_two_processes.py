@@ -46,5 +46,8 @@ def test_two_processes_train_as_one_does(runs, dataset):
     # Drawn frames have flat areas, where rounding decides which of two equal pixels a gradient goes to.
     assert found == pytest.approx(expected, rel=1e-3)
     assert two[0]["grad_norm"] == pytest.approx(one[0]["grad_norm"], rel=1e-3)
-    losses = [read_records(runs / str(count) / dataset, "val")[-1]["losses"] for count in (1, 2)]
-    assert losses[1] == pytest.approx(losses[0], rel=5e-3)
+    if (
+        dataset != "coco_captions_pretraining"
+    ):  # a mean over batches, and each has its own number of hidden words
+        losses = [read_records(runs / str(count) / dataset, "val")[-1]["losses"] for count in (1, 2)]
+        assert losses[1] == pytest.approx(losses[0], rel=5e-3)
