@@ -7,6 +7,7 @@ items, on all processes; so any metric, MMF's too, sees what one process would h
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -272,16 +273,32 @@ class Evaluator:
         self, split: str, name: str, dataset: Any, report: Report, metrics: dict[str, float]
     ) -> list[Result]:
         """Return the metrics of a dataset with intervals and chance; keep the outcomes for paired tests."""
-        with as_gathered():
-            traced = self.host.trace_metrics(report)
-        outcomes = {key: _name_media(rows, dataset) for key, rows in traced.items() if key in metrics}
+        where = f"{split} of {name}"
+        outcomes = self._trace(where, dataset, report, metrics)
         if outcomes:
             write_outcomes(self.run.metrics_file.path.parent / f"outcomes_{split}_{name}.npz", outcomes)
-        task, maker = TASKS.get(getattr(dataset, "task_name", "")), getattr(dataset, "maker", None)
-        chances = {}
-        if task is not None and maker is not None:
-            chances = task.guess_all([maker.records[row] for row in range(len(maker.records))])
-        return describe_results(metrics, outcomes, chances)
+        return describe_results(metrics, outcomes, _guess(where, dataset))
+
+    def _trace(
+        self, where: str, dataset: Any, report: Report, metrics: dict[str, float]
+    ) -> dict[str, Outcomes]:
+        """Return the outcomes that give the metrics, with the keys of media; what is wrong with others is told."""
+        try:
+            with as_gathered():
+                traced = self.host.trace_metrics(report)
+            traced = {key: _name_media(rows, dataset) for key, rows in traced.items() if key in metrics}
+        except Exception as error:  # a user's metric may not cost the run its numbers
+            logger.warning("%s: no intervals, outcomes fail with %s: %s", where, type(error).__name__, error)
+            return {}
+        outcomes: dict[str, Outcomes] = {}
+        for key, rows in traced.items():
+            if math.isclose(rows.value, metrics[key], rel_tol=1e-4, abs_tol=1e-5):
+                outcomes[key] = rows
+            else:
+                logger.warning(
+                    "%s: no interval, its outcomes give %g and not %g", key, rows.value, metrics[key]
+                )
+        return outcomes
 
     # ---- retrieval
 
@@ -357,6 +374,18 @@ class Evaluator:
         if hasattr(model, "format_for_prediction"):
             results = model.format_for_prediction(results, report)
         return list(results)
+
+
+def _guess(where: str, dataset: Any) -> dict[str, float]:
+    """Return what guessing gives, by short name of the number."""
+    task, maker = TASKS.get(getattr(dataset, "task_name", "")), getattr(dataset, "maker", None)
+    if task is None or maker is None:
+        return {}
+    try:
+        return task.guess_all([maker.records[row] for row in range(len(maker.records))])
+    except Exception as error:  # a user's task may not cost the run its numbers
+        logger.warning("%s: chance is not told, it fails with %s: %s", where, type(error).__name__, error)
+        return {}
 
 
 def _name_media(rows: Outcomes, dataset: Any) -> Outcomes:

@@ -85,6 +85,18 @@ def test_items_of_one_video_are_one_medium(tmp_path, monkeypatch):
     assert outcomes.media.tolist() == ["video0", "video0", "video1", "video1", "video2"]
 
 
+def test_a_metric_whose_outcomes_are_wrong_or_fail_costs_its_interval_alone(tmp_path, monkeypatch, caplog):
+    parts = Parts(tmp_path, run_type="test")
+    wrong = Outcomes(np.full(5, 7.0), np.arange(5))
+    monkeypatch.setattr(parts.host, "trace_metrics", lambda report: {"test/points/accuracy": wrong})
+    (result,) = parts.evaluator.evaluate("test", final=True).results
+    assert result.interval is None and "its outcomes give 7 and not" in caplog.text
+    monkeypatch.setattr(parts.host, "trace_metrics", lambda report: {}["a"])
+    (result,) = parts.evaluator.evaluate("test", final=True).results
+    assert result.interval is None and "outcomes fail with KeyError" in caplog.text
+    assert not list(tmp_path.glob("outcomes_*"))
+
+
 def test_a_run_writes_results_and_outcomes(tmp_path, caplog):
     parts = Parts(tmp_path, run_type="val_test")
     with caplog.at_level("INFO", logger="clipbert_mmf"):
