@@ -9,7 +9,7 @@ from clipbert_mmf.video.endings import strip_ending
 from clipbert_mmf.video.errors import AmbiguousNameError
 from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.stores.base import MediaStore
-from clipbert_mmf.video.stores.names import make_key
+from clipbert_mmf.video.stores.names import clean_name, make_key
 
 
 class UnionStore(MediaStore):
@@ -29,7 +29,11 @@ class UnionStore(MediaStore):
             return self._places[name]
         found = [(store, key) for store in self._stores if (key := store.resolve(name)) is not None]
         # The whole path of a medium goes before the end of one, and that before a path that is longer.
-        ranks = [_rank_fit(make_key(name), strip_ending(key)) for _, key in found]
+        ranks = [_rank_fit(make_key(name), strip_ending(key), store.location) for store, key in found]
+        if self._names_a_store(name):
+            # The folder of a store in the name is no folder that does not count.
+            found = [place for place, rank in zip(found, ranks, strict=True) if rank < _LOOSE]
+            ranks = [rank for rank in ranks if rank < _LOOSE]
         exact = [place for place, rank in zip(found, ranks, strict=True) if rank == min(ranks)]
         first = exact[0] if exact else None
         for store, key in exact[1:]:
@@ -47,10 +51,25 @@ class UnionStore(MediaStore):
             self._places[name] = first
         return first
 
+    def _names_a_store(self, name: str) -> bool:
+        folders = clean_name(name).strip("/").split("/")[:-1]
+        return any(_own_folder(store.location) in folders for store in self._stores)
+
     def resolve(self, name: str) -> str | None:
         """Return the key of a name; see ``MediaStore.resolve``."""
         place = self._place(name)
-        return None if place is None else place[1]
+        if place is None:
+            return None
+        # The key alone must lead to the same medium.
+        again = self._place(place[1])
+        if again is None or again[0] is not place[0]:
+            raise AmbiguousNameError(
+                f"the name stands for '{place[1]}' in {place[0].location}, a key that another store has too; give the "
+                f"stores other folders or names",
+                name,
+                self.location,
+            )
+        return place[1]
 
     def _find(self, handle: list[MediaStore], key: str) -> bytes | Path | FrameFolder | None:
         place = self._place(key)
@@ -69,5 +88,16 @@ class UnionStore(MediaStore):
         return iter(sorted({key for store in handle for key in store.keys()}))  # noqa: SIM118, a method, not a dict
 
 
-def _rank_fit(written: str, key: str) -> int:
-    return 0 if key == written else 1 if key.endswith(f"/{written}") else 2
+#: Rank of a medium whose path has not all of the written folders.
+_LOOSE = 2
+
+
+def _rank_fit(written: str, key: str, location: str) -> int:
+    if key == written:
+        return 0
+    whole = f"/{location.strip('/')}/{key}"
+    return 1 if whole.endswith(f"/{written.lstrip('/')}") else _LOOSE
+
+
+def _own_folder(location: str) -> str:
+    return location.rstrip("/").rpartition("/")[2]

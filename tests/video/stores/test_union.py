@@ -30,3 +30,18 @@ def test_a_missing_key_names_every_store(folder, tmp_path):
     other = write_lmdb(tmp_path / "other", {"new": b"11"})
     with pytest.raises(MissingMediaError, match=f"{folder} . {other}: the store has no such key"):
         open_store([str(folder), str(other)]).read("gone")
+
+
+def test_the_folder_of_a_store_in_a_name_leads_to_no_other_store(tmp_path):
+    for path in ("a/1.mp4", "b/1.mp4", "b/2.mp4", "c/3.mp4"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(path.encode())
+    store = open_store([str(tmp_path / name) for name in "abc"])
+    assert store.resolve("a/2.mp4") is None
+    for name in ("2", "2.mp4", "b/2.mp4", str(tmp_path / "b" / "2.mp4"), "b\\2.mp4"):
+        assert store.resolve(name) == "2"
+    # Where no store is of that folder, the folder does not count.
+    assert store.resolve("elsewhere/3.mp4") == "3"
+    for name in ("a/1.mp4", "b/1", "1", str(tmp_path / "a" / "1.mp4")):
+        with pytest.raises(AmbiguousNameError, match="give the stores other folders or names"):
+            store.resolve(name)
