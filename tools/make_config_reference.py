@@ -193,6 +193,7 @@ def render() -> str:
         "Values are YAML: `training.seed=null`, `optimizer.params.betas=[0.9,0.98]`, and, in quotes of the shell, "
         "whole sections: `'training.early_stop={enabled: true, patience: 500}'`. A section in braces is merged "
         "into what is there, a list replaces it; `evaluation.metrics[0]=clipbert_answers` replaces one entry. "
+        "`optimizer.params.betas=null` leaves out an argument that another optimizer does not take. "
         "An option has no spaces around `=`; of two options for one key the last is used, with a warning.",
     ]
     for part in list_parts():

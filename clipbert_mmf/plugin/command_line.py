@@ -27,6 +27,8 @@ _WORDS = {"null": None, "true": True, "false": False, "None": None}
 _EARLY = ("config", "model", "dataset", "datasets")
 #: Names of run types and of options, for a word that stands alone.
 _RUN_TYPES = ("train", "val", "test", "inference", "train_val", "train_test", "train_val_test")
+#: Sections of arguments, in which null leaves one out: another type does not take what a recipe sets.
+_ARGUMENTS = ("optimizer.params", "scheduler.params")
 _TOKEN = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<place>-?\d+)\]")
 #: Key of a list -> the key that a plain text in it stands for.
 _SHORT_FORMS = {"annotations": "file", "losses": "type", "metrics": "type"}
@@ -284,6 +286,11 @@ def _assign(node: Any, step: Any, option: Option, full: str) -> None:
             if key not in current:
                 _require_known(current, str(key), full, option)
         current.merge_with(OmegaConf.create(dict(value)))
+        for key in [key for key in value if value[key] is None and full in _ARGUMENTS]:
+            current.pop(key)
+    elif value is None and full.rpartition(".")[0] in _ARGUMENTS:
+        if step in node:
+            node.pop(step)
     elif isinstance(current, DictConfig) and not isinstance(value, Mapping) and not is_open_section(full):
         inner = next(iter(current), "key")
         raise ConfigurationError(

@@ -56,7 +56,7 @@ def check_run(config: Mapping[str, Any]) -> None:
     check_run_type(read_plain(config, "run_type"))
     refuse_old_names(config)
     parse_run_options(config)
-    check_optimizer(config)
+    check_optimizer(config, needs_rate=is_our_model)
     check_scheduler(config)
     check_metrics(read_plain(config, "evaluation", "metrics"))
     parsed = (
@@ -93,7 +93,7 @@ def check_run_type(run_type: Any) -> None:
     )
 
 
-def check_optimizer(config: Mapping[str, Any]) -> None:
+def check_optimizer(config: Mapping[str, Any], needs_rate: bool = True) -> None:
     """Raise ``ConfigurationError`` for an unknown optimizer, or a parameter that it does not take."""
     section = read_plain(config, "optimizer") or {}
     if "type" not in section:
@@ -106,7 +106,11 @@ def check_optimizer(config: Mapping[str, Any]) -> None:
     }
     kind = choose("optimizer.type", section["type"], {**own, **theirs})
     params = section.get("params") or {}
-    _check_arguments("optimizer.params", params, kind)
+    _check_arguments("optimizer.params", params, kind, section["type"])
+    if needs_rate and "lr" not in params:
+        raise ConfigurationError(
+            "optimizer.params.lr is missing; set it, for example optimizer.params.lr=1e-4"
+        )
     for key, value in params.items():
         if key in ("lr", "weight_decay", "eps") and (
             isinstance(value, bool) or not isinstance(value, (int, float))
@@ -120,14 +124,20 @@ def check_scheduler(config: Mapping[str, Any]) -> None:
     if not read_plain(config, "training", "lr_scheduler") or "type" not in section:
         return
     kind = choose("scheduler.type", section["type"], registry.mapping["scheduler_name_mapping"], REGISTERED)
-    _check_arguments("scheduler.params", section.get("params") or {}, kind)
+    _check_arguments("scheduler.params", section.get("params") or {}, kind, section["type"])
 
 
-def _check_arguments(where: str, given: Mapping[str, Any], kind: Any) -> None:
+def _check_arguments(where: str, given: Mapping[str, Any], kind: Any, name: str) -> None:
     parameters = list(inspect.signature(kind).parameters.values())[1:]  # without weights or optimizer
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
-    refuse_unknown_keys(where, given, [parameter.name for parameter in parameters])
+    allowed = [parameter.name for parameter in parameters]
+    for key in given:
+        if key not in allowed:
+            raise ConfigurationError(
+                f"{where}.{key} is unknown to '{name}'{suggest(key, allowed)}; allowed are {', '.join(allowed)}. "
+                f"{where}.{key}=null leaves it out"
+            )
 
 
 def check_metrics(entries: Any) -> None:

@@ -55,19 +55,32 @@ def test_another_run_type_is_refused_with_the_nearest_word(run_type, message):
         ("optimizer.type=Adamw", r"optimizer.type is 'Adamw' \(did you mean 'Adam"),
         (
             "optimizer.params.weight_decy=1",
-            r"optimizer.params.weight_decy is unknown \(did you mean 'weight_decay'",
+            r"optimizer.params.weight_decy is unknown to 'AdamW' \(did you mean 'weight_decay'",
         ),
         ("optimizer.params.lr=fast", "optimizer.params.lr is 'fast'; expected a number"),
         ("scheduler.type=clipbert_linear", "scheduler.type is 'clipbert_linear'"),
         (
             "scheduler.params.warmup=1",
-            "scheduler.params.warmup is unknown; allowed are num_updates, warmup_fraction",
+            "scheduler.params.warmup is unknown to .*; allowed are warmup_fraction, num_updates",
         ),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_is_built(option, message):
     with pytest.raises(ConfigurationError, match=message):
         build("", [option])
+
+
+def test_another_optimizer_leaves_out_what_it_does_not_take():
+    with pytest.raises(
+        ConfigurationError, match=r"betas is unknown to 'SGD'.*optimizer.params.betas=null leaves it"
+    ):
+        build("", ["optimizer.type=SGD"])
+    params = build(
+        "", ["optimizer.type=SGD", "optimizer.params={betas: null, momentum: 0.9}"]
+    ).optimizer.params
+    assert "betas" not in params and params.momentum == 0.9
+    with pytest.raises(ConfigurationError, match="optimizer.params.lr is missing"):
+        build("", ["optimizer.params.lr=null"])
 
 
 def test_the_numbers_of_a_validation_are_listed_by_dataset():
