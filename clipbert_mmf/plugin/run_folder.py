@@ -20,7 +20,7 @@ from clipbert_mmf.training.checkpoints import find_resumed
 from clipbert_mmf.training.distributed import broadcast_from_rank_0, get_rank
 from clipbert_mmf.training.logging import FILE_NAME
 from clipbert_mmf.training.options import CheckpointOptions
-from clipbert_mmf.training.run_folder import FolderUse, check_use, choose_evaluation_folder
+from clipbert_mmf.training.run_folder import FolderUse, check_use, choose_evaluation_folder, holds_run
 from clipbert_mmf.training.run_lock import acquire_lock, release_lock
 
 _OURS = "clipbert"
@@ -138,6 +138,11 @@ def read_overwrite(config: Mapping[str, Any]) -> bool:
     if not isinstance(value, bool):
         raise ConfigurationError(f"env.overwrite is {value!r}; allowed are true and false")
     return value
+
+
+def may_write_into(folder: Path) -> bool:
+    """Return whether this run may write into a folder, which a refused one, or one that failed before, may not."""
+    return registry.get(_RUN_FOLDER, no_warning=True) is not None or not holds_run(folder)
 
 
 def find_run_folder(config: Mapping[str, Any]) -> Path:

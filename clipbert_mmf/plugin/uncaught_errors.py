@@ -23,6 +23,7 @@ from mmf.common.registry import registry
 from mmf.utils.configuration import get_mmf_env
 
 from clipbert_mmf.cli.main import EXPECTED_ERRORS
+from clipbert_mmf.plugin.run_folder import may_write_into
 from clipbert_mmf.training.distributed import get_rank
 from clipbert_mmf.training.failure_reports import LostProcessError
 
@@ -59,16 +60,18 @@ class UncaughtErrors:
             self.fallback(kind, error, trace)
             return
         sys.stdout.flush()
-        log = write_traceback(find_folder(frames), error)
-        sentence = read_sentence(error)
-        if sentence is None or log is None:
+        folder, sentence = find_folder(frames), read_sentence(error)
+        is_ours = may_write_into(folder)
+        log = write_traceback(folder, error) if is_ours else None
+        if sentence is None or (is_ours and log is None):
             self.fallback(kind, error, trace)
         elif claim_terminal(is_first=not isinstance(error, LostProcessError)):
             command = Path(sys.argv[0]).name
             command = command if command.startswith("mmf_") else "mmf_run"
             # Not sys.stderr: the hook of torch.distributed writes "[rank1]: " before what goes there.
             terminal = sys.__stderr__ or sys.stderr
-            terminal.write(f"The traceback is in {log}\n{command}: {sentence}\n")
+            place = f"The traceback is in {log}\n" if log else ""
+            terminal.write(f"{place}{command}: {sentence}\n")
             terminal.flush()
 
 

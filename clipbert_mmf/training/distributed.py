@@ -206,6 +206,15 @@ def sum_over_processes(values: dict[str, float], device: torch.device) -> dict[s
     return dict(zip(keys, sums, strict=True))
 
 
+def max_over_processes(value: int, device: torch.device) -> int:
+    """Return the largest value of all processes."""
+    if get_world_size() == 1:
+        return value
+    largest = torch.tensor([value], dtype=torch.int64, device=device)
+    _collectives.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return int(largest)
+
+
 def gather_everywhere(value: Any) -> list[Any]:
     """Return every process's value, in the order of ranks, on every process. Tensors must be on the CPU."""
     if get_world_size() == 1:

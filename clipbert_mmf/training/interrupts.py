@@ -1,8 +1,9 @@
 """Ends a run after a signal with its state saved: SIGTERM, SIGUSR1 (Slurm's ``--signal``), Ctrl-C, SIGHUP.
 
 The handler only takes a note. The loops look at it where the run is whole: after an update, between two
-batches of an evaluation, and while they wait for data. All processes of a run stop at the same update; the
-first one that is told writes it into the store by which they found each other.
+batches of an evaluation, and while they wait for data. All processes of a run stop after the same update: they
+exchange a number after each, over the connections that sum the gradients. The store by which they found each
+other would not do, since it ends with torchrun's agent.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
-from torch.distributed import distributed_c10d as c10d
+import torch
 
-from clipbert_mmf.training.distributed import gather_everywhere, get_rank, get_world_size
+from clipbert_mmf.training.distributed import gather_everywhere, get_rank, get_world_size, max_over_processes
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -35,7 +36,6 @@ SIGNALS = tuple(
 WAIT_SEC = 20.0
 #: A launcher passes a signal on that its children got too; so soon after the first it is the same one.
 _SAME_SEC = 1.0
-_KEY = "clipbert_stop"
 
 
 class RunInterrupted(BaseException):
@@ -62,7 +62,6 @@ class Interrupts:
         #: Where a wait for data ends the run: None outside of one, else whether the run is whole there.
         self._wait: bool | None = None
         self._begin = 0.0
-        self._store: Any = None
 
     @contextmanager
     def installed(self) -> Generator[None]:
@@ -74,8 +73,6 @@ class Interrupts:
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
                 signal.signal(number, self._handle)
-        if get_world_size() > 1:
-            self._store = c10d._get_default_store()  # pyright: ignore[reportPrivateUsage]  # no public way
         with self._watched():
             try:
                 yield
@@ -166,34 +163,23 @@ class Interrupts:
 
     # ---- several processes
 
-    def should_stop(self, num_updates: int) -> bool:
+    def should_stop(self, device: torch.device) -> bool:
         """Return whether the run ends after this update; every process must ask after every update.
 
-        A process is at most one update ahead of another, since they sum gradients in each. So the update
-        after the next of the one that was told is one that no process has passed.
+        Args:
+            device: this process's, for the exchange with the others.
         """
-        if self._store is None:
-            return self.signal_number is not None
-        if self.signal_number is not None:
-            stop = self._post(num_updates + 1)
-        elif self._is_posted():
-            stop = self._store.get(_KEY).decode()
-        else:
-            return False
-        update, number = map(int, stop.split(","))
-        if self.signal_number is None:
+        number = max_over_processes(self.signal_number or 0, device)
+        if number and self.signal_number is None:
             self.signal_number, self._begin = number, time.monotonic()
-        return num_updates >= update
+        return number > 0
 
     def check(self) -> None:
-        """Leave an evaluation where a signal came, here or to another process.
+        """Leave an evaluation where a signal came.
 
         Raises:
             RunInterrupted: for ``run_share``, which makes all processes leave it.
         """
-        if self.signal_number is None and self._store is not None and self._is_posted():
-            self.signal_number = int(self._store.get(_KEY).decode().split(",")[1])
-            self._begin = time.monotonic()
         if self.signal_number is not None:
             raise RunInterrupted(is_whole=True)
 
@@ -206,23 +192,13 @@ class Interrupts:
             RunInterrupted: on every process.
         """
         result: list[T] = []
-        try:
+        with contextlib.suppress(RunInterrupted):
             result.append(share())
-        except RunInterrupted:
-            if self._store is not None:
-                self._post(0)
-        if not all(gather_everywhere(bool(result))):
+        ended = [number for number in gather_everywhere(0 if result else self.signal_number) if number]
+        if ended:
+            self.signal_number = self.signal_number or ended[0]
             raise RunInterrupted(is_whole=True)
         return result[0]
-
-    def _is_posted(self) -> bool:
-        return self._store.add(f"{_KEY}/posted", 0) > 0
-
-    def _post(self, update: int) -> str:
-        """Tell the other processes, unless one was first; return what holds."""
-        stop = self._store.compare_set(_KEY, "", f"{update},{self.signal_number}").decode()
-        self._store.add(f"{_KEY}/posted", 1)
-        return stop
 
     def exit(self, message: str) -> NoReturn:
         """End the process as the signal asks, with a line that says how to go on.

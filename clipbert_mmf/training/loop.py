@@ -199,7 +199,7 @@ class Loop:
             update = self._run_update(batches)
             run.epoch_position += len(batches)
             stop = self._after_update(update)
-            if run.interrupts.should_stop(run.num_updates):
+            if run.interrupts.should_stop(run.device):
                 raise RunInterrupted(is_whole=True)
             if stop:
                 return run.num_updates < data.max_updates
