@@ -22,14 +22,14 @@ mkdir -p "$save"
 
 [ -f "$save/pretrain/clipbert_final.pth" ] ||
   step "2. Pre-training on captioned images" mmf_run config=$recipes/coco_captions_pretraining/demo.yaml model=clipbert \
-    dataset=coco_captions_pretraining run_type=train env.save_dir="$save/pretrain" \
+    dataset=coco_captions_pretraining run_type=train env.save_dir="$save/pretrain" checkpoint.resume=true \
     dataset_config.coco_captions_pretraining.data_dir="$data/coco" \
     dataset_config.coco_captions_pretraining.processors.text_processor.params.tokenizer="$data/tokenizer" \
     training.max_updates=$updates training.evaluation_interval=0
 [ -f "$save/retrieval/clipbert_final.pth" ] ||
   step "3. Fine-tuning text-to-video retrieval, testing on held-out videos" \
     mmf_run config=$recipes/msrvtt_retrieval/demo.yaml model=clipbert dataset=msrvtt_retrieval "${corpus[@]}" \
-    run_type=train_val_test env.save_dir="$save/retrieval" training.max_updates=$((updates / 2)) \
+    run_type=train_val_test env.save_dir="$save/retrieval" checkpoint.resume=true training.max_updates=$((updates / 2)) \
     training.evaluation_interval=$((updates / 4)) model_config.clipbert.weights.clipbert="$save/pretrain/clipbert_final.pth"
 python tools/quickstart_table.py --run "$save/retrieval" --dataset msrvtt_retrieval --out "$save/results.json"
 look "$save/retrieval/metrics.jsonl" "$save/retrieval/weights_report.json"

@@ -23,6 +23,8 @@ from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
 from clipbert_mmf.models.config import dump_model_config
 from clipbert_mmf.paths import project_dir
 from clipbert_mmf.tasks.task import TASKS
+from clipbert_mmf.training.options import CheckpointOptions
+from clipbert_mmf.training.run_folder import FolderUse, check_use
 
 DATASET = "video_text_csv"
 #: File of the run's folder with what the model says about the run.
@@ -76,6 +78,9 @@ def run(options: argparse.Namespace) -> int:
             options, {"command": command, "config": config}, [shlex.join(command), yaml.safe_dump(config)]
         )
         return 0
+    goes_on = CheckpointOptions(resume="checkpoint.resume=true" in options.options)
+    overwrites = "env.overwrite=true" in options.options
+    check_use(save, FolderUse("train", trains=True, predicts=False, overwrite=overwrites, checkpoint=goes_on))
     save.mkdir(parents=True, exist_ok=True)
     model.save_tokenizer(save / TOKENIZER_FOLDER)
     file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

@@ -44,6 +44,14 @@ def test_a_second_run_is_refused_and_nothing_is_written(folder):
     assert read_all(folder) == before
 
 
+def test_the_command_line_ends_with_the_sentence_and_writes_nothing_either(folder):
+    before = read_all(folder)
+    process = start(folder, *SHORT)
+    output = process.communicate(timeout=200)[0]
+    assert process.returncode == 1 and "holds a run already" in output.splitlines()[-1]
+    assert read_all(folder) == before
+
+
 def test_overwriting_deletes_the_old_run_when_the_new_one_begins_and_not_before(folder):
     before = read_all(folder)
     with pytest.raises(ValueError, match="update_frequency is 0"):
