@@ -6,6 +6,7 @@ Builds a run from MMF's objects, and answers what the loops ask.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +131,12 @@ class MmfHost:
                 Loop(self.run, self, evaluator, self.checkpoint.checkpointer).train()
                 evaluator.run_final()
             except RunInterrupted as interruption:
-                message = self.checkpoint.checkpointer.describe_newest()
-                if interruption.is_whole:
-                    self.close()
-                else:
-                    release_lock(find_run_folder(self.trainer.config))
-                self.run.interrupts.exit(message)
+                self.run.interrupts.announce(self.checkpoint.checkpointer.describe_newest())
+                with suppress(RuntimeError):  # torchrun's agent may have ended first
+                    if interruption.is_whole:
+                        self.close()
+                release_lock(find_run_folder(self.trainer.config))
+                self.run.interrupts.exit()
 
     def evaluate(self) -> None:
         """Evaluate, or predict, the splits that ``run_type`` names."""

@@ -200,14 +200,18 @@ class Interrupts:
             raise RunInterrupted(is_whole=True)
         return result[0]
 
-    def exit(self, message: str) -> NoReturn:
-        """End the process as the signal asks, with a line that says how to go on.
+    def announce(self, message: str) -> None:
+        """Write the last line of the run."""
+        assert self.signal_number is not None
+        if get_rank() == 0:
+            logger.warning("%s: %s", signal.Signals(self.signal_number).name, message)
+
+    def exit(self) -> NoReturn:
+        """End the process as the signal asks.
 
         Raises:
             SystemExit: 128 and the number of the signal, as a shell reports it.
         """
         assert self.signal_number is not None
         signal.setitimer(signal.ITIMER_REAL, 0.0)
-        if get_rank() == 0:
-            logger.warning("%s: %s", signal.Signals(self.signal_number).name, message)
         sys.exit(128 + self.signal_number)
