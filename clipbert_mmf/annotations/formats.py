@@ -28,6 +28,7 @@ from clipbert_mmf.annotations.reading import (
     read_start,
 )
 from clipbert_mmf.annotations.records import AnnotationError, Source, TextRecord, WrongTableError
+from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.tables import is_same_definition
 from clipbert_mmf.video.endings import ALL_ENDINGS, ending_of
 
@@ -332,7 +333,7 @@ def _classify(path: Path) -> tuple[str, Any]:
         line = next(lines)
         has_more = next(lines, None) is not None
     try:
-        first = json.loads(line)
+        first = parse_json(line)
     except json.JSONDecodeError:
         return "object", _read_object(path)
     if has_more:

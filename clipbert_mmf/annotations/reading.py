@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from clipbert_mmf.annotations.records import AnnotationError
+from clipbert_mmf.json_text import parse_json, parse_json_at
 
 #: Characters read at once from a JSON array.
 _CHUNK = 1 << 22
@@ -80,7 +81,7 @@ def read_json(path: Path) -> Any:
     with open_text(path) as file:
         text = file.read()
     try:
-        return json.loads(text)
+        return parse_json(text)
     except json.JSONDecodeError as error:
         raise AnnotationError(
             path,
@@ -96,7 +97,6 @@ def iterate_array(path: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         AnnotationError: where an element is malformed, or the file ends within the array.
     """
-    decoder = json.JSONDecoder()
     with open_text(path) as file:
         buffer, number, position = file.read(_CHUNK).lstrip(), 0, 1
         while True:
@@ -105,7 +105,7 @@ def iterate_array(path: Path) -> Iterator[tuple[str, Any]]:
                 return
             problem: json.JSONDecodeError | None = None
             try:
-                element, end = decoder.raw_decode(buffer, position)
+                element, end = parse_json_at(buffer, position)
             except json.JSONDecodeError as error:
                 element, end, problem = None, len(buffer), error
             # A number or word at the very end of the buffer may go on in the next chunk.
@@ -137,7 +137,7 @@ def iterate_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             if not line.strip():
                 continue
             try:
-                entry = json.loads(line)
+                entry = parse_json(line)
             except json.JSONDecodeError as error:
                 raise AnnotationError(
                     path, f"line {number}", line.strip(), f"a JSON object ({error.msg})"

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from clipbert_mmf.annotations import AnnotationError
 from clipbert_mmf.annotations.grouping import PackedRecords
 from clipbert_mmf.configuration import InRange, parse_config
+from clipbert_mmf.json_text import parse_json
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def read_vocabulary(path: Path) -> dict[str, int]:
         AnnotationError: if it is none of these, or the indices are not 0 to A-1, each once.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        content = parse_json(Path(path).read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise AnnotationError(
             path, f"line {error.lineno}", error.doc[error.pos : error.pos + 40], "JSON"

@@ -18,6 +18,7 @@ from typing import Any
 from clipbert_mmf.cli.mmf_process import run_mmf
 from clipbert_mmf.cli.model_options import add_json, add_seeds
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.paths import project_dir
 from clipbert_mmf.report.ablations import (
     AblationRow,
@@ -287,14 +288,14 @@ class AblationRun:
     def _read_saved(self, name: str, own: list[str], seed: int | None) -> dict[str, float]:
         """Return a row's result, or nothing where there is none or it was made with other options."""
         path = self._find_folder(name, seed) / "result.json"
-        saved = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        saved = parse_json(path.read_text(encoding="utf-8")) if path.exists() else {}
         return saved["ours"] if saved.get("options") == self._describe(own, seed) else {}
 
     def _train_once(self, seed: int | None) -> None:
         """Train the model that all rows of a figure test, where there is none of these options."""
         trained, options = self._find_folder("trained", seed), self._describe(self.defaults, seed)
         final, made_with = trained / "clipbert_final.pth", trained / "options.json"
-        is_known = made_with.exists() and json.loads(made_with.read_text(encoding="utf-8")) == options
+        is_known = made_with.exists() and parse_json(made_with.read_text(encoding="utf-8")) == options
         if not (final.exists() and is_known):
             sys.stderr.write("    trains first\n")
             run_mmf(self._write_training_options(seed), trained.with_suffix(".log"))

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from clipbert_mmf.cli.model_options import add_json
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.shown_text import escape_text
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.stores.build import build_store, describe_report, report_path, write_report
 from clipbert_mmf.video.stores.open import open_store
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     write_report(report, options.report or report_path(options.target))
     print_result(options, asdict(report), [describe_report(report)])
     for key, reason in report.failed.items():
-        sys.stderr.write(f"failed: {key}: {reason}\n")
+        sys.stderr.write(escape_text(f"failed: {key}: {reason}") + "\n")
     return 1 if report.failed else 0
 
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from clipbert_mmf.cli.model_options import add_backend, add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.shown_text import escape_text
 from clipbert_mmf.video.check import check_into_folder
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.findings import Finding
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     def show(finding: Finding) -> None:
         bars[0].update()
         if finding.reason:
-            bars[0].write(f"{finding.key}: {finding.reason}")
+            bars[0].write(escape_text(f"{finding.key}: {finding.reason}"))
 
     totals = check_into_folder(
         options.store,

@@ -20,6 +20,7 @@ from clipbert_mmf.cli.mmf_process import run_mmf
 from clipbert_mmf.cli.model_options import add_json, add_seeds, add_user_dir
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.inference.settings import RecipeError, read_yaml
+from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.paths import project_dir
 from clipbert_mmf.report.model_comparison import (
     draw_comparison,
@@ -163,7 +164,7 @@ class Comparison:
         options, file = self.write_options(model, dataset, seed), folder / "result.json"
         asked = {"options": options, "updates": self.updates, "seconds": self.seconds}
         if file.is_file():
-            result = json.loads(file.read_text(encoding="utf-8"))
+            result = parse_json(file.read_text(encoding="utf-8"))
             if result["asked"] == asked:
                 return result
         updates = self.updates or self._count_updates(options, folder)

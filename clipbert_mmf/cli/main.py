@@ -16,7 +16,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, cast
 
+from clipbert_mmf.cli.printing import EscapingFormatter
 from clipbert_mmf.configuration import suggest
+from clipbert_mmf.shown_text import escape_text
 from clipbert_mmf.version import __version__
 from clipbert_mmf.video.errors import MediaError
 
@@ -134,9 +136,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = words[0]
     if name not in VERBS:
         allowed = ", ".join(VERBS)
-        sys.stderr.write(f"clipbert: no verb '{name}'{suggest(name, VERBS)}; allowed are {allowed}\n")
+        message = f"clipbert: no verb '{name}'{suggest(name, VERBS)}; allowed are {allowed}"
+        sys.stderr.write(escape_text(message) + "\n")
         return 2
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(EscapingFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         parser, run = load_verb(name)
         refuse_unknown_options(parser, words[1:])
@@ -148,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             import_user_package(user_dir)
         return run(options)
     except EXPECTED_ERRORS as error:
-        sys.stderr.write(f"clipbert {name}: {error}\n")
+        sys.stderr.write(escape_text(f"clipbert {name}: {error}", keeps="\n\t") + "\n")
         return 1
     except KeyboardInterrupt:
         return 130

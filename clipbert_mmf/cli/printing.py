@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Iterable
 from typing import Any
 
+from clipbert_mmf.shown_text import escape_json, escape_text
+
 
 def print_result(options: argparse.Namespace, content: Any, lines: Iterable[str]) -> None:
-    """Write a result to stdout.
+    """Write a result to stdout; what a terminal would obey is written out.
 
     Args:
         options: with ``json``, whether JSON is wanted.
         content: printed as JSON.
-        lines: printed otherwise.
+        lines: printed otherwise; names and texts of others in them have no line ends any more.
     """
-    text = json.dumps(content, indent=2, ensure_ascii=False) if options.json else "\n".join(lines)
+    if options.json:
+        text = escape_json(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        text = escape_text("\n".join(lines), keeps="\n\t")
     sys.stdout.write(text + "\n")
+
+
+class EscapingFormatter(logging.Formatter):
+    """Formats messages; what a terminal would obey is written out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a message."""
+        return escape_text(super().format(record), keeps="\n\t")

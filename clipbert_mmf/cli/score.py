@@ -6,6 +6,7 @@ import argparse
 
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.shown_text import escape_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,6 @@ def run(options: argparse.Namespace) -> int:
     """Print the probability of each text, the best first."""
     scored = load_model(options).score(options.video, options.texts)
     order = sorted(range(len(scored.texts)), key=lambda n: -scored.scores[n])
-    lines = [f"{scored.probabilities[n]:7.1%}  {scored.texts[n]}" for n in order]
+    lines = [f"{scored.probabilities[n]:7.1%}  {escape_text(scored.texts[n])}" for n in order]
     print_result(options, scored.to_dict(), lines)
     return 0

@@ -13,6 +13,7 @@ from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.inference.asking import require_ability
 from clipbert_mmf.inference.media import require_media
 from clipbert_mmf.library.search_index import SearchIndex
+from clipbert_mmf.shown_text import escape_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,11 +54,10 @@ def run(options: argparse.Namespace) -> int:
     content: dict[str, Any] = {text: [hit.to_dict() for hit in found] for text, found in hits.items()}
     lines = []
     for text, found in hits.items():
-        lines.append(f'"{text}"' if len(hits) > 1 else "")
+        lines.append(f'"{escape_text(text)}"' if len(hits) > 1 else "")
         for hit in found:
             at = f"  at {hit.best_clip_sec[0]:.1f} s" if hit.best_clip_sec else ""
-            lines.append(
-                f"{hit.rank:4}  {hit.probability:7.1%}  {Path(hit.video).relative_to(options.folder)}{at}"
-            )
+            name = escape_text(str(Path(hit.video).relative_to(options.folder)))
+            lines.append(f"{hit.rank:4}  {hit.probability:7.1%}  {name}{at}")
     print_result(options, content, [line for line in lines if line])
     return 0

@@ -5,6 +5,7 @@ Nothing on the page comes from another machine: a policy that the browser enforc
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import logging
 import secrets
@@ -18,6 +19,7 @@ from clipbert_mmf.demo.jobs import Job, JobRunner, TooBusyError
 from clipbert_mmf.demo.session import DemoSession
 from clipbert_mmf.demo.video_library import UnknownVideoError, UploadError, show_megabytes
 from clipbert_mmf.demo.views import AnswerView
+from clipbert_mmf.video.clips import Clips
 from clipbert_mmf.video.errors import MediaError
 
 if TYPE_CHECKING:  # optional libraries, imported where they are needed
@@ -215,7 +217,6 @@ def _add_questions(app: Flask, page: Page) -> None:
 
 
 def _add_media(app: Flask, page: Page) -> None:
-    import base64
 
     from flask import Response, abort, jsonify, request, send_file
 
@@ -237,9 +238,13 @@ def _add_media(app: Flask, page: Page) -> None:
 
     @app.get("/picture/<video_id>")
     def show_picture(video_id: str) -> Response:
-        frames = library.read_clips(library.find(video_id)).frames
-        url = draw_frame(frames, len(frames) // 2, 480)
-        return Response(base64.b64decode(url.partition(",")[2]), mimetype="image/jpeg")
+        return Response(library.draw_picture(library.find(video_id), _draw_middle), mimetype="image/jpeg")
+
+
+def _draw_middle(clips: Clips) -> bytes:
+    """Return the JPEG of the middle clip."""
+    url = draw_frame(clips.frames, len(clips.frames) // 2, 480)
+    return base64.b64decode(url.partition(",")[2])
 
 
 def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer | MultiSocketServer:

@@ -9,12 +9,12 @@ page shows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clipbert_mmf.demo.evidence_view import EvidenceView, draw_frame, make_evidence_view
 from clipbert_mmf.demo.jobs import Job, count_in
-from clipbert_mmf.demo.video_library import LibraryVideo, VideoLibrary
+from clipbert_mmf.demo.video_library import READ_TIMEOUT_SEC, LibraryVideo, VideoLibrary
 from clipbert_mmf.demo.views import AnswerView, Field, FoundVideo, Row
 from clipbert_mmf.inference.asking import EncodedMedia, answer_question, score_texts
 from clipbert_mmf.inference.evidence import describe_evidence
@@ -83,6 +83,9 @@ class DemoSession:
     def __init__(
         self, model: ClipBert, library: VideoLibrary, index_folder: Path, saliency: str | None = None
     ):
+        # A search reads what the folder holds: in the reader process too.
+        guarded = model.preprocessing.with_guard(READ_TIMEOUT_SEC)
+        model.recipe = replace(model.recipe, preprocessing=guarded)
         self.model = model
         self.library = library
         self.index_folder = index_folder

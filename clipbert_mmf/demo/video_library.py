@@ -9,6 +9,7 @@ import secrets
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,7 @@ from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.video.clips import Clips
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.stores.base import stamp_file
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 MAX_UPLOADS = 16
 #: An upload that takes longer to read is refused.
 READ_TIMEOUT_SEC = 60.0
+#: Pictures of videos that are kept.
+MAX_PICTURES = 256
 _BLOCK_BYTES = 1 << 20
 
 
@@ -87,6 +91,8 @@ class VideoLibrary:
         self._reader = preprocessing.make_reader(READ_TIMEOUT_SEC)
         self._lock = threading.Lock()
         self._reading = threading.Lock()
+        self._drawing = threading.Lock()
+        self._pictures: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self.list_folder()
 
     @property
@@ -188,10 +194,30 @@ class VideoLibrary:
         Raises:
             MediaError: if it cannot be read; the message holds its name and no path.
         """
+        # In the reader process too, and one at a time: each may take as much memory as it is allowed.
         try:
-            return self.preprocessing.read_clips(video.path, key=video.name)
+            with self._reading:
+                return self._reader.read_source(video.path, key=video.name)
         except MediaError as error:
             raise MediaError(_without(video.path, error.reason, video.name), video.name) from error
+
+    def draw_picture(self, video: LibraryVideo, draw: Callable[[Clips], bytes]) -> bytes:
+        """Return the picture of a video that ``draw`` makes of its clips; kept until the file changes.
+
+        Raises:
+            MediaError: as ``read_clips``.
+        """
+        with self._drawing:
+            try:
+                key = (video.video_id, stamp_file(video.path))
+            except OSError as error:
+                raise MediaError("it is not there any more", video.name) from error
+            if key not in self._pictures:
+                self._pictures[key] = draw(self.read_clips(video))
+                while len(self._pictures) > MAX_PICTURES:
+                    self._pictures.popitem(last=False)
+            self._pictures.move_to_end(key)
+            return self._pictures[key]
 
     def close(self) -> None:
         """Remove the uploads."""

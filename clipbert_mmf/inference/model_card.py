@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import clipbert_mmf
 from clipbert_mmf.inference.recipe import Recipe
 from clipbert_mmf.inference.settings import read_run_records
+from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.scoring.metrics import split_metric_name
 
 _CARD = """\
@@ -130,7 +130,7 @@ def _annotation_files(section: Mapping[str, Any]) -> list[str]:
 
 def _describe_start(path: Path) -> str | None:
     try:
-        reports = json.loads(path.read_text(encoding="utf-8"))
+        reports = parse_json(path.read_text(encoding="utf-8"))
         return (
             "; ".join(
                 f"{report['part']}: {len(report['used'])} used, {len(report['missing'])} new, "

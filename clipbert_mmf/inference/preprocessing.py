@@ -25,7 +25,15 @@ from clipbert_mmf.video.frame_folders import FrameFolder
 _PROCESSORS = {f"clipbert_{media}": options for media, options in MEDIA_OPTIONS.items()}
 #: Settings that ``preprocessor_config.json`` leaves out: those of a machine, and the one that
 #: ``clip_len_sec`` replaces.
-_LEFT_OUT = ("fps", "backend", "num_threads", "reader_timeout_sec", "cache_dir")
+_LEFT_OUT = (
+    "fps",
+    "backend",
+    "num_threads",
+    "reader_timeout_sec",
+    "reader_memory_mib",
+    "max_megapixels",
+    "cache_dir",
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,8 @@ class Preprocessing:
             )
         text = select(section, "processors.text_processor.params", where)
         texts = _parse_options(TextOptions, text, f"{place}.text_processor.params")
-        return cls(replace(options, cache_dir=None), texts.max_length, texts.cut)
+        options = replace(options, reader_timeout_sec=None, cache_dir=None)
+        return cls(options, texts.max_length, texts.cut)
 
     def with_backend(self, backend: str) -> Preprocessing:
         """Return the same with another decoder of videos.
@@ -128,9 +137,13 @@ class Preprocessing:
             reader_timeout_sec: longest time for one video in a process of its own, for files that nobody
                 vouches for; None reads in this process.
         """
-        if isinstance(self.clips, ImageOptions) or reader_timeout_sec is None:
+        if reader_timeout_sec is None:
             return ClipReader(self.clips)
         return ClipReader(replace(self.clips, reader_timeout_sec=reader_timeout_sec))
+
+    def with_guard(self, reader_timeout_sec: float) -> Preprocessing:
+        """Return the same that reads in a process of its own, for files that nobody vouches for."""
+        return replace(self, clips=replace(self.clips, reader_timeout_sec=reader_timeout_sec))
 
     @cached_property
     def _reader(self) -> ClipReader:

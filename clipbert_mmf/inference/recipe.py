@@ -16,6 +16,7 @@ from clipbert_mmf.annotations.vocabulary import read_vocabulary
 from clipbert_mmf.configuration import to_plain
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.settings import RecipeError, select
+from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.models.config import (
     SECTION,
     HeadConfig,
@@ -347,7 +348,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RecipeError(f"{path.parent} has no {path.name}; it is not a folder of a converted model")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RecipeError(f"{path} is damaged, it is not JSON: {error}") from error
     if not isinstance(content, dict):

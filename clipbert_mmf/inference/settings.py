@@ -5,13 +5,13 @@ A run's saved ``config.yaml``, and the model files of ``configs/``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.models.config import SECTION, ModelConfig, parse_model_config
 from clipbert_mmf.training.run_folder import list_evaluation_folders
 
@@ -24,7 +24,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
         except ValueError:
             continue
         if isinstance(entry, dict):

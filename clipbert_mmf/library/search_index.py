@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from clipbert_mmf.inference.asking import EncodedMedia
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.sources import open_source
@@ -118,12 +119,12 @@ class SearchIndex:
             return None
         try:
             with safe_open(str(place), framework="pt") as file:
-                metadata = json.loads((file.metadata() or {}).get("clipbert_mmf", "{}"))
+                metadata = parse_json((file.metadata() or {}).get("clipbert_mmf", "{}"))
                 if metadata.get("version") != FORMAT_VERSION:
                     return None
                 times = tuple((float(start), float(end)) for start, end in metadata["times_sec"])
                 return EncodedMedia(file.get_tensor("visual"), times)
-        except (SafetensorError, ValueError, KeyError, OSError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             logger.warning("%s is damaged and written again: %s", place, error)
             return None
 
@@ -136,7 +137,7 @@ class SearchIndex:
     def _read_hashes(self) -> dict[str, tuple[str, str]]:
         # The file saves hashing unchanged videos; where it is missing or damaged they are hashed again.
         try:
-            content = json.loads((self.folder / _HASHES_FILE).read_text(encoding="utf-8"))
+            content = parse_json((self.folder / _HASHES_FILE).read_text(encoding="utf-8"))
             return {str(key): (str(mark), str(digest)) for key, (mark, digest) in content.items()}
         except (OSError, ValueError, AttributeError, TypeError):
             return {}

@@ -38,7 +38,15 @@ from clipbert_mmf.weights.trained_with import KEY, TrainedDataset, TrainedWith
 logger = logging.getLogger(__name__)
 
 #: Settings of processors that are of a machine, not of a model.
-_OF_MACHINE = {"tokenizer", "backend", "num_threads", "reader_timeout_sec", "cache_dir"}
+_OF_MACHINE = {
+    "tokenizer",
+    "backend",
+    "num_threads",
+    "reader_timeout_sec",
+    "reader_memory_mib",
+    "max_megapixels",
+    "cache_dir",
+}
 #: Keys of the model that change scores and no shape, and may be set anew for a test.
 _ADJUSTABLE = (
     "fold",

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.models.network import ClipBertNetwork, DatasetNetwork
 from clipbert_mmf.scoring.validity import check_scores
 
@@ -125,7 +126,7 @@ class ScoreStore:
         if not path.is_file():
             raise ValueError("it is no file")
         with safe_open(str(path), framework="pt") as file:
-            entry = json.loads((file.metadata() or {})["entry"])
+            entry = parse_json((file.metadata() or {})["entry"])
             video, texts, scores = int(entry["video"]), file.get_tensor("texts"), file.get_tensor("scores")
         if entry["checksum"] != self._hash_entry(video, texts, scores):
             raise ValueError("its checksum is another")
@@ -143,7 +144,7 @@ def _name_entry(video: int, texts: Tensor) -> str:
 
 def _read_identity(path: Path) -> dict[str, str] | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

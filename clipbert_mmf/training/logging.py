@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.training.distributed import sum_over_processes
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class MetricsFile:
             return True
         for line in self.path.read_text(encoding="utf-8").splitlines():
             try:
-                record = json.loads(line)
+                record = parse_json(line)
             except ValueError:  # cut off when the run was killed
                 continue
             if (record.get("split"), record.get("update")) == (split, num_updates) and not record.get(
@@ -66,7 +67,7 @@ class MetricsFile:
     @staticmethod
     def _precedes(line: str, num_updates: int) -> bool:
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError:  # cut off when the run was killed
             return False
         return not record.get("final") and record.get("update", 0) <= num_updates

@@ -35,7 +35,7 @@ from clipbert_mmf.video.endings import MEDIA_ENDINGS, ending_of
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.findings import Finding, StoreTotals, read_journal, sum_findings
 from clipbert_mmf.video.frame_folders import DEFAULT_FRAMES_FPS, FrameFolder
-from clipbert_mmf.video.images import is_image, read_image
+from clipbert_mmf.video.images import is_image
 from clipbert_mmf.video.parallel import map_in_threads
 from clipbert_mmf.video.sources import read_head
 from clipbert_mmf.video.stores.base import MediaStore, resolve_location
@@ -127,8 +127,14 @@ class StoreChecker:
         kinds = [kind for kind, endings in MEDIA_ENDINGS.items() if ending_of(name) in endings]
         return kinds[0] if len(kinds) == 1 else "image" if is_image(head) else "video"
 
+    def _guard(self) -> GuardedReader:
+        """Return the reader process of this thread."""
+        if not hasattr(self._local, "reader"):
+            self._local.reader = GuardedReader(self.timeout_sec)
+        return self._local.reader
+
     def _check_image(self, finding: Finding, source: bytes | Path) -> Finding:
-        picture = read_image(source, key=finding.key, store=self.store.location)
+        picture = self._guard().read_image(source, key=finding.key, store=self.store.location)
         _, height, width = picture.shape
         strip = _encode_strip(make_thumbnail(picture.permute(1, 2, 0))[None])
         return replace(finding, num_frames=1, width=width, height=height, strip=strip)
@@ -140,7 +146,8 @@ class StoreChecker:
         between = np.sort(rng.integers(0, len(paths), self.num_random)).tolist()
         chosen = [paths[number] for number in (0, *between, -1)]
         pictures = [
-            read_image(path, key=f"{finding.key}/{path.name}", store=self.store.location) for path in chosen
+            self._guard().read_image(path, key=f"{finding.key}/{path.name}", store=self.store.location)
+            for path in chosen
         ]
         _, height, width = pictures[0].shape
         strip = torch.stack([make_thumbnail(picture.permute(1, 2, 0)) for picture in pictures])
@@ -166,9 +173,7 @@ class StoreChecker:
             between = np.sort(rng.uniform(info.start_sec, info.duration_sec, self.num_random))
             return np.array([info.start_sec, *between, info.duration_sec])
 
-        if not hasattr(self._local, "reader"):
-            self._local.reader = GuardedReader(self.timeout_sec)
-        thumbnails = self._local.reader.read_frames(
+        thumbnails = self._guard().read_frames(
             source,
             choose_times,
             backend=self.backend,

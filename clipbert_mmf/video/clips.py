@@ -28,13 +28,13 @@ from clipbert_mmf.configuration import suggest
 from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
 from clipbert_mmf.video.decode import BACKENDS, read_frames
 from clipbert_mmf.video.decoded import DecodedVideo
-from clipbert_mmf.video.errors import MediaError, NoVideoStreamError
+from clipbert_mmf.video.errors import MAX_MEGAPIXELS, MediaError, NoVideoStreamError
 from clipbert_mmf.video.frame_folders import DEFAULT_FRAMES_FPS, FrameFolder, FrameTimes
 from clipbert_mmf.video.images import read_image
 from clipbert_mmf.video.sampling import SAMPLERS, ClipChooser, choose_clip_length
 from clipbert_mmf.video.stores.base import MediaStore
 from clipbert_mmf.video.stores.open import open_store
-from clipbert_mmf.video.watchdog import GuardedReader
+from clipbert_mmf.video.watchdog import MEMORY_MIB, GuardedReader
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,8 @@ class ClipOptions:
         num_threads: threads of the decoder; one is best where each worker decodes its own videos.
         reader_timeout_sec: longest time for one video in a reader process, which is ended when a file makes
             the decoder hang; None reads in this process.
+        reader_memory_mib: memory that one video may take in the reader process; None sets no limit.
+        max_megapixels: largest picture that is decoded; a small file may hold one that fills the memory.
         cache_dir: local folder that keeps copies of what remote stores gave, or None.
 
     Raises:
@@ -92,9 +94,12 @@ class ClipOptions:
     backend: str = "auto"
     num_threads: int = 1
     reader_timeout_sec: float | None = None
+    reader_memory_mib: int | None = MEMORY_MIB
+    max_megapixels: float = MAX_MEGAPIXELS
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:
+        _require_limits(self)
         for name in ("image_size", "num_clips", "num_frames"):
             _require_positive(name, getattr(self, name))
         for name, table in (("sampling", SAMPLERS), ("backend", BACKENDS)):
@@ -124,10 +129,13 @@ class ImageOptions:
 
     Attributes:
         image_size: L, pixels.
+        reader_timeout_sec: longest time for one image in a reader process; None reads in this process.
+        reader_memory_mib: memory that one image may take in the reader process; None sets no limit.
+        max_megapixels: largest picture that is decoded; a small file may hold one that fills the memory.
         cache_dir: local folder that keeps copies of what remote stores gave, or None.
 
     Raises:
-        ValueError: for a size below 1.
+        ValueError: for a value out of range.
     """
 
     media: ClassVar[str] = "image"
@@ -135,9 +143,13 @@ class ImageOptions:
     num_frames: ClassVar[int] = 1
 
     image_size: int = 768
+    reader_timeout_sec: float | None = None
+    reader_memory_mib: int | None = MEMORY_MIB
+    max_megapixels: float = MAX_MEGAPIXELS
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:
+        _require_limits(self)
         _require_positive("image_size", self.image_size)
 
 
@@ -257,10 +269,14 @@ class ClipReader:
 
     def describe_decoder(self) -> str:
         """Return what decides whether a medium can be read: the decoder, its libraries, the time limit."""
+        options = self.options
+        limits = (
+            f"{options.reader_timeout_sec} s, {options.reader_memory_mib} MiB, {options.max_megapixels:g} Mpx"
+        )
         libraries = f"PyAV {av.__version__}, Pillow {PIL.__version__}"
-        if isinstance(self.options, ImageOptions):
-            return libraries
-        return f"{self.options.backend}, {self.options.reader_timeout_sec} s, {libraries}"
+        return ", ".join(
+            [*([options.backend] if isinstance(options, ClipOptions) else []), limits, libraries]
+        )
 
     def close(self) -> None:
         """End the reader process, where the options ask for one."""
@@ -291,8 +307,8 @@ class _VideoReader:
         self._transform = partial(pad_channels_last, image_size=options.image_size)
         # Shared memory: what one worker told, the others keep to themselves.
         self._has_told = torch.zeros((), dtype=torch.uint8).share_memory_()
-        timeout_sec = options.reader_timeout_sec
-        self._guard = None if timeout_sec is None else GuardedReader(timeout_sec)
+        self._guard = _make_guard(options)
+        self._read_image = read_image if self._guard is None else self._guard.read_image
 
     def read(
         self,
@@ -329,6 +345,7 @@ class _VideoReader:
                 key=key,
                 store=store,
                 transform=self._transform,
+                max_megapixels=options.max_megapixels,
             )
         if window_sec is not None and chooser.duration_sec + _TOLD_SEC < window_sec[1] < math.inf:
             self._tell_cut(key, window_sec, chooser.duration_sec)
@@ -352,7 +369,10 @@ class _VideoReader:
         times = FrameTimes(len(paths), self._options.frames_fps)
         shown = times.frames_at(choose_times(times))
         wanted, rows = np.unique(shown, return_inverse=True)
-        pictures = (read_image(paths[i]).permute(1, 2, 0) for i in map(int, wanted))
+        limit = self._options.max_megapixels
+        pictures = (
+            self._read_image(paths[i], max_megapixels=limit).permute(1, 2, 0) for i in map(int, wanted)
+        )
         frames = torch.stack([self._transform(picture) for picture in pictures])
         return frames[torch.from_numpy(rows.reshape(shown.shape))]
 
@@ -371,7 +391,9 @@ class _ImageReader:
     """Takes an image, or the first of decoded frames, as one clip of one frame."""
 
     def __init__(self, options: ImageOptions):
-        self._size = options.image_size
+        self._options, self._size = options, options.image_size
+        self._guard = _make_guard(options)
+        self._read_image = read_image if self._guard is None else self._guard.read_image
 
     def read(
         self,
@@ -386,11 +408,31 @@ class _ImageReader:
         if isinstance(source, DecodedVideo):
             image = torch.from_numpy(source.frames[0]).permute(2, 0, 1)
         else:
-            image = read_image(source, key=key, store=store, longest_side=self._size)
+            image = self._read_image(
+                source,
+                key=key,
+                store=store,
+                longest_side=self._size,
+                max_megapixels=self._options.max_megapixels,
+            )
         return Clips(resize_and_pad(image, self._size)[None, None])
 
     def close(self) -> None:
-        pass
+        if self._guard is not None:
+            self._guard.close()
+
+
+def _make_guard(options: ClipOptions | ImageOptions) -> GuardedReader | None:
+    timeout_sec = options.reader_timeout_sec
+    return None if timeout_sec is None else GuardedReader(timeout_sec, options.reader_memory_mib)
+
+
+def _require_limits(options: ClipOptions | ImageOptions) -> None:
+    if not options.max_megapixels > 0:
+        raise ValueError(f"max_megapixels is {options.max_megapixels}; expected a number above 0")
+    memory_mib = options.reader_memory_mib
+    if memory_mib is not None and memory_mib < 1:
+        raise ValueError(f"reader_memory_mib is {memory_mib}; expected at least 1, or null")
 
 
 def _require_positive(name: str, value: object) -> None:

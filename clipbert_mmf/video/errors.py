@@ -5,6 +5,8 @@ Everything ``video`` raises about a medium is a ``MediaError``; the dataset deci
 
 from __future__ import annotations
 
+from clipbert_mmf.shown_text import escape_text
+
 #: Longer side over shorter side beyond which a picture is taken for broken.
 MAX_ASPECT = 100
 
@@ -26,9 +28,9 @@ class MediaError(Exception):
 
     def __str__(self) -> str:
         if self.store and not self.key:
-            return f"{self.store}: {self.reason}"
+            return escape_text(f"{self.store}: {self.reason}")
         place = f" in {self.store}" if self.store else ""
-        return f"'{self.key or 'unnamed medium'}'{place}: {self.reason}"
+        return escape_text(f"'{self.key or 'unnamed medium'}'{place}: {self.reason}")
 
 
 class MissingMediaError(MediaError):
@@ -69,6 +71,19 @@ class ReaderTimeoutError(MediaError):
 
 class StoreError(MediaError):
     """The store itself cannot be opened or read."""
+
+
+#: Megapixels of a picture that are decoded at most, where nothing else is said: more than an 8K video has.
+MAX_MEGAPIXELS = 50.0
+
+
+def refuse_many_pixels(width: int, height: int, max_megapixels: float) -> None:
+    """Raise ``DecodeError`` for a picture that would take too much memory; a small file may hold one."""
+    if width * height > max_megapixels * 1e6:
+        raise DecodeError(
+            f"the picture is {width}x{height}, {width * height / 1e6:.1f} megapixels; at most {max_megapixels:g} are "
+            f"decoded (max_megapixels of the media processor)"
+        )
 
 
 def refuse_extreme_aspect(width: int, height: int) -> None:

@@ -20,6 +20,8 @@ from typing import Any
 
 import torch
 
+from clipbert_mmf.json_text import parse_json
+
 logger = logging.getLogger(__name__)
 
 
@@ -81,7 +83,7 @@ class FailureLog:
         with self.bad_list.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
-                    entry = json.loads(line)
+                    entry = parse_json(line)
                     key, window = entry["key"], parse_window(entry.get("segment_sec"))
                 except (ValueError, KeyError, TypeError) as error:
                     raise ValueError(

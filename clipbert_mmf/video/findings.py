@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from clipbert_mmf.json_text import parse_json
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def read_journal(journal: Path) -> list[Finding]:
     data = journal.read_bytes()
     for line in data.splitlines(keepends=True):
         try:
-            findings.append(Finding(**json.loads(line)))
+            findings.append(Finding(**parse_json(line.decode())))
         except (ValueError, TypeError):
             break
         num_good_bytes += len(line)

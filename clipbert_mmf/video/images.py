@@ -13,11 +13,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from clipbert_mmf.video.errors import (
+    MAX_MEGAPIXELS,
     DecodeError,
     EmptyMediaError,
-    ExtremeAspectError,
     MediaError,
     refuse_extreme_aspect,
+    refuse_many_pixels,
 )
 from clipbert_mmf.video.sources import read_source
 
@@ -66,7 +67,12 @@ def is_video(head: bytes) -> bool:
 
 
 def read_image(
-    source: bytes | Path, *, key: str = "", store: str = "", longest_side: int | None = None
+    source: bytes | Path,
+    *,
+    key: str = "",
+    store: str = "",
+    longest_side: int | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Tensor:
     """Decode one image: first frame, EXIF rotation applied, any colour mode made RGB, transparency dropped.
 
@@ -76,6 +82,7 @@ def read_image(
         store: location for messages.
         longest_side: the size it will be resized to; lets a JPEG decode at 1/2, 1/4 or 1/8 of its size, never
             below this. Faster, and the result differs from resizing the full picture as antialiasing does.
+        max_megapixels: largest picture that is decoded.
 
     Returns:
         ``(3, H, W)`` uint8 RGB, stored as ``(H, W, 3)``.
@@ -84,19 +91,29 @@ def read_image(
         MediaError: MissingMediaError, EmptyMediaError, ExtremeAspectError, or DecodeError with the reason.
     """
     data = _read_bytes(source, key, store)
+    if Image.MAX_IMAGE_PIXELS is not None and max_megapixels * 1e6 > Image.MAX_IMAGE_PIXELS:
+        # Pillow refuses twice its own limit before ours can be asked.
+        Image.MAX_IMAGE_PIXELS = int(max_megapixels * 1e6)
     try:
         image = Image.open(io.BytesIO(data))
         with image:
             refuse_extreme_aspect(image.width, image.height)
             if longest_side and image.format == "JPEG":
                 _allow_reduced_scale(image, longest_side)
+            refuse_many_pixels(image.width, image.height, max_megapixels)
             # Both read the pixels: a truncated file raises here.
             ImageOps.exif_transpose(image, in_place=True)
             pixels = np.array(_to_rgb(image))
     except UnidentifiedImageError as error:
         raise DecodeError("not an image in a format that Pillow knows", key, store) from error
-    except ExtremeAspectError as error:
-        raise ExtremeAspectError(error.reason, key, store) from error
+    except MediaError as error:
+        raise type(error)(error.reason, key, store) from error
+    except Image.DecompressionBombError as error:
+        raise DecodeError(
+            f"{error}; at most {max_megapixels:g} megapixels are decoded (max_megapixels of the media processor)",
+            key,
+            store,
+        ) from error
     except Exception as error:  # Pillow's plugins raise whatever the damage leads to
         raise DecodeError(f"broken image: {error or type(error).__name__}", key, store) from error
     return torch.from_numpy(pixels).permute(2, 0, 1)

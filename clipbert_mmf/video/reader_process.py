@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from clipbert_mmf.processes import leave_signals_to
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from clipbert_mmf.video.arrays import Times
     from clipbert_mmf.video.decode import VideoInfo
 
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
 HEADER = struct.Struct("<Q")
 
 
-def main(parent: int) -> None:
+def main(parent: int, memory_mib: int = 0) -> None:
     """Serve requests until stdin ends.
 
     Args:
         parent: process to end with.
+        memory_mib: memory that reading may take beside that of the libraries; 0 sets no limit.
     """
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # Output of a native library must not end up between the answers.
@@ -37,9 +40,12 @@ def main(parent: int) -> None:
     import torch
 
     from clipbert_mmf.video.decode import read_frames, register_backend
-    from clipbert_mmf.video.errors import MediaError
+    from clipbert_mmf.video.errors import DecodeError, MediaError
+    from clipbert_mmf.video.images import read_image
 
     torch.set_num_threads(1)
+    if memory_mib:
+        _limit_memory(memory_mib)
     _write(answers, ("ready", None))
     while (request := _read(requests)) is not None:
 
@@ -49,6 +55,10 @@ def main(parent: int) -> None:
 
         served: list[str] = []
         try:
+            if request.pop("is_image", False):
+                image = read_image(request.pop("source"), **request)
+                _write_frames(answers, image.permute(1, 2, 0).contiguous(), "")
+                continue
             name, read = request.pop("registered")
             if read is not None:
                 register_backend(name, read)
@@ -58,13 +68,35 @@ def main(parent: int) -> None:
         except MediaError as error:
             _write(answers, ("error", error))
             continue
+        except MemoryError:
+            reason = f"reading it takes more than {memory_mib} MiB of memory (reader_memory_mib)"
+            _write(answers, ("error", DecodeError(reason, request.get("key", ""), request.get("store", ""))))
+            continue
         except Exception as error:  # a fault of the caller, such as a wrong backend: raised there
             _write(answers, ("error", _portable(error)))
             continue
-        _write(answers, ("frames", (tuple(frames.shape), served[0])))
-        answers.write(HEADER.pack(frames.numel()))
-        answers.write(frames.numpy().data)
-        answers.flush()
+        _write_frames(answers, frames, served[0])
+
+
+def _write_frames(answers: BinaryIO, frames: Tensor, served: str) -> None:
+    _write(answers, ("frames", (tuple(frames.shape), served)))
+    answers.write(HEADER.pack(frames.numel()))
+    answers.write(frames.numpy().data)
+    answers.flush()
+
+
+def _limit_memory(memory_mib: int) -> None:
+    """Let allocations fail beyond a limit; where the system knows none, nothing is limited."""
+    try:
+        import resource
+
+        with open("/proc/self/status", encoding="ascii") as status:
+            used = next(int(line.split()[1]) for line in status if line.startswith("VmData:")) << 10
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        wanted = used + (memory_mib << 20)
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard))
+    except (ImportError, OSError, ValueError, StopIteration):
+        return
 
 
 def _portable(error: Exception) -> Exception:
@@ -101,4 +133,4 @@ def _read(stream: BinaryIO) -> Any:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))

@@ -73,7 +73,10 @@ def read_source(path: str | os.PathLike[str], max_bytes: int = MAX_SOURCE_BYTES)
     with open_source(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         try:
-            data = b"" if size > max_bytes else stream.read(max_bytes + 1)
+            # As much as there is and not the limit: room is made for all that is asked for.
+            data = b"" if size > max_bytes else stream.read(size)
+            while len(data) <= max_bytes and size <= max_bytes and (more := stream.read(1 << 20)):
+                data += more
         except OSError as error:
             raise DecodeError(f"cannot be read: {error}") from error
     if max(size, len(data)) > max_bytes:

@@ -29,11 +29,13 @@ from torch import Tensor
 
 from clipbert_mmf.video.arrays import Times
 from clipbert_mmf.video.decode import BACKENDS, VideoInfo
-from clipbert_mmf.video.errors import DecodeError, MediaError, ReaderTimeoutError
+from clipbert_mmf.video.errors import MAX_MEGAPIXELS, DecodeError, MediaError, ReaderTimeoutError
 from clipbert_mmf.video.reader_process import HEADER
 
 #: Starting Python and importing torch, on a busy machine; the timeout of a video counts after that.
 _START_SEC = 120.0
+#: Memory that reading one medium may take, where nothing else is said.
+MEMORY_MIB = 2048
 
 
 class ReaderStartError(RuntimeError):
@@ -48,12 +50,14 @@ class GuardedReader:
 
     Args:
         timeout_sec: longest time without an answer, per video, before the reader process is ended.
+        memory_mib: memory that reading may take, beside that of the libraries; None sets no limit.
 
     Raises:
         ValueError: for a time that is not above 0.
     """
 
-    def __init__(self, timeout_sec: float):
+    def __init__(self, timeout_sec: float, memory_mib: int | None = MEMORY_MIB):
+        self.memory_mib = memory_mib
         if not timeout_sec > 0:
             raise ValueError(f"timeout_sec is {timeout_sec}; expected seconds above 0")
         self.timeout_sec = timeout_sec
@@ -70,6 +74,7 @@ class GuardedReader:
         transform: Callable[[Tensor], Tensor] | None = None,
         num_threads: int = 1,
         on_served: Callable[[str], None] | None = None,
+        max_megapixels: float = MAX_MEGAPIXELS,
     ) -> Tensor:
         """Decode frames; see ``decode.read_frames`` for the arguments.
 
@@ -82,20 +87,53 @@ class GuardedReader:
             MediaError: as ``decode.read_frames``.
         """
         shown = key or (str(source) if isinstance(source, Path) else "")
+        request = {
+            "source": source,
+            "registered": (backend, BACKENDS.get(backend)),
+            "key": shown,
+            "store": store,
+            "transform": transform,
+            "num_threads": num_threads,
+            "max_megapixels": max_megapixels,
+        }
+        frames, served = self._ask(request, choose_times, shown, store)
+        if on_served:
+            on_served(served)
+        return frames
+
+    def read_image(
+        self,
+        source: bytes | Path,
+        *,
+        key: str = "",
+        store: str = "",
+        longest_side: int | None = None,
+        max_megapixels: float = MAX_MEGAPIXELS,
+    ) -> Tensor:
+        """Decode an image; see ``images.read_image`` for the arguments, and ``read_frames`` for further errors."""
+        shown = key or (str(source) if isinstance(source, Path) else "")
+        request = {
+            "is_image": True,
+            "source": source,
+            "key": shown,
+            "store": store,
+            "longest_side": longest_side,
+            "max_megapixels": max_megapixels,
+        }
+        return self._ask(request, np.zeros(0), shown, store)[0].permute(2, 0, 1)
+
+    def _ask(
+        self,
+        request: dict[str, Any],
+        choose_times: Times | Callable[[VideoInfo], Times],
+        shown: str,
+        store: str,
+    ) -> tuple[Tensor, str]:
+        """Return what the reader process answers: the frames, and which backend served them."""
         process = self._start()
         deadline = time.monotonic() + self.timeout_sec
         try:
-            process.send(
-                {
-                    "source": source,
-                    "registered": (backend, BACKENDS.get(backend)),
-                    "key": shown,
-                    "store": store,
-                    "transform": transform,
-                    "num_threads": num_threads,
-                },
-                deadline,
-            )
+            process.send(request, deadline)
             kind, value = process.receive(deadline)
             refusal: MediaError | None = None
             if kind == "info":
@@ -128,9 +166,7 @@ class GuardedReader:
         if kind == "error":
             raise value
         shape, served = value
-        if on_served:
-            on_served(served)
-        return torch.frombuffer(data, dtype=torch.uint8).reshape(shape)
+        return torch.frombuffer(data, dtype=torch.uint8).reshape(shape), served
 
     def close(self) -> None:
         """End the reader process."""
@@ -142,7 +178,7 @@ class GuardedReader:
         if self._process is not None and self._process.is_usable:
             return self._process
         self.close()
-        process = self._process = _ReaderProcess()
+        process = self._process = _ReaderProcess(self.memory_mib)
         _LIVE.add(self)
         try:
             process.receive(time.monotonic() + _START_SEC)
@@ -152,7 +188,7 @@ class GuardedReader:
         return process
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"timeout_sec": self.timeout_sec, "_process": None}
+        return {"timeout_sec": self.timeout_sec, "memory_mib": self.memory_mib, "_process": None}
 
     def __del__(self) -> None:
         # Not there where the constructor refused its argument.
@@ -163,8 +199,9 @@ class GuardedReader:
 class _ReaderProcess:
     """A running reader process: messages to and from it, each within a deadline of ``time.monotonic``."""
 
-    def __init__(self) -> None:
-        self.command = [sys.executable, "-m", "clipbert_mmf.video.reader_process", str(os.getpid())]
+    def __init__(self, memory_mib: int | None) -> None:
+        words = [str(os.getpid()), str(memory_mib or 0)]
+        self.command = [sys.executable, "-m", "clipbert_mmf.video.reader_process", *words]
         self._owner = os.getpid()
         # A plain subprocess: a DataLoader's workers are daemons, which multiprocessing forbids to have
         # children.

@@ -7,7 +7,6 @@ It knows containers (PyTorch, safetensors, Detectron2 pickles, folders of Huggin
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.weights.safe_pickle import ARRAY_GLOBALS, UnsafePickleError, load_pickle
 from clipbert_mmf.weights.trained_with import TrainedWith, read_trained_with
 
@@ -106,7 +106,7 @@ def list_files(path: str | Path) -> list[Path]:
 
 def _list_shards(folder: Path, index: str) -> list[Path]:
     try:
-        shards = sorted(set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()))
+        shards = sorted(set(parse_json((folder / index).read_text(encoding="utf-8"))["weight_map"].values()))
         files = [folder / Path(shard).name for shard in shards]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsFileError(

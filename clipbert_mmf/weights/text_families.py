@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.modules.embedding import TEXT_FAMILIES, TextEmbedding
 from clipbert_mmf.weights.files import WeightsFile, WeightsFileError
 
@@ -61,7 +61,7 @@ def read_description(path: Path) -> tuple[Path, dict[str, Any]] | None:
     if not file.is_file():
         return None
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = parse_json(file.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise WeightsFileError(f"{file} is damaged, it is not JSON: {error}") from error
     return (file, config) if isinstance(config, dict) and "model_type" in config else None

@@ -31,7 +31,13 @@ from clipbert_mmf.video.decode.full_pass import DecodedStream, decode_all, decod
 from clipbert_mmf.video.decode.packets import PacketTable, iterate_packets, read_file_start, read_table
 from clipbert_mmf.video.decode.timeline import Timeline, VideoInfo, make_timeline
 from clipbert_mmf.video.decode.upright import read_exif_turn, read_turn, turn_upright
-from clipbert_mmf.video.errors import DecodeError, EmptyMediaError, NoVideoStreamError
+from clipbert_mmf.video.errors import (
+    MAX_MEGAPIXELS,
+    DecodeError,
+    EmptyMediaError,
+    NoVideoStreamError,
+    refuse_many_pixels,
+)
 
 _PYAV_MAJOR = int(av.__version__.split(".")[0])
 #: Tags that are no UTF-8 are no reason to refuse a video; PyAV 19 never does.
@@ -57,17 +63,27 @@ class PyavReader:
         num_threads: threads of the decoder.
         is_guide: another backend decodes: a file whose frames PyAV cannot decode is no error then, and its packets
             tell the times.
+        max_megapixels: largest picture that is decoded.
 
     Raises:
         MediaError: when it is not a readable video; key and store are filled in by the caller.
     """
 
-    def __init__(self, source: bytes | Path, num_threads: int = 1, is_guide: bool = False):
+    def __init__(
+        self,
+        source: bytes | Path,
+        num_threads: int = 1,
+        is_guide: bool = False,
+        max_megapixels: float = MAX_MEGAPIXELS,
+    ):
         self._container = _open_container(source)
         try:
             self._stream = _choose_stream(self._container)
             self._context = self._stream.codec_context
             self._context.thread_count = num_threads
+            refuse_many_pixels(self._context.width, self._context.height, max_megapixels)
+            # For pictures that are larger than the container says.
+            self._context.options["max_pixels"] = str(int(max_megapixels * 1e6))
             self._reformatter = VideoReformatter()
             self._turn: tuple[bool, bool, bool] | None = None
             self.table = _read_table(self._container, self._stream)
@@ -285,14 +301,17 @@ def _read_table(container: InputContainer, stream: VideoStream) -> PacketTable:
 
 @contextmanager
 def open_pyav(
-    source: bytes | Path, num_threads: int = 1, is_guide: bool = False
+    source: bytes | Path,
+    num_threads: int = 1,
+    is_guide: bool = False,
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Generator[PyavReader, None, None]:
     """Open a video for reading and close it again; ``PyavReader`` has the arguments.
 
     Raises:
         MediaError: when it is not a readable video, or when FFmpeg fails while it is read.
     """
-    reader = PyavReader(source, num_threads, is_guide)
+    reader = PyavReader(source, num_threads, is_guide, max_megapixels)
     try:
         yield reader
     except FFmpegError as error:

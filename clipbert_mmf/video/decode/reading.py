@@ -8,6 +8,7 @@ Each distinct frame is decoded and transformed once.
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,12 +25,14 @@ from clipbert_mmf.video.decode.decord_backend import read_with_decord
 from clipbert_mmf.video.decode.pyav_backend import PyavReader, open_pyav, read_with_pyav
 from clipbert_mmf.video.decode.timeline import VideoInfo
 from clipbert_mmf.video.errors import (
+    MAX_MEGAPIXELS,
     DecodeError,
     EmptyMediaError,
     MediaError,
     NoVideoStreamError,
     TruncatedMediaError,
     refuse_extreme_aspect,
+    refuse_many_pixels,
 )
 from clipbert_mmf.video.images import is_still_container
 from clipbert_mmf.video.sources import read_head, require_regular
@@ -67,6 +70,7 @@ def read_frames(
     transform: Transform | None = None,
     num_threads: int = 1,
     on_served: Callable[[str], None] | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Tensor:
     """Decode the frames on screen at the given times.
 
@@ -82,6 +86,7 @@ def read_frames(
             without it frames are ``(3, H, W)``, stored as ``(H, W, 3)``.
         num_threads: decoder threads; one is best where each worker decodes its own videos.
         on_served: told which backend decoded the frames; see ``served.ServedTally``.
+        max_megapixels: largest picture that is decoded.
 
     Returns:
         ``(*times.shape, 3, H, W)`` uint8 RGB, upright; sample aspect ratios are ignored.
@@ -93,9 +98,9 @@ def read_frames(
     if backend not in BACKENDS:
         raise ValueError(f"backend is '{backend}'; allowed are {', '.join(BACKENDS)}")
     with _name_errors(source, key, store):
-        check_source(source)
+        check_source(source, max_megapixels)
         is_guide = BACKENDS[backend] is not read_with_pyav
-        with open_pyav(source, num_threads, is_guide) as reader:
+        with open_pyav(source, num_threads, is_guide, max_megapixels) as reader:
             times = _call_chooser(choose_times, reader.info)
             shown = reader.timeline.frames_at(times.reshape(-1))
             frames, served = _read_shown(source, reader, shown, backend, transform, num_threads)
@@ -191,14 +196,18 @@ def _collect(pictures: Iterator[tuple[int, Picture]], shown: Indices, transform:
     return frames if transform else frames.permute(0, 3, 1, 2)
 
 
-def check_source(source: bytes | Path) -> None:
-    """Raise ``MediaError`` for a source that no backend should open: missing, empty, cut short, a picture."""
+def check_source(source: bytes | Path, max_megapixels: float = MAX_MEGAPIXELS) -> None:
+    """Raise ``MediaError`` for a source that no backend should open: missing, empty, cut, a picture, too large."""
     is_path = not isinstance(source, (bytes, bytearray, memoryview))
     if (require_regular(source).st_size if is_path else len(source)) == 0:
         raise EmptyMediaError("the file is empty")
     try:
-        if is_still_container(read_head(source)):
+        head = read_head(source)
+        if is_still_container(head):
             raise NoVideoStreamError("not a video (a HEIC or AVIF picture)")
+        if head.startswith(b"GIF8"):
+            # FFmpeg decodes the first picture of a GIF while it opens it.
+            refuse_many_pixels(*struct.unpack("<HH", head[6:10].ljust(4, b"\0")), max_megapixels)
         cut = find_truncation_in(source)
     except OSError as error:
         raise DecodeError(f"cannot be read: {error}") from error

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.video.arrays import Times
 from clipbert_mmf.video.decode import VideoInfo, read_frames
 from clipbert_mmf.video.endings import ALL_ENDINGS, ending_of
@@ -155,7 +156,7 @@ class _SourceJournal:
         if self._path.exists():
             for line in self._path.read_text(encoding="utf-8").splitlines():
                 try:
-                    entry = json.loads(line)
+                    entry = parse_json(line)
                     self._known[entry["key"]] = (entry["source"], entry["stamp"])
                 except (ValueError, KeyError, TypeError):
                     # A line that a kill cut: its medium is built again.
@@ -257,7 +258,7 @@ def _check_settings(target: Path, kind: str, encoding: Encoding | None) -> None:
     path = Path(target) / _SETTINGS_NAME
     settings = {"kind": kind, "encoding": asdict(encoding) if encoding else None}
     if path.exists():
-        begun = json.loads(path.read_text(encoding="utf-8"))
+        begun = parse_json(path.read_text(encoding="utf-8"))
         if begun != settings:
             raise ValueError(
                 f"{target} was begun with {begun}; now it is {settings}. Use the same or another folder"
