@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def read_image(
         MediaError: MissingMediaError, EmptyMediaError, ExtremeAspectError, or DecodeError with the reason.
     """
     data = _read_bytes(source, key, store)
-    if Image.MAX_IMAGE_PIXELS is not None and max_megapixels * 1e6 > Image.MAX_IMAGE_PIXELS:
+    if max_megapixels > MAX_MEGAPIXELS and max_megapixels * 1e6 > (Image.MAX_IMAGE_PIXELS or math.inf):
         # Pillow refuses twice its own limit before ours can be asked.
         Image.MAX_IMAGE_PIXELS = int(max_megapixels * 1e6)
     try:
@@ -110,7 +111,7 @@ def read_image(
         raise type(error)(error.reason, key, store) from error
     except Image.DecompressionBombError as error:
         raise DecodeError(
-            f"{error}; at most {max_megapixels:g} megapixels are decoded (max_megapixels of the media processor)",
+            f"broken image: {error}; at most {max_megapixels:g} megapixels are decoded (max_megapixels of the media processor)",
             key,
             store,
         ) from error
