@@ -111,7 +111,7 @@ def read_image(
         raise type(error)(error.reason, key, store) from error
     except Image.DecompressionBombError as error:
         raise DecodeError(
-            f"broken image: {error}; at most {max_megapixels:g} megapixels are decoded (max_megapixels of the media processor)",
+            f"broken image: {error}; at most {max_megapixels:g} megapixels are decoded (max_megapixels)",
             key,
             store,
         ) from error
