@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=float, help="largest frame rate")
     parser.add_argument("--gop", type=int, default=Encoding.gop, help="frames between key frames")
     parser.add_argument("--crf", type=int, default=Encoding.crf, help="quality, lower is better")
+    parser.add_argument(
+        "--no-verify", action="store_true", help="take files as they are, also empty and cut ones"
+    )
     parser.add_argument("--report", type=Path, help="JSON to write; beside the target without it")
     add_json(parser)
 
@@ -57,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
             options.to,
             encoding=encoding,
             num_workers=options.workers,
+            verifies=not options.no_verify,
             advance=lambda count: _advance(progress, count),
             **shards,
         )

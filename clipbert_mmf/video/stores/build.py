@@ -19,11 +19,11 @@ import numpy as np
 
 from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.video.arrays import Times
-from clipbert_mmf.video.decode import VideoInfo, read_frames
+from clipbert_mmf.video.decode import VideoInfo, describe_video, read_frames
 from clipbert_mmf.video.endings import ALL_ENDINGS, ending_of
 from clipbert_mmf.video.errors import MediaError, StoreError
 from clipbert_mmf.video.frame_folders import FrameFolder
-from clipbert_mmf.video.images import is_image
+from clipbert_mmf.video.images import is_image, read_image
 from clipbert_mmf.video.parallel import map_in_threads
 from clipbert_mmf.video.sampling import sample_clips
 from clipbert_mmf.video.sources import read_source
@@ -84,6 +84,7 @@ def build_store(
     *,
     encoding: Encoding | None = None,
     num_workers: int = 1,
+    verifies: bool = False,
     advance: Callable[[int], object] = lambda count: None,
     **writer_options: int,
 ) -> BuildReport:
@@ -98,6 +99,7 @@ def build_store(
         kind: kind of the new store, a key of ``WRITERS``.
         encoding: settings to re-encode videos with, or None to copy their bytes; images are always copied.
         num_workers: media read and re-encoded at the same time.
+        verifies: look at each medium first: one that is empty, cut, no medium, or still being written is not taken.
         advance: told how many media are done, for a progress bar.
         writer_options: arguments of the writer, such as ``shard_bytes``.
 
@@ -119,7 +121,7 @@ def build_store(
         left = [key for key in keys if key not in done]
         report.num_skipped = len(keys) - len(left)
         advance(report.num_skipped)
-        for made in map_in_threads(_Converter(source, encoding), left, num_workers):
+        for made in map_in_threads(_Converter(source, encoding, verifies), left, num_workers):
             advance(1)
             if made.reason:
                 report.failed[made.key] = made.reason
@@ -198,9 +200,10 @@ class _Made:
 class _Converter:
     """Reads one medium and re-encodes it."""
 
-    def __init__(self, source: MediaStore, encoding: Encoding | None):
+    def __init__(self, source: MediaStore, encoding: Encoding | None, verifies: bool = False):
         self.source = source
         self.encoding = encoding
+        self.verifies = verifies
 
     def __call__(self, key: str) -> _Made:
         try:
@@ -210,6 +213,10 @@ class _Converter:
                 reason = "a folder of frames: make a video of it first, for example with ffmpeg"
                 return _Made(key, reason=f"StoreError: {reason}")
             data = found if isinstance(found, bytes) else read_source(found)
+            if self.verifies:
+                _verify(data)
+                if self.source.stamp(key) != stamp:
+                    return _Made(key, reason="StoreError: it changed while it was read; build again later")
             extension = found.suffix if isinstance(found, Path) else ending_of(key)
             extension = extension if extension.lower() in ALL_ENDINGS else guess_extension(data)
             if self.encoding is None or is_image(data[:16]):
@@ -217,6 +224,14 @@ class _Converter:
             return _Made(key, stamp, len(data), ".mp4", reencode_video(data, self.encoding))
         except Exception as error:  # whatever one file makes a library throw, the build goes on with the next
             return _Made(key, reason=f"{type(error).__name__}: {getattr(error, 'reason', error)}")
+
+
+def _verify(data: bytes) -> None:
+    """Raise ``MediaError`` for bytes that training could not read; no more than the first picture is decoded."""
+    if is_image(data[:16]):
+        read_image(data)
+    else:
+        describe_video(data)
 
 
 def guess_extension(data: bytes) -> str:
