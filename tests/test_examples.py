@@ -365,6 +365,8 @@ def test_a_run_needs_the_rows_of_the_splits_that_it_uses(own, tokenizer_dir, tmp
             "dataset_config.video_text_csv.file=one.csv",
             *(option for option in options if not option.startswith("run_type")),
             f"run_type={split}",
+            # What is tested here are the rows.
+            "model_config.clipbert.weights.allow_random=true",
         ]
     )
     if split == "test":

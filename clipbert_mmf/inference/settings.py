@@ -47,9 +47,14 @@ def _is_of(folder: Path, checkpoint: Any, evaluation: Path) -> bool:
     if checkpoint is None and config.is_file():
         section: Any = read_yaml(config).get("model_config", {}).get("clipbert", {})
         checkpoint = (section.get("weights") or {}).get("clipbert")
-    # The run's folder may have been moved since: its last names still tell.
-    own = ("models", folder.resolve().name)
-    return checkpoint is not None and Path(str(checkpoint)).parent.name in own
+    if checkpoint is None:
+        return False
+    path, folder = Path(str(checkpoint)), folder.resolve()
+    if path.exists():
+        return path.resolve().parent in (folder, folder / "models")
+    # The run's folder has been moved since: its last names still tell.
+    holder = path.parent.parent if path.parent.name == "models" else path.parent
+    return holder.name == folder.name
 
 
 class RecipeError(ValueError):

@@ -124,7 +124,8 @@ def choose_evaluation_folder(folder: Path, use: FolderUse) -> Path:
 
 def list_evaluation_folders(folder: Path) -> list[Path]:
     """Return the folders of evaluations and predictions in a run's folder, oldest first."""
-    found = [path for path in folder.iterdir() if path.is_dir() and _EVALUATION.fullmatch(path.name)]
+    inside = folder.iterdir() if folder.is_dir() else ()
+    found = [path for path in inside if path.is_dir() and _EVALUATION.fullmatch(path.name)]
     return sorted(found, key=lambda path: (path.name.partition("20")[2], path.stat().st_mtime))
 
 

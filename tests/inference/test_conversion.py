@@ -46,7 +46,7 @@ def test_the_card_of_the_final_weights_has_the_final_numbers(tmp_path, tokenizer
     assert "| clipbert_retrieval/t2v_r1 | 0.5 |" in card and "| clipbert_retrieval/t2v_r1 | 0.125 |" in card
     again = convert_weights(tmp_path / "model", tmp_path / "copy")
     assert (again / "README.md").read_text() == card
-    assert read_metrics(tmp_path / "none.jsonl", 3) == {}
+    assert read_metrics(tmp_path / "none", 3) == {}
 
 
 def test_nothing_is_replaced_unasked_and_a_failure_leaves_what_was_there(tmp_path, tokenizer_dir):

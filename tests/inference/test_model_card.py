@@ -29,7 +29,7 @@ def test_without_an_evaluation_the_card_says_so(tmp_path, tokenizer_dir):
 
 
 def test_the_metrics_are_those_of_the_checkpoint(tmp_path):
-    path = write_run(tmp_path) / "metrics.jsonl"
-    early = read_metrics(path, 10)
+    run = write_run(tmp_path)
+    early = read_metrics(run, 10)
     assert early["val"]["metrics"] == METRICS[1]["metrics"]
-    assert read_metrics(tmp_path / "none.jsonl", 10) == {}
+    assert read_metrics(tmp_path / "none", 10) == {}

@@ -1,5 +1,7 @@
 """Configuration files with includes, and lines of JSON, are read without MMF."""
 
+import json
+
 import pytest
 
 from clipbert_mmf.inference.settings import (
@@ -7,6 +9,7 @@ from clipbert_mmf.inference.settings import (
     load_model_config,
     merge,
     read_json_lines,
+    read_run_records,
     read_yaml,
     select,
 )
@@ -53,3 +56,25 @@ def test_a_line_that_a_kill_cut_off_is_skipped(tmp_path):
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n[2]\n{"a": 2')
     assert read_json_lines(tmp_path / "x.jsonl") == [{"a": 1}]
     assert read_json_lines(tmp_path / "none.jsonl") == []
+
+
+def test_an_evaluation_in_a_runs_folder_counts_where_it_is_of_that_run(tmp_path):
+    run, other = tmp_path / "a" / "run", tmp_path / "b" / "run"
+    for folder in (run, other):
+        (folder / "models").mkdir(parents=True)
+        (folder / "models" / "model_4.ckpt").touch()
+        (folder / "best.ckpt").touch()
+    (run / "metrics.jsonl").write_text('{"split": "val"}\n')
+    tested = [
+        run / "best.ckpt",
+        run / "models/model_4.ckpt",
+        other / "best.ckpt",
+        other / "models/model_4.ckpt",
+    ]
+    moved = ["/gone/run/best.ckpt", "/gone/run/models/model_4.ckpt", "/gone/other/models/model_4.ckpt"]
+    for number, checkpoint in enumerate([*map(str, tested), *moved]):
+        folder = run / f"test-2026-11-26T10-00-0{number}"
+        folder.mkdir()
+        (folder / "metrics.jsonl").write_text(json.dumps({"split": number, "checkpoint": checkpoint}) + "\n")
+    assert [record["split"] for record in read_run_records(run)] == ["val", 0, 1, 4, 5]
+    assert read_run_records(tmp_path / "none") == []

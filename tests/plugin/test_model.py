@@ -154,7 +154,7 @@ def test_numbers_start_around_the_mean_of_the_answers_with_their_spread():
         ),
         (
             {"head": {"type": "match", "mean": 3.0}},
-            r"model_config\.clipbert\.head\.mean is unknown; allowed are num_answers, type",
+            r"model_config\.clipbert\.head\.mean is 3\.0, and .*type 'match' does not read it; it goes with regress",
         ),
         ({"fold": "median"}, r"model_config\.clipbert\.fold is 'median'.*allowed are lse, max, mean, sum"),
         ({"clip_fusion": "late"}, r"model_config\.clipbert\.clip_fusion is 'late'; allowed are concat, fold"),
