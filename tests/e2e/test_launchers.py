@@ -73,7 +73,7 @@ def test_torchrun_on_two_nodes_tells_the_reason_and_starts_again_from_the_last_c
     ]
     outputs = finish(nodes)
     assert [node.returncode for node in nodes] == [0, 0], "\n".join(outputs)
-    assert "ValueError: item 21 is damaged" in outputs[1]
+    assert "mmf_run: item 21 is damaged" in outputs[1]
     assert "resuming after update 3" in outputs[0]
     assert losses_by_update(read_records(tmp_path)) == pytest.approx(expected, abs=1e-6)
 

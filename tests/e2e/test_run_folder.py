@@ -120,7 +120,9 @@ def test_a_run_leaves_these_files(runs, dataset):
     answers = {f"answers_{dataset}.json"} if dataset in WITH_ANSWERS else set()
     files = list_files(runs / f"{dataset}.whole")
     assert "tokenizer/tokenizer.json" in files
-    assert {name for name in files if not name.startswith("tokenizer/")} == FILES | answers
+    # What the numbers of each final evaluation are means of, for intervals and paired tests.
+    outcomes = {f"outcomes_{split}_{dataset}.npz" for split in ("val", "test")}
+    assert {name for name in files if not name.startswith("tokenizer/")} == FILES | answers | outcomes
     weights = torch.load(runs / f"{dataset}.whole" / "clipbert_final.pth", weights_only=True)
     assert weights and all(name.startswith("network.") for name in weights)
 

@@ -8,6 +8,7 @@ needs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -508,6 +509,26 @@ def check_leave_transformers_alone():
     BertModel(config)(input_ids=torch.ones(1, 3, dtype=torch.int64))
 
 
+def check_load_without_running_code():
+    import mmf  # noqa: F401
+    import torch
+    from mmf.utils.checkpoint import load_pretrained_model
+
+    asked = []
+
+    def load(*_, **options):
+        asked.append(options.get("weights_only"))
+        raise InterruptedError
+
+    torch.load = load  # this process is a fork
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.yaml").write_text("model_config: {toy: {}}\n")
+        (Path(folder) / "toy.pth").touch()
+        with contextlib.suppress(InterruptedError):
+            load_pretrained_model(folder)
+    assert asked == [True], f"torch.load is called with weights_only={asked}"
+
+
 def check_load_without_post_init():
     import mmf  # noqa: F401
     from mmf.models.visual_bert import VisualBERTBase
@@ -573,6 +594,7 @@ CHECKS = {
     "settle_run_folder": BOTH,
     "tell_batches_from_tuples": RELEASE,
     "return_tuples_from_text_encoders": MAIN,
+    "load_without_running_code": BOTH,
     "load_without_post_init": BOTH,
     "give_wandb_plain_values": MAIN,
     "name_zoo_entries": BOTH,

@@ -53,6 +53,7 @@ def test_a_clipbert_reads_a_batch_of_mmfs_own(tmp_path):
     from tests.network_settings import small_settings
 
     settings = small_settings(image_normalization={"mean": list(IMAGE_MEAN), "std": list(IMAGE_STD)})
+    settings["weights"] = {**settings["weights"], "allow_random": True}
     model = ClipBertModel(OmegaConf.create({**settings, "model": "clipbert"}))
     torch.manual_seed(0)
     model.build()
