@@ -138,7 +138,11 @@ class ClipBertModel(BaseModel):
         model = self.run_model
         if self.fill is not None and mode:
             self.fill.has_trained = True
-        elif self.fill is not None and model is not None and not model.allows_random:
+        elif (
+            self.fill is not None
+            and model is not None
+            and not (model.allows_random or self.settings.weights.allow_random)
+        ):
             self.fill.require_all(str(model.source or "no checkpoint"))
         return super().train(mode)
 

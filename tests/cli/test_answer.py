@@ -1,5 +1,6 @@
 """``clipbert answer``: answers of a vocabulary, of given options, or a count."""
 
+import logging
 import re
 
 
@@ -59,4 +60,4 @@ def test_a_question_that_is_cut_or_unknown_is_told_once(run_verb, run_of, clip_f
     assert "unknown to the model's tokenizer: '何 色 です か'" in caplog.text
     caplog.clear()
     run_verb("answer", "--model", run_of("regress"), clip_folder / "a.mp4", "what color is it")
-    assert not caplog.text
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
