@@ -17,7 +17,14 @@ from torch import Tensor
 from clipbert_mmf.configuration import ConfigurationError, parse_config, to_plain
 from clipbert_mmf.inference.settings import RecipeError, select
 from clipbert_mmf.transforms.tokens import CUTS, TextOptions
-from clipbert_mmf.video.clips import MEDIA_OPTIONS, ClipOptions, ClipReader, Clips, ImageOptions
+from clipbert_mmf.video.clips import (
+    MACHINE_OPTIONS,
+    MEDIA_OPTIONS,
+    ClipOptions,
+    ClipReader,
+    Clips,
+    ImageOptions,
+)
 from clipbert_mmf.video.decoded import DecodedVideo
 from clipbert_mmf.video.frame_folders import FrameFolder
 
@@ -25,15 +32,7 @@ from clipbert_mmf.video.frame_folders import FrameFolder
 _PROCESSORS = {f"clipbert_{media}": options for media, options in MEDIA_OPTIONS.items()}
 #: Settings that ``preprocessor_config.json`` leaves out: those of a machine, and the one that
 #: ``clip_len_sec`` replaces.
-_LEFT_OUT = (
-    "fps",
-    "backend",
-    "num_threads",
-    "reader_timeout_sec",
-    "reader_memory_mib",
-    "max_megapixels",
-    "cache_dir",
-)
+_LEFT_OUT = {"fps", *MACHINE_OPTIONS}
 
 
 @dataclass(frozen=True)

@@ -34,3 +34,18 @@ def run_or_recompute(
         return part(first, *others)
     result: Any = checkpoint(part, first, *others, use_reentrant=False)
     return result
+
+
+def recompute_in_chunks(
+    encode: Callable[[Tensor], Tensor], rows: Tensor, chunk: int, *, owner: nn.Module
+) -> Tensor:
+    """Encode rows a chunk at a time; each chunk keeps its input alone and is encoded again in the backward pass.
+
+    Args:
+        encode: from ``(n, ...)`` to ``(n, ...)``, each row on its own.
+        rows: ``(N, ...)``.
+        chunk: rows at once.
+        owner: module whose parameters ``encode`` uses.
+    """
+    parts = rows.split(chunk)
+    return torch.cat([run_or_recompute(encode, part, recompute=True, owner=owner) for part in parts])

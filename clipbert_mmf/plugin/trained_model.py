@@ -31,22 +31,14 @@ from clipbert_mmf.plugin import weight_source
 from clipbert_mmf.plugin.weight_fill import HOW_TO_GIVE
 from clipbert_mmf.training.distributed import get_rank
 from clipbert_mmf.transforms.tokens import StoredTokenizer, TextOptions, keep_tokenizer, load_tokenizer
-from clipbert_mmf.video.clips import MEDIA_OPTIONS
+from clipbert_mmf.video.clips import MACHINE_OPTIONS, MEDIA_OPTIONS
 from clipbert_mmf.weights.loading import PARTS, find_weights
 from clipbert_mmf.weights.trained_with import KEY, TrainedDataset, TrainedWith
 
 logger = logging.getLogger(__name__)
 
 #: Settings of processors that are of a machine, not of a model.
-_OF_MACHINE = {
-    "tokenizer",
-    "backend",
-    "num_threads",
-    "reader_timeout_sec",
-    "reader_memory_mib",
-    "max_megapixels",
-    "cache_dir",
-}
+_OF_MACHINE = {"tokenizer", *MACHINE_OPTIONS}
 #: Keys of the model that change scores and no shape, and may be set anew for a test.
 _ADJUSTABLE = (
     "fold",

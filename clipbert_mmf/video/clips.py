@@ -157,6 +157,10 @@ class ImageOptions:
 MEDIA_OPTIONS: dict[str, type[ClipOptions] | type[ImageOptions]] = {
     options.media: options for options in (ClipOptions, ImageOptions)
 }
+#: Settings that are of a machine, not of a model: frames are the same whatever they are.
+MACHINE_OPTIONS = frozenset(
+    {"backend", "num_threads", "reader_timeout_sec", "reader_memory_mib", "max_megapixels", "cache_dir"}
+)
 
 
 class ClipReader:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from clipbert_mmf.configuration import InRange, OneOf
-from clipbert_mmf.modules.activation_checkpointing import run_or_recompute
+from clipbert_mmf.modules.activation_checkpointing import recompute_in_chunks, run_or_recompute
 from clipbert_mmf.modules.backbones.convolution import convolve
-from clipbert_mmf.modules.backbones.pixels import check_pixel_options
+from clipbert_mmf.modules.backbones.pixels import check_pixel_options, normalize_pixels
 from clipbert_mmf.modules.batch_norm import SyncedBatchNorm
 
 #: Mean of R, G, B in grey levels, and their divisors (caffe-style weights).
@@ -221,14 +221,11 @@ class GridResnet(nn.Module):
             return self._encode(frames)
         # Chunks keep their pixels only: computing the frozen stages again is cheap beside the memory of their
         # results.
-        parts = frames.split(self.frames_per_chunk)
-        return torch.cat([run_or_recompute(self._encode, part, recompute=True, owner=self) for part in parts])
+        return recompute_in_chunks(self._encode, frames, self.frames_per_chunk, owner=self)
 
     def _encode(self, frames: Tensor) -> Tensor:
-        x = (frames.to(self.pixel_mean.dtype) - self.pixel_mean) / self.pixel_std
-        if self.bgr:
-            x = x.flip(1)
-        x = self.stem(x.contiguous(memory_format=torch.channels_last))
+        x = normalize_pixels(frames, self.pixel_mean, self.pixel_std, is_bgr=self.bgr)
+        x = self.stem(x)
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         for stage in self.stages.values():
             x = run_or_recompute(

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]  # all kinds derive from it
 
 from clipbert_mmf.configuration import ConfigurationError, InRange, OneOf, suggest
-from clipbert_mmf.modules.activation_checkpointing import run_or_recompute
-from clipbert_mmf.modules.backbones.pixels import Channels, check_pixel_options
+from clipbert_mmf.modules.activation_checkpointing import recompute_in_chunks
+from clipbert_mmf.modules.backbones.pixels import Channels, check_pixel_options, normalize_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -119,14 +119,11 @@ class TimmFeatures(nn.Module):
         """Return ``(F, C, h, w)`` for ``(F, 3, H, W)`` uint8 or float RGB frames, 0 to 255, padding included."""
         if not (self.recompute and self.training) or self.needs_all_frames:
             return self._encode(frames)
-        parts = frames.split(self.frames_per_chunk)
-        return torch.cat([run_or_recompute(self._encode, part, recompute=True, owner=self) for part in parts])
+        return recompute_in_chunks(self._encode, frames, self.frames_per_chunk, owner=self)
 
     def _encode(self, frames: Tensor) -> Tensor:
-        x = (frames.to(self.pixel_mean.dtype) - self.pixel_mean) / self.pixel_std
-        if self.bgr:
-            x = x.flip(1)
-        return self.net(x.contiguous(memory_format=torch.channels_last))[-1]
+        x = normalize_pixels(frames, self.pixel_mean, self.pixel_std, is_bgr=self.bgr)
+        return self.net(x)[-1]
 
 
 #: Every network through the same extractor: channels come before rows and columns, and what is behind the
