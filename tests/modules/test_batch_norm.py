@@ -1,16 +1,10 @@
 """Two processes normalize and train as one that has all their items."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import torch
 
 from clipbert_mmf.modules.batch_norm import SyncedBatchNorm
+from tests.two_ranks import run_two_ranks
 
-ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import json, sys, torch
 from clipbert_mmf.modules.batch_norm import SyncedBatchNorm
@@ -33,22 +27,8 @@ print(json.dumps(found))
 """
 
 
-def run_two(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CLIPBERT_MMF_HOST": "0"}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(rank), str(tmp_path / "meet")],
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    return [json.loads(process.communicate(timeout=60)[0]) for process in ranks]
-
-
 def test_two_ranks_have_the_statistics_and_gradients_of_one_batch(tmp_path):
-    found = run_two(tmp_path)
+    found = run_two_ranks(PROGRAM, tmp_path)
     torch.manual_seed(0)
     norm, items = torch.nn.BatchNorm2d(3), torch.randn(5, 3, 4, 2)
     for step, (batch, sizes) in enumerate(((items, (3, 2)), (items[:1], (1, 0)))):
@@ -67,7 +47,7 @@ def test_two_ranks_have_the_statistics_and_gradients_of_one_batch(tmp_path):
 
 
 def test_shares_of_a_mean_over_words_add_up_to_it(tmp_path):
-    found = run_two(tmp_path)
+    found = run_two_ranks(PROGRAM, tmp_path)
     assert abs(found[0][0][4] + found[1][0][4] - 13 / 5) < 1e-6
     assert abs(found[0][1][4] + found[1][1][4] - 6 / 2) < 1e-6
 

@@ -1,16 +1,10 @@
 """Rows of two ranks with different lengths, gathered once, in order, and with gradients."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import torch
 
 from clipbert_mmf.scoring.gathering import first_of_each, gather_rows, gather_with_gradient, index_of_texts
+from tests.two_ranks import run_two_ranks
 
-ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import json, sys, torch
 from clipbert_mmf.scoring.gathering import as_gathered, first_of_each, gather_rows, gather_with_gradient
@@ -32,17 +26,7 @@ print(json.dumps({
 
 
 def test_rows_of_uneven_ranks_are_gathered_in_order_once_and_with_gradients(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CLIPBERT_MMF_HOST": "0"}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(rank), str(tmp_path / "meet")],
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    found = [json.loads(process.communicate(timeout=60)[0]) for process in ranks]
+    found = run_two_ranks(PROGRAM, tmp_path)
     for one in found:
         assert one["rows"] == [0, 1, 2, 10, 11] and one["first"] == [0, 1, 2]
     assert [one["gradient"] for one in found] == [[3, 6, 9], [12, 15]]
