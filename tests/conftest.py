@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,14 +51,18 @@ def own_messages():
 
 @pytest.fixture(scope="session")
 def tokenizer_dir(tmp_path_factory):
-    """Directory of a real WordPiece tokenizer, trained here."""
-    from tokenizers import BertWordPieceTokenizer
+    """Directory of a real WordPiece tokenizer whose vocabulary is the same in every run.
+
+    A trained vocabulary is not: the tokenizers library breaks its ties by the order of a hash table.
+    """
     from transformers import BertTokenizerFast
 
     directory = tmp_path_factory.mktemp("tokenizer")
-    trained = BertWordPieceTokenizer()
-    trained.train_from_iterator([WORDS] * 8, vocab_size=400, min_frequency=1, show_progress=False)
-    trained.save_model(str(directory))
+    words = sorted(set(re.findall(r"\w+|[^\w\s]", WORDS.lower())))
+    letters = sorted(set("".join(words)))
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = dict.fromkeys([*special, *letters, *[f"##{letter}" for letter in letters], *words])
+    (directory / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
     BertTokenizerFast.from_pretrained(str(directory)).save_pretrained(directory)
     return directory
 

@@ -117,7 +117,7 @@ def test_options_are_chosen_as_the_network_does(tmp_path, tokenizer_dir, videos,
 def test_a_question_as_long_as_the_limit_leaves_options_apart(tmp_path, tokenizer_dir, videos):
     model = make_model(tmp_path / "run", tokenizer_dir, "choose")
     for weight in model.network.head.parameters():  # an untrained head's scores lie within rounding
-        weight.data.mul_(100)
+        weight.data.mul_(5000)
     question = "what is the red circle near a blue star " * 20
     answer = model.answer(videos / "a.mp4", question, ["red", "square"])
     assert answer.candidates[0][1] - answer.candidates[1][1] > 1e-3
