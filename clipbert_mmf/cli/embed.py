@@ -9,14 +9,8 @@ from tqdm import tqdm
 
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.inference.embedding import (
-    embed,
-    require_contrastive_head,
-    require_embedding_ending,
-    write_embeddings,
-)
-from clipbert_mmf.inference.media import require_media
-from clipbert_mmf.video.frame_folders import is_frame_folder
+from clipbert_mmf.inference.embedding import embed, list_media, require_contrastive_head
+from clipbert_mmf.inference.embedding_files import require_embedding_file, write_embeddings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--texts", nargs="+", default=[], metavar="TEXT", help="texts to embed")
     parser.add_argument("--texts-file", type=Path, metavar="FILE", help="UTF-8 file with a text in each line")
-    parser.add_argument("--out", type=Path, required=True, help="file to write: .npz or .safetensors")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="file to write: .npz, .safetensors or .parquet"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the embeddings and print what the file holds."""
-    require_embedding_ending(options.out)
+    require_embedding_file(options.out)
     texts = list(options.texts)
     if options.texts_file:
         lines = options.texts_file.read_text(encoding="utf-8").splitlines()
@@ -42,14 +38,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("nothing to embed; give videos or folders, --texts or --texts-file")
     model = load_model(options)
     require_contrastive_head(model)
-    files: list[Path] = []
-    for path in options.media:
-        files += (
-            require_media(path, model.preprocessing.media)
-            if path.is_dir() and not is_frame_folder(path)
-            else [path]
-        )
-    found = embed(model, tqdm(files, desc="videos", unit="file", disable=not files), texts)
+    files = list_media(options.media, model.preprocessing.media)
+    found = embed(model, tqdm(files, desc="videos", unit="file", disable=not files), texts, files)
     if files and not found.video_files:
         raise ValueError(
             f"none of {len(files)} videos can be read; the first: {next(iter(found.unreadable.values()))}"
@@ -60,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
         "num_videos": len(found.video_files),
         "num_texts": len(found.text_strings),
         "size": found.texts.shape[1],
+        "model_sha256": found.model_hash,
         "unreadable": found.unreadable,
     }
     left_out = f", {len(found.unreadable)} unreadable" if found.unreadable else ""

@@ -1,29 +1,29 @@
-"""Embeddings of videos and texts from a model with a contrastive head, and the file that keeps them.
+"""Embeds videos and texts, each on its own, with a model that has a contrastive head.
 
 A dot product of a video's and a text's embedding is their similarity before the learned scale.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
+from clipbert_mmf.inference.media import require_media
+from clipbert_mmf.inference.model_identity import hash_model
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.frame_folders import is_frame_folder
+from clipbert_mmf.video.media_hash import hash_media
+from clipbert_mmf.video.stores.names import NameIndex, make_key
 
 logger = logging.getLogger(__name__)
 
-#: Endings of the files that ``write_embeddings`` can write.
-EMBEDDING_ENDINGS = (".npz", ".safetensors")
 _TEXTS_PER_BATCH = 64
 
 
@@ -35,17 +35,65 @@ class Embeddings:
         videos: ``(B, E)`` float32 unit vectors, one for each of ``video_files``.
         texts: ``(N, E)`` float32 unit vectors, one for each of ``text_strings``.
         video_files: paths of the videos that could be read.
+        video_keys: key of each: its path in the folder that was given, without its ending.
+        video_hashes: SHA-256 of the bytes of each; empty for a URL.
         text_strings: the texts.
         unreadable: path of each video that could not be read, and the reason.
         scale: learned factor of dot products.
+        model_hash: the model's, see ``hash_model``; embeddings of two models do not compare.
     """
 
     videos: Tensor
     texts: Tensor
     video_files: tuple[str, ...]
+    video_keys: tuple[str, ...]
+    video_hashes: tuple[str, ...]
     text_strings: tuple[str, ...]
     unreadable: dict[str, str]
     scale: float
+    model_hash: str
+
+
+def list_media(places: Iterable[Path], media: str) -> dict[Path, str]:
+    """Return the files that paths name, and the key of each.
+
+    Args:
+        places: media, or folders that are searched at any depth.
+        media: a key of ``MEDIA_ENDINGS``.
+
+    Returns:
+        File to key: its path without its ending, in its folder where that was given. A file that is named
+        twice is there once.
+
+    Raises:
+        FileNotFoundError: if a folder holds no medium of this kind.
+        ValueError: if two files have one key.
+    """
+    owners: dict[str, Path] = {}
+    for place in places:
+        for file, key in _list_keys(place, media):
+            owner = owners.setdefault(key, file)
+            if owner is not file and not _is_same(owner, file):
+                raise ValueError(
+                    f"'{owner}' and '{file}' would both be called '{key}'; give the folder above both, or write "
+                    f"them to two files"
+                )
+    return {file: key for key, file in owners.items()}
+
+
+def _list_keys(place: Path, media: str) -> Iterable[tuple[Path, str]]:
+    if not place.is_dir() or is_frame_folder(place):
+        return [(place, make_key(str(place)))]
+    files = require_media(place, media)
+    names = {file.relative_to(place).as_posix(): file for file in files}
+    return [(names[name], key) for key, name in NameIndex(names, str(place)).names.items()]
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return one == other
 
 
 def require_contrastive_head(model: ClipBert) -> None:
@@ -58,13 +106,19 @@ def require_contrastive_head(model: ClipBert) -> None:
 
 
 @torch.inference_mode()
-def embed(model: ClipBert, videos: Iterable[str | Path], texts: Sequence[str]) -> Embeddings:
+def embed(
+    model: ClipBert,
+    videos: Iterable[str | Path],
+    texts: Sequence[str],
+    keys: Mapping[Path, str] | None = None,
+) -> Embeddings:
     """Embed videos and texts, each on its own.
 
     Args:
         model: with a contrastive head.
         videos: files; those that cannot be read are left out and listed.
         texts: may be empty.
+        keys: from ``list_media``; by default a video's key is its path without its ending.
 
     Raises:
         ValueError: if the model has no contrastive head, or a text is empty.
@@ -74,25 +128,32 @@ def embed(model: ClipBert, videos: Iterable[str | Path], texts: Sequence[str]) -
     network = model.network
     assert network.contrastive is not None
     size = network.contrastive.text.out_features
-    rows, files, unreadable = [], [], {}
+    rows: list[Tensor] = []
+    files: list[str | Path] = []
+    hashes: list[str] = []
+    unreadable: dict[str, str] = {}
     for video in videos:
         try:
             visual = model.encode(video).visual
+            hashes.append("" if "://" in str(video) else hash_media(Path(video)))
         except MediaError as error:
             unreadable[str(video)] = error.reason
             logger.warning("left out: %s", error)
             continue
         row = network.embed_videos(visual[None].to(model.device)).float().cpu()
         rows.append(check_scores(row, 1, lambda row, video=video: f"the embedding of {video}"))
-        files.append(str(video))
+        files.append(video)
     empty = torch.empty(0, size)
     return Embeddings(
         torch.cat([empty, *rows]),
         torch.cat([empty, *_embed_texts(model, texts)]),
-        tuple(files),
+        tuple(map(str, files)),
+        tuple((keys or {}).get(Path(file)) or make_key(str(file)) for file in files),
+        tuple(hashes),
         tuple(texts),
         unreadable,
         float(network.contrastive.scale),
+        hash_model(model),
     )
 
 
@@ -111,42 +172,3 @@ def _embed_texts(model: ClipBert, texts: Sequence[str]) -> list[Tensor]:
             )
         )
     return rows
-
-
-def write_embeddings(embeddings: Embeddings, path: str | Path) -> Path:
-    """Write embeddings to one file.
-
-    An ``.npz`` holds the arrays ``videos``, ``texts``, ``video_files``, ``text_strings`` and ``scale``; a
-    ``.safetensors`` holds ``videos``, ``texts`` and ``scale``, with the two lists as JSON in its metadata.
-
-    Args:
-        embeddings: to write.
-        path: ends in one of ``EMBEDDING_ENDINGS``; its folder is made if missing.
-
-    Raises:
-        ValueError: for another ending.
-    """
-    path = Path(path)
-    require_embedding_ending(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npz":
-        np.savez(
-            path,
-            videos=embeddings.videos.numpy(),
-            texts=embeddings.texts.numpy(),
-            video_files=np.array(embeddings.video_files, dtype=str),
-            text_strings=np.array(embeddings.text_strings, dtype=str),
-            scale=np.float32(embeddings.scale),
-        )
-    else:
-        tensors = {"videos": embeddings.videos, "texts": embeddings.texts}
-        tensors["scale"] = torch.tensor([embeddings.scale])
-        names = {"video_files": embeddings.video_files, "text_strings": embeddings.text_strings}
-        save_file(tensors, path, {name: json.dumps(values) for name, values in names.items()})
-    return path
-
-
-def require_embedding_ending(path: Path) -> None:
-    """Raise ``ValueError`` where no embeddings can be written to a path."""
-    if path.suffix not in EMBEDDING_ENDINGS:
-        raise ValueError(f"'{path}' ends in '{path.suffix}'; allowed are {', '.join(EMBEDDING_ENDINGS)}")

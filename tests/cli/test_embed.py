@@ -40,6 +40,8 @@ def test_both_files_hold_the_same_unit_vectors(run_dir, videos, tmp_path, capsys
     assert main([*arguments, str(tmp_path / "deep" / "e.safetensors")]) == 0
     arrays = np.load(tmp_path / "e.npz")
     assert arrays["video_files"].tolist() == [str(videos / "a.mp4"), str(videos / "b.mp4")]
+    assert arrays["video_keys"].tolist() == ["a", "b"] and len(str(arrays["model_sha256"])) == 64
+    assert arrays["unreadable_files"].tolist() == [str(videos / "broken.mp4")]
     assert arrays["text_strings"].tolist() == TEXTS
     assert np.linalg.norm(arrays["videos"], axis=1) == pytest.approx([1, 1], abs=1e-5)
     assert np.linalg.norm(arrays["texts"], axis=1) == pytest.approx([1, 1], abs=1e-5)
@@ -67,5 +69,5 @@ def test_what_cannot_be_embedded_is_named(run_dir, videos, tmp_path, tokenizer_d
         assert main(["embed", *arguments, "--out", str(tmp_path / "x.npz")]) == 1
         assert message in capsys.readouterr().err
     assert main(["embed", "--model", str(run_dir), "--texts", "a", "--out", "x.csv"]) == 1
-    assert "'x.csv' ends in '.csv'; allowed are .npz, .safetensors" in capsys.readouterr().err
+    assert "'x.csv' ends in '.csv'; allowed are .npz, .safetensors, .parquet" in capsys.readouterr().err
     assert not (tmp_path / "x.npz").exists()

@@ -1,13 +1,12 @@
-"""Embeddings of videos and texts: unit vectors, a list of what could not be read, and their file."""
+"""Embeddings of videos and texts: unit vectors, and a list of what could not be read."""
 
-import json
+import hashlib
+import shutil
 
-import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 
-from clipbert_mmf.inference.embedding import Embeddings, embed, write_embeddings
+from clipbert_mmf.inference.embedding import embed, list_media
 from clipbert_mmf.inference.pretrained import ClipBert
 from tests.encoded_media import write_video
 from tests.inference.small_run import make_run
@@ -25,6 +24,8 @@ def test_what_can_be_read_becomes_unit_vectors_and_the_rest_is_listed(model, tmp
     (tmp_path / "b.mp4").write_bytes(b"nothing")
     found = embed(model, [good, tmp_path / "b.mp4"], ["a red circle", "blue"])
     assert found.video_files == (str(good),) and list(found.unreadable) == [str(tmp_path / "b.mp4")]
+    assert found.video_keys == (str(tmp_path / "a"),)
+    assert found.video_hashes == (hashlib.sha256(good.read_bytes()).hexdigest(),)
     assert found.videos.shape == (1, 8) and found.texts.shape == (2, 8)
     for rows in (found.videos, found.texts):
         torch.testing.assert_close(rows.norm(dim=1), torch.ones(len(rows)))
@@ -39,12 +40,14 @@ def test_an_empty_text_and_a_model_without_the_head_are_refused(model, tmp_path,
         embed(ClipBert.from_pretrained(tmp_path / "run"), [], ["a"])
 
 
-def test_both_kinds_of_files_hold_the_same(tmp_path):
-    made = Embeddings(torch.eye(2), torch.ones(1, 2), ("a.mp4", "b.mp4"), ("Ü",), {}, 2.5)
-    arrays = np.load(write_embeddings(made, tmp_path / "deep" / "e.npz"))
-    assert arrays["video_files"].tolist() == ["a.mp4", "b.mp4"] and float(arrays["scale"]) == 2.5
-    with safe_open(write_embeddings(made, tmp_path / "e.safetensors"), "np") as file:
-        np.testing.assert_array_equal(file.get_tensor("videos"), arrays["videos"])
-        assert json.loads(file.metadata()["text_strings"]) == ["Ü"]
-    with pytest.raises(ValueError, match=r"ends in '\.csv'; allowed are \.npz, \.safetensors"):
-        write_embeddings(made, tmp_path / "e.csv")
+def test_keys_are_paths_in_the_given_folder_and_no_two_files_share_one(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        (folder / "deep").mkdir(parents=True)
+        write_video(folder / "deep" / "a.mp4", 4)
+    shutil.copy(first / "deep" / "a.mp4", first / "b.mp4")
+    assert list_media([first], "video") == {first / "b.mp4": "b", first / "deep" / "a.mp4": "deep/a"}
+    with pytest.raises(ValueError, match="would both be called 'deep/a'; give the folder above both"):
+        list_media([first, second], "video")
+    lone = [first / "b.mp4", second / "deep" / "a.mp4", first / "b.mp4"]
+    assert list(list_media(lone, "video").values()) == [str(first / "b"), str(second / "deep" / "a")]

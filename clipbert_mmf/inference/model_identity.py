@@ -1,0 +1,28 @@
+"""Names a trained model by a hash of all that its outputs depend on."""
+
+from __future__ import annotations
+
+from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.models.config import dump_model_config
+from clipbert_mmf.retrieval.score_store import hash_tensors, hash_values
+from clipbert_mmf.transforms.tokens import StoredTokenizer
+
+
+def hash_model(model: ClipBert) -> str:
+    """Return the SHA-256 of a model, in hexadecimal: weights, settings, preprocessing, tokenizer, answers.
+
+    A run's folder and what ``clipbert convert`` wrote of it have the same.
+    """
+    recipe = model.recipe
+    tokenizer = StoredTokenizer.of(model.tokenizer)
+    return hash_values(
+        [
+            hash_tensors(model.network.state_dict()),
+            dump_model_config(recipe.model),
+            recipe.preprocessing.to_dict(),
+            # A decoder of one's own may show other pictures.
+            getattr(recipe.preprocessing.clips, "backend", ""),
+            tokenizer.identity if tokenizer else recipe.tokenizer,
+            recipe.answers,
+        ]
+    )
