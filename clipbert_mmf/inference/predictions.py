@@ -51,7 +51,9 @@ def read_predictions(path: str | Path) -> list[dict[str, Any]]:
     for number, record in enumerate(records):
         fault = find_fault(record, {"dataset": TEXT, "task": TEXT}, "")
         if fault:
-            raise PredictionsError(f"{name(number)}: {fault}; expected a record of clipbert_mmf")
+            # A list of other records, such as a run's weights_report.json, is none of ours.
+            kind = PredictionsError if any(mark in text[:4000] for mark in _MARKS) else NoPredictionsError
+            raise kind(f"{name(number)}: {fault}; expected a record of clipbert_mmf")
         if record["task"] not in TASKS:
             raise PredictionsError(
                 f"{name(number)}: task is '{record['task']}'{suggest(record['task'], TASKS)}; "
