@@ -1,0 +1,191 @@
+"""The real-data benchmark on made-up photos, clips and features in the layout of the real material."""
+
+import io
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from real_benchmark.clips import Clip, probe, read_clips, split_groups, write_choices
+from real_benchmark.features import Features, read_corpus
+from real_benchmark.flickr8k import DATASET, Flickr8k, Recipe, count_chance, name_test, write_data_options
+from real_benchmark.linear import choose_map, fit_correlations, fit_ridges, measure_split
+from real_benchmark.material import Material, MissingMaterialError
+from real_benchmark.runs import Runner
+from real_benchmark.systems import RECALLS, RETRIEVAL, Result, ResultStore, summarize
+
+ROOT = Path(__file__).resolve().parents[2]
+SPLITS = ("train",) * 12 + ("val",) * 4 + ("test",) * 4
+WORDS = ("red", "green", "blue", "dog", "house", "tree", "runs", "sleeps", "big", "small")
+
+
+def make_material(folder):
+    """Write 20 photos of one colour each, with five captions, as the real material lies."""
+    (folder / "flickr8k").mkdir()
+    images = []
+    with tarfile.open(folder / "flickr8k" / "photos.tar", "w") as tar:
+        for number, split in enumerate(SPLITS):
+            name = f"{1000 + number}_photo.jpg"
+            file = io.BytesIO()
+            Image.new("RGB", (32, 32), (12 * number, 255 - 12 * number, 90)).save(file, "JPEG")
+            entry = tarfile.TarInfo(name)
+            entry.size = file.tell()
+            file.seek(0)
+            tar.addfile(entry, file)
+            sentences = [
+                {"raw": f"{WORDS[number % 10]} {WORDS[(number + place) % 10]}", "sentid": 5 * number + place}
+                for place in range(5)
+            ]
+            images.append({"filename": name, "split": split, "sentences": sentences})
+    (folder / "flickr8k" / "dataset_flickr8k.json").write_text(json.dumps({"images": images}))
+    return Material(folder, folder / "work")
+
+
+def make_features(noise):
+    """Return features of 60 photos whose captions are a linear function of them, with noise."""
+    random = np.random.default_rng(0)
+    images = random.normal(size=(60, 12))
+    photo_of_caption = np.arange(60).repeat(5)
+    texts = images[photo_of_caption] @ random.normal(size=(12, 8)) + noise * random.normal(size=(300, 8))
+    splits = np.array(["train"] * 40 + ["val"] * 10 + ["test"] * 10)
+    photos = np.array([f"photo{number:02}" for number in range(60)])
+    return Features({"last_stage": images}, texts, photos, splits, photo_of_caption, photos[photo_of_caption])
+
+
+@pytest.mark.parametrize("fit", [fit_ridges, fit_correlations])
+def test_a_linear_map_finds_captions_that_are_a_linear_function_of_the_photos(fit):
+    features = make_features(noise=0.05)
+    numbers = measure_split(choose_map(features, "last_stage", fit), features, "last_stage", "test")
+    assert numbers["t2v_r1"] > 0.9 and numbers["v2t_r1"] > 0.9 and numbers["num_items"] == 10
+
+
+def test_a_linear_map_is_chosen_on_the_validation_photos_alone():
+    features = make_features(noise=0.5)
+    chosen = choose_map(features, "last_stage", fit_ridges)
+    features.images["last_stage"][features.photos_of("test")] = 0
+    again = choose_map(features, "last_stage", fit_ridges)
+    assert (again.name, again.strength) == (chosen.name, chosen.strength)
+    assert measure_split(chosen, features, "last_stage", "test", num_photos=4)["num_items"] == 4
+
+
+def test_features_come_back_from_their_file(tmp_path):
+    features = make_features(noise=0.1)
+    features.save(tmp_path / "work" / "features.npz")
+    again = Features.load(tmp_path / "work" / "features.npz")
+    assert list(again.images) == ["last_stage"] and np.array_equal(again.texts, features.texts)
+    assert np.array_equal(again.captions_of("val"), np.arange(200, 250))
+
+
+def test_results_have_intervals_spread_over_seeds_and_paired_tests(tmp_path):
+    features, store = make_features(noise=1.0), ResultStore(tmp_path)
+    found = choose_map(features, "last_stage", fit_ridges)
+    measured = measure_split(found, features, "last_stage", "test")
+    blank = Features(
+        {"last_stage": np.ones((60, 12))}, features.texts, features.photos, features.splits,
+        features.photo_of_caption, features.captions,
+    )  # fmt: skip
+    worse = measure_split(found, blank, "last_stage", "test")
+    store.keep(Result("ridge", name_test(10), 0, measured.outcomes, {"training": 1.0}, "a machine", "a note"))
+    for seed in (2, 1):
+        store.keep(Result("blank", name_test(10), seed, worse.outcomes, {"training": seed}))
+    assert (
+        store.tests() == ["10 x 50"] and store.has("blank", "10 x 50", 2) and not store.has("b", "10 x 50", 2)
+    )
+    ridge, blank_row = summarize(store.load("10 x 50"), RETRIEVAL, against=["ridge"])
+    assert ridge["numbers"]["t2v_r5"]["value"] == measured["t2v_r5"] and ridge["differences"] == {}
+    low, high = ridge["numbers"]["t2v_r5"]["interval"]
+    assert low <= measured["t2v_r5"] <= high
+    assert blank_row["seeds"] == [1, 2] and blank_row["minutes"] == {"training": 1.5}
+    assert blank_row["numbers"]["t2v_r1"]["std"] == 0
+    assert set(blank_row["differences"]["ridge"]) == set(RECALLS)
+    assert blank_row["differences"]["ridge"]["t2v_r5"]["is_significant"]
+
+
+def test_chance_is_what_random_orders_reach():
+    chance = count_chance(1000)
+    assert chance["t2v_r10"] == pytest.approx(0.01) and chance["t2v_median_rank"] == 500.5
+    assert chance["v2t_r1"] == pytest.approx(0.001) and 640 < chance["v2t_median_rank"] < 650
+
+
+def test_the_material_is_read_by_the_package_in_the_official_split(tmp_path):
+    material = make_material(tmp_path)
+    rows = list(read_corpus(material.captions))
+    assert [sum(split == wanted for split, _, _ in rows) for wanted in ("train", "val", "test")] == [
+        60,
+        20,
+        20,
+    ]
+    assert rows[0] == ("train", "1000_photo", "red red")
+    assert material.write_test_photos(2).read_text() == "1016_photo.jpg\n1017_photo.jpg\n"
+    with pytest.raises(MissingMaterialError, match="has no ucf20/clips.csv"):
+        material.require(["ucf20/clips.csv"])
+
+
+def test_a_system_is_trained_and_tested_with_the_commands_of_the_package(tmp_path, tokenizer_dir):
+    material, store = make_material(tmp_path), ResultStore(tmp_path / "results")
+    recipe = ROOT / "projects" / "clipbert" / "configs" / DATASET / "demo.yaml"
+    tokenizer = f"dataset_config.{DATASET}.processors.text_processor.params.tokenizer={tokenizer_dir}"
+    sizes = ("training.max_updates=1", "training.batch_size=4", "training.num_workers=0")
+    extra = ("model_config.clipbert.contrastive.weight=1", tokenizer, *sizes)
+    told = []
+    system = Flickr8k(
+        material, store, Runner(tmp_path / "runs", extra=extra, tell=told.append), test_photos=2
+    )
+    tiny = Recipe("tiny model", str(recipe), has_cross_encoder=False)
+    system._keep(tiny, 1, [tiny], 2, 1, "")
+    commands = len([line for line in told if line.startswith("==>")])
+    system._keep(tiny, 1, [tiny], 2, 1, "")
+    assert commands == 2 == len([line for line in told if line.startswith("==>")])
+    (row,) = summarize(store.load("2 x 10"), RETRIEVAL)
+    assert row["system"] == "tiny model" and set(row["minutes"]) == {"tiny model", "test"}
+    assert (
+        row["note"] == "best 1 of each query by the dot product" and row["numbers"]["t2v_r5"]["value"] == 1.0
+    )
+
+
+def test_options_of_the_data_name_the_official_split(tmp_path):
+    options = write_data_options(make_material(tmp_path), num_test_photos=2)
+    assert any("annotations.test=" in option and "only: " in option for option in options)
+    assert sum("photos.tar" in option for option in options) == 3
+
+
+def test_groups_stay_together_and_every_action_is_in_both_halves(tmp_path):
+    clips = [
+        Clip(f"v_{action}_g{group}_c{number}.mp4", f"a person does {action}", action, f"{action}_g{group}")
+        for action in ("Archery", "Biking", "Bowling")
+        for group in range(3)
+        for number in range(2)
+    ]
+    first, second = split_groups(clips)
+    assert not {clip.group for clip in first} & {clip.group for clip in second}
+    assert {clip.action for clip in first} == {clip.action for clip in second} and len(first + second) == 18
+    table = tmp_path / "clips.csv"
+    table.write_text("video,text,class,group\n" + "".join(
+        f"{clip.video},{clip.text},{clip.action},{clip.group}\n" for clip in clips
+    ))  # fmt: skip
+    assert read_clips(table) == clips
+    sentences = sorted({clip.text for clip in clips})
+    lines = [json.loads(line) for line in write_choices(tmp_path / "a.jsonl", second, sentences).open()]
+    assert lines[0]["options"] == sentences and sentences[lines[0]["answer"]] == second[0].text
+
+
+def test_a_probe_labels_other_groups_by_separable_features():
+    pytest.importorskip("sklearn")
+    random = np.random.default_rng(0)
+    labels = np.array(["a", "b"]).repeat(12)
+    rows = random.normal(size=(24, 6)) + 4 * (labels == "a")[:, None]
+    right, strength = probe(rows, labels, np.arange(24) % 6, rows + 0.1, labels)
+    assert right.all() and strength > 0
+
+
+def test_the_script_names_what_is_not_there(tmp_path):
+    result = subprocess.run(
+        ["bash", "tools/real_benchmark.sh", str(tmp_path), "--work", str(tmp_path / "work"), "--parts", "baselines"],
+        cwd=ROOT, capture_output=True, text=True, env={"CLIPBERT_PYTHON": sys.executable, "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert result.returncode == 2 and "has no flickr8k/photos.tar" in result.stderr

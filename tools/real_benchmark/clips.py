@@ -1,0 +1,264 @@
+"""Clips of 20 actions: a model of captioned photos as it is, trained further, and a linear probe beside it."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipbert_mmf.scoring.outcomes import Outcomes
+from clipbert_mmf.video.clips import ClipOptions, ClipReader
+from clipbert_mmf.video.stores.open import open_store
+from real_benchmark.features import LITE0, build_frozen, build_lite0_head, embed_photos, lite0_backbone
+from real_benchmark.flickr8k import RECIPES_OF_PART, Flickr8k
+from real_benchmark.material import UCF20, Material
+from real_benchmark.runs import RECIPES, Finished, Runner
+from real_benchmark.systems import Result, ResultStore, describe_machine
+
+DATASET = "msrvtt_mc"
+TEST = "20 sentences"
+#: Clips of a video in the test (figure 4).
+NUM_TEST_CLIPS = (1, 2, 4, 8)
+#: Clips of a video for the probe, and for the fine-tuned model.
+NUM_PROBE_CLIPS = 4
+_PROBE_STRENGTHS = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip of an action.
+
+    Attributes:
+        video: file name.
+        text: sentence of its action.
+        action: name of the class.
+        group: person or source video; clips of a group look alike.
+    """
+
+    video: str
+    text: str
+    action: str
+    group: str
+
+    @property
+    def key(self) -> str:
+        """Its key in a store."""
+        return self.video.rpartition(".")[0]
+
+
+def read_clips(table: Path) -> list[Clip]:
+    """Return the clips of a table with the columns ``video, text, class, group``, in its order."""
+    with table.open(encoding="utf-8", newline="") as file:
+        return [Clip(row["video"], row["text"], row["class"], row["group"]) for row in csv.DictReader(file)]
+
+
+def split_groups(clips: Iterable[Clip]) -> tuple[list[Clip], list[Clip]]:
+    """Return two halves; a group is in one of them, and the groups of every action go to them in turns.
+
+    The order is that of a hash of their names.
+    """
+    clips = list(clips)
+    groups: dict[str, set[str]] = {}
+    for clip in clips:
+        groups.setdefault(clip.action, set()).add(clip.group)
+    first: set[str] = set()
+    for place, action in enumerate(sorted(groups)):
+        ordered = sorted(groups[action], key=lambda name: sha256(name.encode()).hexdigest())
+        # Of three groups one half has two: of every other action the other half.
+        first.update(ordered[place % 2 :: 2])
+    return (
+        [clip for clip in clips if clip.group in first],
+        [clip for clip in clips if clip.group not in first],
+    )
+
+
+def write_choices(path: Path, clips: Iterable[Clip], sentences: Sequence[str]) -> Path:
+    """Write the questions of clips in ClipBERT's lines of multiple choice: every sentence is an option."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        {
+            "qid": str(number),
+            "clip_name": clip.key,
+            "options": list(sentences),
+            "answer": sentences.index(clip.text),
+        }
+        for number, clip in enumerate(clips)
+    ]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+@dataclass(frozen=True)
+class Actions:
+    """Tests models of captioned photos on the clips.
+
+    Attributes:
+        material: the downloaded material.
+        store: keeps what they reach.
+        runner: runs them.
+    """
+
+    material: Material
+    store: ResultStore
+    runner: Runner
+
+    @property
+    def clips(self) -> list[Clip]:
+        """All clips."""
+        return read_clips(self.material.data / UCF20[1])
+
+    def run(self, model: str, weights: Mapping[int, Path], options: Sequence[str] = ()) -> None:
+        """Measure the probe, a model as it is, and the model trained further.
+
+        Args:
+            model: its name in tables.
+            weights: seed of its training -> its weights.
+            options: of ``mmf_run``, what its network is beside the recipe.
+        """
+        if not self.store.has("linear probe of frozen frames", TEST, 0):
+            self._measure_probe()
+        for seed, file in weights.items():
+            for num_clips in NUM_TEST_CLIPS:
+                tested = self.test(f"clips_{_file(model)}_seed{seed}", self.clips, file, options, num_clips)
+                note = f"no training on clips, N_test {num_clips}"
+                self._keep(f"{model} as it is, N_test {num_clips}", seed, [tested.read_outcomes()], {}, note)
+            self._tune(model, seed, file, options)
+
+    def _tune(self, model: str, seed: int, weights: Path, options: Sequence[str]) -> None:
+        found: list[dict[str, Outcomes]] = []
+        minutes = 0.0
+        halves = split_groups(self.clips)
+        for number, (own, other) in enumerate((halves, halves[::-1])):
+            name = f"clips_{_file(model)}_seed{seed}_half{number}"
+            tuned = self.train(name, own, weights, [*options, f"training.seed={seed}"])
+            tested = self.test(name, other, tuned.weights, options, NUM_PROBE_CLIPS)
+            minutes += tuned.minutes
+            found.append(tested.read_outcomes())
+        note = "each half of the groups tested with the model of the other half"
+        self._keep(f"{model}, fine-tuned", seed, found, {"training": minutes}, note)
+
+    def train(self, name: str, clips: Sequence[Clip], weights: Path, options: Sequence[str]) -> Finished:
+        """Train a model further on clips."""
+        return self.runner.run(name, [*self._write_options(name, clips, weights), *options, "run_type=train"])
+
+    def test(
+        self, name: str, clips: Sequence[Clip], weights: Path, options: Sequence[str], num_clips: int
+    ) -> Finished:
+        """Test a model on clips, ``num_clips`` clips of each video."""
+        params = f"dataset_config.{DATASET}.processors.eval_media_processor.params"
+        name = f"{name}_test_N{num_clips}"
+        more = [f"{params}.num_clips={num_clips}", f"{params}.sampling=uniform", "run_type=test"]
+        return self.runner.run(name, [*self._write_options(name, clips, weights), *options, *more])
+
+    def _write_options(self, name: str, clips: Sequence[Clip], weights: Path) -> list[str]:
+        sentences = sorted({clip.text for clip in self.clips})
+        table = write_choices(self.material.work / "clips" / f"{name}.jsonl", clips, sentences)
+        section = f"dataset_config.{DATASET}"
+        return [
+            f"config={RECIPES / 'clips.yaml'}",
+            "model=clipbert",
+            f"dataset={DATASET}",
+            f"{section}.data_dir={self.material.clips.parent}",
+            *(f"{section}.annotations.{split}=[{{file: {table}}}]" for split in ("train", "val", "test")),
+            *(f"{section}.media.{split}={self.material.clips.name}" for split in ("train", "val", "test")),
+            f"model_config.clipbert.weights.clipbert={weights}",
+        ]
+
+    def _keep(
+        self, system: str, seed: int, parts: list[dict[str, Outcomes]], minutes: dict[str, float], note: str
+    ) -> None:
+        groups = {clip.key: clip.group for clip in self.clips}
+        rows = [part["accuracy"] for part in parts]
+        media = np.concatenate([one.media for one in rows])
+        accuracy = replace(rows[0], values=np.concatenate([one.values for one in rows]), media=media)
+        outcomes = {"accuracy": accuracy.name_media(groups)}
+        machine = describe_machine(self.runner.device)
+        self.store.keep(Result(system, TEST, seed, outcomes, minutes, machine, note))
+
+    def _measure_probe(self) -> None:
+        begin = time.perf_counter()
+        clips = self.clips
+        features = self._read_features(clips)
+        actions = np.array([clip.action for clip in clips])
+        groups = np.array([clip.group for clip in clips])
+        names = [clip.key for clip in clips]
+        found: list[dict[str, Outcomes]] = []
+        strengths: list[float] = []
+        halves = [np.isin(names, [clip.key for clip in half]) for half in split_groups(clips)]
+        for own, other in (halves, halves[::-1]):
+            right, strength = probe(features[own], actions[own], groups[own], features[other], actions[other])
+            strengths.append(strength)
+            media = np.array(names)[other]
+            found.append({"accuracy": Outcomes(right.astype(float), media, title="accuracy", is_share=True)})
+        note = (
+            f"logistic regression on EfficientNet-Lite0, {NUM_PROBE_CLIPS} frames, C {', '.join(map(str, strengths))} "
+            "chosen by cross-validation over groups; each half tested with the other's"
+        )
+        minutes = {"features and training": (time.perf_counter() - begin) / 60}
+        self._keep("linear probe of frozen frames", 0, found, minutes, note)
+
+    def _read_features(self, clips: Sequence[Clip]) -> np.ndarray:
+        options = ClipOptions(image_size=224, num_clips=NUM_PROBE_CLIPS, num_frames=1, sampling="uniform")
+        reader, store = ClipReader(options), open_store(self.material.clips, media="video")
+
+        def read(key: str) -> Tensor:
+            source = store.find(key)
+            assert source is not None, key
+            return reader.read_source(source, key=key).frames.flatten(0, 1)
+
+        network = build_frozen(lite0_backbone(), {"backbone": LITE0})
+        layers: dict[str, torch.nn.Module | None] = {"head_conv": build_lite0_head()}
+        return embed_photos(network, layers, [clip.key for clip in clips], read, self.runner.device)[
+            "head_conv"
+        ]
+
+
+def run_part(part: str, material: Material, options: argparse.Namespace) -> None:
+    """Run the part of the clips, with the models of captioned photos that are trained before."""
+    del part
+    store, runner = (
+        ResultStore(material.work / "results"),
+        Runner(material.work / "runs", options.device, tuple(options.options)),
+    )
+    photos = Flickr8k(material, store, runner)
+    recipes = RECIPES_OF_PART["second"]
+    weights = {seed: photos.train(recipes[-1], seed, recipes).weights for seed in range(1, options.seeds + 1)}
+    Actions(material, store, runner).run("Flickr8k model", weights)
+
+
+def probe(
+    train: np.ndarray, labels: np.ndarray, groups: np.ndarray, test: np.ndarray, test_labels: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return which test rows a logistic regression labels correctly, and its strength.
+
+    Args:
+        train: ``(rows, size)``.
+        labels: ``(rows,)``.
+        groups: ``(rows,)``; rows of a group are on one side of every fold.
+        test: ``(others, size)``.
+        test_labels: ``(others,)``.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    # A class of one group is missing from the training part of a fold, whatever the strength.
+    folds = StratifiedGroupKFold(2, shuffle=True, random_state=0)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    search = GridSearchCV(model, {"logisticregression__C": list(_PROBE_STRENGTHS)}, cv=folds)
+    search.fit(train, labels, groups=groups)
+    return search.predict(test) == test_labels, float(search.best_params_["logisticregression__C"])
+
+
+def _file(text: str) -> str:
+    return text.replace(" ", "_")
