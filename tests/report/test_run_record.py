@@ -112,7 +112,9 @@ def test_intervals_and_outcomes_are_those_of_the_final_evaluation(tmp_path):
 def test_a_report_of_loaded_weights_beside_the_metrics_is_no_file_of_predictions(tmp_path):
     line = {"split": "test", "final": True, "metrics": {"test/x/m/accuracy": 0.5}}
     (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
-    (tmp_path / "weights_report.json").write_text(json.dumps([{"path": "R-50.pkl", "part": "backbone"}], indent=2))
+    (tmp_path / "weights_report.json").write_text(
+        json.dumps([{"path": "R-50.pkl", "part": "backbone"}], indent=2)
+    )
     record = read_run_record(tmp_path)
     assert record.predictions == [] and record.read_metrics("test") == {"m/accuracy": 0.5}
 
