@@ -41,6 +41,17 @@ def project_dir() -> Path:
     return _find("projects")
 
 
+def find_config(location: str | Path) -> Path | None:
+    """Return the file or folder of ours that ``projects/...`` or ``configs/...`` means; None for anything else.
+
+    A checkout's user has them in the working directory, a wheel's user has them nowhere in sight.
+    """
+    for folder in (project_dir(), config_dir()):
+        if Path(location).parts[:1] == (folder.name,) and (folder.parent / location).exists():
+            return folder.parent / location
+    return None
+
+
 #: Beginning of a location inside an installed package: ``pkg:<package>/<path>``.
 PACKAGE_PREFIX = "pkg:"
 

@@ -17,6 +17,14 @@ def test_the_folder_inside_a_wheel_comes_first(tmp_path, monkeypatch):
     assert paths.config_dir() == tmp_path / "configs"
 
 
+def test_a_location_of_ours_is_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = paths.find_config("projects/clipbert/configs/video_text_csv/retrieval.yaml")
+    assert found is not None and found.is_file()
+    assert paths.find_config("configs/nothing.yaml") is None
+    assert paths.find_config("mine/projects/clipbert") is None
+
+
 def test_a_broken_installation_is_told_with_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "_BUNDLED", tmp_path)
     monkeypatch.setattr(paths, "_PACKAGE", tmp_path / "deep" / "clipbert_mmf")

@@ -36,7 +36,7 @@ make_environment() {
     step "Making $venv with $python" "$python" -m venv "$venv"
   fi
   stamp=$venv/.clipbert_mmf
-  fingerprint=$(cat requirements/pinned.txt pyproject.toml setup.py tools/install_mmf.py tools/environment.sh | cksum)
+  fingerprint=$(cat requirements/pinned.txt pyproject.toml setup.py clipbert_mmf/cli/install_mmf.py tools/environment.sh | cksum)
   if [ "$(cat "$stamp" 2>/dev/null)" != "$fingerprint" ]; then
     rm -f "$stamp"
     step "Installing the pinned libraries (about 3 GB, mostly torch)" \

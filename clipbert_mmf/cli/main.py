@@ -62,6 +62,7 @@ VERBS: dict[str, Verb] = {
     "report": Verb("write one HTML page about a run", "report"),
     "ablate": Verb("run a table or figure of the paper row by row", "ablate"),
     "compare": Verb("train models on the same data with the same budget", "compare"),
+    "install-mmf": Verb("install MMF beside the libraries that are there", "install_mmf"),
     "new-dataset": Verb("write the first files of a dataset of your own", "new_dataset"),
 }
 

@@ -5,13 +5,17 @@ A package that registers it, configurations, a table and a test.
 
 from __future__ import annotations
 
+import importlib.util
+import keyword
 import re
 from pathlib import Path
 from string import Template
 
+from clipbert_mmf.tasks.datasets import SPECS
+
 #: Path below the new folder -> content; both are templates with ``$name``.
 _FILES = {
-    "__init__.py": '''"""The dataset $name. Copied from `clipbert new-dataset`; change what differs."""
+    "__init__.py": '''"""The dataset $name, written by ``clipbert new-dataset``; change what differs."""
 
 from pathlib import Path
 
@@ -26,10 +30,10 @@ register_dataset(
     )
 )
 ''',
-    "configs/dataset.yaml": """# The data.
+    "configs/dataset.yaml": """# The data: this folder, unless dataset_config.$name.data_dir says another.
 dataset_config:
   $name:
-    data_dir: $${env.data_dir}/datasets/$name
+    data_dir: $${env.user_dir}
     annotations:
       # Without a column "split" use share: [0.0, 0.8] in its place.
       train:
@@ -52,29 +56,22 @@ dataset_config:
         params: {image_size: 448, num_clips: 16, num_frames: 1, sampling: uniform, fps: 2}
 """,
     "configs/train.yaml": """# The recipe. Train with
-#   mmf_run config=$name/configs/train.yaml model=clipbert dataset=$name env.user_dir=$name \\
-#     dataset_config.$name.data_dir=/where/your/data/are
+# mmf_run config=$name/configs/train.yaml model=clipbert dataset=$name env.user_dir=$name env.save_dir=save/$name
+includes:
+- configs/training/clipbert.yaml
 training:
-  trainer: clipbert
   seed: 42
   batch_size: 16
   num_workers: 2
   max_epochs: 10
-  max_updates: null
-  precision: fp32
-  log_interval: 10
   evaluation_interval: 200
   checkpoint_interval: 200
   early_stop:
-    enabled: false
     criteria: val/$name/clipbert_retrieval/t2v_r1
     minimize: false
 optimizer:
   type: AdamW
   params: {lr: 5.0e-05, betas: [0.9, 0.98], weight_decay: 0.001}
-scheduler:
-  type: clipbert_warmup_linear
-  params: {warmup_fraction: 0.1}
 evaluation:
   metrics: [clipbert_retrieval]
 """,
@@ -84,20 +81,21 @@ second.mp4,a description of the second video,train
 third.mp4,a description of the third video,val
 fourth.mp4,a description of the fourth video,test
 """,
-    "test_$name.py": '''"""MMF knows the dataset and its table can be read. Run: python -m pytest $name"""
+    "videos/README.txt": "The videos of ../annotations.csv lie here, at any depth.\n",
+    "test_$name.py": '''"""MMF knows the dataset and its table can be read. Run: python $name/test_$name.py (or pytest)."""
 
-import importlib.util
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
 
 def test_the_dataset_is_registered():
     import mmf  # noqa: F401  (registers clipbert_mmf)
     from mmf.common.registry import registry
 
-    spec = importlib.util.spec_from_file_location("$name", HERE / "__init__.py")
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    from clipbert_mmf.inference.user_packages import import_user_package
+
+    import_user_package(HERE)
     assert Path(registry.get_builder_class("$name").config_path()).is_file()
 
 
@@ -106,6 +104,12 @@ def test_the_table_can_be_read():
 
     for split in ("train", "val", "test"):
         assert list(read_annotations(HERE / "annotations.csv", "video_text", splits=[split]))
+
+
+if __name__ == "__main__":
+    test_the_dataset_is_registered()
+    test_the_table_can_be_read()
+    print("$name: the dataset is known and its table can be read")
 ''',
 }
 
@@ -121,13 +125,16 @@ def write_dataset_skeleton(name: str, directory: str | Path = ".") -> list[Path]
         The files that were written.
 
     Raises:
-        ValueError: for a name with other characters.
+        ValueError: for a name with other characters, or one that a dataset or a Python module has.
         FileExistsError: if the folder exists already.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError(
             f"the dataset's name is '{name}'; expected lower-case letters, digits and underscores"
         )
+    owner = _find_owner(name)
+    if owner:
+        raise ValueError(f"the dataset's name is '{name}', which is {owner}; choose another, such as my_{name}")
     folder = Path(directory) / name
     if folder.exists():
         raise FileExistsError(f"{folder} exists already; nothing was written")
@@ -138,3 +145,18 @@ def write_dataset_skeleton(name: str, directory: str | Path = ".") -> list[Path]
         path.write_text(Template(content).substitute(name=name), encoding="utf-8")
         written.append(path)
     return written
+
+
+def _find_owner(name: str) -> str:
+    """Return what has a name already, in words; empty for a name that is free. MMF is not imported."""
+    if name in SPECS:
+        return "a dataset of clipbert_mmf"
+    mmf = importlib.util.find_spec("mmf")
+    for root in (mmf and mmf.submodule_search_locations) or ():
+        if (Path(root) / "configs" / "datasets" / name).is_dir():
+            return "a dataset of MMF"
+    if keyword.iskeyword(name):
+        return "a word of Python"
+    found = importlib.util.find_spec(name)
+    # A folder of the working directory without code is no module.
+    return "a Python module" if found is not None and found.origin is not None else ""

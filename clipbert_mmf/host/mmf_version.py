@@ -22,6 +22,6 @@ def mmf_version() -> MmfVersion:
     """
     spec = importlib.util.find_spec("mmf")
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("MMF is not installed; run: python tools/install_mmf.py")
+        raise ModuleNotFoundError("MMF is not installed; run: clipbert install-mmf")
     root = Path(next(iter(spec.submodule_search_locations)))
     return "main" if (root / "trainers" / "core").is_dir() else "release"

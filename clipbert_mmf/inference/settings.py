@@ -13,6 +13,7 @@ import yaml
 
 from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.models.config import SECTION, ModelConfig, parse_model_config
+from clipbert_mmf.paths import find_config
 from clipbert_mmf.training.run_folder import list_evaluation_folders
 
 
@@ -65,7 +66,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a configuration file with the files it includes, the later ones winning.
 
     Raises:
-        FileNotFoundError: if it, or a file it includes, is not there.
+        FileNotFoundError: if it, or a file it includes (beside it, in the working directory, or ours), is not there.
         RecipeError: if it is not a YAML mapping.
     """
     path = Path(path).expanduser()
@@ -81,7 +82,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         )
     merged: dict[str, Any] = {}
     for include in content.pop("includes", None) or ():
-        merged = merge(merged, read_yaml(path.parent / include))
+        places = (path.parent / include, Path(include), find_config(include) or path.parent / include)
+        merged = merge(merged, read_yaml(next((place for place in places if place.is_file()), places[0])))
     return merge(merged, content)
 
 

@@ -5,8 +5,10 @@ import pytest
 
 def test_the_files_are_written_and_listed(run_verb, read_json, tmp_path):
     code, out, _ = run_verb("new-dataset", "birds", "--out", tmp_path)
-    names = ("__init__.py", "configs/dataset.yaml", "configs/train.yaml", "annotations.csv", "test_birds.py")
-    assert code == 0 and out.splitlines() == [str(tmp_path / "birds" / name) for name in names]
+    names = ("__init__.py", "configs/dataset.yaml", "configs/train.yaml", "annotations.csv")
+    names = (*names, "videos/README.txt", "test_birds.py")
+    assert code == 0 and out.splitlines()[: len(names)] == [str(tmp_path / "birds" / name) for name in names]
+    assert f"mmf_run config={tmp_path}/birds/configs/train.yaml" in out
     assert all((tmp_path / "birds" / name).is_file() for name in names)
     assert len(read_json("new-dataset", "fish", "--out", tmp_path)) == len(names)
 
@@ -16,6 +18,10 @@ def test_the_files_are_written_and_listed(run_verb, read_json, tmp_path):
     [
         ("Big.Birds", "expected lower-case letters, digits and underscores"),
         ("taken", "exists already; nothing"),
+        ("msrvtt_qa", "which is a dataset of clipbert_mmf; choose another, such as my_msrvtt_qa"),
+        ("hateful_memes", "which is a dataset of MMF"),
+        ("json", "which is a Python module"),
+        ("class", "which is a word of Python"),
     ],
 )
 def test_a_bad_or_taken_name_writes_nothing(run_verb, tmp_path, name, message):

@@ -83,6 +83,30 @@ def check_find_our_configs():
     assert "model_config" in load_yaml("configs/models/clipbert/defaults.yaml")
 
 
+def check_find_included_files():
+    import mmf  # noqa: F401
+    from mmf.utils.configuration import load_yaml
+
+    with tempfile.TemporaryDirectory() as directory:
+        os.chdir(directory)
+        Path("mine.yaml").write_text(
+            "includes: [configs/defaults.yaml, projects/clipbert/configs/video_text_csv/counts.yaml]\n"
+            "training: {max_epochs: 3}\n"
+        )
+        for place in ("mine.yaml", str(Path("mine.yaml").resolve())):
+            config = load_yaml(place)
+            assert (config.training.max_epochs, config.training.num_workers) == (3, 4)
+            assert config.model_config.clipbert.head.type == "regress" and "run_type" in config
+        for text, message in (("[nothing.yaml]", "includes 'nothing.yaml', which is not"), ("a.yaml", "a list")):
+            Path("bad.yaml").write_text(f"includes: {text}\n")
+            try:
+                load_yaml("bad.yaml")
+            except (FileNotFoundError, ValueError) as error:
+                assert "bad.yaml" in str(error) and message in str(error), error
+            else:
+                raise AssertionError(text)
+
+
 def check_keep_cache_elsewhere():
     import mmf  # noqa: F401
 
@@ -608,6 +632,7 @@ CHECKS = {
     "skip_importing_all_transformers": MAIN,
     "import_from_any_directory": RELEASE,
     "find_our_configs": BOTH,
+    "find_included_files": BOTH,
     "keep_cache_elsewhere": BOTH,
     "accept_missing_learning_rate": RELEASE,
     "register_env_resolver": RELEASE,

@@ -27,5 +27,5 @@ def test_the_folder_of_the_trainer_tells_the_version(tmp_path, monkeypatch, fold
 def test_without_mmf_the_error_names_the_command(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(sys, "meta_path", [])
-    with pytest.raises(ModuleNotFoundError, match=r"run: python tools/install_mmf.py"):
+    with pytest.raises(ModuleNotFoundError, match=r"run: clipbert install-mmf"):
         mmf_version()

@@ -22,6 +22,14 @@ def test_included_files_come_first_and_are_changed_section_by_section(tmp_path):
     assert read_yaml(tmp_path / "top.yaml") == {"a": {"x": 1, "y": 5}, "b": 3}
 
 
+def test_a_file_of_ours_is_included_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = "projects/clipbert/configs/video_text_csv/counts.yaml"
+    (tmp_path / "mine.yaml").write_text(f"includes: [{recipe}]\ntraining: {{max_epochs: 3}}\n")
+    found = read_yaml("mine.yaml")
+    assert found["training"]["max_epochs"] == 3 and found["model_config"]["clipbert"]["head"]["type"] == "regress"
+
+
 def test_merging_changes_neither_side():
     base, changes = {"a": {"x": 1}}, {"a": {"y": 2}, "b": None}
     assert merge(base, changes) == {"a": {"x": 1, "y": 2}, "b": None}

@@ -133,14 +133,49 @@ def find_our_configs(module: Any) -> None:
         found = find(paths)
         if not isinstance(found, str) or found != paths or os.path.isabs(found) or os.path.exists(found):
             return found
-        ours = importlib.import_module(PATHS)
-        directories: tuple[Path, ...] = (ours.project_dir(), ours.config_dir())
-        for directory in directories:
-            if (directory.parent / found).exists():
-                return str(directory.parent / found)
-        return found
+        return str(importlib.import_module(PATHS).find_config(found) or found)
 
     module.get_absolute_path = get_absolute_path
+
+
+def find_included_files(module: Any) -> None:
+    """Look for an entry of ``includes`` wherever ``config=`` is looked for, and name the file that asks for it.
+
+    MMF looks inside its own package and beside the file only, so that a recipe of a user's own cannot include
+    ``projects/clipbert/...``. Remove when MMF has a search path for configurations.
+    """
+
+    def load_yaml(location: str) -> Any:
+        place = module.get_absolute_path(str(location))
+        if not module.PathManager.exists(place):
+            raise FileNotFoundError(
+                f"configuration '{location}': no such file; looked in the working directory, in MMF and in the "
+                f"configurations of clipbert_mmf"
+            )
+        return read(place)
+
+    def read(place: str) -> Any:
+        merge, load = module.OmegaConf.merge, module.OmegaConf.load
+        content = load(module.PathManager.get_local_path(place)) or module.OmegaConf.create()
+        includes = content.pop("includes", None) or []
+        if isinstance(includes, str):
+            raise ValueError(f"{place}: includes is '{includes}'; expected a list, such as [{includes}]")
+        merged = module.OmegaConf.create()
+        for entry in includes:
+            merged = merge(merged, read(find(str(entry), place)))
+        return merge(merged, content)
+
+    def find(entry: str, place: str) -> str:
+        places = [os.path.join(root, entry) for root in (module.get_mmf_root(), os.path.dirname(place))]
+        for found in (*places, module.get_absolute_path(entry)):
+            if module.PathManager.exists(found):
+                return found
+        raise FileNotFoundError(
+            f"{place} includes '{entry}', which is not there; looked beside it, in the working directory, in MMF "
+            f"and in the configurations of clipbert_mmf"
+        )
+
+    module.load_yaml = load_yaml
 
 
 def write_config_as_yaml(module: Any) -> None:

@@ -67,6 +67,7 @@ SHIMS = (
     Shim(BOTH, ("mmf.utils.distributed",), distributed.join_with_any_backend),
     Shim(BOTH, ("mmf.utils.distributed",), distributed.start_with_any_device),
     Shim(BOTH, ("mmf.utils.general",), config.find_our_configs),
+    Shim(BOTH, ("mmf.utils.configuration",), config.find_included_files),
     Shim(BOTH, ("mmf.utils.configuration",), config.keep_cache_elsewhere),
     Shim(RELEASE, ("mmf.utils.configuration",), config.accept_missing_learning_rate),
     Shim(BOTH, ("mmf.utils.configuration",), config.register_env_resolver),

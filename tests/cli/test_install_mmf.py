@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from install_mmf import RELEASE, install_source, retag
+from clipbert_mmf.cli.install_mmf import RELEASE, install_source, retag
 
 
 def test_a_retagged_wheel_is_pure_python_complete_and_correctly_recorded(tmp_path):
@@ -52,5 +52,5 @@ def test_a_source_that_is_not_mmf_is_named(tmp_path):
         "--allow-empty",
     ]
     subprocess.run([*commit, "-m", "empty"], check=True)
-    with pytest.raises(SystemExit, match="holds no 'mmf' package"):
+    with pytest.raises(RuntimeError, match="holds no 'mmf' package"):
         install_source(str(tmp_path))
