@@ -277,7 +277,11 @@ def test_a_name_that_is_taken_is_refused():
 def test_a_new_dataset_passes_its_own_test_and_trains(own, tokenizer_dir, tmp_path):
     assert main(["new-dataset", "my_clips", "--out", str(tmp_path)]) == 0
     done = subprocess.run(
-        [sys.executable, "my_clips/test_my_clips.py"], capture_output=True, text=True, cwd=tmp_path, timeout=200
+        [sys.executable, "my_clips/test_my_clips.py"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=200,
     )
     assert done.returncode == 0, done.stdout[-2000:]
     for old, new in zip(NAMES, ("first", "second", "third", "fourth"), strict=False):

@@ -403,7 +403,7 @@ def iterate_parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         from pyarrow.parquet import ParquetFile  # pyright: ignore[reportMissingImports]  # an extra
     except ImportError as error:
         raise AnnotationError(
-            path, "whole file", "Parquet", "PyArrow to read it with: pip install 'clipbert_mmf[parquet]'"
+            path, "whole file", "Parquet", "PyArrow to read it with: pip install pyarrow"
         ) from error
     number = 0
     try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from clipbert_mmf.cli.model_options import add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.inference.predictions import (
     evaluate_predictions,
+    find_predictions,
     read_predictions,
     write_ranks,
     write_vqa_answers,
@@ -18,7 +20,13 @@ from clipbert_mmf.scoring.uncertainty import estimate_intervals
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("file", help="JSON of clipbert predict, evaluation.predict=true or mmf_predict")
+    parser.add_argument(
+        "file",
+        type=Path,
+        help="JSON of clipbert predict, evaluation.predict=true or mmf_predict; or the folder of a run, whose newest "
+        "is read",
+    )
+    parser.add_argument("--dataset", help="whose predictions, in the folder of a run over several")
     parser.add_argument("--vqa-server", metavar="OUT", help="write answers for the VQA evaluation server")
     parser.add_argument("--ranks", metavar="OUT", help="write a CSV of text-to-video ranks")
     parser.add_argument("--depth", type=int, default=10, help="videos for each text in --ranks (default: 10)")
@@ -28,14 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the metrics, with their 95 % intervals for people, and write the files that are asked for."""
-    records = read_predictions(options.file)
+    if options.file.is_dir():
+        records, file = find_predictions(options.file, options.dataset)
+        if file is None:
+            named = f" of dataset '{options.dataset}'" if options.dataset else ""
+            raise FileNotFoundError(
+                f"'{options.file}' holds no predictions{named}; write them: clipbert predict {options.file}"
+            )
+    else:
+        records, file = read_predictions(options.file), options.file
     metrics = evaluate_predictions(records)
     if options.vqa_server:
         write_vqa_answers(records, options.vqa_server)
     if options.ranks:
         write_ranks(records, options.ranks, options.depth)
     intervals = estimate_intervals(read_outcomes(metrics))
-    lines = []
+    lines = [str(file)] if options.file.is_dir() else []
     for name, value in metrics.items():
         told = f" ({intervals[name].low:.4g} to {intervals[name].high:.4g})" if name in intervals else ""
         lines.append(f"{name:38} {value:.6g}{told}")

@@ -123,9 +123,7 @@ def install_source(source: str) -> str:
             directory,
         ]
         if subprocess.run(clone, check=False).returncode:
-            raise RuntimeError(
-                f"cannot clone '{source}'; give a directory with MMF's setup.py or a git URL"
-            )
+            raise RuntimeError(f"cannot clone '{source}'; give a directory with MMF's setup.py or a git URL")
         if not (Path(directory) / "mmf").is_dir():
             raise RuntimeError(f"'{source}' holds no 'mmf' package; is it MMF's repository?")
         pip("install", "--quiet", "--no-deps", "--force-reinstall", directory)

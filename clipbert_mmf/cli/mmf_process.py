@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -25,6 +26,12 @@ class ProcessCost(NamedTuple):
 
     seconds: float
     max_memory_mib: float
+
+
+def require_mmf() -> None:
+    """Raise ``ModuleNotFoundError`` with what to type where MMF is not installed; it is not imported."""
+    if importlib.util.find_spec("mmf_cli") is None:
+        raise ModuleNotFoundError("MMF is not installed in this environment; run: clipbert install-mmf")
 
 
 class MmfRunError(RuntimeError):
@@ -83,8 +90,10 @@ def run_mmf(options: Sequence[str], log: Path, environment: Mapping[str, str] | 
         environment: the process's; that of this one where it is None.
 
     Raises:
+        ModuleNotFoundError: if MMF is not installed.
         MmfRunError: if it fails.
     """
+    require_mmf()
     log.parent.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
     with log.open("w", encoding="utf-8") as output:

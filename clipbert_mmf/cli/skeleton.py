@@ -82,7 +82,7 @@ third.mp4,a description of the third video,val
 fourth.mp4,a description of the fourth video,test
 """,
     "videos/README.txt": "The videos of ../annotations.csv lie here, at any depth.\n",
-    "test_$name.py": '''"""MMF knows the dataset and its table can be read. Run: python $name/test_$name.py (or pytest)."""
+    "test_$name.py": '''"""MMF knows the dataset and its table can be read: python $name/test_$name.py"""
 
 from pathlib import Path
 
@@ -134,7 +134,9 @@ def write_dataset_skeleton(name: str, directory: str | Path = ".") -> list[Path]
         )
     owner = _find_owner(name)
     if owner:
-        raise ValueError(f"the dataset's name is '{name}', which is {owner}; choose another, such as my_{name}")
+        raise ValueError(
+            f"the dataset's name is '{name}', which is {owner}; choose another, such as my_{name}"
+        )
     folder = Path(directory) / name
     if folder.exists():
         raise FileExistsError(f"{folder} exists already; nothing was written")

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from clipbert_mmf.annotations.formats import has_column
-from clipbert_mmf.cli.mmf_process import MMF_RUN
+from clipbert_mmf.cli.mmf_process import MMF_RUN, require_mmf
 from clipbert_mmf.cli.model_options import MODEL_HELP, add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.inference.pretrained import ClipBert
@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the configuration and run ``mmf_run`` with it; return its exit status."""
+    require_mmf()
     data = options.data.expanduser().resolve()
     if not data.is_dir():
         raise FileNotFoundError(

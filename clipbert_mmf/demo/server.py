@@ -99,7 +99,7 @@ def make_app(session: DemoSession, title: str, host: str = "127.0.0.1") -> Flask
         from flask import Flask
     except ImportError as error:
         raise ImportError(
-            "the demo page needs Flask and waitress: pip install 'clipbert_mmf[demo]'"
+            "the demo page needs Flask and waitress: pip install flask waitress captum"
         ) from error
     from jinja2 import StrictUndefined
 
@@ -258,7 +258,7 @@ def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer | MultiSocke
         from waitress import server
     except ImportError as error:
         raise ImportError(
-            "the demo page needs Flask and waitress: pip install 'clipbert_mmf[demo]'"
+            "the demo page needs Flask and waitress: pip install flask waitress captum"
         ) from error
     # A body somewhat too large still reaches the page's own message; beyond that the connection is cut.
     limit = 2 * app.config["MAX_CONTENT_LENGTH"]

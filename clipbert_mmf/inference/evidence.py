@@ -113,7 +113,7 @@ def describe_evidence(
         MediaError: if the video cannot be read.
     """
     if find_spec("captum") is None:
-        raise ImportError("evidence needs Captum: pip install 'clipbert_mmf[report]'")
+        raise ImportError("evidence needs Captum: pip install captum")
     text = normalize_whitespace(text)
     if not text:
         raise ValueError("the text is empty")

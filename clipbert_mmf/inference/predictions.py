@@ -71,6 +71,35 @@ def read_predictions(path: str | Path) -> list[dict[str, Any]]:
     return records
 
 
+def find_predictions(folder: Path, dataset: str | None = None) -> tuple[list[dict[str, Any]], Path | None]:
+    """Return the newest records below the folder of a run and their file; none and None where there are none.
+
+    Args:
+        folder: the run's, or one of predictions.
+        dataset: whose predictions, where there are several; None takes the newest.
+
+    Raises:
+        PredictionsError: if the newest are damaged.
+    """
+    found = sorted(
+        (
+            path
+            for path in folder.rglob("*_*.json")
+            if path.parent.name == "reports" or path.parent == folder or path.parent.name == "predictions"
+        ),
+        key=lambda path: path.stat().st_mtime,
+        reverse=True,
+    )
+    for path in found:
+        try:
+            records = read_predictions(path)
+        except (NoPredictionsError, OSError):  # another JSON file of the run
+            continue
+        if dataset in (None, records[0]["dataset"]):
+            return records, path
+    return [], None
+
+
 def _parse_records(path: Path, text: str) -> tuple[list[Any], list[int]]:
     """Return the elements of a JSON list, each with its line."""
     is_ours = not text.strip() or all(mark in text[:4000] for mark in _MARKS)

@@ -95,6 +95,7 @@ class ClipBertDataset(BaseDataset):
         self.max_failure_share = parsed.max_failure_share
         self.drop_missing = parsed.drop_missing
         self.arrange = LAYOUTS[parsed.layout]
+        self._decoders: set[str] = set()
         # Shared memory, so that workers that live on between epochs see a new epoch too.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._salt = zlib.crc32(f"{dataset_name}/{dataset_type}".encode())
@@ -256,14 +257,15 @@ class ClipBertDataset(BaseDataset):
     def set_epoch(self, epoch: int) -> None:
         """Draw other clips, negatives and masks from now on; a trainer calls this before each epoch.
 
-        Also reads which media other ranks found unreadable, and logs once an epoch which decoders served.
+        Also reads which media other ranks found unreadable, and logs which decoders served, once for each.
         """
         if int(self._epoch) == int(epoch):
             return
         self._epoch.fill_(int(epoch))
         self._read_bad_list()
         served = self.media_processor.take_served()
-        if served:
+        if set(served) - self._decoders:  # told again only where another one helps out
+            self._decoders |= set(served)
             logger.info("%s (%s): media served by %s", self.dataset_name, self._dataset_type, served)
 
     def describe_health(self) -> dict[str, int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.annotations.sources import load_sources, parse_sources
-from clipbert_mmf.inference.predictions import NoPredictionsError, evaluate_predictions, read_predictions
+from clipbert_mmf.inference.predictions import evaluate_predictions, find_predictions
 from clipbert_mmf.inference.recipe import refuse_old_run
 from clipbert_mmf.inference.settings import read_json_lines, read_run_records, read_yaml
 from clipbert_mmf.scoring.metrics import split_metric_name
@@ -143,7 +143,7 @@ def read_run_record(folder: str | Path, dataset: str | None = None) -> RunRecord
         )
     config = read_yaml(config_file) if config_file.is_file() else {}
     refuse_old_run(config, str(config_file))
-    predictions, file = _find_predictions(folder, dataset)
+    predictions, file = find_predictions(folder, dataset)
     unreadable = [
         entry for path in sorted(folder.glob("unreadable_*.jsonl")) for entry in read_json_lines(path)
     ]
@@ -155,23 +155,3 @@ def read_run_record(folder: str | Path, dataset: str | None = None) -> RunRecord
         predictions,
         file,
     )
-
-
-def _find_predictions(folder: Path, dataset: str | None) -> tuple[list[dict[str, Any]], Path | None]:
-    found = sorted(
-        (
-            path
-            for path in folder.rglob("*_*.json")
-            if path.parent.name == "reports" or path.parent == folder or path.parent.name == "predictions"
-        ),
-        key=lambda path: path.stat().st_mtime,
-        reverse=True,
-    )
-    for path in found:
-        try:
-            records = read_predictions(path)
-        except (NoPredictionsError, OSError):  # another JSON file of the run
-            continue
-        if dataset in (None, records[0]["dataset"]):
-            return records, path
-    return [], None

@@ -45,6 +45,10 @@ def test_metrics_are_printed_as_lines_and_as_json(run_verb, read_json, retrieval
     assert {line.split()[0]: float(line.split()[1]) for line in out.splitlines()} == pytest.approx(
         found, rel=1e-5
     )
+    code, of_folder, _ = run_verb("evaluate", retrieval_file.parent)
+    assert code == 0 and of_folder.splitlines() == [str(retrieval_file), *out.splitlines()]
+    code, _, error = run_verb("evaluate", retrieval_file.parent, "--dataset", "other")
+    assert code == 1 and "holds no predictions of dataset 'other'; write them: clipbert predict" in error
     (recall,) = [line for line in out.splitlines() if line.startswith("clipbert_retrieval/t2v_r1 ")]
     assert recall.endswith(" 0.5 (0 to 1)")
 

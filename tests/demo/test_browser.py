@@ -11,8 +11,8 @@ from tests.browsing import list_requests, set_width
 from tests.demo.small_page import make_model, make_session, serving, write_folder
 from tests.encoded_media import write_video
 
-pytest.importorskip("flask", reason="flask is not installed: pip install 'clipbert_mmf[demo]'")
-pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[demo]'")
+pytest.importorskip("flask", reason="flask is not installed: pip install flask waitress captum")
+pytest.importorskip("captum", reason="captum is not installed: pip install flask waitress captum")
 
 
 @pytest.fixture(scope="module", params=["match", "classify"])

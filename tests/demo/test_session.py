@@ -8,7 +8,7 @@ from clipbert_mmf.modules.heads import HEADS
 from tests.demo.small_page import find_id, make_model, make_session, write_folder
 from tests.encoded_media import write_video
 
-pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[demo]'")
+pytest.importorskip("captum", reason="captum is not installed: pip install flask waitress captum")
 VALUES = {
     "question": "what color is it ?",
     "options": "red\ngreen",

@@ -10,7 +10,7 @@ from clipbert_mmf.video.errors import MediaError
 from tests.demo.small_page import MAX_UPLOAD_BYTES, find_id, make_model, make_session, write_folder
 from tests.encoded_media import write_video
 
-pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[demo]'")
+pytest.importorskip("captum", reason="captum is not installed: pip install flask waitress captum")
 VALUES = {"texts": "a red circle\n\n two dogs "}
 
 

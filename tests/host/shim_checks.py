@@ -97,7 +97,10 @@ def check_find_included_files():
             config = load_yaml(place)
             assert (config.training.max_epochs, config.training.num_workers) == (3, 4)
             assert config.model_config.clipbert.head.type == "regress" and "run_type" in config
-        for text, message in (("[nothing.yaml]", "includes 'nothing.yaml', which is not"), ("a.yaml", "a list")):
+        for text, message in (
+            ("[nothing.yaml]", "includes 'nothing.yaml', which is not"),
+            ("a.yaml", "a list"),
+        ):
             Path("bad.yaml").write_text(f"includes: {text}\n")
             try:
                 load_yaml("bad.yaml")

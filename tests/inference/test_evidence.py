@@ -7,7 +7,7 @@ from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.video.decoded import DecodedVideo
 from tests.inference.small_run import make_run
 
-pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
+pytest.importorskip("captum", reason="captum is not installed: pip install captum")
 VIDEO = DecodedVideo(torch.arange(20 * 48 * 64 * 3).remainder(251).to(torch.uint8).view(20, 48, 64, 3), fps=5)
 
 

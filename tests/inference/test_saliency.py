@@ -8,7 +8,7 @@ from clipbert_mmf.inference.saliency import SALIENCY_METHODS, choose_saliency_me
 from clipbert_mmf.video.decoded import DecodedVideo
 from tests.inference.small_run import make_run
 
-pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
+pytest.importorskip("captum", reason="captum is not installed: pip install captum")
 
 
 @pytest.mark.parametrize("name", sorted(SALIENCY_METHODS))

@@ -27,7 +27,10 @@ def test_a_file_of_ours_is_included_from_anywhere(tmp_path, monkeypatch):
     recipe = "projects/clipbert/configs/video_text_csv/counts.yaml"
     (tmp_path / "mine.yaml").write_text(f"includes: [{recipe}]\ntraining: {{max_epochs: 3}}\n")
     found = read_yaml("mine.yaml")
-    assert found["training"]["max_epochs"] == 3 and found["model_config"]["clipbert"]["head"]["type"] == "regress"
+    assert (
+        found["training"]["max_epochs"] == 3
+        and found["model_config"]["clipbert"]["head"]["type"] == "regress"
+    )
 
 
 def test_merging_changes_neither_side():

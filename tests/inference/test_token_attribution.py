@@ -5,7 +5,7 @@ import torch
 
 from clipbert_mmf.inference.token_attribution import attribute_tokens
 
-pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
+pytest.importorskip("captum", reason="captum is not installed: pip install captum")
 
 
 def test_a_word_weighs_what_the_score_loses_without_it():

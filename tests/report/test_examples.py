@@ -11,7 +11,7 @@ from clipbert_mmf.tasks.examples import Example
 from tests.encoded_media import write_video
 from tests.inference.small_run import make_run
 
-pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
+pytest.importorskip("captum", reason="captum is not installed: pip install captum")
 
 
 @pytest.fixture()

@@ -17,7 +17,7 @@ from tests.browsing import set_width
 from tests.encoded_media import write_video
 from tests.inference.small_run import make_run, run_config
 
-pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
+pytest.importorskip("captum", reason="captum is not installed: pip install captum")
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = "<script>alert('x')</script> & \"quotes\""
 

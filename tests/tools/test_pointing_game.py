@@ -5,7 +5,7 @@ import torch
 
 from tests.inference.small_run import make_run
 
-pytest.importorskip("captum", reason="captum is not installed: pip install 'clipbert_mmf[report]'")
+pytest.importorskip("captum", reason="captum is not installed: pip install captum")
 import pointing_game
 
 

@@ -1,6 +1,6 @@
 """Any image network of timm as a backbone, through timm's ``features_only``.
 
-timm is optional: ``pip install "clipbert_mmf[timm]"``. Nothing is imported before such a backbone is built.
+timm is optional: ``pip install "timm>=1.0.9"``. Nothing is imported before such a backbone is built.
 """
 
 from __future__ import annotations
