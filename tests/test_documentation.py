@@ -164,9 +164,7 @@ def test_the_configuration_reference_is_up_to_date():
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
-    pytest.importorskip(
-        "material", reason="mkdocs-material is not installed: pip install mkdocs-material"
-    )
+    pytest.importorskip("material", reason="mkdocs-material is not installed: pip install mkdocs-material")
     done = subprocess.run(
         [
             sys.executable,
