@@ -1,10 +1,11 @@
-"""Parses JSON of files that people made: lists without end are an error of the file, not of Python."""
+"""Reads and writes JSON: lists without end are an error of the file, not of Python, and what is written is JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 
 def parse_json(text: str) -> Any:
@@ -30,3 +31,18 @@ def _refuse_depth(parse: Callable[[str], Any], text: str, position: int) -> Any:
         return parse(text)
     except RecursionError:
         raise json.JSONDecodeError("nested too deep", text, position) from None
+
+
+def format_json(value: Any, indent: int | None = None, ensure_ascii: bool = False) -> str:
+    """Return a value as JSON; numbers that JSON does not know, which are not finite, become null."""
+    return json.dumps(_to_finite(value), indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
+
+
+def _to_finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _to_finite(item) for key, item in cast(Mapping[Any, Any], value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_to_finite(item) for item in cast(Sequence[Any], value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import json
 import shlex
 import shutil
 import sys
@@ -18,7 +17,8 @@ from typing import Any
 from clipbert_mmf.cli.mmf_process import run_mmf
 from clipbert_mmf.cli.model_options import add_json, add_seeds
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.json_text import parse_json
+from clipbert_mmf.cli.values import count
+from clipbert_mmf.json_text import format_json, parse_json
 from clipbert_mmf.paths import project_dir
 from clipbert_mmf.report.ablations import (
     AblationRow,
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rows", nargs="*", default=["*"], metavar="PATTERN", help="names of rows to run, e.g. 'lse_*'"
     )
-    parser.add_argument("--updates", type=int, help="updates of each row (default: those of the recipe)")
+    parser.add_argument("--updates", type=count(), help="updates of each row (default: those of the recipe)")
     add_seeds(parser, "each row")
     parser.add_argument("--save", type=Path, default=Path("save/ablations"), help="(default: save/ablations)")
     parser.add_argument("--show", action="store_true", help="print the command line of each row, run none")
@@ -235,7 +235,7 @@ class AblationRun:
         folder = self._find_folder(name, seed)
         ours = self.run_row(folder, own, seed)
         saved = {"options": self._describe(own, seed), "ours": ours}
-        (folder / "result.json").write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
+        (folder / "result.json").write_text(format_json(saved, 1) + "\n", encoding="utf-8")
         return ours
 
     def _read_outcomes(self, name: str, seed: int | None) -> dict[str, Outcomes]:
@@ -299,7 +299,7 @@ class AblationRun:
         if not (final.exists() and is_known):
             sys.stderr.write("    trains first\n")
             run_mmf(self._write_training_options(seed), trained.with_suffix(".log"))
-            made_with.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
+            made_with.write_text(format_json(options, 1) + "\n", encoding="utf-8")
 
 
 def _write_seed(seed: int | None) -> list[str]:

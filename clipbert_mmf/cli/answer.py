@@ -6,16 +6,17 @@ import argparse
 
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.cli.values import count, filled
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_model_options(parser)
     add_backend(parser)
-    parser.add_argument("video", help="video or image file, or an iopath URL")
+    parser.add_argument("video", type=filled, help="video or image file, or an iopath URL")
     parser.add_argument("question")
     parser.add_argument("--options", nargs="+", metavar="option", help="answers to choose from")
-    parser.add_argument("--top", type=int, default=5, help="answers to list (default: 5)")
+    parser.add_argument("--top", type=count(), default=5, help="answers to list (default: 5)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from clipbert_mmf.cli.model_options import add_json
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.cli.values import count, filled, place, positive
 from clipbert_mmf.shown_text import escape_text
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.stores.build import build_store, describe_report, report_path, write_report
@@ -22,23 +23,23 @@ from clipbert_mmf.video.stores.writers import WRITERS
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("source", help="store to read: folder, LMDB, tar shards or scheme://...")
-    parser.add_argument("target", type=Path, help="folder of the new store; run again to go on after a stop")
+    parser.add_argument("source", type=filled, help="store to read: folder, LMDB, tar shards or scheme://...")
+    parser.add_argument("target", type=place, help="folder of the new store; run again to go on after a stop")
     parser.add_argument("--to", choices=sorted(WRITERS), default="lmdb", help="kind of the new store")
     parser.add_argument(
         "--media",
         choices=sorted(MEDIA_ENDINGS),
         help="what to take (default: videos, or images where there are none)",
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="media at the same time")
-    parser.add_argument("--shard-mib", type=int, default=1024, help="size of a tar shard")
+    parser.add_argument("--workers", type=count(), default=os.cpu_count() or 1, help="media at the same time")
+    parser.add_argument("--shard-mib", type=count(), default=1024, help="size of a tar shard")
     parser.add_argument(
         "--reencode", action="store_true", help="re-encode videos to H.264 with the options below"
     )
-    parser.add_argument("--short-side", type=int, help="largest shorter side, pixels")
-    parser.add_argument("--fps", type=float, help="largest frame rate")
-    parser.add_argument("--gop", type=int, default=Encoding.gop, help="frames between key frames")
-    parser.add_argument("--crf", type=int, default=Encoding.crf, help="quality, lower is better")
+    parser.add_argument("--short-side", type=count(), help="largest shorter side, pixels")
+    parser.add_argument("--fps", type=positive, help="largest frame rate")
+    parser.add_argument("--gop", type=count(), default=Encoding.gop, help="frames between key frames")
+    parser.add_argument("--crf", type=count(0), default=Encoding.crf, help="quality, lower is better")
     parser.add_argument(
         "--no-verify", action="store_true", help="take files as they are, also empty and cut ones"
     )

@@ -7,7 +7,6 @@ has a recipe for. A finished run is not run again unless its options changed.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,9 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from clipbert_mmf.cli.mmf_process import run_mmf
 from clipbert_mmf.cli.model_options import add_json, add_seeds, add_user_dir
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.cli.values import count, positive
 from clipbert_mmf.inference.settings import RecipeError, read_yaml
-from clipbert_mmf.json_text import parse_json
+from clipbert_mmf.json_text import format_json, parse_json
 from clipbert_mmf.paths import project_dir
 from clipbert_mmf.report.model_comparison import (
     draw_comparison,
@@ -62,8 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("data/demo"),
         help="directory of the demo corpora (default: data/demo)",
     )
-    parser.add_argument("--updates", type=int, help="budget of each run")
-    parser.add_argument("--seconds", type=float, help="budget of each run as seconds of training")
+    parser.add_argument("--updates", type=count(), help="budget of each run")
+    parser.add_argument("--seconds", type=positive, help="budget of each run as seconds of training")
     add_seeds(parser, "each model")
     parser.add_argument(
         "--start", help="checkpoint that clipbert starts from; the others start as their recipes say"
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
     rows = summarize_results(results, outcomes)
     table, picture = format_comparison_table(rows), comparison.save / "compare.png"
     (comparison.save / "table.md").write_text(table, encoding="utf-8")
-    (comparison.save / "results.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    (comparison.save / "results.json").write_text(format_json(rows, 2) + "\n", encoding="utf-8")
     draw_comparison(rows, picture)
     print_result(options, rows, ["", table, str(picture)])
     return 0
@@ -185,7 +185,7 @@ class Comparison:
             **measure_run(folder, model, dataset),
             "asked": asked,
         }
-        file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        file.write_text(format_json(result, 1) + "\n", encoding="utf-8")
         return result
 
     def find_folder(self, model: str, dataset: str, seed: int) -> Path:

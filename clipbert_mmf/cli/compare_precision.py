@@ -8,6 +8,7 @@ import logging
 
 from clipbert_mmf.cli.model_options import add_model_options
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.cli.values import count
 from clipbert_mmf.inference.precision import PRECISIONS, compare_on_annotations
 
 
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", default="msrvtt", help="annotation format (default: msrvtt)")
     known = sorted(PRECISIONS)
     parser.add_argument("--precision", dest="precisions", nargs="+", default=known, choices=known)
-    parser.add_argument("--limit", type=int, default=100, help="texts to use (default: 100)")
+    parser.add_argument("--limit", type=count(), default=100, help="texts to use (default: 100)")
 
 
 def run(options: argparse.Namespace) -> int:

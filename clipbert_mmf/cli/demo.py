@@ -7,6 +7,7 @@ import contextlib
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve the page until it is interrupted."""
+    """Serve the page until a signal ends it; return 130 for Ctrl+C, 129 for SIGHUP, 0 for SIGTERM."""
     # Flask and waitress are an extra of the package: the page's arguments can be listed without them.
     from clipbert_mmf.demo.server import is_loopback, make_app, make_server
 
@@ -53,8 +54,19 @@ def run(options: argparse.Namespace) -> int:
     model.require_answers()
     model.tokenizer  # noqa: B018  read now: a question would find out that it is not there
     library = VideoLibrary(options.videos, model.preprocessing, int(options.max_upload_mb * 1e6))
+    ended: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.append(number)
+        sys.exit(128 + number)
+
     with contextlib.ExitStack() as leaving:
         leaving.callback(library.close)
+        # Uploads are removed however the page is ended, also when its terminal is closed.
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                leaving.callback(signal.signal, number, signal.signal(number, end))
         if not library.list_folder():
             if not library.max_upload_bytes:
                 require_media(options.videos, model.preprocessing.media)
@@ -85,7 +97,6 @@ def run(options: argparse.Namespace) -> int:
         url = f"http://{shown}:{server.effective_port}/"  # pyright: ignore[reportAttributeAccessIssue]
         print_result(options, {"url": url}, [f"{url} (Ctrl+C ends it)"])
         sys.stdout.flush()
-        # A polite kill ends as Ctrl+C does, so that uploads are removed.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         server.run()
-    return 0
+    # A polite kill is how a service is ended, no failure.
+    return 0 if not ended or ended[0] == signal.SIGTERM else 128 + ended[0]

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.cli.values import place
 from clipbert_mmf.inference.embedding import embed, list_media, require_contrastive_head
 from clipbert_mmf.inference.embedding_files import require_embedding_file, write_embeddings
 
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     add_backend(parser)
     parser.add_argument(
-        "media", nargs="*", type=Path, help="video or image files, or folders searched at any depth"
+        "media", nargs="*", type=place, help="video or image files, or folders searched at any depth"
     )
     parser.add_argument("--texts", nargs="+", default=[], metavar="TEXT", help="texts to embed")
     parser.add_argument("--texts-file", type=Path, metavar="FILE", help="UTF-8 file with a text in each line")

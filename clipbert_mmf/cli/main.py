@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, cast
 
 from clipbert_mmf.cli.printing import EscapingFormatter
+from clipbert_mmf.cli.streams import PIPE_CLOSED, open_closed_streams, silence, write_output
 from clipbert_mmf.configuration import suggest
 from clipbert_mmf.shown_text import escape_text
 from clipbert_mmf.version import __version__
@@ -105,15 +106,30 @@ def load_verb(name: str) -> tuple[argparse.ArgumentParser, Callable[[argparse.Na
     return parser, module.run
 
 
-def refuse_unknown_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Leave the process with code 2 at a misspelt option; ``argparse`` would name the arguments that lack first."""
-    known = [option for action in parser._actions for option in action.option_strings]
+def check_words(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Leave the process with code 2 where ``argparse`` would take what nobody means, or name something else.
+
+    A misspelt option, for which it would name the arguments that lack first; an option twice, of which it takes the
+    last; an empty word, such as that of a variable that is not set, which would stand for the current folder.
+    """
+    known = {option: action for action in parser._actions for option in action.option_strings}
+    given: set[str] = set()
+    previous = ""
     for word in words:
-        option = word.split("=", 1)[0]
+        option, equals, value = word.partition("=")
         if word == "--":
             return
-        if " " not in word and option.startswith("--") and not any(name.startswith(option) for name in known):
-            parser.error(f"no option '{option}'{suggest(option, known)}")
+        if (not word and previous in known) or (option in known and equals and not value):
+            parser.error(f"{option or previous} is empty; give a value, or leave it out")
+        if " " not in option and option.startswith("--"):
+            names = [option] if option in known else [name for name in known if name.startswith(option)]
+            if not names:
+                parser.error(f"no option '{option}'{suggest(option, known)}")
+            is_value = len(names) == 1 and isinstance(known[names[0]], argparse._StoreAction)
+            if is_value and names[0] in given:
+                parser.error(f"{names[0]} is given more than once; give it once")
+            given.add(names[0])
+        previous = word
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,15 +140,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0; 1 with one line on stderr where a model, file or option cannot be used, or where a check found bad
-        media; 2 for a wrong command line; 130 if interrupted. Without a verb the help is printed and 0 is
-        returned.
+        media; 2 for a wrong command line; 130 if interrupted; 141 if the reader of standard output left. Without a
+        verb the help is printed and 0 is returned.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is not None:
+        return run_words(list(arguments))
+    words = sys.argv[1:]
+    if not open_closed_streams():
+        sys.stderr.write("clipbert: standard output is closed; redirect it, for example with >/dev/null\n")
+        return 1
+    try:
+        try:
+            return run_words(words)
+        finally:
+            sys.stdout.flush()  # while an error of it can still be told
+    except BrokenPipeError:
+        silence(sys.stdout)
+        return PIPE_CLOSED
+    except OSError as error:  # of what was printed before a verb took over
+        silence(sys.stdout)
+        sys.stderr.write(f"clipbert: {error.strerror or error}\n")
+        return 1
+
+
+def run_words(words: list[str]) -> int:
+    """Run a verb; see ``main``.
+
+    Raises:
+        BrokenPipeError: if the reader of standard output left.
+    """
     if not words or words[0] in ("-h", "--help"):
-        sys.stdout.write(format_help())
+        write_output(format_help())
         return 0
     if words[0] == "--version":
-        sys.stdout.write(f"clipbert_mmf {__version__}\n")
+        write_output(f"clipbert_mmf {__version__}\n")
         return 0
     name = words[0]
     if name not in VERBS:
@@ -145,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         parser, run = load_verb(name)
-        refuse_unknown_options(parser, words[1:])
+        check_words(parser, words[1:])
         options = parser.parse_intermixed_args(words[1:])
         user_dir = getattr(options, "user_dir", None) or os.environ.get("MMF_USER_DIR")
         if user_dir and hasattr(options, "user_dir"):
@@ -153,6 +194,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             import_user_package(user_dir)
         return run(options)
+    except BrokenPipeError:
+        raise
     except EXPECTED_ERRORS as error:
         sys.stderr.write(escape_text(f"clipbert {name}: {error}", keeps="\n\t") + "\n")
         return 1

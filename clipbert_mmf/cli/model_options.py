@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from clipbert_mmf.cli.values import count
 from clipbert_mmf.inference.pretrained import ClipBert
 
 MODEL_HELP = "folder of a converted model or of a run, checkpoint, or hub name"
@@ -54,17 +55,11 @@ def add_seeds(parser: argparse.ArgumentParser, what: str) -> None:
     """Add ``--seeds``, how often ``what`` is trained."""
     parser.add_argument(
         "--seeds",
-        type=_parse_count,
+        type=count(),
         default=1,
         metavar="N",
         help=f"train {what} N times, with the seeds 1 to N; tables show mean and spread (default: 1)",
     )
-
-
-def _parse_count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}': expected a number of seeds, at least 1")
-    return int(text)
 
 
 def load_model(options: argparse.Namespace) -> ClipBert:

@@ -8,6 +8,7 @@ from pathlib import Path
 from clipbert_mmf.cli.mmf_process import run_mmf
 from clipbert_mmf.cli.model_options import add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.cli.values import place
 from clipbert_mmf.inference.recipe import RecipeError, refuse_old_run
 from clipbert_mmf.inference.settings import read_yaml
 from clipbert_mmf.inference.sources import read_run
@@ -15,7 +16,7 @@ from clipbert_mmf.inference.sources import read_run
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("run_dir", type=Path, help="folder of a run, with its config.yaml and a checkpoint")
+    parser.add_argument("run_dir", type=place, help="folder of a run, with its config.yaml and a checkpoint")
     parser.add_argument("--split", choices=("val", "test"), default="test", help="(default: test)")
     parser.add_argument("--out", type=Path, help="folder to write (default: RUN_DIR/predictions)")
     parser.add_argument("--data-dir", help="where the dataset is now, if it was moved")

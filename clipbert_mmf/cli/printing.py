@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Iterable
 from typing import Any
 
+from clipbert_mmf.cli.streams import knows_all_letters, write_output
+from clipbert_mmf.json_text import format_json
 from clipbert_mmf.shown_text import escape_json, escape_text
 
 
@@ -21,10 +22,10 @@ def print_result(options: argparse.Namespace, content: Any, lines: Iterable[str]
         lines: printed otherwise; names and texts of others in them have no line ends any more.
     """
     if options.json:
-        text = escape_json(json.dumps(content, indent=2, ensure_ascii=False))
+        text = escape_json(format_json(content, 2, ensure_ascii=not knows_all_letters(sys.stdout)))
     else:
         text = escape_text("\n".join(lines), keeps="\n\t")
-    sys.stdout.write(text + "\n")
+    write_output(text + "\n")
 
 
 class EscapingFormatter(logging.Formatter):

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from clipbert_mmf.cli.model_options import add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.cli.values import count, filled
 from clipbert_mmf.inference.saliency import SALIENCY_METHODS
 from clipbert_mmf.report.page import write_report
 
@@ -15,7 +16,9 @@ from clipbert_mmf.report.page import write_report
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.add_argument(
-        "run_dir", help="folder of a run, with its predictions in it or in a folder 'predictions'"
+        "run_dir",
+        type=filled,
+        help="folder of a run, with its predictions in it or in a folder 'predictions'",
     )
     parser.add_argument("--out", help="file to write (default: RUN_DIR/report.html)")
     parser.add_argument(
@@ -26,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dataset", help="dataset whose predictions are shown, for a run over several (default: the newest)"
     )
     parser.add_argument(
-        "--examples", type=int, default=3, help="best and worst predictions to show, of each (default: 3)"
+        "--examples",
+        type=count(0),
+        default=3,
+        help="best and worst predictions to show, of each (default: 3)",
     )
     parser.add_argument(
         "--saliency",

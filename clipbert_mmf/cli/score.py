@@ -6,6 +6,7 @@ import argparse
 
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.cli.values import filled
 from clipbert_mmf.shown_text import escape_text
 
 
@@ -13,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_model_options(parser)
     add_backend(parser)
-    parser.add_argument("video", help="video or image file, or an iopath URL")
+    parser.add_argument("video", type=filled, help="video or image file, or an iopath URL")
     parser.add_argument("texts", nargs="+", metavar="text", help="captions to compare")
 
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.cli.values import count, place
 from clipbert_mmf.inference.asking import require_ability
 from clipbert_mmf.inference.media import require_media
 from clipbert_mmf.library.search_index import SearchIndex
@@ -20,16 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_model_options(parser)
     add_backend(parser)
-    parser.add_argument("folder", type=Path, help="searched for videos (or images) at any depth")
+    parser.add_argument("folder", type=place, help="searched for videos (or images) at any depth")
     parser.add_argument("texts", nargs="+", metavar="text", help="what to look for")
-    parser.add_argument("--top", type=int, default=10, help="videos for each text (default: 10)")
+    parser.add_argument("--top", type=count(), default=10, help="videos for each text (default: 10)")
     parser.add_argument(
         "--index", type=Path, help="folder that keeps encodings (default: FOLDER/.clipbert_index)"
     )
     parser.add_argument("--no-index", action="store_true", help="keep nothing, encode every video again")
     parser.add_argument(
         "--rerank-top-k",
-        type=int,
+        type=count(),
         metavar="K",
         help="score only the K videos of each text that embeddings choose (default: all)",
     )

@@ -24,7 +24,8 @@ from clipbert_mmf.video.errors import MediaError
 
 if TYPE_CHECKING:  # optional libraries, imported where they are needed
     from flask import Flask, Response
-    from waitress.server import BaseWSGIServer, MultiSocketServer
+
+    from clipbert_mmf.demo.connections import PageServer
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ MIME_TYPES = {
 }
 #: Largest form around an upload, and largest other form.
 _FORM_BYTES = 1 << 20
-_LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 #: Result of a job -> its template.
 _FRAGMENTS = {AnswerView: "answer.html", EvidenceView: "evidence.html"}
 #: Errors that are answers to the user; those of the system name paths and stay in the terminal.
@@ -108,24 +109,25 @@ def make_app(session: DemoSession, title: str, host: str = "127.0.0.1") -> Flask
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.config["MAX_CONTENT_LENGTH"] = session.library.max_upload_bytes + _FORM_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = _FORM_BYTES
-    if is_loopback(host):
-        app.config["TRUSTED_HOSTS"] = [*_LOOPBACK_NAMES, host]
     page = Page(session, JobRunner(_EXPECTED), title, host)
     app.extensions["clipbert"] = page
-    _add_guards(app)
+    _add_guards(app, {*_LOOPBACK_NAMES, host} if is_loopback(host) else None)
     _add_page(app, page)
     _add_questions(app, page)
     _add_media(app, page)
     return app
 
 
-def _add_guards(app: Flask) -> None:
+def _add_guards(app: Flask, names: set[str] | None) -> None:
+    """Refuse requests of other pages, and to other names than those given."""
     from flask import abort, g, jsonify, request
     from werkzeug.exceptions import HTTPException
 
     @app.before_request
     def refuse_other_sites() -> None:
         g.nonce = secrets.token_urlsafe(16)
+        if names is not None and _read_host_name(request.headers.get("Host", "")) not in names:
+            abort(400, "the page answers to the names of this machine alone")
         origin = request.headers.get("Origin")
         if request.method == "POST" and origin is not None and urlsplit(origin).netloc != request.host:
             abort(403, "requests of other pages are refused")
@@ -165,6 +167,14 @@ def _add_guards(app: Flask) -> None:
     def describe_excess(error: Exception) -> tuple[Response, int]:
         limit = show_megabytes(app.config["MAX_CONTENT_LENGTH"] - _FORM_BYTES)
         return jsonify(error=f"the upload is larger than the {limit} that are allowed"), 413
+
+
+def _read_host_name(host: str) -> str | None:
+    """Return the name in a Host header, without port and brackets; None for what is none."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 def _add_page(app: Flask, page: Page) -> None:
@@ -247,15 +257,17 @@ def _draw_middle(clips: Clips) -> bytes:
     return base64.b64decode(url.partition(",")[2])
 
 
-def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer | MultiSocketServer:
-    """Return a waitress server that is bound already; ``effective_port`` says where, ``run()`` serves.
+def make_server(app: Flask, host: str, port: int) -> PageServer:
+    """Return a server that is bound already; ``effective_port`` says where, ``run()`` serves.
 
     Raises:
         ImportError: if waitress is not installed.
         OSError: if the address cannot be bound.
     """
     try:
-        from waitress import server
+        import waitress  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+        from clipbert_mmf.demo.connections import PageServer
     except ImportError as error:
         raise ImportError(
             "the demo page needs Flask and waitress: pip install flask waitress captum"
@@ -263,9 +275,7 @@ def make_server(app: Flask, host: str, port: int) -> BaseWSGIServer | MultiSocke
     # A body somewhat too large still reaches the page's own message; beyond that the connection is cut.
     limit = 2 * app.config["MAX_CONTENT_LENGTH"]
     try:
-        return server.create_server(
-            app, host=host, port=port, threads=8, max_request_body_size=limit, ident=None
-        )
+        return PageServer(app, host, port, num_threads=8, max_body_bytes=limit)
     except OSError as error:
         reason = error.strerror or error
         raise OSError(

@@ -20,6 +20,7 @@ from clipbert_mmf.scoring.clips import fold_clips, match_times
 from clipbert_mmf.scoring.ranking import match_margin, rate_options
 from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.shapes import TokenBatch
+from clipbert_mmf.shown_text import escape_text
 from clipbert_mmf.transforms.text import normalize_whitespace
 from clipbert_mmf.transforms.tokens import find_equal_tokens
 
@@ -186,7 +187,17 @@ def clean_texts(texts: Sequence[str]) -> list[str]:
     cleaned = [normalize_whitespace(text) for text in texts]
     if not cleaned or not all(cleaned):
         raise ValueError(f"texts are {list(texts)}; expected at least one, none empty")
+    for text in cleaned:
+        _require_unicode(text)
     return cleaned
+
+
+def _require_unicode(text: str) -> None:
+    """Raise ``ValueError`` for a text that was no UTF-8; the tokenizer would not say so."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"the text '{escape_text(text)}' is not UTF-8; type it in UTF-8") from None
 
 
 def require_ability(model: AskedModel, ability: Ability) -> None:
@@ -342,6 +353,7 @@ def answer_question(
         raise TypeError(f"question is {type(question).__name__}; expected one text, ask each question alone")
     cleaned = clean_texts(options) if options else []
     question = normalize_whitespace(question)
+    _require_unicode(question)
     if not question and not cleaned:
         raise ValueError("the question is empty")
     if ability is not None:

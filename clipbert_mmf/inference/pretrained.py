@@ -27,6 +27,7 @@ from clipbert_mmf.inference.asking import (
     score_matches,
     score_texts,
 )
+from clipbert_mmf.inference.devices import choose_device
 from clipbert_mmf.inference.evidence import Evidence, describe_evidence
 from clipbert_mmf.inference.media import Media, open_media, require_media
 from clipbert_mmf.inference.network_files import count_outputs, distinct_tensors, load_network
@@ -121,12 +122,13 @@ class ClipBert:
             backend: decoder of videos; a trained model does not depend on one.
 
         Raises:
-            ValueError: for an unknown backend.
+            ValueError: for an unknown backend, or a device that this machine lacks.
             FileNotFoundError: if there is no such model.
             RecipeError: if its description is missing or damaged, or ``answers`` or ``tokenizer`` are others than
                 it was trained with.
             WeightsFileError: if its weights are damaged, or of another network than described.
         """
+        device = choose_device(device)
         path = find_model(location, revision)
         if is_saved_folder(path):
             recipe, file = read_recipe(path), read_weights(path)

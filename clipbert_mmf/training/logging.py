@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import os
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from clipbert_mmf.json_text import parse_json
+from clipbert_mmf.json_text import format_json, parse_json
 from clipbert_mmf.training.distributed import sum_over_processes
 
 logger = logging.getLogger(__name__)
@@ -78,17 +76,7 @@ class MetricsFile:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(_plain(record)) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in cast(Mapping[Any, Any], value).items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in cast(Sequence[Any], value)]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+            file.write(format_json(record, ensure_ascii=True) + "\n")
 
 
 class LossWindow:

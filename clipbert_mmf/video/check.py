@@ -26,6 +26,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from clipbert_mmf.json_text import format_json
 from clipbert_mmf.version import __version__
 from clipbert_mmf.video.arrays import Times
 from clipbert_mmf.video.contact_sheet import write_contact_sheet
@@ -228,7 +229,7 @@ def _check_left(
     journal.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as lines:
         for finding in map_in_threads(checker.check, left, num_workers):
-            lines.write(json.dumps(asdict(finding), ensure_ascii=False) + "\n")
+            lines.write(format_json(asdict(finding)) + "\n")
             lines.flush()
             yield finding
 
@@ -297,7 +298,7 @@ def write_report(
     """
     totals = sum_findings(findings, location)
     report = {**asdict(totals), "media": [finding.describe() for finding in findings]}
-    (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False), "utf-8")
+    (folder / "report.json").write_text(format_json(report, 1), "utf-8")
     lines = [
         json.dumps({"key": finding.key, "reason": finding.reason}, ensure_ascii=False)
         for finding in findings

@@ -1,5 +1,6 @@
 """The table of verbs: help without PyTorch, errors in one line, a user's own parts."""
 
+import os
 import re
 import resource
 import subprocess
@@ -99,6 +100,45 @@ def test_a_misspelt_option_gets_the_nearest_name(words, capsys):
         main(words)
     assert ended.value.code == 2
     assert re.search(r"no option '--\w+' \(did you mean '--(model|examples)'\?\)", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (
+            ["search", "--model", "m", "--index", "", "clips", "x"],
+            "--index is empty; give a value, or leave it out",
+        ),
+        (["search", "--model", "m", "--index=", "clips", "x"], "--index is empty"),
+        (["search", "--model", "m", "", "x"], "argument folder: it is empty"),
+        (["check", ""], "argument store: it is empty"),
+        (["search", "--top", "3", "--model", "m", "--top", "1", "c", "x"], "--top is given more than once"),
+        (["search", "--mod", "m", "--model=n", "c", "x"], "--model is given more than once"),
+        (
+            ["report", "run", "--examples", "-1"],
+            "argument --examples: '-1': expected a whole number, at least 0",
+        ),
+        (["check", "c", "--workers", "0"], "argument --workers: '0': expected a whole number, at least 1"),
+        (["check", "c", "--timeout", "nan"], "argument --timeout: 'nan': expected a number above 0"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_with_its_option(words, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and message in error and "Traceback" not in error
+
+
+def test_a_text_that_is_no_utf8_and_a_card_that_is_not_there_are_told(run_of, clip_folder, run_verb):
+    words = ["--model", run_of("match"), clip_folder / "a.mp4"]
+    code, _, error = run_verb("score", *words, os.fsdecode(b"a \xff man"))
+    assert (code, error) == (1, "clipbert score: the text 'a \\udcff man' is not UTF-8; type it in UTF-8\n")
+    code, _, error = run_verb("score", *words, "a man", "--device", "cuda:99")
+    assert (
+        code == 1 and error.startswith("clipbert score: device is 'cuda:99', and ") and error.count("\n") == 1
+    )
+    code, _, error = run_verb("score", *words, "a man", "--device", "gpu")
+    assert error == "clipbert score: device is 'gpu'; expected cpu, cuda, or cuda:0 for the first card\n"
 
 
 @pytest.mark.parametrize("verb", ["report", "predict", "score"])

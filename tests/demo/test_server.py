@@ -1,6 +1,7 @@
 """The page as a server: real requests of every kind, most of them ill-meant, and the command that starts it."""
 
 import http.client
+import itertools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import pytest
 
 from clipbert_mmf.cli.main import main
 from clipbert_mmf.demo.jobs import Job
-from clipbert_mmf.demo.server import make_server
+from clipbert_mmf.demo.server import make_app, make_server
 from clipbert_mmf.inference.pretrained import ClipBert
 from tests.demo.small_page import MAX_UPLOAD_BYTES, make_model, make_session, serving, write_folder
 
@@ -234,7 +235,8 @@ def test_what_is_not_installed_is_named_with_its_command(
     ],
 )
 def test_an_option_out_of_range_is_named(server, folder, videos, option, message, capsys):
-    assert main(["demo", "--model", str(folder / "run"), "--videos", str(videos), *option]) == 1
+    given = {"--model": str(folder / "run"), "--videos": str(videos), **dict([option])}
+    assert main(["demo", *itertools.chain(*given.items())]) == 1
     assert message in capsys.readouterr().err
 
 
@@ -253,7 +255,8 @@ def test_what_a_question_would_miss_is_found_before_the_page_is_served(
     assert "no such directory or hub name" in capsys.readouterr().err
 
 
-def test_the_command_serves_warns_and_clears_up(folder, videos, tokenizer_dir, tmp_path):
+@pytest.mark.parametrize("ending, code", [("SIGTERM", 0), ("SIGINT", 130), ("SIGHUP", 129)])
+def test_the_command_serves_warns_and_clears_up(ending, code, folder, videos, tokenizer_dir, tmp_path):
     make_model(tmp_path / "run", tokenizer_dir, "match")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "CLIPBERT_MMF_HOST": "0"}
     command = [
@@ -281,8 +284,18 @@ def test_the_command_serves_warns_and_clears_up(folder, videos, tokenizer_dir, t
     assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).status == 200
     assert list(tmp_path.glob("clipbert_demo_*"))
     address, (body, form) = ("127.0.0.1", int(port)), make_form(text="a red circle")
-    assert "html" in wait_for(address, json.loads(ask(address, "POST", "/ask/search", body, form)[2])["job"])
-    process.send_signal(signal.SIGTERM)
+    if ending == "SIGTERM":
+        job = json.loads(ask(address, "POST", "/ask/search", body, form)[2])["job"]
+        assert "html" in wait_for(address, job)
+    process.send_signal(getattr(signal, ending))
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 0 and not list(tmp_path.glob("clipbert_demo_*"))
+    assert process.returncode == code and not list(tmp_path.glob("clipbert_demo_*"))
     assert "0.0.0.0 is not this machine alone" in errors and "Traceback" not in errors
+
+
+def test_the_page_answers_under_the_address_of_ipv6(folder, videos):
+    session = make_session(ClipBert.from_pretrained(folder / "run"), videos, folder / "index")
+    client = make_app(session, "small model", "::1").test_client()
+    for name, status in (("[::1]:80", 200), ("[::1]", 200), ("localhost:1", 200), ("[::2]", 400), ("[", 400)):
+        assert client.get("/", headers={"Host": name}).status_code == status, name
+    session.library.close()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clipbert_mmf.json_text import parse_json
+from clipbert_mmf.json_text import format_json, parse_json
 from clipbert_mmf.video.arrays import Times
 from clipbert_mmf.video.decode import VideoInfo, describe_video, read_frames
 from clipbert_mmf.video.endings import ALL_ENDINGS, ending_of
@@ -288,7 +288,7 @@ def report_path(target: Path) -> Path:
 
 def write_report(report: BuildReport, path: Path) -> None:
     """Write the report as JSON."""
-    path.write_text(json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(format_json(asdict(report), 1) + "\n", encoding="utf-8")
 
 
 def describe_report(report: BuildReport) -> str:
