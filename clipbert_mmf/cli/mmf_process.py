@@ -61,13 +61,13 @@ def make_offline_environment(root: Path, **more: str) -> dict[str, str]:
     """Return the environment of a process that uses a checkout, one thread and no network.
 
     Args:
-        root: the checkout whose package the process imports.
+        root: the checkout whose package the process imports, before what ``PYTHONPATH`` names.
         more: further variables; they win.
     """
     return {
         **os.environ,
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(root),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         **more,

@@ -23,7 +23,7 @@ ClipNormMode = Literal["all", "question"]
 class LoopOptions:
     """Holds the keys of ``training`` that the loops read."""
 
-    device: str = "cuda"
+    device: Literal["cuda", "cpu"] = "cuda"
     seed: int | None = None
     precision: PrecisionName | None = None
     fp16: bool = False

@@ -1,5 +1,7 @@
 """Processes of ``mmf_run``: their environment, and what is told of one that fails."""
 
+import os
+
 import pytest
 
 from clipbert_mmf.cli.mmf_process import (
@@ -16,7 +18,10 @@ def test_one_process_needs_no_variables_and_one_of_several_has_its_rank():
     assert (found["RANK"], found["WORLD_SIZE"], found["MASTER_PORT"]) == ("1", "2", "29500")
 
 
-def test_further_variables_win(tmp_path):
+def test_further_variables_win_and_packages_outside_of_the_environment_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/own/packages")
+    assert make_offline_environment(tmp_path)["PYTHONPATH"] == f"{tmp_path}{os.pathsep}/own/packages"
+    monkeypatch.delenv("PYTHONPATH")
     found = make_offline_environment(tmp_path, OMP_NUM_THREADS="2")
     assert (found["OMP_NUM_THREADS"], found["PYTHONPATH"], found["HF_HUB_OFFLINE"]) == (
         "2",

@@ -12,10 +12,34 @@ PAPER = {(1, 1): 190, (2, 1): None, (4, 1): None, (8, 1): None, (16, 1): 16, (1,
 
 
 def find_largest_batches(
-    network: ClipBertNetwork, image_size: int, precision: torch.dtype, device: str
+    network: ClipBertNetwork,
+    image_size: int,
+    precision: torch.dtype,
+    device: str,
+    limit_gib: float | None = None,
 ) -> dict[str, dict]:
-    """Return the largest batch for each of ``PAPER``'s cases, a caption a video, forward and backward."""
+    """Return the largest batch for each of ``PAPER``'s cases, a caption a video, forward and backward.
+
+    Args:
+        network: on the device.
+        image_size: edge of a frame in pixels.
+        precision: dtype of autocast.
+        device: the card.
+        limit_gib: memory that a step may take, as on a smaller card; None for the whole card.
+    """
     network.train()
+    if limit_gib is not None:
+        whole = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.empty_cache()
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit_gib * 2**30 / whole))
+    try:
+        return _find(network, image_size, precision, device)
+    finally:
+        if limit_gib is not None:
+            torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def _find(network: ClipBertNetwork, image_size: int, precision: torch.dtype, device: str) -> dict[str, dict]:
     found = {}
     for (clips, length), paper in PAPER.items():
 

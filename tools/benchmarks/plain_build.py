@@ -47,11 +47,11 @@ class PlainClipBert(nn.Module):
         ours: Any = network
         vocab_size = ours.text_embedding.words.num_embeddings
         config = BertConfig(
-            vocab_size,
-            hidden_size,
-            num_layers,
-            num_heads,
-            intermediate_size,
+            vocab_size=vocab_size,
+            hidden_size=hidden_size,
+            num_hidden_layers=num_layers,
+            num_attention_heads=num_heads,
+            intermediate_size=intermediate_size,
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
             max_position_embeddings=ours.text_embedding.positions.num_embeddings,
