@@ -6,7 +6,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ORDER = """shapes paths tables extras json_text shown_text version configuration processes
+ORDER = """shapes paths tables extras json_text shown_text version configuration processes writing
     < video transforms annotations scoring modules optim
     < tasks models weights < retrieval < inference training < library < report demo < plugin cli extending"""
 LEVEL = {name: level for level, names in enumerate(ORDER.split("<")) for name in names.split()} | {"": 0}

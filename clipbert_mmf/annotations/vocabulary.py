@@ -13,6 +13,7 @@ from clipbert_mmf.annotations import AnnotationError
 from clipbert_mmf.annotations.grouping import PackedRecords
 from clipbert_mmf.configuration import InRange, parse_config
 from clipbert_mmf.json_text import parse_json
+from clipbert_mmf.writing import naming, replacing
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def read_vocabulary(path: Path) -> dict[str, int]:
 
 def write_vocabulary(path: Path, answers: dict[str, int]) -> None:
     """Write ``{answer: index}``; another process sees the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(answers, ensure_ascii=False, indent=0), encoding="utf-8")
-    unfinished.replace(path)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, path.with_name(f".{path.name}.{os.getpid()}")) as unfinished:
+        unfinished.write_text(json.dumps(answers, ensure_ascii=False, indent=0), encoding="utf-8")

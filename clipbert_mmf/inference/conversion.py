@@ -13,6 +13,7 @@ from clipbert_mmf.inference.model_card import write_model_card
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
 from clipbert_mmf.weights.export import to_released_state
+from clipbert_mmf.writing import naming
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,9 @@ def convert_weights(
     _remove(partial)
     try:
         if to == "released":
-            torch.save(to_released_state(model.network), partial)
+            state = to_released_state(model.network)
+            with naming(out):
+                torch.save(state, partial)
         else:
             model.save_pretrained(partial)
             (partial / "README.md").write_text(

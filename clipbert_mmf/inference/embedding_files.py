@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from clipbert_mmf.extras import import_extra
 from clipbert_mmf.inference.embedding import Embeddings
 from clipbert_mmf.version import __version__
+from clipbert_mmf.writing import PARTIAL, naming, replacing
 
 
 def _list_names(embeddings: Embeddings) -> dict[str, tuple[str, ...]]:
@@ -114,13 +115,10 @@ def write_embeddings(embeddings: Embeddings, path: str | Path) -> Path:
     """
     path = Path(path)
     require_embedding_file(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")) as part:
         _WRITERS[path.suffix](embeddings, part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

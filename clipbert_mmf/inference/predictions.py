@@ -17,6 +17,7 @@ from clipbert_mmf.tasks.predictions import rank_scores
 from clipbert_mmf.tasks.record_fields import TEXT, PredictionsError, find_fault
 from clipbert_mmf.tasks.retrieval import make_score_matrix
 from clipbert_mmf.tasks.task import TASKS, Task
+from clipbert_mmf.writing import naming
 
 #: The two keys by which a file is known as one of ours.
 _MARKS = ('"task"', '"media_id"')
@@ -187,7 +188,8 @@ def write_vqa_answers(records: Records, path: str | Path) -> None:
             )
         answer = record["answers"][0]["answer"] if record["answers"] else ""
         rows.append({"question_id": int(record["text_id"]), "answer": answer})
-    Path(path).write_text(json.dumps(rows) + "\n", encoding="utf-8")
+    with naming(path):
+        Path(path).write_text(json.dumps(rows) + "\n", encoding="utf-8")
 
 
 def write_ranks(records: Records, path: str | Path, depth: int = 10) -> None:
@@ -207,7 +209,7 @@ def write_ranks(records: Records, path: str | Path, depth: int = 10) -> None:
         raise PredictionsError(f"depth is {depth}; expected at least 1")
     matrix = make_score_matrix(records)
     media = [record["media_id"] for record in records]
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
+    with naming(path), Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         has_parts = any(record.get("segment_sec") for record in records)
         parts = [tuple(record.get("segment_sec") or (None, None)) if has_parts else () for record in records]

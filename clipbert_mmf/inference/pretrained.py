@@ -65,6 +65,7 @@ from clipbert_mmf.transforms.tokens import (
 from clipbert_mmf.video.clips import Clips
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.weights.files import read_weights, with_one_head
+from clipbert_mmf.writing import naming
 
 logger = logging.getLogger(__name__)
 
@@ -166,12 +167,14 @@ class ClipBert:
         self.recipe.require_answers()
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.save_tokenizer(folder)
+        with naming(folder):
+            self.save_tokenizer(folder)
         write_recipe(self.recipe, folder)
         weights = folder / WEIGHTS_FILE
         # One entry of metadata: safetensors writes several in any order, and the same model must give the
         # same file.
-        save_file(distinct_tensors(self.network), weights, {"format": "pt"})
+        with naming(weights):
+            save_file(distinct_tensors(self.network), weights, {"format": "pt"})
         # safetensors writes for the owner's eyes only; the weights are as public as the folder.
         shutil.copymode(folder / CONFIG_FILE, weights)
 

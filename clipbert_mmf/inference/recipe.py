@@ -29,6 +29,7 @@ from clipbert_mmf.modules.heads import find_head
 from clipbert_mmf.transforms.tokens import StoredTokenizer, keep_tokenizer, load_tokenizer
 from clipbert_mmf.version import __version__
 from clipbert_mmf.weights.trained_with import TrainedDataset, TrainedWith
+from clipbert_mmf.writing import write_text_atomically
 
 MODEL_TYPE = "clipbert_mmf"
 #: Folder of a run that holds its tokenizer.
@@ -297,7 +298,7 @@ def write_recipe(recipe: Recipe, folder: Path) -> None:
         "id2label": {str(index): answer for index, answer in enumerate(recipe.answers)},
     }
     for name, content in ((CONFIG_FILE, config), (PREPROCESSING_FILE, recipe.preprocessing.to_dict())):
-        (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text_atomically(json.dumps(content, indent=2, ensure_ascii=False) + "\n", folder / name)
 
 
 def read_recipe(folder: Path) -> Recipe:

@@ -15,7 +15,6 @@ from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.models.config import ModelConfig
 from clipbert_mmf.plugin.run_folder import find_run_folder, read_overwrite
 from clipbert_mmf.plugin.trained_model import find_run_model
-from clipbert_mmf.training.checkpoint_files import write_text_atomically
 from clipbert_mmf.training.checkpoints import Checkpointer
 from clipbert_mmf.training.distributed import get_rank, unwrap_model
 from clipbert_mmf.training.host import Host
@@ -23,6 +22,7 @@ from clipbert_mmf.training.run import Run
 from clipbert_mmf.training.sharding import is_fully_sharded
 from clipbert_mmf.weights.files import read_checkpoint
 from clipbert_mmf.weights.trained_with import KEY as TRAINED_WITH
+from clipbert_mmf.writing import write_text_atomically
 
 logger = logging.getLogger(__name__)
 

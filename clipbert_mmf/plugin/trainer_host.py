@@ -5,6 +5,7 @@ Builds a run from MMF's objects, and answers what the loops ask.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from clipbert_mmf.models.network import ClipBertNetwork, DatasetNetwork
+from clipbert_mmf.plugin.log_files import name_log_failures
 from clipbert_mmf.plugin.run_folder import find_run_folder
 from clipbert_mmf.plugin.trainer_checkpoint import RunCheckpoint
 from clipbert_mmf.plugin.trainer_options import parse_run_options
@@ -32,6 +34,13 @@ from clipbert_mmf.training.resuming import refuse_metric_schedule
 from clipbert_mmf.training.run import Run, order_data, prepare_optimizer, start_run
 from clipbert_mmf.training.run_lock import release_lock
 from clipbert_mmf.training.seeding import seed_all
+from clipbert_mmf.writing import replacing
+
+
+def _write_predictions(records: Sequence[Any], path: Path) -> None:
+    """Write a file of predictions, which appears when it is complete."""
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        json.dump(records, file)
 
 
 class MmfHost:
@@ -51,6 +60,7 @@ class MmfHost:
     wandb_logger: Any = None
 
     def __init__(self, trainer: Any) -> None:
+        name_log_failures()
         self.trainer = trainer
         self.options = parse_run_options(trainer.config)
         self.meter = Meter()
@@ -205,6 +215,7 @@ class MmfHost:
     def write_predictions(self, split: str, predict: Callable[[DataLoader[Any]], Sequence[Any]]) -> None:
         """Write predictions through MMF's reporter, which writes a dataset's file when the next one begins."""
         reporter = self.trainer.dataset_loader.get_test_reporter(split)
+        reporter.json_dump = lambda place: _write_predictions(reporter.report, Path(place))
         while reporter.next_dataset():
             predictions = predict(reporter.get_dataloader())
             if get_rank() == 0:

@@ -24,6 +24,7 @@ from clipbert_mmf.tasks.task import TASKS
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.failures import parse_window
 from clipbert_mmf.video.sampling import describe_span
+from clipbert_mmf.writing import naming
 
 #: Answers that the table of confusions names.
 _MAX_CONFUSED = 8
@@ -88,7 +89,8 @@ def write_report(run_dir: str | Path, out: str | Path | None = None, **options: 
     path = Path(out) if out else Path(run_dir) / "report.html"
     page = make_report(run_dir, **options)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    with naming(path):
+        path.write_text(page, encoding="utf-8")
     return path
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.models.network import ClipBertNetwork, DatasetNetwork
 from clipbert_mmf.scoring.validity import check_scores
+from clipbert_mmf.writing import PARTIAL, naming, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,8 @@ class ScoreStore:
 
         For one process of the run.
         """
-        self.place.mkdir(parents=True, exist_ok=True)
+        with naming(self.place):
+            self.place.mkdir(parents=True, exist_ok=True)
         for path in sorted(self.folder.glob(f"*/{_IDENTITY_FILE}")):
             other = _read_identity(path)
             if path.parent != self.place and other is not None:
@@ -152,6 +154,5 @@ def _read_identity(path: Path) -> dict[str, str] | None:
 
 def _write_beside(place: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` make a file under another name, then rename it."""
-    part = place.with_name(f"{place.name}.{os.getpid()}.part")
-    write(part)
-    os.replace(part, place)
+    with replacing(place, place.with_name(f"{place.name}.{os.getpid()}{PARTIAL}")) as partial:
+        write(partial)

@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
+from clipbert_mmf.writing import naming, replacing
+
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -97,11 +99,10 @@ def write_outcomes(path: Path, outcomes: Mapping[str, Outcomes]) -> None:
         for field, value in asdict(rows).items()
         if value is not None
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.part")
-    with partial.open("wb") as file:
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    partial.replace(path)
 
 
 def load_outcomes(path: Path) -> dict[str, Outcomes]:

@@ -8,8 +8,7 @@ import pickle
 import shutil
 import zipfile
 import zlib
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,12 +17,7 @@ from torch import Tensor
 
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.training.run_folder import list_numbered
-
-PARTIAL = ".part"
-
-
-class WriteError(RuntimeError):
-    """A file of a run that could not be written; the message says which, and how much space is left."""
+from clipbert_mmf.writing import replacing
 
 
 def save_atomically(state: Any, path: str | os.PathLike[str]) -> None:
@@ -35,20 +29,8 @@ def save_atomically(state: Any, path: str | os.PathLike[str]) -> None:
         WriteError: if the file cannot be written.
     """
     path = Path(path)
-    with _replacing(path) as partial, open(partial, "wb") as file:
+    with replacing(path) as partial, open(partial, "wb") as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_text_atomically(text: str, path: Path) -> None:
-    """Write a small file under another name and rename it.
-
-    Raises:
-        WriteError: if the file cannot be written.
-    """
-    with _replacing(path) as partial, open(partial, "w", encoding="utf-8") as file:
-        file.write(text)
         file.flush()
         os.fsync(file.fileno())
 
@@ -59,7 +41,7 @@ def give_second_name(source: Path, target: Path) -> None:
     Raises:
         WriteError: if the file cannot be written.
     """
-    with _replacing(target) as partial:
+    with replacing(target) as partial:
         partial.unlink(missing_ok=True)
         try:
             os.link(source, partial)
@@ -73,7 +55,7 @@ def copy_atomically(source: Path, target: Path) -> None:
     Raises:
         WriteError: if the file cannot be written.
     """
-    with _replacing(target) as partial:
+    with replacing(target) as partial:
         partial.unlink(missing_ok=True)
         _copy(source, partial)
 
@@ -88,37 +70,6 @@ def _copy(source: Path, partial: Path) -> None:
     shutil.copyfile(source, partial)
     with open(partial, "rb") as file:
         os.fsync(file.fileno())
-
-
-@contextmanager
-def _replacing(path: Path) -> Generator[Path]:
-    """Yield the name to write under; rename it then, or remove it where writing failed."""
-    partial = Path(f"{path}{PARTIAL}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeErrors of its own
-        reason = _find_reason(error)
-        partial.unlink(missing_ok=True)
-        raise WriteError(explain_write_error(path, reason)) from error
-
-
-def _find_reason(error: BaseException) -> str:
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror:
-            return inner.strerror
-        inner = inner.__cause__ or inner.__context__
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-
-
-def explain_write_error(path: Path, reason: str) -> str:
-    """Return the message for a file that could not be written, with the space that is left."""
-    try:
-        free = f"{shutil.disk_usage(path.parent).free / 2**20:.1f} MiB are free there"
-    except OSError:
-        free = "its folder cannot be read"
-    return f"{path} could not be written: {reason}; {free}"
 
 
 def hash_weights(weights: Mapping[str, Tensor]) -> str:
@@ -221,7 +172,7 @@ def _is_old_format(path: Path) -> bool:
 def find_newest_whole(folder: Path) -> tuple[int, Path] | None:
     """Return the update and the path of the newest checkpoint in a run's folder that is whole."""
     numbered = list_numbered(folder / "models")
-    others = [*folder.glob("*current.ckpt"), *folder.glob("*best.ckpt")]
+    others = [path for path in _list_states(folder) if path not in numbered.values()]
     found: list[tuple[int, Path]] = []
     for path in others:
         try:
@@ -246,15 +197,32 @@ def estimate_bytes(model: torch.nn.Module) -> int:
     return sum(value.nbytes for value in model.state_dict().values()) + 2 * trained
 
 
-def check_space(folder: Path, num_bytes: int) -> None:
-    """Refuse a run whose first checkpoint cannot fit beside the one that is being replaced.
+def check_space(folder: Path, num_bytes: int, num_states: int) -> None:
+    """Refuse a run whose states cannot fit, before it trains.
+
+    Args:
+        folder: the run's.
+        num_bytes: size of a state.
+        num_states: states that the folder holds at most at a time; those that are there count as such.
 
     Raises:
-        ConfigurationError: with both numbers.
+        ConfigurationError: with the numbers.
     """
+    held = {(state.st_dev, state.st_ino): state.st_size for state in map(Path.stat, _list_states(folder))}
+    # Room for one is needed in any case: a state is written before an old one is removed.
+    needed = max(num_bytes, num_states * num_bytes - sum(held.values()))
     free = shutil.disk_usage(folder).free
-    if free < num_bytes:
+    if free < needed:
         raise ConfigurationError(
-            f"env.save_dir={folder} has {free / 2**20:.0f} MiB free, and a checkpoint of this model takes about "
-            f"{num_bytes / 2**20:.0f} MiB; free some space, or set another env.save_dir"
+            f"env.save_dir={folder} has {free / 2**20:.0f} MiB free, and the run needs {needed / 2**20:.0f} MiB more: "
+            f"it keeps up to {num_states} states of about {num_bytes / 2**20:.0f} MiB each; free some space, set "
+            f"checkpoint.max_to_keep lower (1 keeps the fewest), or set another env.save_dir"
         )
+
+
+def _list_states(folder: Path) -> list[Path]:
+    return [
+        *folder.glob("*current.ckpt"),
+        *folder.glob("*best.ckpt"),
+        *list_numbered(folder / "models").values(),
+    ]

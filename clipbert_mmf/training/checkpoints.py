@@ -15,7 +15,6 @@ from torch import Tensor
 
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.training.checkpoint_files import (
-    PARTIAL,
     check_space,
     copy_atomically,
     estimate_bytes,
@@ -32,6 +31,7 @@ from clipbert_mmf.training.resuming import Changes, continue_schedule, use_curre
 from clipbert_mmf.training.run import STATE_VERSION, Run
 from clipbert_mmf.training.run_folder import clear_run, list_numbered, set_superseded_aside
 from clipbert_mmf.training.sharding import gather_model_state, gather_optimizer_state, shard_optimizer_state
+from clipbert_mmf.writing import PARTIAL
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Checkpointer:
             for place in (self.folder, self.models_folder):
                 for partial in place.glob(f"*{PARTIAL}"):
                     partial.unlink()
-            check_space(self.folder, estimate_bytes(self.run.bare_model))
+            check_space(self.folder, estimate_bytes(self.run.bare_model), self._count_states())
             found = self._settle_best()  # before the old run is deleted, which may be the one that was loaded
             if self.overwrite:
                 clear_run(self.folder)
@@ -87,6 +87,17 @@ class Checkpointer:
         loaded = self.run.loaded_file
         if self.run.num_updates and loaded is not None and loaded.is_relative_to(self.folder.resolve()):
             self.saved_update = self.run.num_updates
+
+    def _count_states(self) -> int:
+        """Return how many states the folder holds at most at a time, while one more is being written."""
+        loop, left = self.run.options.loop, self.run.data.max_updates - self.run.num_updates
+        intervals = [
+            interval for interval in (loop.checkpoint_interval, loop.evaluation_interval) if interval
+        ]
+        saves = 1 + sum(left // interval for interval in intervals if interval > 0)
+        kept = self.options.max_to_keep or 0
+        # Beside those kept: the best one, which may be older, and the one that is being written.
+        return max(1, saves if kept < 1 else min(saves, kept + 2))
 
     def _clear_later_states(self) -> None:
         """Remove states of a part of the run that is done again: ``max_to_keep`` would count them."""

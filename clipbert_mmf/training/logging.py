@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from clipbert_mmf.json_text import format_json, parse_json
 from clipbert_mmf.training.distributed import sum_over_processes
+from clipbert_mmf.writing import naming, write_text_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +44,7 @@ class MetricsFile:
             return
         lines = self.path.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if self._precedes(line, num_updates)]
-        partial = self.path.with_suffix(".jsonl.part")
-        partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        partial.replace(self.path)
+        write_text_atomically("".join(line + "\n" for line in kept), self.path)
 
     def has(self, split: str, num_updates: int) -> bool:
         """Return whether a split's numbers after an update are recorded; True where there is no file yet."""
@@ -71,12 +70,17 @@ class MetricsFile:
         return not record.get("final") and record.get("update", 0) <= num_updates
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Append one record; numbers that JSON does not know become null."""
+        """Append one record; numbers that JSON does not know become null.
+
+        Raises:
+            WriteError: if it cannot be written.
+        """
         if not self.enabled:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(format_json(record, ensure_ascii=True) + "\n")
+        with naming(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(format_json(record, ensure_ascii=True) + "\n")
 
 
 class LossWindow:

@@ -42,6 +42,7 @@ from clipbert_mmf.video.sources import read_head
 from clipbert_mmf.video.stores.base import MediaStore, resolve_location
 from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.watchdog import GuardedReader, ReaderStartError
+from clipbert_mmf.writing import naming, write_text_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -226,11 +227,14 @@ def check_store(
 def _check_left(
     checker: StoreChecker, journal: Path, left: Sequence[str], num_workers: int
 ) -> Iterator[Finding]:
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("a", encoding="utf-8") as lines:
+    with naming(journal):
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        lines = journal.open("a", encoding="utf-8")
+    with lines:
         for finding in map_in_threads(checker.check, left, num_workers):
-            lines.write(format_json(asdict(finding)) + "\n")
-            lines.flush()
+            with naming(journal):
+                lines.write(format_json(asdict(finding)) + "\n")
+                lines.flush()
             yield finding
 
 
@@ -298,13 +302,13 @@ def write_report(
     """
     totals = sum_findings(findings, location)
     report = {**asdict(totals), "media": [finding.describe() for finding in findings]}
-    (folder / "report.json").write_text(format_json(report, 1), "utf-8")
+    write_text_atomically(format_json(report, 1), folder / "report.json")
     lines = [
         json.dumps({"key": finding.key, "reason": finding.reason}, ensure_ascii=False)
         for finding in findings
         if finding.reason and finding.kind != "shard"
     ]
-    (folder / "bad.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    write_text_atomically("".join(f"{line}\n" for line in lines), folder / "bad.jsonl")
     write_contact_sheet(folder / "contact_sheet.html", totals, findings, max_pictures)
     return totals
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clipbert_mmf.video.findings import Finding, StoreTotals
+from clipbert_mmf.writing import write_text_atomically
 
 _STYLE = """
 body { font: 14px system-ui, sans-serif; margin: 1.5rem; color: #222; background: #fff }
@@ -54,7 +55,7 @@ def write_contact_sheet(
         *(_good_figure(finding) for finding in shown),
         "</div></html>",
     ]
-    path.write_text("\n".join(part for part in parts if part), encoding="utf-8")
+    write_text_atomically("\n".join(part for part in parts if part), path)
 
 
 def _bad_figure(finding: Finding) -> str:

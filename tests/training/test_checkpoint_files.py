@@ -9,7 +9,6 @@ import torch
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.training import checkpoint_files
 from clipbert_mmf.training.checkpoint_files import (
-    WriteError,
     copy_atomically,
     find_damage,
     find_newest_whole,
@@ -18,6 +17,7 @@ from clipbert_mmf.training.checkpoint_files import (
     save_atomically,
     unshare,
 )
+from clipbert_mmf.writing import WriteError
 
 
 def test_a_save_that_breaks_off_leaves_the_old_file_whole(tmp_path, monkeypatch):

@@ -189,9 +189,18 @@ def write_config_as_yaml(module: Any) -> None:
         return
 
     def save_config(self: Any) -> None:
-        path = os.path.join(self.ckpt_foldername, "config.yaml")
-        with module.PathManager.open(path, "w") as file:
-            file.write(OmegaConf.to_yaml(self.config, resolve=True))
+        path, text = (
+            os.path.join(self.ckpt_foldername, "config.yaml"),
+            OmegaConf.to_yaml(self.config, resolve=True),
+        )
+        if "://" in path:
+            with module.PathManager.open(path, "w") as file:
+                file.write(text)
+            return
+        # A full disk leaves the old file, or none, and not an empty one.
+        with open(f"{path}.part", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(f"{path}.part", path)
 
     module.Checkpoint.save_config = save_config
 

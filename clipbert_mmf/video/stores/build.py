@@ -31,6 +31,7 @@ from clipbert_mmf.video.stores.base import MediaStore, resolve_location
 from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.stores.reencode import Encoding, reencode_video
 from clipbert_mmf.video.stores.writers import WRITERS
+from clipbert_mmf.writing import naming, write_text_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +181,7 @@ class _SourceJournal:
     def add(self, key: str, stamp: str) -> None:
         """Note the state that a medium is made from."""
         line = json.dumps({"key": key, "source": self._place, "stamp": stamp}, ensure_ascii=False)
-        with self._path.open("a", encoding="utf-8") as lines:
+        with naming(self._path), self._path.open("a", encoding="utf-8") as lines:
             # On a line of its own, also after one that a kill cut.
             lines.write(f"\n{line}\n" if lines.tell() else f"{line}\n")
 
@@ -273,12 +274,18 @@ def _check_settings(target: Path, kind: str, encoding: Encoding | None) -> None:
     path = Path(target) / _SETTINGS_NAME
     settings = {"kind": kind, "encoding": asdict(encoding) if encoding else None}
     if path.exists():
-        begun = parse_json(path.read_text(encoding="utf-8"))
+        try:
+            begun = parse_json(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is damaged ({error}), and how {target} was made is not known; build into another folder"
+            ) from error
         if begun != settings:
             raise ValueError(
                 f"{target} was begun with {begun}; now it is {settings}. Use the same or another folder"
             )
-    path.write_text(json.dumps(settings), encoding="utf-8")
+        return
+    write_text_atomically(json.dumps(settings), path)
 
 
 def report_path(target: Path) -> Path:
@@ -288,7 +295,8 @@ def report_path(target: Path) -> Path:
 
 def write_report(report: BuildReport, path: Path) -> None:
     """Write the report as JSON."""
-    path.write_text(format_json(asdict(report), 1) + "\n", encoding="utf-8")
+    with naming(path):
+        path.write_text(format_json(asdict(report), 1) + "\n", encoding="utf-8")
 
 
 def describe_report(report: BuildReport) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tarfile
@@ -15,6 +16,7 @@ from clipbert_mmf.video.stores.folder import FolderStore
 from clipbert_mmf.video.stores.lmdb import close_environment
 from clipbert_mmf.video.stores.names import NameIndex
 from clipbert_mmf.video.stores.tar import ShardIndex, find_shards, read_index, write_index
+from clipbert_mmf.writing import WriteError, explain_write_error, naming, replacing
 
 
 class StoreWriter(ABC):
@@ -98,6 +100,8 @@ class FolderWriter(StoreWriter):
             part.replace(place)
         except OSError as error:
             part.unlink(missing_ok=True)
+            if error.errno not in _OF_A_NAME:
+                raise WriteError(explain_write_error(place, error.strerror or str(error))) from error
             raise StoreError(f"cannot be written: {error}", key, str(self.target)) from error
 
     def close(self) -> None:
@@ -136,7 +140,7 @@ class LmdbWriter(StoreWriter):
 
     def remove(self, keys: set[str]) -> None:
         """Take media out of the store."""
-        with self._environment.begin(write=True) as transaction:
+        with naming(self.target / "data.mdb"), self._environment.begin(write=True) as transaction:
             for key in keys:
                 transaction.delete(key.encode("utf-8"))
 
@@ -157,19 +161,24 @@ class LmdbWriter(StoreWriter):
     def _commit(self) -> None:
         while True:
             try:
-                with self._environment.begin(write=True) as transaction:
+                with naming(self.target / "data.mdb"), self._environment.begin(write=True) as transaction:
                     for key, data in self._batch:
                         transaction.put(key, data)
                 break
-            except self._lmdb.MapFullError:
+            except WriteError as error:
+                if not isinstance(error.__cause__, self._lmdb.MapFullError):
+                    raise
                 self._environment.set_mapsize(self._environment.info()["map_size"] * 2 + 2 * self._size)
         self._batch, self._size = [], 0
 
     def close(self) -> None:
         """Bring everything that was put to the disk."""
-        self._commit()
-        self._environment.sync(True)
-        self._environment.close()
+        try:
+            self._commit()
+            with naming(self.target / "data.mdb"):
+                self._environment.sync(True)
+        finally:
+            self._environment.close()
 
 
 class TarWriter(StoreWriter):
@@ -216,23 +225,24 @@ class TarWriter(StoreWriter):
                 continue
             left: dict[str, tuple[int, int]] = {}
             with (
+                replacing(shard) as partial,
                 open(shard, "rb") as stream,
-                tarfile.open(f"{shard}.part", "w", format=tarfile.PAX_FORMAT) as archive,
+                tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as archive,
             ):
                 for name, (offset, size) in places.items():
                     if name not in names:
                         stream.seek(offset)
                         left[name] = _add_member(archive, name, stream.read(size))
-            os.replace(f"{shard}.part", shard)
             write_index(shard, ShardIndex(left))
 
     def put(self, key: str, extension: str, data: bytes) -> None:
         """Add a medium; ``extension`` begins with a dot."""
-        if self._archive is None:
-            # Open until the shard is full; ``close`` ends it.
-            self._archive = tarfile.open(f"{self._shard}.part", "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
         name = name_member(key, extension)
-        self._places[name] = _add_member(self._archive, name, data)
+        with naming(self._shard):
+            if self._archive is None:
+                # Open until the shard is full; ``close`` ends it.
+                self._archive = tarfile.open(f"{self._shard}.part", "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+            self._places[name] = _add_member(self._archive, name, data)
         if self._archive.offset >= self.shard_bytes:
             self.close()
 
@@ -240,10 +250,11 @@ class TarWriter(StoreWriter):
         """Bring everything that was put to the disk."""
         if self._archive is None:
             return
-        self._archive.close()
-        os.replace(f"{self._shard}.part", self._shard)
-        write_index(str(self._shard), ShardIndex(self._places))
+        archive, places = self._archive, self._places
         self._archive, self._places = None, {}
+        with replacing(self._shard):
+            archive.close()
+        write_index(str(self._shard), ShardIndex(places))
         self._next += 1
 
 
@@ -255,6 +266,9 @@ def _add_member(archive: tarfile.TarFile, name: str, data: bytes) -> tuple[int, 
     # addfile pads the data to whole blocks of 512 bytes.
     return archive.offset - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, len(data)
 
+
+#: Errors of a medium's name, after which the next one may be written.
+_OF_A_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ENOTDIR, errno.EISDIR)
 
 #: Kinds of stores that can be written.
 WRITERS: dict[str, type[StoreWriter]] = {"folder": FolderWriter, "lmdb": LmdbWriter, "tar": TarWriter}
