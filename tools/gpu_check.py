@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -187,8 +188,8 @@ def measure(device, names, stem: Path, work: Path, left_sec: float, publish) -> 
         process = subprocess.Popen(
             command, cwd=ROOT, env=make_environment(), stderr=subprocess.PIPE, text=True
         )
-        code, error = _wait(process, file)
-        found = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        code, error = _wait(process, file, lambda found=done: publish(_read(file) or found))
+        found = _read(file)
         is_cut = time.monotonic() > deadline
         if code and len(found) == len(done) and not is_cut:
             lost = {
@@ -215,8 +216,17 @@ def measure(device, names, stem: Path, work: Path, left_sec: float, publish) -> 
     return done + left
 
 
-def _wait(process: subprocess.Popen, file: Path) -> tuple[int, str]:
-    """Wait for the process; one that finishes no part for ``SILENT_SEC`` is ended. Return code and stderr."""
+def _read(file: Path) -> list[dict[str, Any]]:
+    """Return the parts that are finished."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def _wait(process: subprocess.Popen, file: Path, publish: Callable[[], None]) -> tuple[int, str]:
+    """Wait for the process, and publish each part; one that finishes none for ``SILENT_SEC`` is ended.
+
+    Returns:
+        Exit code and stderr.
+    """
     size, since = 0, time.monotonic()
     while True:
         try:
@@ -226,6 +236,7 @@ def _wait(process: subprocess.Popen, file: Path) -> tuple[int, str]:
             now = file.stat().st_size if file.exists() else 0
             if now != size:
                 size, since = now, time.monotonic()
+                publish()
             if time.monotonic() - since > SILENT_SEC:
                 process.kill()
                 _, error = process.communicate()

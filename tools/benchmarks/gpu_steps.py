@@ -122,14 +122,25 @@ def find_batches(bench: Bench) -> Finding:
     total = torch.cuda.get_device_properties(0).total_memory / 2**30
     network = copy.deepcopy(bench.network)
     found = {
-        limit: find_largest_batches(network, bench.size, torch.float16, bench.device, limit_gib=limit)
+        limit: find_largest_batches(
+            network,
+            bench.size,
+            torch.float16,
+            bench.device,
+            limit_gib=limit,
+            only_given=limit is None and total > PAPER_GIB,
+        )
         for limit in (PAPER_GIB, None)
         if limit is None or limit < total
     }
     (some, *_) = found.values()
     heads = [f"{limit} GiB" if limit else f"whole card, {total:.0f} GiB" for limit in found]
     rows = [
-        [case, *(batches[case]["ours"] for batches in found.values()), some[case]["paper, V100"] or "-"]
+        [
+            case,
+            *(batches[case]["ours"] if case in batches else "-" for batches in found.values()),
+            some[case]["paper, V100"] or "-",
+        ]
         for case in some
     ]
     first = next(iter(some))

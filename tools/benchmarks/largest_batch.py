@@ -17,6 +17,7 @@ def find_largest_batches(
     precision: torch.dtype,
     device: str,
     limit_gib: float | None = None,
+    only_given: bool = False,
 ) -> dict[str, dict]:
     """Return the largest batch for each of ``PAPER``'s cases, a caption a video, forward and backward.
 
@@ -26,6 +27,9 @@ def find_largest_batches(
         precision: dtype of autocast.
         device: the card.
         limit_gib: memory that a step may take, as on a smaller card; None for the whole card.
+        only_given: leave out the cases whose number the paper does not tell.
+
+    Large batches are found to 2 %, and none is tried whose feature maps PyTorch cannot index with 32 bits.
     """
     network.train()
     if limit_gib is not None:
@@ -33,29 +37,44 @@ def find_largest_batches(
         torch.cuda.empty_cache()
         torch.cuda.set_per_process_memory_fraction(min(1.0, limit_gib * 2**30 / whole))
     try:
-        return _find(network, image_size, precision, device)
+        return _find(network, image_size, precision, device, only_given)
     finally:
         if limit_gib is not None:
             torch.cuda.set_per_process_memory_fraction(1.0)
 
 
-def _find(network: ClipBertNetwork, image_size: int, precision: torch.dtype, device: str) -> dict[str, dict]:
+def _find(
+    network: ClipBertNetwork, image_size: int, precision: torch.dtype, device: str, only_given: bool
+) -> dict[str, dict]:
     found = {}
     for (clips, length), paper in PAPER.items():
+        if only_given and paper is None:
+            continue
+        largest = (2**31 - 1) // (clips * length * 64 * (image_size // 2) ** 2)
 
-        def fits(batch, clips=clips, length=length):
-            return _fits(network, (batch, clips, length, 3, image_size, image_size), precision, device)
+        def fits(batch, clips=clips, length=length, largest=largest):
+            return batch <= largest and _fits(
+                network, (batch, clips, length, 3, image_size, image_size), precision, device
+            )
 
-        found[f"N_train {clips}, T {length}"] = {"ours": search_largest(fits), "paper, V100": paper}
+        found[f"N_train {clips}, T {length}"] = {
+            "ours": search_largest(fits, tolerance=0.02),
+            "paper, V100": paper,
+        }
     return found
 
 
-def search_largest(fits) -> int:
-    """Return the largest number that ``fits``, 0 if 1 does not; numbers above it are taken not to fit."""
+def search_largest(fits, tolerance: float = 0.0) -> int:
+    """Return the largest number that ``fits``, 0 if 1 does not; numbers above it are taken not to fit.
+
+    Args:
+        fits: from a number to whether it fits.
+        tolerance: share of the number by which it may be too small.
+    """
     low, high = 0, 1
     while fits(high):
         low, high = high, 2 * high
-    while high - low > 1:
+    while high - low > max(1, tolerance * low):
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
