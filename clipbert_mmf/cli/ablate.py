@@ -31,6 +31,7 @@ from clipbert_mmf.report.ablations import (
 )
 from clipbert_mmf.report.run_results import read_final_metrics, read_final_outcomes, read_step_seconds
 from clipbert_mmf.scoring.outcomes import Outcomes
+from clipbert_mmf.writing import write_text_atomically
 
 #: Updates of a row that measures memory and time.
 NUM_COST_UPDATES = 12
@@ -79,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     results = ablation.run(options.rows)
     table = f"{ablation.title}. {ablation.caption}\n\n{format_ablation_table(ablation.columns, results)}"
-    (ablation.save / "table.md").write_text(table, encoding="utf-8")
+    write_text_atomically(table, ablation.save / "table.md")
     lines = ["", table]
     if options.table.startswith("figure") and any(one.ours for one in results):
         picture = ablation.save / f"{options.table}.png"
@@ -235,7 +236,7 @@ class AblationRun:
         folder = self._find_folder(name, seed)
         ours = self.run_row(folder, own, seed)
         saved = {"options": self._describe(own, seed), "ours": ours}
-        (folder / "result.json").write_text(format_json(saved, 1) + "\n", encoding="utf-8")
+        write_text_atomically(format_json(saved, 1) + "\n", folder / "result.json")
         return ours
 
     def _read_outcomes(self, name: str, seed: int | None) -> dict[str, Outcomes]:
@@ -299,7 +300,7 @@ class AblationRun:
         if not (final.exists() and is_known):
             sys.stderr.write("    trains first\n")
             run_mmf(self._write_training_options(seed), trained.with_suffix(".log"))
-            made_with.write_text(format_json(options, 1) + "\n", encoding="utf-8")
+            write_text_atomically(format_json(options, 1) + "\n", made_with)
 
 
 def _write_seed(seed: int | None) -> list[str]:

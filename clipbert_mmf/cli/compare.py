@@ -31,6 +31,7 @@ from clipbert_mmf.report.model_comparison import (
     summarize_results,
 )
 from clipbert_mmf.report.run_results import read_step_seconds
+from clipbert_mmf.writing import write_text_atomically
 
 DEFAULT_RUNS = [
     f"{model}:msrvtt_qa" for model in ("clipbert", "mmbt", "concat_bert", "unimodal_text", "unimodal_image")
@@ -102,8 +103,8 @@ def run(options: argparse.Namespace) -> int:
     ]
     rows = summarize_results(results, outcomes)
     table, picture = format_comparison_table(rows), comparison.save / "compare.png"
-    (comparison.save / "table.md").write_text(table, encoding="utf-8")
-    (comparison.save / "results.json").write_text(format_json(rows, 2) + "\n", encoding="utf-8")
+    write_text_atomically(table, comparison.save / "table.md")
+    write_text_atomically(format_json(rows, 2) + "\n", comparison.save / "results.json")
     draw_comparison(rows, picture)
     print_result(options, rows, ["", table, str(picture)])
     return 0
@@ -185,7 +186,7 @@ class Comparison:
             **measure_run(folder, model, dataset),
             "asked": asked,
         }
-        file.write_text(format_json(result, 1) + "\n", encoding="utf-8")
+        write_text_atomically(format_json(result, 1) + "\n", file)
         return result
 
     def find_folder(self, model: str, dataset: str, seed: int) -> Path:

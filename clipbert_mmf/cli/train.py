@@ -25,6 +25,7 @@ from clipbert_mmf.paths import project_dir
 from clipbert_mmf.tasks.task import TASKS
 from clipbert_mmf.training.options import CheckpointOptions
 from clipbert_mmf.training.run_folder import FolderUse, check_use
+from clipbert_mmf.writing import write_text_atomically
 
 DATASET = "video_text_csv"
 #: File of the run's folder with what the model says about the run.
@@ -84,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     check_use(save, FolderUse("train", trains=True, predicts=False, overwrite=overwrites, checkpoint=goes_on))
     save.mkdir(parents=True, exist_ok=True)
     model.save_tokenizer(save / TOKENIZER_FOLDER)
-    file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    write_text_atomically(yaml.safe_dump(config, sort_keys=False), file)
     return subprocess.run([*MMF_RUN, *words], check=False).returncode
 
 

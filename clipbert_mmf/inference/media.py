@@ -12,8 +12,9 @@ from torch import Tensor
 
 from clipbert_mmf.video.decoded import DecodedVideo
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
-from clipbert_mmf.video.errors import MissingMediaError, StoreError
+from clipbert_mmf.video.errors import MediaError, MissingMediaError, StoreError
 from clipbert_mmf.video.frame_folders import FrameFolder, is_frame_folder
+from clipbert_mmf.video.sources import read_stream
 from clipbert_mmf.video.stores.folder import find_media_names
 from clipbert_mmf.video.stores.names import split_readable
 
@@ -87,6 +88,8 @@ def _download(url: str) -> bytes:
     stream: Any
     try:
         with g_pathmgr.open(url, "rb") as stream:
-            return stream.read()
+            return read_stream(stream)
+    except MediaError as error:
+        raise type(error)(error.reason, url) from error
     except Exception as error:  # handlers raise whatever their client library raises
         raise StoreError(f"reading it failed: {error}", url) from error

@@ -27,6 +27,7 @@ from clipbert_mmf.transforms.tokens import SURVEY_LIMIT
 from clipbert_mmf.video.errors import AmbiguousNameError
 from clipbert_mmf.video.failures import FailureLog, TooManyFailuresError
 from clipbert_mmf.video.stores.names import make_key
+from clipbert_mmf.writing import naming
 
 logger = logging.getLogger(__name__)
 
@@ -210,8 +211,11 @@ class ClipBertDataset(BaseDataset):
             logger.info("%s", message)
             return records
         listing = save_dir / f"missing_{self.dataset_name}_{self._dataset_type}.txt"
-        listing.parent.mkdir(parents=True, exist_ok=True)
-        listing.write_text("".join(f"{key}\n" for key in missing), encoding="utf-8", errors="surrogateescape")
+        with naming(listing):
+            listing.parent.mkdir(parents=True, exist_ok=True)
+            listing.write_text(
+                "".join(f"{key}\n" for key in missing), encoding="utf-8", errors="surrogateescape"
+            )
         more = " ..." if len(missing) > _NUM_NAMED else ""
         message += f": {', '.join(missing[:_NUM_NAMED])}{more}; all are in {listing}"
         if self.drop_missing:

@@ -34,6 +34,7 @@ from clipbert_mmf.transforms.tokens import StoredTokenizer, TextOptions, keep_to
 from clipbert_mmf.video.clips import MACHINE_OPTIONS, MEDIA_OPTIONS
 from clipbert_mmf.weights.loading import PARTS, find_weights
 from clipbert_mmf.weights.trained_with import KEY, TrainedDataset, TrainedWith
+from clipbert_mmf.writing import naming
 
 logger = logging.getLogger(__name__)
 
@@ -308,8 +309,10 @@ class RunModel:
         folder = Path(get_mmf_env("save_dir")) / f"{TOKENIZER_FOLDER}{suffix}"
         kept = _read_if_there(str(folder))
         if kept is None or kept.identity != stored.identity:
-            folder.mkdir(parents=True, exist_ok=True)
-            stored.load().save_pretrained(str(folder))
+            tokenizer = stored.load()
+            with naming(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                tokenizer.save_pretrained(str(folder))
 
     def require_room(self, name: str, text_processor: Any) -> None:
         """Refuse a tokenizer with more words than the model has embeddings.

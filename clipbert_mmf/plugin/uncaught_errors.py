@@ -26,7 +26,6 @@ from clipbert_mmf.cli.main import EXPECTED_ERRORS
 from clipbert_mmf.plugin.run_folder import may_write_into
 from clipbert_mmf.training.distributed import get_rank
 from clipbert_mmf.training.failure_reports import LostProcessError
-from clipbert_mmf.writing import WriteError
 
 #: File in the run's folder that MMF logs to, and tracebacks are added to.
 LOG_NAME = "train.log"
@@ -65,7 +64,7 @@ class UncaughtErrors:
         folder, sentence = find_folder(frames), read_sentence(error)
         is_ours = may_write_into(folder)
         log = write_traceback(folder, error) if is_ours else None
-        is_told = log is not None or not is_ours or isinstance(error, WriteError)
+        is_told = log is not None or not is_ours or isinstance(error, OSError)
         if sentence is None or not is_told:
             self.fallback(kind, error, trace)
         elif claim_terminal(is_first=not isinstance(error, LostProcessError)):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from clipbert_mmf.configuration import ConfigurationError
+from clipbert_mmf.writing import naming
 
 try:
     import fcntl
@@ -71,8 +72,9 @@ def acquire_lock(folder: Path) -> RunLock:
         if _is_at(file, path):
             break
         os.close(file)  # its holder removed it in between
-    os.ftruncate(file, 0)
-    os.pwrite(file, json.dumps(_describe_self()).encode(), 0)
+    with naming(path):
+        os.ftruncate(file, 0)
+        os.pwrite(file, json.dumps(_describe_self()).encode(), 0)
     lock = _held[path] = RunLock(path, file)
     return lock
 

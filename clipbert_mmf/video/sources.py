@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from clipbert_mmf.video.errors import DecodeError, MissingMediaError
 
@@ -82,6 +82,26 @@ def read_source(path: str | os.PathLike[str], max_bytes: int = MAX_SOURCE_BYTES)
     if max(size, len(data)) > max_bytes:
         raise DecodeError(f"the file has {max(size, len(data))} bytes; at most {max_bytes} are read")
     return data
+
+
+def read_stream(stream: Any, max_bytes: int | None = None) -> bytes:
+    """Return the rest of a stream whose size is not known, such as that of a remote file.
+
+    Args:
+        stream: has ``read``.
+        max_bytes: at most; None for ``MAX_SOURCE_BYTES``.
+
+    Raises:
+        DecodeError: if it is larger than ``max_bytes``.
+    """
+    limit, size = MAX_SOURCE_BYTES if max_bytes is None else max_bytes, 0
+    parts: list[bytes] = []
+    while part := stream.read(1 << 20):
+        size += len(part)
+        if size > limit:
+            raise DecodeError(f"the file has more than {limit} bytes; no more are read")
+        parts.append(part)
+    return b"".join(parts)
 
 
 def read_head(source: bytes | str | os.PathLike[str], num_bytes: int = 16) -> bytes:

@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from clipbert_mmf.writing import naming, write_text_atomically
+
 _SHOWN = 6
 
 
@@ -80,5 +82,6 @@ def write_reports(reports: list[LoadReport], path: Path) -> None:
         reports: one for each load.
         path: file in the run's folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([asdict(report) for report in reports], indent=2) + "\n", encoding="utf-8")
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(json.dumps([asdict(report) for report in reports], indent=2) + "\n", path)

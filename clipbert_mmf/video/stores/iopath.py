@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.video.endings import ALL_ENDINGS, choose_names, ending_of
-from clipbert_mmf.video.errors import MissingMediaError, StoreError
+from clipbert_mmf.video.errors import MediaError, MissingMediaError, StoreError
+from clipbert_mmf.video.sources import read_stream
 from clipbert_mmf.video.stores.base import MediaStore
-from clipbert_mmf.video.stores.names import NameIndex, make_key, split_readable
+from clipbert_mmf.video.stores.names import NameIndex, is_safe_name, make_key, split_readable
+from clipbert_mmf.writing import PARTIAL, WriteError, naming, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ class IopathStore(MediaStore):
         self.cache_dir = cache_dir
         self._media = media
         self._names: NameIndex | None = None
+        #: Whether it was told that the cache cannot be written.
+        self._tells = False
 
     def _open(self) -> Any:
         try:
@@ -90,7 +94,8 @@ class IopathStore(MediaStore):
 
     def _path(self, key: str) -> str | None:
         if self._names is None:
-            return self.location.format(key=make_key(key)) if key else None
+            # A key of a table must not lead out of the store, nor out of the cache.
+            return self.location.format(key=make_key(key)) if key and is_safe_name(make_key(key)) else None
         found = key if key in self._names.names else self._names.find(key)
         return None if found is None else self._join(self._names.names[found])
 
@@ -105,16 +110,24 @@ class IopathStore(MediaStore):
         cached = folder / path.removeprefix(self.location.split("{key}")[0]).lstrip("/")
         if not cached.is_file():
             data = self._download(handle, path, key)
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            part = cached.with_name(f"{cached.name}.{os.getpid()}.part")
-            part.write_bytes(data)
-            part.replace(cached)
+            try:
+                with naming(cached):
+                    cached.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(cached, cached.with_name(f"{cached.name}.{os.getpid()}{PARTIAL}")) as partial:
+                    partial.write_bytes(data)
+            except WriteError as error:
+                if not self._tells:
+                    logger.warning("%s; media are read anew each time", error)
+                self._tells = True
+                return data
         return cached
 
     def _download(self, handle: Any, path: str, key: str) -> bytes:
         try:
             with handle.open(path, "rb") as stream:
-                return stream.read()
+                return read_stream(stream)
+        except MediaError as error:
+            raise type(error)(error.reason, key, self.location) from error
         except FileNotFoundError as error:
             raise MissingMediaError(f"no file {path}", key, self.location) from error
         except Exception as error:  # as above

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from clipbert_mmf.video.errors import MissingMediaError, StoreError
+from clipbert_mmf.inference.media import open_media
+from clipbert_mmf.video import sources
+from clipbert_mmf.video.errors import MediaError, MissingMediaError, StoreError
 from clipbert_mmf.video.stores.open import open_store
 from tests.video.stores.conftest import read_bytes
 
@@ -47,3 +49,30 @@ def test_an_iopath_handler_plugs_in_and_its_reads_are_cached(tmp_path, stores):
         by_pattern.read("gone")
     with pytest.raises(StoreError, match="cannot be listed"):
         by_pattern.keys()
+
+
+def test_a_remote_file_has_a_limit_and_no_key_leads_out_of_the_cache(tmp_path, stores, monkeypatch, caplog):
+    iopath = pytest.importorskip("iopath.common.file_io")
+
+    class Endless(iopath.PathHandler):
+        def _get_supported_prefixes(self):
+            return ["endless://"]
+
+        def _open(self, path, mode="r", buffering=-1, **kwargs):
+            return open(
+                "/dev/zero" if "zero" in path else stores["iopath"] / "x" / "y" / "z" / "deep.mp4", mode
+            )
+
+    iopath.g_pathmgr.register_handler(Endless(), allow_override=True)
+    monkeypatch.setattr(sources, "MAX_SOURCE_BYTES", 5 << 20)
+    store = open_store("endless://{key}.mp4", cache_dir=str(tmp_path / "deep" / "cache"))
+    for read in (lambda: store.read("zero"), lambda: open_media("endless://zero.mp4")):
+        with pytest.raises(MediaError, match="the file has more than 5242880 bytes; no more are read"):
+            read()
+    assert store.read("../../../../../../../outside").name == "outside.mp4"
+    files = [path for path in tmp_path.rglob("outside*") if path.is_file()]
+    assert len(files) == 1 and files[0].is_relative_to(tmp_path / "deep" / "cache")
+    (tmp_path / "file").write_text("a file where the cache should be")
+    store = open_store("endless://{key}.mp4", cache_dir=str(tmp_path / "file"))
+    assert [store.read("good"), store.read("good")] == [b"ten"] * 2
+    assert caplog.text.count("could not be written") == 1
