@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipbert_mmf.modules.activation_checkpointing import run_or_recompute
+from clipbert_mmf.modules.products import Linear
 
 
 class EncoderLayer(nn.Module):
@@ -34,13 +35,13 @@ class EncoderLayer(nn.Module):
     ):
         super().__init__()
         self.num_heads = num_heads
-        self.query = nn.Linear(hidden_size, hidden_size)
-        self.key = nn.Linear(hidden_size, hidden_size)
-        self.value = nn.Linear(hidden_size, hidden_size)
-        self.attention_output = nn.Linear(hidden_size, hidden_size)
+        self.query = Linear(hidden_size, hidden_size)
+        self.key = Linear(hidden_size, hidden_size)
+        self.value = Linear(hidden_size, hidden_size)
+        self.attention_output = Linear(hidden_size, hidden_size)
         self.attention_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
-        self.intermediate = nn.Linear(hidden_size, intermediate_size)
-        self.output = nn.Linear(intermediate_size, hidden_size)
+        self.intermediate = Linear(hidden_size, intermediate_size, gelu=True)
+        self.output = Linear(intermediate_size, hidden_size)
         self.output_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.dropout = nn.Dropout(dropout)
 
@@ -65,7 +66,7 @@ class EncoderLayer(nn.Module):
         )
         attended = self.attention_output(attended.transpose(1, 2).flatten(2))
         rows = self.attention_norm(rows + self.dropout(attended))
-        fed = self.output(F.gelu(self.intermediate(rows)))
+        fed = self.output(self.intermediate(rows))
         return self.output_norm(rows + self.dropout(fed))
 
     def split_heads(self, x: Tensor) -> Tensor:
@@ -109,7 +110,7 @@ class CrossEncoder(nn.Module):
             EncoderLayer(hidden_size, num_heads, intermediate_size, dropout, layer_norm_eps)
             for _ in range(num_layers)
         )
-        self.pooler = nn.Linear(hidden_size, hidden_size)
+        self.pooler = Linear(hidden_size, hidden_size)
 
     def forward(
         self, text: Tensor, text_mask: Tensor, visual: Tensor, keep_text: bool = False

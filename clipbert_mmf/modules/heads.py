@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipbert_mmf.configuration import suggest
+from clipbert_mmf.modules.products import Linear
 from clipbert_mmf.tables import is_same_definition
 
 #: The questions that a trained model may be able to answer: how well texts fit a video, which answer of a
@@ -28,7 +29,7 @@ class PairHead(nn.Module):
         super().__init__()
         self.num_outputs = num_outputs
         self.dropout = nn.Dropout(dropout)
-        self.hidden = nn.Linear(hidden_size, 2 * hidden_size)
+        self.hidden = Linear(hidden_size, 2 * hidden_size)
         self.output = nn.Linear(2 * hidden_size, num_outputs)
 
     def forward(self, pooled: Tensor) -> Tensor:
@@ -75,9 +76,9 @@ class PretrainHead(nn.Module):
     def __init__(self, hidden_size: int, word_embedding: nn.Embedding, layer_norm_eps: float = 1e-12):
         super().__init__()
         self.num_outputs = 2
-        self.transform = nn.Linear(hidden_size, hidden_size)
+        self.transform = Linear(hidden_size, hidden_size, gelu=True)
         self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
-        self.decoder = nn.Linear(hidden_size, word_embedding.num_embeddings)
+        self.decoder = Linear(hidden_size, word_embedding.num_embeddings)
         self.decoder.weight = word_embedding.weight
         self.match = nn.Linear(hidden_size, 2)
 
@@ -87,7 +88,7 @@ class PretrainHead(nn.Module):
 
     def score_words(self, rows: Tensor) -> Tensor:
         """Return word scores ``(..., vocab)`` for text rows ``(..., D)``."""
-        return self.decoder(self.norm(F.gelu(self.transform(rows))))
+        return self.decoder(self.norm(self.transform(rows)))
 
 
 class HeadKind(NamedTuple):

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipbert_mmf.modules.products import find_product_dtype, multiply_columns, multiply_rows
+
 
 def can_fuse(x: Tensor) -> bool:
     """Return whether ``fuse_convolution`` computes in the device and precision of ``x``.
@@ -27,7 +29,7 @@ def can_fuse(x: Tensor) -> bool:
         or not hasattr(torch.ops.mkldnn, "_convolution_pointwise")
     ):
         return False
-    dtype = _product_dtype(x)
+    dtype = find_product_dtype(x)
     return dtype == torch.float32 or (
         dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
@@ -43,15 +45,9 @@ def fuse_convolution(
     activate: bool,
 ) -> Tensor:
     """Return what ``convolution.convolve`` returns, which has the arguments."""
-    dtype = _product_dtype(x)
+    dtype = find_product_dtype(x)
     inputs = [None if value is None else value.to(dtype) for value in (x, weight, bias, residual)]
     return _FusedConvolution.apply(*inputs, stride, padding, activate)
-
-
-def _product_dtype(x: Tensor) -> torch.dtype:
-    if not hasattr(torch, "get_autocast_dtype"):  # PyTorch before 2.4
-        return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else x.dtype
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
 
 
 class _FusedConvolution(torch.autograd.Function):
@@ -117,7 +113,11 @@ class _FusedConvolution(torch.autograd.Function):
 def _pointwise_gradient(x: Tensor, weight: Tensor, gradient: Tensor, stride: int) -> Tensor:
     """Return the gradient of the input of a 1x1 convolution."""
     pixels = _pixels_last(gradient)
-    products = (pixels.flatten(0, 2) @ weight.flatten(1)).unflatten(0, pixels.shape[:3]).permute(0, 3, 1, 2)
+    products = (
+        multiply_rows(pixels.flatten(0, 2), weight.flatten(1))
+        .unflatten(0, pixels.shape[:3])
+        .permute(0, 3, 1, 2)
+    )
     if stride == 1:
         return products
     x_gradient = torch.zeros_like(x, memory_format=torch.channels_last)
@@ -134,7 +134,7 @@ def _weight_gradient(x: Tensor, weight: Tensor, gradient: Tensor, stride: int, p
     for some, some_gradient in zip(x.split(frames), gradient.split(frames), strict=True):
         rows = _pixels_last(some_gradient).flatten(0, 2)
         grid = (some_gradient.shape[2], some_gradient.shape[3])
-        product = rows.t() @ _patches(_pixels_last(some), grid, size, stride, padding)
+        product = multiply_columns(rows, _patches(_pixels_last(some), grid, size, stride, padding))
         # Chunks are summed in full precision, as the pixels within a product are.
         total = product if total is None else total.float().add_(product)
     assert total is not None, "a convolution of no frames has no gradient"
