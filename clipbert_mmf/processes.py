@@ -1,4 +1,4 @@
-"""Ends processes with the one that started them."""
+"""Ends processes with the one that started them; lets their idle threads sleep."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import MutableMapping
+from pathlib import Path
 
 #: Signals that a terminal, Slurm or ``timeout`` sends to every process of a run; one of them decides.
 SHARED_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
 _PR_SET_PDEATHSIG = 1
+#: How threads of OpenMP wait for work: the standard's name, and that of Intel's and LLVM's library.
+_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+#: GNU's name for the same; whoever sets one of these has chosen.
+_CHOSEN_BY = (*_WAITING, "GOMP_SPINCOUNT")
+_GPU_DEVICES = ("nvidia[0-9]*", "kfd")
 
 
 def end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
@@ -34,6 +41,25 @@ def leave_signals_to(parent: int) -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     end_with_parent(parent)
+
+
+def let_idle_threads_sleep(
+    environment: MutableMapping[str, str] | None = None, devices: Path = Path("/dev")
+) -> None:
+    """Let threads that wait for work sleep, where a CPU computes and the user has not chosen.
+
+    Threads that spin take the cores from each other as soon as a machine has more threads than cores: then an
+    evaluation takes eight times as long. OpenMP reads the environment when PyTorch is imported, so this comes
+    before.
+
+    Args:
+        environment: the process's; None for this one's.
+        devices: folder of the system's devices, which tells whether there is a GPU.
+    """
+    environment = os.environ if environment is None else environment
+    has_gpu = any(True for name in _GPU_DEVICES for _ in devices.glob(name))
+    if not has_gpu and "torch" not in sys.modules and not any(name in environment for name in _CHOSEN_BY):
+        environment.update(_WAITING)
 
 
 @atexit.register

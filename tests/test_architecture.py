@@ -12,6 +12,7 @@ ORDER = """shapes paths tables extras json_text shown_text version configuration
 LEVEL = {name: level for level, names in enumerate(ORDER.split("<")) for name in names.split()} | {"": 0}
 EXCEPTIONS = {
     " imports host.hook",  # Importing the package puts the import hook in place.
+    "host.hook imports processes",  # Threads are told how to wait before MMF imports PyTorch; imported then.
     "host.loading imports plugin.registration",  # Importing MMF registers the plugin; named as text, imported then.
     "host.shims.startup imports plugin.run_folder",  # MMF asks before it writes; named as text, imported then.
     # They replace MMF's reading of command lines; named as text, imported when MMF builds a configuration.

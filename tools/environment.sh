@@ -1,6 +1,10 @@
 # Makes .venv once, and brings it up to date when a file it depends on changed. quickstart.sh and test.sh source it.
 # PYTHON chooses the interpreter (3.10 to 3.12), VENV the directory.
 set -euo pipefail
+# Threads that wait for work spin and take the cores from each other, unless they may sleep; a GPU's machine has cores to spare.
+if [ -z "${OMP_WAIT_POLICY-}${KMP_BLOCKTIME-}${GOMP_SPINCOUNT-}" ] && ! compgen -G '/dev/nvidia[0-9]*' >/dev/null && [ ! -e /dev/kfd ]; then
+  export OMP_WAIT_POLICY=PASSIVE KMP_BLOCKTIME=0
+fi
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${VENV:-$root/.venv}
 cd "$root"

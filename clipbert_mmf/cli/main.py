@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol, cast
 from clipbert_mmf.cli.printing import EscapingFormatter
 from clipbert_mmf.cli.streams import PIPE_CLOSED, open_closed_streams, silence, write_output
 from clipbert_mmf.configuration import suggest
+from clipbert_mmf.processes import let_idle_threads_sleep
 from clipbert_mmf.shown_text import escape_text
 from clipbert_mmf.version import __version__
 from clipbert_mmf.video.errors import MediaError
@@ -181,6 +182,7 @@ def run_words(words: list[str]) -> int:
         message = f"clipbert: no verb '{name}'{suggest(name, VERBS)}; allowed are {allowed}"
         sys.stderr.write(escape_text(message) + "\n")
         return 2
+    let_idle_threads_sleep()
     handler = logging.StreamHandler()
     handler.setFormatter(EscapingFormatter("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

@@ -36,6 +36,11 @@ class MmfFinder:
             # pytest puts itself first and takes every file named test_*, MMF's test_reporter.py too.
             sys.meta_path.remove(MmfFinder)
             sys.meta_path.insert(0, MmfFinder)
+        if fullname == "mmf":
+            # Before PyTorch, which the next import brings.
+            from clipbert_mmf.processes import let_idle_threads_sleep
+
+            let_idle_threads_sleep()
         from clipbert_mmf.host.loading import find_mmf_spec
 
         others = [finder for finder in sys.meta_path if finder is not MmfFinder]

@@ -1,0 +1,57 @@
+"""How the threads of a process wait for work."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from clipbert_mmf import processes
+from clipbert_mmf.processes import let_idle_threads_sleep
+
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+
+
+@pytest.fixture
+def early(monkeypatch):
+    """PyTorch is not imported yet."""
+    monkeypatch.setattr(processes, "sys", type("sys", (), {"modules": {}}))
+
+
+@pytest.mark.parametrize(
+    "device, given, expected",
+    [
+        (None, {}, PASSIVE),
+        ("nvidiactl", {}, PASSIVE),
+        ("nvidia0", {}, {}),
+        ("kfd", {}, {}),
+        (None, {"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+        (None, {"KMP_BLOCKTIME": "200"}, {"KMP_BLOCKTIME": "200"}),
+        (None, {"GOMP_SPINCOUNT": "1000"}, {"GOMP_SPINCOUNT": "1000"}),
+    ],
+)
+def test_idle_threads_sleep_on_a_cpu_unless_the_user_chose(early, tmp_path, device, given, expected):
+    if device:
+        (tmp_path / device).touch()
+    environment = dict(given)
+    let_idle_threads_sleep(environment, tmp_path)
+    assert environment == expected
+
+
+def test_it_is_too_late_once_pytorch_is_imported(monkeypatch, tmp_path):
+    monkeypatch.setattr(processes, "sys", type("sys", (), {"modules": {"torch": None}}))
+    environment: dict[str, str] = {}
+    let_idle_threads_sleep(environment, tmp_path)
+    assert environment == {}
+
+
+@pytest.mark.skipif(any(map(os.path.exists, ("/dev/nvidia0", "/dev/kfd"))), reason="this machine has a GPU")
+def test_threads_know_before_mmf_imports_pytorch():
+    # Finding MMF is enough; importing it takes seconds.
+    code = (
+        "import os, clipbert_mmf, importlib.util; importlib.util.find_spec('mmf');"
+        "print(os.environ.get('OMP_WAIT_POLICY'))"
+    )
+    environment = {key: value for key, value in os.environ.items() if key not in (*PASSIVE, "GOMP_SPINCOUNT")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["PASSIVE"], done.stderr
