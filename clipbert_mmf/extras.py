@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import shlex
+from importlib import metadata
 from typing import Any
 
 
@@ -21,4 +23,14 @@ def import_extra(module: str, extra: str, need: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         reason = "" if isinstance(error, ModuleNotFoundError) else f" ({error})"
-        raise ImportError(f"{need}{reason}: pip install 'clipbert_mmf[{extra}]'") from error
+        raise ImportError(f"{need}{reason}: pip install {_list_requirements(module, extra)}") from error
+
+
+def _list_requirements(module: str, extra: str) -> str:
+    """Return what an extra installs, as a shell takes it; this package is on no index to be asked for its extras."""
+    try:
+        lines = [line.replace("'", '"') for line in metadata.requires("clipbert_mmf") or ()]
+    except metadata.PackageNotFoundError:
+        lines = []
+    found = [line.partition(";")[0].strip() for line in lines if f'extra == "{extra}"' in line]
+    return shlex.join(found or [module.partition(".")[0]])

@@ -1,5 +1,6 @@
 """The documentation builds, its reference is up to date, and its commands name what exists."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -11,6 +12,8 @@ import pytest
 import yaml
 
 from clipbert_mmf.cli.main import VERBS, load_verb
+from clipbert_mmf.cli.mmf_process import make_offline_environment
+from clipbert_mmf.paths import find_config
 from clipbert_mmf.tasks.datasets import SPECS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,7 +27,9 @@ PAGES = sorted(
     ]
 )
 #: Of commands that are not ours, or that make a file which others then use.
-FOREIGN = ("pip install", "python -m pytest", "python -c", "git clone", 'pip install "')
+FOREIGN = ("pip install", "python -c", "git clone")
+#: What ``clipbert new-dataset cooking_steps`` writes, run where it was written by ``tests/test_examples.py``.
+WRITTEN = ("python cooking_steps/", "mmf_run config=cooking_steps/")
 #: Datasets of examples, and what ``clipbert new-dataset`` writes in the text.
 EXAMPLES = {"cooking_steps"}
 #: Of MMF's own, which recipes of ours train.
@@ -65,8 +70,7 @@ def check_mmf(words):
     options = dict(word.split("=", 1) for word in words[1:])
     assert options["model"] in {"clipbert", *MMF_MODELS}
     assert set(options["dataset"].split(",")) <= {*SPECS, *EXAMPLES, *MMF_DATASETS}
-    if not options["config"].startswith("cooking_steps/"):
-        assert (ROOT / options["config"]).is_file(), options["config"]
+    assert options["config"].startswith("cooking_steps/") or find_config(options["config"]), options["config"]
     model = yaml.safe_load((ROOT / "configs/models/clipbert/defaults.yaml").read_text())
     for key in options:
         parts = key.split(".")
@@ -149,10 +153,43 @@ def test_there_are_commands():
 
 @pytest.mark.parametrize("page, line", COMMANDS)
 def test_a_command_of_the_documentation_names_what_exists(page, line):
-    if line.startswith(FOREIGN):
+    if line.startswith((*FOREIGN, WRITTEN[0])):
         return
     words = shlex.split(line)
     CHECKS[words[0]](words)
+
+
+def test_the_commands_of_mmf_are_configured_where_there_is_no_checkout(tmp_path):
+    """MMF reads and checks the configuration of each, as at the start of a run, in an empty directory."""
+    words = {
+        line: shlex.split(line)[1:]
+        for _, line in COMMANDS
+        if line.startswith(("mmf_run", "mmf_predict")) and not line.startswith(WRITTEN)
+    }
+    assert len(words) > 12
+    program = Path(__file__).with_name("configured_commands.py")
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        input=json.dumps(words),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=200,
+        env=make_offline_environment(ROOT),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == {}
+
+
+def test_ways_to_install_name_libraries_or_what_lies_here():
+    """The package is on no index: ``pip install clipbert_mmf[demo]`` would fail, or fetch somebody else's."""
+    sources = [*PAGES, *ROOT.glob("clipbert_mmf/**/*.py"), *ROOT.glob("configs/**/*.yaml")]
+    for page in sources:
+        assert not re.search(r"pip install .?clipbert_mmf\[", page.read_text(encoding="utf-8")), page
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 900
 
 
 def test_the_configuration_reference_is_up_to_date():

@@ -1,5 +1,5 @@
 # Makes .venv once, and brings it up to date when a file it depends on changed. quickstart.sh and test.sh source it.
-# PYTHON chooses the interpreter (3.10 to 3.12), VENV the directory.
+# PYTHON chooses the interpreter (3.10 to 3.13), VENV the directory.
 set -euo pipefail
 # Threads that wait for work spin and take the cores from each other, unless they may sleep; a GPU's machine has cores to spare.
 if [ -z "${OMP_WAIT_POLICY-}${KMP_BLOCKTIME-}${GOMP_SPINCOUNT-}" ] && ! compgen -G '/dev/nvidia[0-9]*' >/dev/null && [ ! -e /dev/kfd ]; then
@@ -11,14 +11,14 @@ cd "$root"
 
 find_python() {
   local candidate
-  for candidate in ${PYTHON:-} python3.11 python3.12 python3.10 python3; do
+  for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3.10 python3; do
     if command -v "$candidate" >/dev/null &&
-      "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
+      "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
       echo "$candidate"
       return
     fi
   done
-  echo "clipbert_mmf needs Python 3.10, 3.11 or 3.12; found none. Set PYTHON=/path/to/python3.11" >&2
+  echo "clipbert_mmf needs Python 3.10 to 3.13; found none. Set PYTHON=/path/to/python3.11" >&2
   return 1
 }
 

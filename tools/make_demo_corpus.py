@@ -13,6 +13,7 @@ import json
 import multiprocessing
 from pathlib import Path
 
+from clipbert_mmf.cli.compare import write_small_bert
 from demo_corpus.image_corpora import write_coco, write_memes, write_visual_genome, write_vqa2
 from demo_corpus.sizes import Sizes
 from demo_corpus.video_corpora import write_activitynet, write_didemo, write_msrvtt, write_tgif
@@ -85,6 +86,8 @@ def main() -> None:
         done = {**about, "corpora": []}
     if "vocabulary" not in done:
         done["vocabulary"] = write_tokenizer(arguments.out / "tokenizer")
+    # MMF's own models start from the folder of a BERT.
+    write_small_bert(arguments.out / "tokenizer", arguments.out / "bert")
     wanted = list(CORPORA) if "all" in arguments.corpora else arguments.corpora
     missing = [name for name in wanted if name not in done["corpora"]]
     with multiprocessing.Pool(arguments.workers) if missing else contextlib.nullcontext() as pool:

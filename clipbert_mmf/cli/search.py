@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.cli.timeline import LEGEND, draw_timeline
 from clipbert_mmf.cli.values import count, place
 from clipbert_mmf.inference.asking import require_ability
 from clipbert_mmf.inference.media import require_media
@@ -34,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="score only the K videos of each text that embeddings choose (default: all)",
     )
+    parser.add_argument(
+        "--show", action="store_true", help="draw below each video how well its clips fit, as text"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,12 +57,16 @@ def run(options: argparse.Namespace) -> int:
         rerank_top_k=options.rerank_top_k,
     )
     content: dict[str, Any] = {text: [hit.to_dict() for hit in found] for text, found in hits.items()}
-    lines = []
+    lines = [LEGEND] if options.show and not options.json else []
     for text, found in hits.items():
         lines.append(f'"{escape_text(text)}"' if len(hits) > 1 else "")
         for hit in found:
             at = f"  at {hit.best_clip_sec[0]:.1f} s" if hit.best_clip_sec else ""
             name = escape_text(str(Path(hit.video).relative_to(options.folder)))
             lines.append(f"{hit.rank:4}  {hit.probability:7.1%}  {name}{at}")
+            if options.show:
+                scored = model.score(hit.video, [text])
+                lines.append(f"{'':15}{draw_timeline(scored.clips)}")
+                content[text][hit.rank - 1]["clips"] = scored.to_dict()["clips"]
     print_result(options, content, [line for line in lines if line])
     return 0

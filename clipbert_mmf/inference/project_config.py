@@ -8,7 +8,7 @@ from typing import Any
 
 from clipbert_mmf.configuration import suggest
 from clipbert_mmf.inference.settings import RecipeError, merge, read_yaml
-from clipbert_mmf.paths import config_dir, find_config
+from clipbert_mmf.paths import config_dir
 from clipbert_mmf.tasks.datasets import SPECS
 
 #: Sections that the saved configuration of a run has and a project's YAML has not all of.
@@ -29,8 +29,6 @@ def read_model_description(location: str | Path, dataset: str | None = None) -> 
         RecipeError: if it is no YAML mapping, or does not tell its dataset.
     """
     path = Path(location).expanduser()
-    if not path.exists():
-        path = find_config(path) or path
     config = read_yaml(path)
     if all(isinstance(config.get(key), (str, Mapping)) for key in _RUN_SECTIONS):
         return config

@@ -65,11 +65,14 @@ class RecipeError(ValueError):
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a configuration file with the files it includes, the later ones winning.
 
+    Files of ours, ``projects/...`` and ``configs/...``, are found from any directory.
+
     Raises:
-        FileNotFoundError: if it, or a file it includes (beside it, in the working directory, or ours), is not there.
+        FileNotFoundError: if it, or a file it includes, is not there.
         RecipeError: if it is not a YAML mapping.
     """
     path = Path(path).expanduser()
+    path = path if path.exists() else find_config(path) or path
     if not path.is_file():
         raise FileNotFoundError(f"configuration '{path}': no such file")
     try:
@@ -82,8 +85,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         )
     merged: dict[str, Any] = {}
     for include in content.pop("includes", None) or ():
-        places = (path.parent / include, Path(include), find_config(include) or path.parent / include)
-        merged = merge(merged, read_yaml(next((place for place in places if place.is_file()), places[0])))
+        beside = path.parent / include
+        merged = merge(merged, read_yaml(beside if beside.is_file() else include))
     return merge(merged, content)
 
 

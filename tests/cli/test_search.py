@@ -45,3 +45,23 @@ def test_re_ranking_needs_a_contrastive_head(run_verb, run_of, clip_folder):
 def test_an_empty_folder_is_named_with_the_endings_that_were_looked_for(run_verb, run_of, tmp_path):
     code, _, error = run_verb("search", "--model", run_of("match"), tmp_path, "blue")
     assert code == 1 and f"'{tmp_path}' holds no videos; looked for " in error and ".mp4" in error
+
+
+def test_a_timeline_shows_every_clip_of_a_video_that_was_found(run_verb, read_json, run_of, clip_folder):
+    words = (
+        "search",
+        "--model",
+        run_of("match"),
+        clip_folder,
+        "a red circle",
+        "--top",
+        "1",
+        "--show",
+        "--no-index",
+    )
+    code, out, _ = run_verb(*words)
+    legend, hit, timeline = out.splitlines()
+    assert code == 0 and "each sign is a clip" in legend and hit.split()[0] == "1"
+    ((found,),) = read_json(*words).values()
+    line = re.fullmatch(r" +0\.0 s \|(.+)\| \d\.\d s", timeline)
+    assert line and len(line[1]) == len(found["clips"]) > 1

@@ -65,7 +65,7 @@ def test_the_wheel_names_its_version_licence_and_command(wheel):
     assert folder == f"clipbert_mmf-{__version__}.dist-info"
     metadata = archive.read(f"{folder}/METADATA").decode()
     assert "License :: OSI Approved :: BSD License" in metadata
-    assert "Requires-Python: <3.13,>=3.10" in metadata
+    assert "Requires-Python: <3.14,>=3.10" in metadata
     assert any(name.startswith(folder) and name.endswith("LICENSE") for name in archive.namelist())
     assert "clipbert = clipbert_mmf.cli.main:main" in archive.read(f"{folder}/entry_points.txt").decode()
     assert "clipbert_mmf/py.typed" in archive.namelist()

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-pytest.importorskip("waitress", reason="waitress is not installed: pip install 'clipbert_mmf[demo]'")
+pytest.importorskip("waitress", reason="waitress is not installed: pip install flask waitress captum")
 from clipbert_mmf.demo import connections
 from clipbert_mmf.demo.connections import PageServer
 
