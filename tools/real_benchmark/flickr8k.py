@@ -12,7 +12,13 @@ import numpy as np
 from clipbert_mmf.scoring.chance import guess_first_rank, guess_recall
 from clipbert_mmf.scoring.outcomes import Outcomes
 from real_benchmark.features import Features, extract_flickr8k
-from real_benchmark.linear import choose_map, fit_correlations, fit_ridges, measure_split
+from real_benchmark.linear import (
+    choose_map,
+    fit_captions_to_photos,
+    fit_correlations,
+    fit_photos_to_captions,
+    measure_split,
+)
 from real_benchmark.material import Material
 from real_benchmark.runs import RECIPES, Finished, Runner
 from real_benchmark.systems import Result, ResultStore, describe_machine
@@ -26,7 +32,11 @@ NUM_CANDIDATES = 20
 DOT_PRODUCT = 0
 #: Candidates of the curve.
 CURVE = (DOT_PRODUCT, 1, 2, 5, 10, 20, 50)
-_FITS = {"ridge": fit_ridges, "canonical correlation": fit_correlations}
+_FITS = {
+    "ridge, photos to captions": fit_photos_to_captions,
+    "ridge, captions to photos": fit_captions_to_photos,
+    "canonical correlation": fit_correlations,
+}
 
 
 def name_test(num_photos: int) -> str:
@@ -48,10 +58,10 @@ def measure_baselines(
             found = choose_map(features, layer, fit)
             minutes = {"features": features.seconds / 60, "training": (time.perf_counter() - begin) / 60}
             system = f"{name}, {layer.replace('_', ' ')}"
-            tell(f"    {system}: {found.name}, strength {found.strength:g}")
+            tell(f"    {system}: strength {found.strength:g}")
             for num_photos in (ALL_PHOTOS, EXACT_PHOTOS):
                 measured = measure_split(found, features, layer, "test", num_photos)
-                note = f"{found.name}, regularisation {found.strength:g} of the mean variance, chosen on val"
+                note = f"regularisation {found.strength:g} of the mean variance, chosen on val"
                 store.keep(
                     Result(
                         system,

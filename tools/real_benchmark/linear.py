@@ -14,7 +14,7 @@ from clipbert_mmf.scoring.ranking import rank_retrieval
 from real_benchmark.features import Features
 
 #: Regularisation that is tried, as a share of the features' mean variance.
-STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
+STRENGTHS = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 Projection = Callable[[np.ndarray], np.ndarray]
 
@@ -24,13 +24,11 @@ class LinearMap:
     """Two linear projections into one space, where a dot product of unit vectors compares.
 
     Attributes:
-        name: of the method and its direction.
         strength: regularisation.
         images: from ``(photos, size)``.
         texts: from ``(captions, size)``.
     """
 
-    name: str
     strength: float
     images: Projection
     texts: Projection
@@ -76,8 +74,10 @@ def measure_split(
     return measure_similarity(similarity, rows, features.photos[photos])
 
 
-def fit_ridges(images: np.ndarray, texts: np.ndarray, photo_of_caption: np.ndarray) -> Iterator[LinearMap]:
-    """Yield ridge regressions of all strengths, photos to captions and captions to photos.
+def fit_photos_to_captions(
+    images: np.ndarray, texts: np.ndarray, photo_of_caption: np.ndarray
+) -> Iterator[LinearMap]:
+    """Yield ridge regressions of all strengths that predict a caption's features from its photo's.
 
     Args:
         images: ``(photos, size)`` training photos.
@@ -87,10 +87,17 @@ def fit_ridges(images: np.ndarray, texts: np.ndarray, photo_of_caption: np.ndarr
     x, y = (_Whitened(one) for one in (images[photo_of_caption], texts))
     across = x.rows.T @ y.rows / len(y.rows)
     for strength in STRENGTHS:
-        forward = x.solve(strength, across)
-        yield LinearMap("ridge, photos to captions", strength, _then(x.center, forward), y.center)
-        backward = y.solve(strength, across.T)
-        yield LinearMap("ridge, captions to photos", strength, x.center, _then(y.center, backward))
+        yield LinearMap(strength, _then(x.center, x.solve(strength, across)), y.center)
+
+
+def fit_captions_to_photos(
+    images: np.ndarray, texts: np.ndarray, photo_of_caption: np.ndarray
+) -> Iterator[LinearMap]:
+    """Yield ridge regressions that predict a photo's features from its caption's; as ``fit_photos_to_captions``."""
+    x, y = (_Whitened(one) for one in (images[photo_of_caption], texts))
+    across = y.rows.T @ x.rows / len(y.rows)
+    for strength in STRENGTHS:
+        yield LinearMap(strength, x.center, _then(y.center, y.solve(strength, across)))
 
 
 def fit_correlations(
@@ -98,7 +105,7 @@ def fit_correlations(
 ) -> Iterator[LinearMap]:
     """Yield regularised canonical correlation analyses; a direction weighs as its correlation.
 
-    The arguments are those of ``fit_ridges``.
+    The arguments are those of ``fit_photos_to_captions``.
     """
     x, y = (_Whitened(one) for one in (images[photo_of_caption], texts))
     across = x.rows.T @ y.rows / len(y.rows)
@@ -106,9 +113,7 @@ def fit_correlations(
         left, right = x.whiten(strength), y.whiten(strength)
         u, correlations, vt = np.linalg.svd(left.T @ across @ right, full_matrices=False)
         images_to, texts_to = left @ u * correlations, right @ vt.T * correlations
-        yield LinearMap(
-            "canonical correlation", strength, _then(x.center, images_to), _then(y.center, texts_to)
-        )
+        yield LinearMap(strength, _then(x.center, images_to), _then(y.center, texts_to))
 
 
 class _Whitened:
