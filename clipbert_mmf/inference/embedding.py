@@ -127,7 +127,7 @@ def embed(
     require_contrastive_head(model)
     network = model.network
     assert network.contrastive is not None
-    size = network.contrastive.text.out_features
+    size = network.contrastive.size
     rows: list[Tensor] = []
     files: list[str | Path] = []
     hashes: list[str] = []

@@ -10,7 +10,7 @@ from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.models.config import SECTION, HeadConfig, ModelConfig
 from clipbert_mmf.models.network import ClipBertNetwork, HeadUse
 from clipbert_mmf.modules.backbones.registry import BACKBONES
-from clipbert_mmf.modules.contrastive import ContrastiveHead
+from clipbert_mmf.modules.contrastive import CONTRASTIVE_HEADS
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
 from clipbert_mmf.modules.grid_encoder import GridEncoder
@@ -58,8 +58,9 @@ def build_network(config: ModelConfig) -> ClipBertNetwork:
         sizes.epsilon,
         recompute,
     )
+    section = config.contrastive
     contrastive = (
-        ContrastiveHead(sizes.hidden_size, config.contrastive.size) if config.contrastive.weight else None
+        CONTRASTIVE_HEADS[section.type](out_channels, sizes.hidden_size, section) if section.weight else None
     )
     head, uses = _make_heads(config, text_embedding.words)
     network = ClipBertNetwork(
@@ -74,6 +75,7 @@ def build_network(config: ModelConfig) -> ClipBertNetwork:
         config.pairs_per_chunk,
         config.clip_fusion,
         contrastive,
+        section.hard_negatives,
     )
     # A backbone fills itself: it may be one that a package registers with weights.
     for name, part in network.named_children():

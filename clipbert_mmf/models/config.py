@@ -25,6 +25,7 @@ from clipbert_mmf.configuration import (
 from clipbert_mmf.modules.backbones.grid_resnet import GridResnetOptions
 from clipbert_mmf.modules.backbones.registry import BACKBONES
 from clipbert_mmf.modules.clip_fusion import CLIP_FUSIONS
+from clipbert_mmf.modules.contrastive import CONTRASTIVE_HEADS
 from clipbert_mmf.modules.embedding import TEXT_FAMILIES, TextFamily
 from clipbert_mmf.modules.heads import HEADS
 from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
@@ -190,10 +191,35 @@ class ContrastiveConfig:
         weight: weight of its loss (symmetric InfoNCE over the batches of all processes); 0 makes no such
             head.
         size: length of the embeddings.
+        type: rows reads the cross-encoder's rows; towers reads mean features of the backbone and mean rows of
+            the text, so that ``training.first_stage`` can fit it to a frozen network.
+        width: towers: width of the layers between.
+        dropout: towers: share of values that training drops.
+        joins_scores: towers: whether the scaled dot product of a clip and a text is added to the pair's
+            score, so that the cross-encoder learns what the dot product lacks.
+        hard_negatives: videos, and as many texts, that training chooses from the batch for every matching
+            text, likelier the larger their dot product; 0 leaves the texts that the dataset drew.
     """
 
     weight: Annotated[float, InRange(at_least=0)] = 0.0
     size: Annotated[int, InRange(at_least=1)] = 256
+    type: Annotated[str, OneOf(CONTRASTIVE_HEADS)] = "rows"
+    width: Annotated[int, InRange(at_least=1)] = 1024
+    dropout: Annotated[float, InRange(at_least=0, at_most=1)] = 0.1
+    joins_scores: bool = False
+    hard_negatives: Annotated[int, InRange(at_least=0)] = 0
+
+    def __post_init__(self) -> None:
+        if self.joins_scores and self.type != "towers":
+            raise ValueError(
+                f"joins_scores is true with type '{self.type}', which has no dot product of a clip; set type to towers"
+            )
+        unused = [name for name in ("joins_scores", "hard_negatives") if getattr(self, name)]
+        if unused and not self.weight:
+            raise ValueError(
+                f"{unused[0]} is {getattr(self, unused[0])} with weight 0, which makes no contrastive head; "
+                "set weight to 1"
+            )
 
 
 @dataclass(frozen=True)

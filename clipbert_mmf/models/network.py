@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]  # all kinds derive from it
 
 from clipbert_mmf.modules.clip_fusion import CLIP_FUSIONS
-from clipbert_mmf.modules.contrastive import ContrastiveHead
+from clipbert_mmf.modules.contrastive import ContrastiveHead, normalize
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
 from clipbert_mmf.modules.grid_encoder import GridEncoder
@@ -61,6 +61,7 @@ class ClipBertNetwork(nn.Module):
         pairs_per_chunk: (pair, clip) combinations that go through the cross-encoder at once in evaluation.
         clip_fusion: where a video's clips meet, a key of ``CLIP_FUSIONS``.
         contrastive: embeds texts and videos on their own; None without.
+        hard_negatives: videos, and as many texts, of the batch that training scores with every matching text.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class ClipBertNetwork(nn.Module):
         pairs_per_chunk: int = 64,
         clip_fusion: str = "fold",
         contrastive: ContrastiveHead | None = None,
+        hard_negatives: int = 0,
     ):
         super().__init__()
         self.backbone = backbone
@@ -89,6 +91,7 @@ class ClipBertNetwork(nn.Module):
         self.pairs_per_chunk = pairs_per_chunk
         self.clip_fusion = clip_fusion
         self.contrastive = contrastive
+        self.hard_negatives = hard_negatives
 
     def find_use(self, dataset: str | None = None) -> HeadUse:
         """Return how the pairs of a dataset are scored.
@@ -148,12 +151,16 @@ class ClipBertNetwork(nn.Module):
     def encode_clips(self, frames: Tensor) -> Tensor:
         """Return visual tokens ``(B, K, V, D)`` for frames ``(B, K, T, 3, H, W)``.
 
-        Each frame is encoded once.
+        Each frame is encoded once. The contrastive head may add rows of its own behind the tokens of a clip.
         """
         batch, clips, length = frames.shape[:3]
-        grids = self.grid_encoder(self.backbone(frames.flatten(0, 2)))
+        features = self.backbone(frames.flatten(0, 2))
+        grids = self.grid_encoder(features)
         clip_grids = self.temporal_fusion(grids.unflatten(0, (batch * clips, length)))
-        return self.visual_embedding(clip_grids).unflatten(0, (batch, clips))
+        visual = self.visual_embedding(clip_grids).unflatten(0, (batch, clips))
+        if self.contrastive is None:
+            return visual
+        return self.contrastive.add_summary(visual, features.unflatten(0, (batch, clips, length)))
 
     def forward(
         self,
@@ -163,6 +170,8 @@ class ClipBertNetwork(nn.Module):
         segment_ids: Tensor,
         lm_label_ids: Tensor | None = None,
         dataset: str | None = None,
+        targets: Tensor | None = None,
+        media_index: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Score every text of a video against it.
 
@@ -173,13 +182,16 @@ class ClipBertNetwork(nn.Module):
             segment_ids: ``(B, N, L)`` int64.
             lm_label_ids: ``(B, N, L)`` for the pre-training head.
             dataset: registry key of the batch's dataset; a network of one head needs none.
+            targets: ``(B, N)``, 1 where a text matches; read where training chooses hard negatives.
+            media_index: ``(B,)``, the same for items of one medium; likewise.
 
         Returns:
             ``scores`` ``(P, A)``, or ``(B, N)`` for multiple choice. Evaluation adds ``clip_scores`` ``(P, K,
             A)`` or ``(B, K, N)``, which were folded. Labels add ``mlm_scores`` ``(M, vocab)``,
             ``mlm_targets`` ``(M,)``, ``mlm_right`` and ``mlm_total`` ``(P,)``. Training with a contrastive
             head adds ``text_embeddings`` ``(B, N, E)``, ``video_embeddings`` ``(B, E)`` and
-            ``contrastive_scale`` ``(1,)``. With ``clip_fusion: concat`` K of the scores is 1.
+            ``contrastive_scale`` ``(1,)``. With ``clip_fusion: concat`` K of the scores is 1. With hard
+            negatives the pairs are those of ``choose_pairs``, and ``match_targets`` ``(P,)`` goes with them.
 
         Raises:
             ValueError: if the network has several heads and none for this dataset.
@@ -194,22 +206,38 @@ class ClipBertNetwork(nn.Module):
             else lm_label_ids.flatten(0, 1)
         )
         videos = torch.arange(batch, device=frames.device).repeat_interleave(num_texts)
-        if self.training or labels is not None:
-            length = max(text_lengths(texts[1]).tolist())
-            shortened = [x[:, :length] for x in texts]
-            clip_scores, words = self._score(use, visual, videos, *shortened, labels=labels)
-        else:
-            clip_scores, words = self.score_clips(visual, videos, *texts, use=use), {}
+        if not self.training:
+            if labels is None:
+                clip_scores, words = self.score_clips(visual, videos, *texts, use=use), {}
+            else:
+                clip_scores, words = self._score(use, visual, videos, *_shorten(texts), labels=labels)
+            scores = fold_clips(clip_scores, use.fold)
+            if use.group_options:
+                # Clips come second everywhere: (P, K, A) becomes (B, K, N).
+                scores, clip_scores = (
+                    _group_options(scores, batch),
+                    _group_options(clip_scores, batch).transpose(1, 2),
+                )
+            return {"scores": scores, "clip_scores": clip_scores, **words}
+        embedded = self._embed(visual, texts) if use.contrasts else {}
+        chosen: dict[str, Tensor] = {}
+        rows: Tensor | slice = slice(None)
+        if self.hard_negatives and embedded and targets is not None and media_index is not None:
+            rows, videos, match_targets = choose_pairs(
+                embedded, targets.flatten(), videos, media_index, texts[0], self.hard_negatives
+            )
+            texts = [x[rows] for x in texts]
+            # Hidden words are predicted once, from the text's own video.
+            labels = None if labels is None else labels[rows].masked_fill(match_targets[:, None] == 0, IGNORED_TOKEN)
+            chosen = {"match_targets": match_targets}
+        vectors = embedded["text_embeddings"].flatten(0, 1)[rows] if embedded else None
+        clip_scores, words = self._score(
+            use, visual, videos, *_shorten(texts), labels=labels, text_vectors=vectors
+        )
         scores = fold_clips(clip_scores, use.fold)
         if use.group_options:
-            # Clips come second everywhere: (P, K, A) becomes (B, K, N).
-            scores, clip_scores = (
-                _group_options(scores, batch),
-                _group_options(clip_scores, batch).transpose(1, 2),
-            )
-        if not self.training:
-            return {"scores": scores, "clip_scores": clip_scores, **words}
-        return {"scores": scores, **words, **(self._embed(visual, texts) if use.contrasts else {})}
+            scores = _group_options(scores, batch)
+        return {"scores": scores, **words, **embedded, **chosen}
 
     def _embed(self, visual: Tensor, texts: list[Tensor]) -> dict[str, Tensor]:
         if self.contrastive is None:
@@ -226,11 +254,18 @@ class ClipBertNetwork(nn.Module):
         Raises:
             ValueError: if the network has no contrastive head.
         """
-        length = max(text_lengths(input_mask).tolist())
-        text = self.text_embedding(input_ids[:, :length], segment_ids[:, :length])
-        rows = self.encoder.encode_alone(text, input_mask[:, :length], num_rows=1)
+        head = self._require_contrastive()
+        input_ids, input_mask, segment_ids = _shorten([input_ids, input_mask, segment_ids])
+        rows = self.read_texts(input_ids, input_mask, segment_ids, None if head.reads_words else 1)
         with torch.autocast(rows.device.type, enabled=False):
-            return self._require_contrastive().project_texts(rows[:, 0].float())
+            return head.project_texts(rows.float(), input_mask)
+
+    def read_texts(
+        self, input_ids: Tensor, input_mask: Tensor, segment_ids: Tensor, num_rows: int | None = None
+    ) -> Tensor:
+        """Return the cross-encoder's rows ``(P, num_rows, D)`` of texts ``(P, L)`` without a video."""
+        text = self.text_embedding(input_ids, segment_ids)
+        return self.encoder.encode_alone(text, input_mask, num_rows)
 
     def embed_videos(self, visual: Tensor) -> Tensor:
         """Return unit vectors ``(B, E)`` for clips ``(B, K, V, D)``, read without a text.
@@ -238,9 +273,13 @@ class ClipBertNetwork(nn.Module):
         Raises:
             ValueError: if the network has no contrastive head.
         """
+        head = self._require_contrastive()
+        visual, summary = head.split_summary(visual)
+        if summary is not None:
+            return normalize(summary.float().mean(1))
         rows = self.encoder.encode_alone(visual.flatten(0, 1)).unflatten(0, visual.shape[:2])
         with torch.autocast(rows.device.type, enabled=False):
-            return self._require_contrastive().project_videos(rows.float())
+            return head.project_videos(rows.float())
 
     def _require_contrastive(self) -> ContrastiveHead:
         if self.contrastive is None:
@@ -300,8 +339,10 @@ class ClipBertNetwork(nn.Module):
         input_mask: Tensor,
         segment_ids: Tensor,
         labels: Tensor | None,
+        text_vectors: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        head = self.find_head(use)
+        head, contrastive = self.find_head(use), self.contrastive
+        visual, summary = (visual, None) if contrastive is None else contrastive.split_summary(visual)
         pair_visual = CLIP_FUSIONS[self.clip_fusion](visual[videos])
         clips = pair_visual.shape[1]
         rows, pooled = self.encoder(
@@ -314,6 +355,13 @@ class ClipBertNetwork(nn.Module):
         with torch.autocast(pooled.device.type, enabled=False):
             clip_scores = head(pooled.to(self.encoder.pooler.weight.dtype)).float()
         clip_scores = clip_scores.unflatten(0, (len(videos), clips))
+        if contrastive is not None and contrastive.midpoint is not None and use.contrasts and summary is not None:
+            # Read together, the clips of a video have one score: that of their mean.
+            vectors = summary if clips == summary.shape[1] else summary.mean(1, keepdim=True)
+            if text_vectors is None:
+                text_vectors = self.embed_texts(input_ids, input_mask, segment_ids)
+            # The pair's loss trains what the dot product lacks, not the dot product.
+            clip_scores = contrastive.join(clip_scores, vectors[videos].detach(), text_vectors.detach())
         if labels is None:
             return clip_scores, {}
         rows = rows.unflatten(0, (len(videos), clips))
@@ -430,6 +478,65 @@ def text_lengths(input_mask: Tensor) -> Tensor:
     """
     places = torch.arange(1, input_mask.shape[1] + 1, device=input_mask.device)
     return (input_mask.bool() * places).amax(1).clamp(min=1)
+
+
+def _shorten(texts: list[Tensor]) -> list[Tensor]:
+    """Return ids, mask and types ``(P, L)`` without the columns that hold padding alone."""
+    length = max(text_lengths(texts[1]).tolist())
+    return [x[:, :length] for x in texts]
+
+
+def choose_pairs(
+    embedded: Mapping[str, Tensor],
+    targets: Tensor,
+    videos: Tensor,
+    media_index: Tensor,
+    input_ids: Tensor,
+    count: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Choose the pairs that training scores: every match, and negatives of the batch that look like one.
+
+    A negative is drawn with the probability that the contrastive head gives it (Li et al. 2021, ALBEF, section
+    3.2). What shares the medium or the words of a match is none.
+
+    Args:
+        embedded: ``text_embeddings`` ``(B, N, E)``, ``video_embeddings`` ``(B, E)``, ``contrastive_scale``.
+        targets: ``(P,)``, 1 where a text matches its video.
+        videos: ``(P,)`` int64, row of the video of each text.
+        media_index: ``(B,)``, the same for items of one medium.
+        input_ids: ``(P, L)`` int64.
+        count: n; fewer where the batch has fewer wrong ones for some text.
+
+    Returns:
+        Text and video of each pair and its target, ``(M * (1 + 2 n),)`` each: M matches, then n other videos of
+        each text, then n other texts of each one's video.
+    """
+    matching = targets.nonzero()[:, 0]
+    own, media = videos[matching], media_index[videos[matching]]
+    texts = embedded["text_embeddings"].detach().flatten(0, 1)[matching]
+    logits = embedded["contrastive_scale"].detach() * texts @ embedded["video_embeddings"].detach().T
+    # Text x text: the second is correct for the first one's video.
+    same_words = (input_ids[matching][:, None] == input_ids[matching][None]).all(-1)
+    correct_texts = (media[:, None] == media[None]) | same_words
+    correct_videos = media[:, None] == media_index[None]
+    correct_videos |= (same_words.float() @ correct_videos.float()) > 0
+    fewest = int(torch.minimum((~correct_videos).sum(1), (~correct_texts).sum(1)).min()) if len(own) else 0
+    count = min(count, fewest)
+    if not count:
+        return matching, own, torch.ones_like(matching)
+    other_videos = _draw(logits.masked_fill(correct_videos, -torch.inf), count)
+    other_texts = _draw(logits.T[own].masked_fill(correct_texts, -torch.inf), count)
+    return (
+        torch.cat([matching, matching.repeat_interleave(count), matching[other_texts.flatten()]]),
+        torch.cat([own, other_videos.flatten(), own.repeat_interleave(count)]),
+        torch.cat([torch.ones_like(matching), matching.new_zeros(2 * count * len(matching))]),
+    )
+
+
+def _draw(logits: Tensor, count: int) -> Tensor:
+    """Draw ``count`` different columns of each row, likelier the larger their logit: Gumbel's way never underflows."""
+    noise = -torch.empty_like(logits).exponential_().log()
+    return (logits + noise).topk(count, dim=1).indices
 
 
 def _last_of_each(ascending: list[int], size: int) -> list[int]:

@@ -1,11 +1,14 @@
 """Embeds texts and videos on their own, so that a dot product finds candidates for the cross-encoder.
 
-It reads the cross-encoder's rows of a text without a video, and of clips without a text.
+``RowsHead`` projects the cross-encoder's rows of a text without a video, and of clips without a text.
+``TowersHead`` reads the two networks before they meet: mean features of the backbone, mean rows of the text.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +19,60 @@ _FIRST_SCALE, _LAST_SCALE = 1 / 0.07, 100.0
 
 
 class ContrastiveHead(nn.Module):
-    """Project texts and videos to unit vectors; learn the scale (inverse temperature) of their dot products.
+    """What both kinds share: the learned scale (inverse temperature) of dot products, and the joined score.
+
+    Args:
+        size: E, length of the embeddings.
+        joins_scores: whether the dot product of a clip and a text is part of the pair's score.
+
+    Attributes:
+        num_summary_rows: rows that ``add_summary`` puts behind the visual tokens of each clip.
+        reads_words: whether ``project_texts`` reads all rows of a text, or that of ``[CLS]`` alone.
+    """
+
+    num_summary_rows = 0
+    reads_words = False
+
+    def __init__(self, size: int, joins_scores: bool = False):
+        super().__init__()
+        self.size = size
+        self.log_scale = nn.Parameter(torch.tensor([math.log(_FIRST_SCALE)]))
+        #: Dot product, before the scale, at which a pair is as likely to match as not.
+        self.midpoint = nn.Parameter(torch.zeros(1)) if joins_scores else None
+
+    @property
+    def scale(self) -> Tensor:
+        """Scale of dot products ``(1,)``, at most 100."""
+        return self.log_scale.float().exp().clamp(max=_LAST_SCALE)
+
+    def add_summary(self, visual: Tensor, features: Tensor) -> Tensor:
+        """Return visual tokens ``(B, K, V, D)`` with ``num_summary_rows`` more, from features ``(B, K, T, C, h, w)``."""
+        return visual
+
+    def split_summary(self, visual: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return visual tokens without the summary, and the summary ``(B, K, E)``; None where there is none."""
+        return visual, None
+
+    def project_texts(self, rows: Tensor, mask: Tensor) -> Tensor:
+        """Return unit vectors ``(P, E)`` for rows of texts ``(P, L, D)`` and their mask ``(P, L)``."""
+        raise NotImplementedError
+
+    def join(self, scores: Tensor, clips: Tensor, texts: Tensor) -> Tensor:
+        """Return match scores with the scaled dot products added to the logit of a match.
+
+        Args:
+            scores: ``(P, K, 2)``.
+            clips: ``(P, K, E)``, not normalized.
+            texts: ``(P, E)`` unit vectors.
+        """
+        assert self.midpoint is not None
+        dots = (normalize(clips) * texts[:, None]).sum(-1)
+        added = self.scale.detach() * (dots - self.midpoint.float())
+        return torch.stack([scores[..., 0], scores[..., 1] + added], -1)
+
+
+class RowsHead(ContrastiveHead):
+    """Project the cross-encoder's rows: ``[CLS]`` of a text, the mean over clips and positions of a video.
 
     Args:
         hidden_size: D.
@@ -24,27 +80,95 @@ class ContrastiveHead(nn.Module):
     """
 
     def __init__(self, hidden_size: int, size: int):
-        super().__init__()
+        super().__init__(size)
         self.text = nn.Linear(hidden_size, size)
         self.video = nn.Linear(hidden_size, size)
-        self.log_scale = nn.Parameter(torch.tensor([math.log(_FIRST_SCALE)]))
 
-    def project_texts(self, rows: Tensor) -> Tensor:
-        """Return unit vectors ``(N, E)`` for rows of ``[CLS]`` ``(N, D)``."""
-        return self._normalize(self.text(rows))
+    def project_texts(self, rows: Tensor, mask: Tensor) -> Tensor:
+        """Return unit vectors ``(P, E)`` for the rows of ``[CLS]`` in ``(P, L, D)``."""
+        return normalize(self.text(rows[:, 0]))
 
     def project_videos(self, rows: Tensor) -> Tensor:
-        """Return unit vectors ``(B, E)`` for visual rows ``(B, K, V, D)``.
+        """Return unit vectors ``(B, E)`` for visual rows ``(B, K, V, D)``."""
+        return normalize(self.video(rows.mean((1, 2))))
 
-        Their mean over clips and positions, projected.
-        """
-        return self._normalize(self.video(rows.mean((1, 2))))
 
-    @property
-    def scale(self) -> Tensor:
-        """Scale of dot products ``(1,)``, at most 100."""
-        return self.log_scale.float().exp().clamp(max=_LAST_SCALE)
+class TowersHead(ContrastiveHead):
+    """Project mean features of the backbone and mean rows of the text, each by two layers.
 
-    @staticmethod
-    def _normalize(rows: Tensor) -> Tensor:
-        return F.normalize(rows.float(), dim=-1)
+    The projected features of a clip travel behind its visual tokens, as rows of their own that the
+    cross-encoder does not read.
+
+    Args:
+        channels: C of the backbone.
+        hidden_size: D.
+        size: E, length of the embeddings.
+        width: of the layers between.
+        dropout: share of values that training drops.
+        joins_scores: whether the dot product of a clip and a text is part of the pair's score.
+    """
+
+    reads_words = True
+
+    def __init__(
+        self, channels: int, hidden_size: int, size: int, width: int, dropout: float, joins_scores: bool
+    ):
+        super().__init__(size, joins_scores)
+        self.text = make_tower(hidden_size, width, size, dropout)
+        self.video = make_tower(channels, width, size, dropout)
+        self.hidden_size = hidden_size
+        self.num_summary_rows = math.ceil(size / hidden_size)
+
+    def add_summary(self, visual: Tensor, features: Tensor) -> Tensor:
+        """Return visual tokens with the projected mean over frames and positions behind those of each clip."""
+        with torch.autocast(visual.device.type, enabled=False):
+            summary = self.video(average_features(features))
+        padded = F.pad(summary, (0, self.num_summary_rows * self.hidden_size - self.size))
+        rows = padded.unflatten(-1, (self.num_summary_rows, self.hidden_size))
+        return torch.cat([visual, rows.to(visual.dtype)], 2)
+
+    def split_summary(self, visual: Tensor) -> tuple[Tensor, Tensor]:
+        """Return visual tokens without the summary, and the summary ``(B, K, E)``."""
+        rows = visual[:, :, -self.num_summary_rows :].flatten(2)
+        return visual[:, :, : -self.num_summary_rows], rows[..., : self.size]
+
+    def project_texts(self, rows: Tensor, mask: Tensor) -> Tensor:
+        """Return unit vectors ``(P, E)`` for the mean of the rows ``(P, L, D)`` that are tokens."""
+        return normalize(self.text(average_words(rows, mask)))
+
+
+def make_tower(width_in: int, width: int, width_out: int, dropout: float) -> nn.Sequential:
+    """Return a projection of two layers, its input normalized."""
+    return nn.Sequential(
+        nn.LayerNorm(width_in),
+        nn.Dropout(dropout),
+        nn.Linear(width_in, width),
+        nn.GELU(),
+        nn.Dropout(dropout),
+        nn.Linear(width, width_out),
+    )
+
+
+def average_features(features: Tensor) -> Tensor:
+    """Return ``(B, K, C)`` float32, the mean of ``(B, K, T, C, h, w)`` over frames and positions."""
+    return features.float().mean((2, 4, 5))
+
+
+def average_words(rows: Tensor, mask: Tensor) -> Tensor:
+    """Return ``(P, D)`` float32, the mean of rows ``(P, L, D)`` where the mask ``(P, L)`` is 1."""
+    weights = mask[..., None].float()
+    return (rows.float() * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def normalize(rows: Tensor) -> Tensor:
+    """Return unit vectors in float32."""
+    return F.normalize(rows.float(), dim=-1)
+
+
+#: Value of ``model_config.clipbert.contrastive.type`` -> makes the head from C, D and the section.
+CONTRASTIVE_HEADS: dict[str, Callable[[int, int, Any], ContrastiveHead]] = {
+    "rows": lambda channels, hidden_size, section: RowsHead(hidden_size, section.size),
+    "towers": lambda channels, hidden_size, section: TowersHead(
+        channels, hidden_size, section.size, section.width, section.dropout, section.joins_scores
+    ),
+}

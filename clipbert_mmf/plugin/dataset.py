@@ -17,6 +17,7 @@ from mmf.common.sample import Sample
 from mmf.datasets.base_dataset import BaseDataset
 
 from clipbert_mmf.annotations.grouping import PackedRecords
+from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.inference.user_packages import PickledPackage
 from clipbert_mmf.plugin.dataset_config import DatasetConfig
 from clipbert_mmf.plugin.layouts import LAYOUTS
@@ -24,6 +25,7 @@ from clipbert_mmf.tasks.items import ItemMaker
 from clipbert_mmf.tasks.predictions import SplitAnnotations
 from clipbert_mmf.tasks.task import TASKS, Task
 from clipbert_mmf.transforms.tokens import SURVEY_LIMIT
+from clipbert_mmf.video.clips import ClipOptions, ImageOptions, changes_frames
 from clipbert_mmf.video.errors import AmbiguousNameError
 from clipbert_mmf.video.failures import FailureLog, TooManyFailuresError
 from clipbert_mmf.video.stores.names import make_key
@@ -128,7 +130,17 @@ class ClipBertDataset(BaseDataset):
             task: what they are for.
             save_dir: folder of the run, which keeps the list of unreadable training media.
             user_dir: the user's package, absolute, which data workers import too.
+
+        Raises:
+            ConfigurationError: if frames of an evaluation would change at random.
         """
+        options = getattr(self.media_processor, "options", None)  # a user's processor need not have any
+        if not self.is_training and isinstance(options, (ClipOptions, ImageOptions)) and changes_frames(options):
+            raise ConfigurationError(
+                f"dataset_config.{self.dataset_name}.processors.eval_media_processor.params changes frames at random "
+                "(crop_area, mirror or color_jitter), which is for train_media_processor alone; set "
+                "crop_area=1 mirror=0 color_jitter=0"
+            )
         self.maker = maker
         self._user_dir = user_dir
         self.task_name = task.name  # workers get a pickled copy, and a task has functions without names
@@ -310,7 +322,7 @@ class ClipBertDataset(BaseDataset):
         return sample
 
     def read_media(self, item: int) -> Sample:
-        """Return an evaluation item without its texts.
+        """Return an item without its texts; an unreadable medium is not replaced.
 
         ``frames`` (K, T, 3, L, L) uint8, ``item_index``, ``readable``.
         """
@@ -361,7 +373,7 @@ class ClipBertDataset(BaseDataset):
         result = self._read(item, rng)
         if result.frames is not None:
             return result.frames, result.clip_times_sec, True
-        if self.strict:
+        if self.strict and not self.is_training:
             raise UnreadableMediaError(
                 f"{self.dataset_name} ({self._dataset_type}), strict: {self.maker.describe(item)}: "
                 f"{result.failure}"

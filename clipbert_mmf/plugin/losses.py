@@ -13,7 +13,7 @@ from typing import Any
 from mmf.common.registry import registry
 from torch import Tensor, nn
 
-from clipbert_mmf.configuration import choose
+from clipbert_mmf.configuration import ConfigurationError, choose
 from clipbert_mmf.scoring import objectives
 from clipbert_mmf.scoring.contrastive import contrastive_loss
 
@@ -26,17 +26,20 @@ class Loss:
         objective: takes scores and targets, returns a scalar.
         scores: field of the model's output.
         targets: field of the model's output, or of the batch.
+        chosen_targets: field of the model's output that goes before, where the model chose the pairs.
     """
 
     objective: Callable[[Tensor, Tensor], Tensor]
     scores: str = "scores"
     targets: str = "targets"
+    chosen_targets: str = ""
 
 
 #: Registered key -> loss.
 LOSSES: dict[str, Loss] = {
-    "clipbert_match": Loss(objectives.match_loss),
-    "clipbert_itm": Loss(objectives.match_loss),
+    "clipbert_match": Loss(objectives.match_loss, chosen_targets="match_targets"),
+    "clipbert_itm": Loss(objectives.match_loss, chosen_targets="match_targets"),
+    "clipbert_rank": Loss(objectives.rank_loss, chosen_targets="match_targets"),
     "clipbert_mlm": Loss(objectives.masked_token_loss, scores="mlm_scores", targets="mlm_targets"),
     "clipbert_answer_ce": Loss(objectives.answer_loss),
     "clipbert_choice_ce": Loss(objectives.choice_loss),
@@ -63,8 +66,12 @@ class ClipBertLoss(nn.Module):
 
     def forward(self, sample_list: Mapping[str, Any], model_output: Mapping[str, Any]) -> Tensor:
         """Return a scalar from a batch and the model's output."""
-        source = model_output if self.loss.targets in model_output else sample_list
-        return self.weight * self.loss.objective(model_output[self.loss.scores], source[self.loss.targets])
+        loss = self.loss
+        if loss.chosen_targets in model_output:
+            targets = model_output[loss.chosen_targets]
+        else:
+            targets = (model_output if loss.targets in model_output else sample_list)[loss.targets]
+        return self.weight * loss.objective(model_output[loss.scores], targets)
 
 
 #: Values of ``average`` of the masked-word loss, and whether padding and visible words count.
@@ -97,7 +104,25 @@ class MaskedWordLoss(ClipBertLoss):
         )
 
 
-_CLASSES: dict[str, type[ClipBertLoss]] = {"clipbert_mlm": MaskedWordLoss}
+class RankLoss(ClipBertLoss):
+    """Computes the loss of each match among the negatives that the model chose from the batch."""
+
+    def forward(self, sample_list: Mapping[str, Any], model_output: Mapping[str, Any]) -> Tensor:
+        """Return a scalar from a batch and the model's output.
+
+        Raises:
+            ConfigurationError: in training, if the model chose no negatives.
+        """
+        is_training = sample_list["dataset_type"] == "train"
+        if is_training and self.loss.chosen_targets not in model_output:
+            raise ConfigurationError(
+                "model_config.clipbert.losses has clipbert_rank, which needs negatives that the model chooses from the "
+                "batch; set model_config.clipbert.contrastive.weight=1 and .hard_negatives=2"
+            )
+        return super().forward(sample_list, model_output)
+
+
+_CLASSES: dict[str, type[ClipBertLoss]] = {"clipbert_mlm": MaskedWordLoss, "clipbert_rank": RankLoss}
 for _key, _loss in LOSSES.items():
     _title = "".join(word.title() for word in _key.split("_"))
     registry.register_loss(_key)(

@@ -173,7 +173,9 @@ class ClipBertModel(BaseModel):
         texts = [sample_list.input_ids, sample_list.input_mask, sample_list.segment_ids]
         if "frames" in sample_list:
             labels = getattr(sample_list, "lm_label_ids", None)
-            output = self.network(sample_list.frames, *texts, labels, dataset=dataset)
+            # A dataset of another package may lack these; hard negatives are chosen with them.
+            targets, media = (getattr(sample_list, name, None) for name in ("targets", "media_index"))
+            output = self.network(sample_list.frames, *texts, labels, dataset, targets, media)
             return mask_options(output, getattr(sample_list, "option_mask", None))
         normalization = self.settings.image_normalization
         frames = make_frames(sample_list.image, normalization.mean, normalization.std)

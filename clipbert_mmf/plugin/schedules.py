@@ -26,6 +26,8 @@ def announce_updates(num_updates: int | None) -> None:
 def _find_num_updates(num_updates: int | None) -> int:
     announced = registry.get(_UPDATES_KEY, no_warning=True)
     config: Any = registry.get("config", no_warning=True)
+    if announced == 0:  # a run that ends with its first stage; any schedule will do
+        return 1
     found: Any = num_updates or announced or (config.training.max_updates if config is not None else None)
     if not found or found < 1:
         raise ValueError(

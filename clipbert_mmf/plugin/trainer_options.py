@@ -13,6 +13,7 @@ from clipbert_mmf.training.options import (
     DistributedOptions,
     EarlyStopOptions,
     EvaluationOptions,
+    FirstStageOptions,
     LoopOptions,
     MixingOptions,
     ParallelOptions,
@@ -40,6 +41,7 @@ def parse_run_options(config: Mapping[str, Any]) -> RunOptions:
     return RunOptions(
         run_type=str(config["run_type"]) if "run_type" in config else "train",
         loop=_parse(LoopOptions, training, "training"),
+        first_stage=_parse(FirstStageOptions, find_section(training, "first_stage"), "training.first_stage"),
         workers=_parse(WorkerOptions, training, "training"),
         parallel=_parse(ParallelOptions, training, "training"),
         early_stop=_parse(EarlyStopOptions, training["early_stop"], "training.early_stop"),

@@ -23,16 +23,16 @@ def choose_candidates(similarity: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
 
     Args:
         similarity: ``(V, N)``; minus infinity for a pair that may not be chosen.
-        top_k: k, at least 1; more than there are candidates means all.
+        top_k: k; more than there are candidates means all, 0 none.
 
     Returns:
         Two ``(V, N)`` bool: for text-to-video and for video-to-text retrieval.
 
     Raises:
-        ValueError: if ``top_k`` is below 1.
+        ValueError: if ``top_k`` is below 0.
     """
-    if top_k < 1:
-        raise ValueError(f"rerank_top_k is {top_k}; expected at least 1")
+    if top_k < 0:
+        raise ValueError(f"rerank_top_k is {top_k}; expected at least 0")
     possible = similarity > -torch.inf
     return _mark_best(similarity, top_k, 0) & possible, _mark_best(similarity, top_k, 1) & possible
 

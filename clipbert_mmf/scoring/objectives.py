@@ -15,6 +15,30 @@ def match_loss(scores: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(scores.float(), targets.reshape(-1))
 
 
+def rank_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of each match among its own negatives, half by video and half by text.
+
+    Args:
+        scores: ``(P, 2)`` logits of the pairs that ``models.network.choose_pairs`` returns: M matches, then n other
+            videos of each text, then n other texts of each one's video. In evaluation those of B videos with N texts
+            each.
+        targets: ``(P,)`` int64, 1 for a match; ``(B, N)`` in evaluation, where a match is one among the video's wrong
+            texts.
+    """
+    margins = (scores[:, 1] - scores[:, 0]).float()
+    if targets.dim() == 2:
+        margins, right = margins.view(targets.shape), targets.bool()
+        wrong = margins.masked_fill(right, -torch.inf).logsumexp(1, keepdim=True)
+        return (torch.logaddexp(margins, wrong) - margins)[right].mean()
+    matches = int(targets.sum())
+    count = (len(margins) // max(1, matches) - 1) // 2
+    if not count:
+        return margins.sum() * 0.0
+    own, others = margins[:matches, None, None], margins[matches:].view(2, matches, count)
+    groups = torch.cat([own.expand(-1, 2, 1), others.transpose(0, 1)], 2)
+    return -groups.log_softmax(2)[..., 0].mean()
+
+
 def answer_loss(scores: Tensor, targets: Tensor) -> Tensor:
     """Return the cross-entropy over answers, ``(P, A)`` against ``(B, N)`` int64.
 

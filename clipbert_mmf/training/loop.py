@@ -31,6 +31,7 @@ from clipbert_mmf.training.distributed import (
     gradient_sync,
 )
 from clipbert_mmf.training.evaluation import Evaluator
+from clipbert_mmf.training.first_stage import fit_first_stage
 from clipbert_mmf.training.host import Host, Report
 from clipbert_mmf.training.interrupts import RunInterrupted
 from clipbert_mmf.training.loaders import describe_health, kill_workers, tell_epoch
@@ -107,6 +108,11 @@ class Loop:
         run.model.train()
         run.stopwatch.restart()
         try:
+            if run.options.first_stage.epochs and run.num_updates == 0 and run.evaluated_at != 0:
+                with run.stopwatch.paused():
+                    fit_first_stage(run, self.host)
+                if self._evaluates and run.data.max_updates:
+                    self._validate()
             self._run_epochs(is_recorded)
         except RunInterrupted as interruption:
             if interruption.is_whole:

@@ -72,6 +72,25 @@ class LoopOptions:
 
 
 @dataclass(frozen=True)
+class FirstStageOptions:
+    """Holds the keys of ``training.first_stage``: the contrastive head fitted to the network as it is loaded.
+
+    Attributes:
+        epochs: passes over the texts of the training split; 0 leaves the stage out.
+        views: readings of each medium whose features are kept; more are worth it where clips or crops are random.
+        batch_size: texts of one step, each against the media of all.
+        lr: learning rate of AdamW, after 5 % of warm-up and falling to 0 by a cosine.
+        weight_decay: of AdamW.
+    """
+
+    epochs: Annotated[int, InRange(at_least=0)] = 0
+    views: Annotated[int, InRange(at_least=1)] = 1
+    batch_size: Annotated[int, InRange(at_least=2)] = 1000
+    lr: Annotated[float, InRange(above=0)] = 1e-3
+    weight_decay: Annotated[float, InRange(at_least=0)] = 0.3
+
+
+@dataclass(frozen=True)
 class WorkerOptions:
     """Holds the keys of ``training`` that say how workers read ahead.
 
@@ -221,7 +240,8 @@ class EvaluationOptions:
         predict: write predictions in place of measuring.
         use_cpu: bring the inputs of metrics to the CPU.
         score_store: folder that keeps retrieval scores of a final evaluation; None keeps none.
-        rerank_top_k: candidates of each query that the cross-encoder ranks; None for all pairs.
+        rerank_top_k: candidates of each query that the cross-encoder ranks; None for all pairs, 0 for none: the
+            dot product alone ranks.
     """
 
     predict: bool = False
@@ -263,6 +283,7 @@ class RunOptions:
 
     run_type: str = "train"
     loop: LoopOptions = field(default_factory=LoopOptions)
+    first_stage: FirstStageOptions = field(default_factory=FirstStageOptions)
     workers: WorkerOptions = field(default_factory=WorkerOptions)
     parallel: ParallelOptions = field(default_factory=ParallelOptions)
     early_stop: EarlyStopOptions = field(default_factory=EarlyStopOptions)
@@ -282,6 +303,7 @@ class RunOptions:
 #: Section of the configuration -> the dataclasses that hold what the trainer reads of it.
 SECTIONS: dict[str, tuple[type, ...]] = {
     "training": (LoopOptions, WorkerOptions, ParallelOptions),
+    "training.first_stage": (FirstStageOptions,),
     "training.early_stop": (EarlyStopOptions,),
     "checkpoint": (CheckpointOptions,),
     "checkpoint.reset": (ResetOptions,),

@@ -245,6 +245,11 @@ def _count_updates(order: EpochOrder, options: RunOptions) -> int:
         return math.ceil(per_epoch * loop.max_epochs)
     if loop.max_updates is None:
         raise ConfigurationError("set training.max_updates or training.max_epochs")
+    if loop.max_updates == 0 and options.trains and not options.first_stage.epochs:
+        raise ConfigurationError(
+            "training.max_updates is 0, so that nothing is trained; set it to at least 1, or "
+            "training.first_stage.epochs=30 to train the contrastive head alone"
+        )
     return loop.max_updates
 
 

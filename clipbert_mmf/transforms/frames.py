@@ -56,6 +56,22 @@ def resize_and_pad(frame: Tensor, image_size: int) -> Tensor:
     return padded
 
 
+def stretch(frame: Tensor, size: tuple[int, int], image_size: int) -> Tensor:
+    """Resize a frame to a height and width, whatever its own shape, and pad it.
+
+    Args:
+        frame: ``(3, H, W)`` uint8.
+        size: height and width, at most L.
+        image_size: L, pixels.
+
+    Returns:
+        ``(3, L, L)`` uint8, contiguous.
+    """
+    padded = frame.new_zeros((3, image_size, image_size))
+    padded[:, : size[0], : size[1]] = _resize(frame[None], *size)[0]
+    return padded
+
+
 def pad_channels_last(frame: Tensor, image_size: int) -> Tensor:
     """Resize and pad one frame as a decoder gives it; see ``resize_and_pad``.
 

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from clipbert_mmf.configuration import suggest
+from clipbert_mmf.transforms.augmentation import change_and_pad, draw_change
 from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
 from clipbert_mmf.video.decode import BACKENDS, read_frames
 from clipbert_mmf.video.decoded import DecodedVideo
@@ -76,6 +77,9 @@ class ClipOptions:
         reader_memory_mib: memory that one video may take in the reader process; None sets no limit.
         max_megapixels: largest picture that is decoded; a small file may hold one that fills the memory.
         cache_dir: local folder that keeps copies of what remote stores gave, or None.
+        crop_area: training: smallest share of the area that a random crop keeps; 1 keeps all.
+        mirror: training: probability of a mirror image.
+        color_jitter: training: largest change of brightness, contrast and saturation, as a share.
 
     Raises:
         ValueError: for a value out of range.
@@ -97,6 +101,9 @@ class ClipOptions:
     reader_memory_mib: int | None = MEMORY_MIB
     max_megapixels: float = MAX_MEGAPIXELS
     cache_dir: str | None = None
+    crop_area: float = 1.0
+    mirror: float = 0.0
+    color_jitter: float = 0.0
 
     def __post_init__(self) -> None:
         _require_limits(self)
@@ -133,6 +140,9 @@ class ImageOptions:
         reader_memory_mib: memory that one image may take in the reader process; None sets no limit.
         max_megapixels: largest picture that is decoded; a small file may hold one that fills the memory.
         cache_dir: local folder that keeps copies of what remote stores gave, or None.
+        crop_area: training: smallest share of the area that a random crop keeps; 1 keeps all.
+        mirror: training: probability of a mirror image.
+        color_jitter: training: largest change of brightness, contrast and saturation, as a share.
 
     Raises:
         ValueError: for a value out of range.
@@ -147,6 +157,9 @@ class ImageOptions:
     reader_memory_mib: int | None = MEMORY_MIB
     max_megapixels: float = MAX_MEGAPIXELS
     cache_dir: str | None = None
+    crop_area: float = 1.0
+    mirror: float = 0.0
+    color_jitter: float = 0.0
 
     def __post_init__(self) -> None:
         _require_limits(self)
@@ -308,7 +321,6 @@ class _VideoReader:
     def __init__(self, options: ClipOptions, on_served: Callable[[str], None] | None):
         self._options = options
         self._on_served = on_served
-        self._transform = partial(pad_channels_last, image_size=options.image_size)
         # Shared memory: what one worker told, the others keep to themselves.
         self._has_told = torch.zeros((), dtype=torch.uint8).share_memory_()
         self._guard = _make_guard(options)
@@ -323,19 +335,21 @@ class _VideoReader:
         store: str,
     ) -> Clips:
         options = self._options
+        rng = rng or np.random.default_rng(0)
+        transform = _make_transform(options, rng)
         chooser = ClipChooser(
             options.sampling,
             options.num_clips,
             options.num_frames,
             options.clip_duration_sec,
-            rng or np.random.default_rng(0),
+            rng,
             window_sec or options.window_sec,
         )
         if isinstance(source, DecodedVideo):
-            frames = self._take_frames(source, chooser(source))
+            frames = self._take_frames(source, chooser(source), transform)
         elif isinstance(source, FrameFolder):
             try:
-                frames = self._read_frame_folder(source, chooser)
+                frames = self._read_frame_folder(source, chooser, transform)
             except MediaError as error:
                 raise type(error)(error.reason, key or str(source.path), store) from error
         else:
@@ -348,7 +362,7 @@ class _VideoReader:
                 on_served=self._on_served,
                 key=key,
                 store=store,
-                transform=self._transform,
+                transform=transform,
                 max_megapixels=options.max_megapixels,
             )
         if window_sec is not None and chooser.duration_sec + _TOLD_SEC < window_sec[1] < math.inf:
@@ -368,7 +382,9 @@ class _VideoReader:
             duration_sec,
         )
 
-    def _read_frame_folder(self, folder: FrameFolder, choose_times: ClipChooser) -> Tensor:
+    def _read_frame_folder(
+        self, folder: FrameFolder, choose_times: ClipChooser, transform: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         paths = folder.list_frames()
         times = FrameTimes(len(paths), self._options.frames_fps)
         shown = times.frames_at(choose_times(times))
@@ -377,13 +393,15 @@ class _VideoReader:
         pictures = (
             self._read_image(paths[i], max_megapixels=limit).permute(1, 2, 0) for i in map(int, wanted)
         )
-        frames = torch.stack([self._transform(picture) for picture in pictures])
+        frames = torch.stack([transform(picture) for picture in pictures])
         return frames[torch.from_numpy(rows.reshape(shown.shape))]
 
-    def _take_frames(self, video: DecodedVideo, times_sec: np.ndarray) -> Tensor:
+    def _take_frames(
+        self, video: DecodedVideo, times_sec: np.ndarray, transform: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         shown = video.frames_at(times_sec)
         wanted, rows = np.unique(shown, return_inverse=True)
-        frames = torch.stack([self._transform(torch.from_numpy(video.frames[i])) for i in wanted])
+        frames = torch.stack([transform(torch.from_numpy(video.frames[i])) for i in wanted])
         return frames[torch.from_numpy(rows.reshape(shown.shape))]
 
     def close(self) -> None:
@@ -416,14 +434,33 @@ class _ImageReader:
                 source,
                 key=key,
                 store=store,
-                longest_side=self._size,
+                # A crop is a part of the picture, and its size is wanted.
+                longest_side=math.ceil(self._size / math.sqrt(self._options.crop_area)),
                 max_megapixels=self._options.max_megapixels,
             )
+        if changes_frames(self._options):
+            transform = _make_transform(self._options, rng or np.random.default_rng(0))
+            return Clips(transform(image.permute(1, 2, 0))[None, None])
         return Clips(resize_and_pad(image, self._size)[None, None])
 
     def close(self) -> None:
         if self._guard is not None:
             self._guard.close()
+
+
+def changes_frames(options: ClipOptions | ImageOptions) -> bool:
+    """Return whether frames are changed at random, which is for training alone."""
+    return options.crop_area < 1 or options.mirror > 0 or options.color_jitter > 0
+
+
+def _make_transform(
+    options: ClipOptions | ImageOptions, rng: np.random.Generator
+) -> Callable[[Tensor], Tensor]:
+    """Return what makes ``(3, L, L)`` of a decoder's ``(H, W, 3)``; its change is drawn here, for all frames."""
+    if not changes_frames(options):
+        return partial(pad_channels_last, image_size=options.image_size)
+    change = draw_change(rng, options.crop_area, options.mirror, options.color_jitter)
+    return partial(change_and_pad, image_size=options.image_size, change=change)
 
 
 def _make_guard(options: ClipOptions | ImageOptions) -> GuardedReader | None:
@@ -434,6 +471,9 @@ def _make_guard(options: ClipOptions | ImageOptions) -> GuardedReader | None:
 def _require_limits(options: ClipOptions | ImageOptions) -> None:
     if not options.max_megapixels > 0:
         raise ValueError(f"max_megapixels is {options.max_megapixels}; expected a number above 0")
+    for name, lowest in (("crop_area", 0.01), ("mirror", 0.0), ("color_jitter", 0.0)):
+        if not lowest <= getattr(options, name) <= 1:
+            raise ValueError(f"{name} is {getattr(options, name)}; expected {lowest:g} to 1")
     memory_mib = options.reader_memory_mib
     if memory_mib is not None and memory_mib < 1:
         raise ValueError(f"reader_memory_mib is {memory_mib}; expected at least 1, or null")

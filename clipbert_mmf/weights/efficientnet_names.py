@@ -17,7 +17,8 @@ _WIDE = {
 }
 _NARROW = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
 _SQUEEZE = {"se.conv_reduce": "_se_reduce", "se.conv_expand": "_se_expand"}
-_STEM = {"conv_stem": "_conv_stem", "bn1": "_bn0"}
+#: Before and behind the blocks.
+_ENDS = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}
 
 
 def to_efficientnet_pytorch(full_names: Mapping[str, str]) -> dict[str, str | None]:
@@ -36,7 +37,7 @@ def _rename(name: str, places: list[tuple[int, int]], wide: set[tuple[int, int]]
     match = _BLOCK.fullmatch(name)
     if match is None:
         module, _, leaf = name.rpartition(".")
-        return f"{_STEM[module]}.{leaf}" if module in _STEM else None
+        return f"{_ENDS[module]}.{leaf}" if module in _ENDS else None
     place = int(match[1]), int(match[2])
     module, _, leaf = match[3].rpartition(".")
     part = {**(_WIDE if place in wide else _NARROW), **_SQUEEZE}.get(module)

@@ -203,7 +203,8 @@ def name_ours(network: ClipBertNetwork, file: WeightsFile, part: str) -> tuple[W
     if key == "torchvision":
         file.tensors = restore_norms(file.tensors)
     if full_names and part == "backbone" and row.rename_timm is not None:
-        renamed = dict(row.rename_timm(full_names))
+        # What the format has no name for is missing, not passed over.
+        renamed = {own: name or own for own, name in row.rename_timm(full_names).items()}
     else:
         renamed = {own: row.rename(own) for own in network.state_dict() if own.startswith(PARTS[part])}
     choices = [

@@ -5,7 +5,7 @@ import torch
 
 from clipbert_mmf.models.network import ClipBertNetwork, HeadUse
 from clipbert_mmf.modules.backbones.grid_resnet import GridResnet, GridResnetOptions
-from clipbert_mmf.modules.contrastive import ContrastiveHead
+from clipbert_mmf.modules.contrastive import RowsHead
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
 from clipbert_mmf.modules.grid_encoder import GridEncoder
@@ -36,7 +36,7 @@ def make_network(
         HeadUse(fold=fold, group_options=head == "choose"),
         pairs_per_chunk=pairs_per_chunk,
         clip_fusion=clip_fusion,
-        contrastive=ContrastiveHead(16, 6) if contrastive else None,
+        contrastive=RowsHead(16, 6) if contrastive else None,
     )
 
 

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 #: Batch norms: with stored statistics that never change, or trained. Networks without them are as they are.
 NORMS = {"frozen_batch": True, "batch": False}
+#: Value of ``out_stage`` for what the classifier averages.
+FINAL = "final"
 #: Names of features -> their stride.
 STRIDES = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
 #: Arguments that let a network with a fixed image size read frames of any size; the first that it knows.
@@ -42,7 +44,9 @@ class TimmOptions:
         name: timm's name of the network, such as ``convnext_tiny.fb_in1k``. The part behind the dot names the
             weights, on which mean and divisor of the pixels depend.
         out_stage: grid to use: res2 to res5 for the last one of stride 4, 8, 16, 32; or a number as in timm's
-            ``out_indices``, -1 for the last. Null is the last. Layers behind it are not built.
+            ``out_indices``, -1 for the last. Null is the last. Layers behind it are not built. ``final`` is what
+            the network's classifier averages: of an EfficientNet the 1x1 convolution behind the last stage
+            (1280 channels of Lite0, where the last stage has 320).
         norm: frozen_batch keeps the statistics and factors of batch norms as they are loaded; batch trains
             them.
         freeze_at: number of parts that do not train: 1 is the stem, 2 everything up to stride 4, 3 up to
@@ -88,12 +92,15 @@ class TimmFeatures(nn.Module):
 
     def __init__(self, options: TimmOptions, recompute: bool = False):
         super().__init__()
-        index = _find_index(options)
-        self.net = _create(options, out_indices=(index,), **_FEATURES)
-        self.out_channels: int = self.net.feature_info.channels()[-1]
+        if options.out_stage == FINAL:
+            self.net: Any = _FinalGrid(options)
+            self.out_channels: int = self.net.num_channels
+        else:
+            self.net = _create(options, out_indices=(_find_index(options),), **_FEATURES)
+            self.out_channels = self.net.feature_info.channels()[-1]
         #: Mean and divisor are the user's, not timm's.
         self.has_own_pixels = options.pixel_mean is not None or options.pixel_std is not None
-        mean, std = _choose_pixels(options, self.net)
+        mean, std = _choose_pixels(options, self.net.pretrained_cfg)
         self.register_buffer("pixel_mean", torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("pixel_std", torch.tensor(std).view(3, 1, 1))
         self.bgr = options.bgr
@@ -124,6 +131,35 @@ class TimmFeatures(nn.Module):
     def _encode(self, frames: Tensor) -> Tensor:
         x = normalize_pixels(frames, self.pixel_mean, self.pixel_std, is_bgr=self.bgr)
         return self.net(x)[-1]
+
+
+class _FinalGrid(nn.Module):
+    """Return the grid that the classifier of a network averages, in a list, with the extractor's names.
+
+    Args:
+        options: which network.
+
+    Raises:
+        ConfigurationError: if it averages no grid, such as a ViT, or has it in another order.
+    """
+
+    def __init__(self, options: TimmOptions):
+        super().__init__()
+        self.model = _create(options, num_classes=0, global_pool="")
+        self.pretrained_cfg = self.model.pretrained_cfg
+        with torch.device("meta"):
+            probe = _create(options, num_classes=0, global_pool="").eval()
+            shape = probe(torch.empty(1, 3, 224, 224)).shape
+        if len(shape) != 4 or shape[1] < shape[3]:
+            raise ConfigurationError(
+                f"model_config.clipbert.backbone.out_stage is '{FINAL}', and '{options.name}' ends in "
+                f"{tuple(shape)} and not in channels, rows and columns; take a stage, or null for the last"
+            )
+        self.num_channels = int(shape[1])
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Return ``[(F, C, h, w)]``."""
+        return [self.model(pixels)]
 
 
 #: Every network through the same extractor: channels come before rows and columns, and what is behind the
@@ -195,7 +231,7 @@ def _find_index(options: TimmOptions) -> int:
     names = [name for name, stride in STRIDES.items() if stride in strides]
     raise ConfigurationError(
         f"model_config.clipbert.backbone.out_stage is {wanted!r}; '{options.name}' has grids of stride "
-        f"{strides}: allowed are {', '.join([*names, f'-{len(features)} to {len(features) - 1}'])}, or null "
+        f"{strides}: allowed are {', '.join([*names, f'-{len(features)} to {len(features) - 1}', FINAL])}, or null "
         f"for the last"
     )
 
@@ -225,9 +261,9 @@ def _list_parameters(options: TimmOptions, index: int) -> set[str]:
     return {name for name, _ in network.named_parameters()}
 
 
-def _choose_pixels(options: TimmOptions, network: Any) -> tuple[Channels, Channels]:
+def _choose_pixels(options: TimmOptions, pretrained: Any) -> tuple[Channels, Channels]:
     """Return mean and divisor in grey levels: the user's where given, else timm's."""
-    data = _import_timm().data.resolve_data_config({}, pretrained_cfg=network.pretrained_cfg)
+    data = _import_timm().data.resolve_data_config({}, pretrained_cfg=pretrained)
     chosen: list[Channels] = []
     for name, own, known in (
         ("pixel_mean", options.pixel_mean, data["mean"]),

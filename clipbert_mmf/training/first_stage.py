@@ -1,0 +1,283 @@
+"""Fits the contrastive head to the network as it is loaded, before the first update.
+
+What stays the same is computed once: the mean features of every medium and the mean rows of every text of the training
+split. Steps on them cost a thousandth of a training step, so that batches may be large and epochs many.
+"""
+
+# pyright: reportUnknownMemberType=false
+# PyTorch's own annotations are partial.
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
+
+from clipbert_mmf.configuration import ConfigurationError
+from clipbert_mmf.models.network import ClipBertNetwork, DatasetNetwork
+from clipbert_mmf.modules.contrastive import TowersHead, average_features, average_words, normalize
+from clipbert_mmf.scoring.contrastive import contrastive_loss
+from clipbert_mmf.scoring.gathering import as_gathered
+from clipbert_mmf.training.distributed import (
+    broadcast_from_rank_0,
+    gather_everywhere,
+    get_rank,
+    get_world_size,
+)
+from clipbert_mmf.training.host import Host
+from clipbert_mmf.training.loaders import rebuild_loader, tell_epoch
+from clipbert_mmf.training.logging import format_seconds, show_progress
+from clipbert_mmf.training.options import FirstStageOptions
+from clipbert_mmf.training.retrieval_evaluation import MediaOnly
+from clipbert_mmf.training.run import Run
+from clipbert_mmf.training.seeding import seed_all
+
+logger = logging.getLogger(__name__)
+
+_TEXTS_PER_BATCH = 256
+_WARMUP_SHARE = 0.05
+#: Matches and wrong pairs that place the midpoint of joined scores.
+_NUM_PLACED = 2000
+
+
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """The training split as the frozen network sees it.
+
+    Attributes:
+        media: ``(M, views * K, C)`` float32, clips of every medium that could be read.
+        texts: ``(N, D)`` float32.
+        medium_of_text: ``(N,)`` int64, row of ``media``.
+        input_ids: ``(N, L)`` int64, so that equal texts are known.
+    """
+
+    media: Tensor
+    texts: Tensor
+    medium_of_text: Tensor
+    input_ids: Tensor
+
+
+def fit_first_stage(run: Run, host: Host) -> None:
+    """Fit the contrastive head of the run's model; every process must call it.
+
+    Raises:
+        ConfigurationError: if the model has no head that can be fitted, or no training split for it.
+    """
+    options, begin = run.options.first_stage, time.monotonic()
+    if run.options.parallel.sharding == "full":
+        raise ConfigurationError(
+            "training.first_stage.epochs is above 0 with training.sharding=full, which splits the head's weights; set "
+            "training.sharding=optimizer"
+        )
+    found = {name: host.find_network(name) for name in run.data.loaders}
+    networks = {name: network for name, network in found.items() if network and network.contrastive is not None}
+    heads = [network.contrastive for network in networks.values()]
+    if not heads or not isinstance(heads[0], TowersHead):
+        raise ConfigurationError(
+            "training.first_stage.epochs is above 0, and the model has no contrastive head that reads the frozen "
+            "networks; set model_config.clipbert.contrastive.weight=1 and .type=towers, or "
+            "training.first_stage.epochs=0"
+        )
+    sizes = {
+        name: max(1, stream.global_batch_size // get_world_size())
+        for name, stream in zip(run.data.loaders, run.data.order.streams, strict=True)
+    }
+    parts = [
+        _compute_features(run, host, name, network, run.data.loaders[name], sizes[name])
+        for name, network in networks.items()
+    ]
+    features = _join_parts(parts)
+    logger.info(
+        "first stage: features of %d media and %d texts after %s",
+        len(features.media),
+        len(features.texts),
+        format_seconds(time.monotonic() - begin),
+    )
+    # Every process fits the same; the first one's result counts.
+    seed_all(run.seed, "first stage")
+    with as_gathered():
+        fit_towers(heads[0], features, options, run.device)
+    state = broadcast_from_rank_0({name: value.cpu() for name, value in heads[0].state_dict().items()})
+    heads[0].load_state_dict(state)
+    logger.info("first stage: done after %s", format_seconds(time.monotonic() - begin))
+
+
+def fit_towers(head: TowersHead, features: FrozenFeatures, options: FirstStageOptions, device: torch.device) -> None:
+    """Fit a head to frozen features with the symmetric InfoNCE loss; its parameters change in place.
+
+    Args:
+        head: on ``device``.
+        features: on the CPU.
+        options: say how long, and how fast.
+        device: where it is computed.
+    """
+    moved = FrozenFeatures(*(value.to(device) for value in vars(features).values()))
+    num_texts = len(moved.texts)
+    size = min(options.batch_size, num_texts)
+    total = options.epochs * math.ceil(num_texts / size)
+    decayed = [value for value in head.parameters() if value.dim() > 1]
+    others = [value for name, value in head.named_parameters() if value.dim() <= 1 and name != "midpoint"]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": options.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=options.lr,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _make_schedule(total))
+    was_training = head.training
+    head.train()
+    for epoch in range(1, options.epochs + 1):
+        losses: list[Tensor] = []
+        for rows in torch.randperm(num_texts).to(device).split(size):
+            loss = _contrast(head, moved, rows)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.detach())
+        mean = float(torch.stack(losses).mean())
+        if not math.isfinite(mean):
+            raise RuntimeError(
+                f"first stage: the loss is {mean} in epoch {epoch}; set training.first_stage.lr lower than {options.lr:g}"
+            )
+        logger.info("first stage: epoch %d of %d, loss %.4f", epoch, options.epochs, mean)
+    head.train(was_training)
+    if head.midpoint is not None:
+        _place_midpoint(head, moved)
+
+
+def _make_schedule(total: int) -> Callable[[int], float]:
+    warmup = max(1, round(_WARMUP_SHARE * total))
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+
+    return factor
+
+
+def _contrast(head: TowersHead, features: FrozenFeatures, rows: Tensor) -> Tensor:
+    media = features.medium_of_text[rows]
+    clips = features.media[media]
+    if clips.shape[1] > 1:  # one of the readings of each
+        chosen = torch.randint(clips.shape[1], (len(rows),), device=rows.device)
+        clips = clips[torch.arange(len(rows), device=rows.device), chosen][:, None]
+    return contrastive_loss(
+        text_embeddings=normalize(head.text(features.texts[rows]))[:, None],
+        video_embeddings=normalize(head.video(clips).mean(1)),
+        scale=head.scale,
+        targets=torch.ones(len(rows), 1, dtype=torch.int64, device=rows.device),
+        input_ids=features.input_ids[rows][:, None],
+        item_index=media,
+        media_index=media,
+    )
+
+
+@torch.no_grad()
+def _place_midpoint(head: TowersHead, features: FrozenFeatures) -> None:
+    """Put the midpoint of joined scores between a match and the likeliest of the other texts' media."""
+    rows = torch.randperm(len(features.texts))[:_NUM_PLACED].to(features.texts.device)
+    media = features.medium_of_text[rows]
+    head_was_training = head.training
+    head.eval()
+    texts = normalize(head.text(features.texts[rows]))
+    videos = normalize(head.video(features.media[media]).mean(1))
+    dots = texts @ videos.T
+    wrong = dots.masked_fill(media[:, None] == media[None], -torch.inf).amax(1)
+    right = dots.diagonal()
+    placed = (right + wrong).masked_select(wrong > -torch.inf) / 2
+    if head.midpoint is not None and len(placed):
+        head.midpoint.fill_(float(placed.median()))
+    head.train(head_was_training)
+
+
+@torch.no_grad()
+def _compute_features(
+    run: Run, host: Host, name: str, network: DatasetNetwork, loader: DataLoader[Any], batch_size: int
+) -> FrozenFeatures:
+    """Read every medium of a training split, and every text, through the network as it is."""
+    dataset: Any = loader.dataset
+    maker = dataset.maker
+    whole: ClipBertNetwork = network.network
+    was_training = run.model.training
+    run.model.eval()
+    # One item of each segment stands for its medium.
+    item_of_segment: dict[int, int] = {}
+    for item in range(len(maker)):
+        item_of_segment.setdefault(maker.segment_index(item), item)
+    segments = sorted(item_of_segment)[get_rank() :: get_world_size()]
+    items = [item_of_segment[segment] for segment in segments]
+
+    def read_share() -> dict[int, list[Tensor]]:
+        rows: dict[int, list[Tensor]] = {}
+        for view in range(run.options.first_stage.views):
+            tell_epoch(dataset, view)
+            host.set_globals(current_epoch=view)
+            sampler = BatchSampler(SequentialSampler(items), batch_size, False)
+            views = rebuild_loader(loader, sampler, run.options.workers, MediaOnly(dataset, items))
+            read = run.interrupts.read(views)
+            title = f"first stage, {name}, reading {view + 1} of {run.options.first_stage.views}"
+            place = 0
+            for batch in show_progress(read, len(views), title, enabled=get_rank() == 0):
+                prepared = host.prepare_batch(batch, dataset, name, "train")
+                frames = prepared.frames
+                with run.precision.autocast():
+                    grids = whole.backbone(frames.flatten(0, 2)).unflatten(0, frames.shape[:3])
+                means = average_features(grids).cpu()
+                for row, readable in zip(means, prepared.readable.tolist(), strict=True):
+                    if readable:
+                        rows.setdefault(segments[place], []).append(row)
+                    place += 1
+        return rows
+
+    found: dict[int, list[Tensor]] = {}
+    for part in gather_everywhere(run.interrupts.run_share(read_share)):
+        found.update(part)
+    views = run.options.first_stage.views
+    found = {segment: rows for segment, rows in sorted(found.items()) if len(rows) == views}
+    if not found:
+        raise ConfigurationError(f"first stage: no medium of the training split of '{name}' can be read")
+    media = torch.stack([torch.cat(rows) for rows in found.values()])
+    row_of_segment = {segment: row for row, segment in enumerate(found)}
+    records = maker.records
+    kept = [row for row, segment in enumerate(maker.groups.segment_of_row.tolist()) if segment in row_of_segment]
+    tokens = maker.text_processor([records.text(row) for row in kept])
+    texts: list[Tensor] = []
+    for start in range(0, len(kept), _TEXTS_PER_BATCH):
+        ids, mask, types = (x[start : start + _TEXTS_PER_BATCH].to(run.device) for x in tokens)
+        length = max(1, int(mask.sum(1).max()))
+        with run.precision.autocast():
+            rows = whole.read_texts(ids[:, :length], mask[:, :length], types[:, :length])
+        texts.append(average_words(rows, mask[:, :length]).cpu())
+    run.model.train(was_training)
+    segment_of_row = maker.groups.segment_of_row.tolist()
+    medium = torch.tensor([row_of_segment[segment_of_row[row]] for row in kept])
+    return FrozenFeatures(media, torch.cat(texts), medium, tokens.input_ids)
+
+
+def _join_parts(parts: list[FrozenFeatures]) -> FrozenFeatures:
+    """Return the features of several datasets as those of one."""
+    if len(parts) == 1:
+        return parts[0]
+    length = max(part.input_ids.shape[1] for part in parts)
+    clips = min(part.media.shape[1] for part in parts)
+    first = 0
+    rows: list[Tensor] = []
+    for part in parts:
+        rows.append(part.medium_of_text + first)
+        first += len(part.media)
+    pad = torch.nn.functional.pad
+    return FrozenFeatures(
+        torch.cat([part.media[:, :clips] for part in parts]),
+        torch.cat([part.texts for part in parts]),
+        torch.cat(rows),
+        torch.cat([pad(part.input_ids, (0, length - part.input_ids.shape[1])) for part in parts]),
+    )
