@@ -228,7 +228,11 @@ class ClipBertNetwork(nn.Module):
             )
             texts = [x[rows] for x in texts]
             # Hidden words are predicted once, from the text's own video.
-            labels = None if labels is None else labels[rows].masked_fill(match_targets[:, None] == 0, IGNORED_TOKEN)
+            labels = (
+                None
+                if labels is None
+                else labels[rows].masked_fill(match_targets[:, None] == 0, IGNORED_TOKEN)
+            )
             chosen = {"match_targets": match_targets}
         vectors = embedded["text_embeddings"].flatten(0, 1)[rows] if embedded else None
         clip_scores, words = self._score(
@@ -355,7 +359,12 @@ class ClipBertNetwork(nn.Module):
         with torch.autocast(pooled.device.type, enabled=False):
             clip_scores = head(pooled.to(self.encoder.pooler.weight.dtype)).float()
         clip_scores = clip_scores.unflatten(0, (len(videos), clips))
-        if contrastive is not None and contrastive.midpoint is not None and use.contrasts and summary is not None:
+        if (
+            contrastive is not None
+            and contrastive.midpoint is not None
+            and use.contrasts
+            and summary is not None
+        ):
             # Read together, the clips of a video have one score: that of their mean.
             vectors = summary if clips == summary.shape[1] else summary.mean(1, keepdim=True)
             if text_vectors is None:

@@ -135,7 +135,11 @@ class ClipBertDataset(BaseDataset):
             ConfigurationError: if frames of an evaluation would change at random.
         """
         options = getattr(self.media_processor, "options", None)  # a user's processor need not have any
-        if not self.is_training and isinstance(options, (ClipOptions, ImageOptions)) and changes_frames(options):
+        if (
+            not self.is_training
+            and isinstance(options, (ClipOptions, ImageOptions))
+            and changes_frames(options)
+        ):
             raise ConfigurationError(
                 f"dataset_config.{self.dataset_name}.processors.eval_media_processor.params changes frames at random "
                 "(crop_area, mirror or color_jitter), which is for train_media_processor alone; set "

@@ -76,7 +76,9 @@ def fit_first_stage(run: Run, host: Host) -> None:
             "training.sharding=optimizer"
         )
     found = {name: host.find_network(name) for name in run.data.loaders}
-    networks = {name: network for name, network in found.items() if network and network.contrastive is not None}
+    networks = {
+        name: network for name, network in found.items() if network and network.contrastive is not None
+    }
     heads = [network.contrastive for network in networks.values()]
     if not heads or not isinstance(heads[0], TowersHead):
         raise ConfigurationError(
@@ -108,7 +110,9 @@ def fit_first_stage(run: Run, host: Host) -> None:
     logger.info("first stage: done after %s", format_seconds(time.monotonic() - begin))
 
 
-def fit_towers(head: TowersHead, features: FrozenFeatures, options: FirstStageOptions, device: torch.device) -> None:
+def fit_towers(
+    head: TowersHead, features: FrozenFeatures, options: FirstStageOptions, device: torch.device
+) -> None:
     """Fit a head to frozen features with the symmetric InfoNCE loss; its parameters change in place.
 
     Args:
@@ -248,7 +252,9 @@ def _compute_features(
     media = torch.stack([torch.cat(rows) for rows in found.values()])
     row_of_segment = {segment: row for row, segment in enumerate(found)}
     records = maker.records
-    kept = [row for row, segment in enumerate(maker.groups.segment_of_row.tolist()) if segment in row_of_segment]
+    kept = [
+        row for row, segment in enumerate(maker.groups.segment_of_row.tolist()) if segment in row_of_segment
+    ]
     tokens = maker.text_processor([records.text(row) for row in kept])
     texts: list[Tensor] = []
     for start in range(0, len(kept), _TEXTS_PER_BATCH):

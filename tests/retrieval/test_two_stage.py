@@ -32,7 +32,7 @@ def test_k_candidates_of_each_query_are_chosen_both_ways():
     everything, other = choose_candidates(similarity, 10)
     assert everything[:3].all() and other[:3].all() and not everything[3].any() and not other[3].any()
     with pytest.raises(ValueError, match="rerank_top_k is 0; expected at least 1"):
-        choose_candidates(similarity, 0)
+        choose_candidates(similarity, -1)
 
 
 MATCHES = torch.zeros(VIDEOS, TEXTS, dtype=torch.bool)
