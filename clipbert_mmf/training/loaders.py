@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from torch.utils.data import (
@@ -26,6 +29,8 @@ from clipbert_mmf.training.distributed import get_rank, get_world_size
 from clipbert_mmf.training.options import WorkerOptions
 
 _DEFAULTS = WorkerOptions()
+#: Seconds beyond ``training.worker_timeout_sec`` after which workers are ended.
+_GRACE_SEC = 5.0
 
 
 def find_order(loader: DataLoader[Any], name: str) -> tuple[int, int, bool]:
@@ -71,7 +76,7 @@ def rebuild_loader(
             "multiprocessing_context": options.worker_start_method or given.multiprocessing_context,
             "timeout": options.worker_timeout_sec or given.timeout,
         }
-    rebuilt: Any = DataLoader(
+    rebuilt: Any = BoundedLoader(
         given.dataset if dataset is None else dataset,
         batch_sampler=batch_sampler,
         collate_fn=given.collate_fn,
@@ -82,6 +87,70 @@ def rebuild_loader(
     )
     rebuilt.dataset_type = getattr(given, "dataset_type", None)
     return rebuilt
+
+
+class BoundedLoader(DataLoader[Any]):
+    """A loader whose waits end: torch's own limit does not cover a worker that stops after it announced a batch."""
+
+    def __iter__(self) -> Any:
+        """Return an iterator over batches."""
+        iterator: Any = super().__iter__()
+        return _BoundedIterator(iterator, self.timeout) if self.timeout else iterator
+
+
+class _BoundedIterator:
+    """Reads batches, each within a time; the workers are ended where one does not come."""
+
+    def __init__(self, iterator: Any, timeout_sec: float) -> None:
+        self._iterator, self._timeout_sec = iterator, timeout_sec
+        self._workers: Sequence[Any] = iterator._workers
+        self._stopped: list[str] | None = None
+
+    def __iter__(self) -> _BoundedIterator:
+        return self
+
+    def __len__(self) -> int:
+        return len(self._iterator)
+
+    def __next__(self) -> Any:
+        # torch's own limit comes first, where it works.
+        timer = threading.Timer(self._timeout_sec + _GRACE_SEC, self._end_workers)
+        timer.daemon = True
+        timer.start()
+        try:
+            return next(self._iterator)
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+            if self._stopped is None and "timed out" in str(error):
+                self._end_workers()
+            if self._stopped is None:
+                raise
+            named = ", ".join(self._stopped) or "none of them is stopped"
+            raise RuntimeError(
+                f"no batch came within training.worker_timeout_sec={self._timeout_sec:g}: a data worker hangs and was "
+                f"ended (stopped: {named}); a stopped process is often one that the system or a debugger froze"
+            ) from error
+        finally:
+            timer.cancel()
+
+    def _end_workers(self) -> None:
+        self._stopped = [
+            f"worker {number}, process {worker.pid}"
+            for number, worker in enumerate(self._workers)
+            if worker.pid is not None and _is_stopped(worker.pid)
+        ]
+        for worker in self._workers:
+            worker.kill()
+
+
+def _is_stopped(pid: int) -> bool:
+    """Return whether a process is stopped, as by SIGSTOP; False where the system does not tell."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] in (
+            "T",
+            "t",
+        )
+    except (OSError, IndexError):
+        return False
 
 
 def _begin_worker(parent: int, begin: Callable[[int], None] | None, number: int) -> None:

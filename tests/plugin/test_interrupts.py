@@ -131,7 +131,7 @@ def test_processes_leave_a_validation_together(tmp_path):
     assert state["num_updates"] == 4 and state["clipbert_run"]["evaluated_at"] == -1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_torchrun_passes_the_signal_on_and_leaves_no_process_behind(tmp_path, number):
     options = [
         *OPTIONS,

@@ -3,7 +3,12 @@
 Wrapped datasets hear the epoch.
 """
 
+import os
+import signal
+import time
+
 import pytest
+import torch
 from torch.utils.data import (
     ConcatDataset,
     DataLoader,
@@ -13,10 +18,12 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+from clipbert_mmf.training import loaders
 from clipbert_mmf.training.loaders import (
     describe_health,
     make_evaluation_loader,
     make_training_loader,
+    rebuild_loader,
     tell_epoch,
 )
 from clipbert_mmf.training.options import WorkerOptions
@@ -81,3 +88,33 @@ def test_worker_options_reach_the_loader():
     assert (training.persistent_workers, training.prefetch_factor, training.timeout) == (True, 5, 7.0)
     evaluation, _ = make_evaluation_loader(loader, "numbers", options)
     assert evaluation.persistent_workers is False
+
+
+class Freezing(Dataset):
+    """Its only worker stops, as by a debugger, while it reads the second item."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        if index == 1:
+            time.sleep(0.5)  # so that the first item is announced
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return torch.full((100_000,), index)
+
+
+def test_a_worker_that_is_frozen_ends_the_wait_and_is_named(monkeypatch):
+    monkeypatch.setattr(loaders, "_GRACE_SEC", 1.0)
+    given = DataLoader(Freezing(), batch_size=1, num_workers=1)
+    loader = rebuild_loader(given, [[0], [1], [2], [3]], WorkerOptions(worker_timeout_sec=3))
+    iterator = iter(loader)
+    worker = iterator._workers[0]
+    while not loaders._is_stopped(worker.pid):
+        time.sleep(0.01)
+    # The first batch is announced, and the worker that has to hand it over is stopped.
+    with pytest.raises(
+        RuntimeError, match=rf"worker_timeout_sec=3: .* \(stopped: worker 0, process {worker.pid}\)"
+    ):
+        next(iterator)
+    worker.join(20)
+    assert worker.exitcode == -signal.SIGKILL

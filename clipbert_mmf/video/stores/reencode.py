@@ -1,6 +1,7 @@
 """Rewrites a video so that sparse reading is cheap: smaller pictures, fewer frames, more key frames.
 
-The picture on screen at a time stays the same to half an output frame; sound is dropped.
+The picture on screen at a time stays the same to half an output frame; sound is dropped. The same file gives the same
+bytes each time.
 """
 # pyright: reportUnknownMemberType=false
 # PyAV's own annotations leave the arguments of some methods open.
@@ -120,7 +121,9 @@ def _choose_size(width: int, height: int, short_side: int | None) -> tuple[int, 
 def _add_stream(
     container: OutputContainer, size: tuple[int, int], rate: Fraction, time_base: Fraction, encoding: Encoding
 ) -> VideoStream:
-    options = {"crf": str(encoding.crf), "preset": encoding.preset, "x264-params": "open-gop=0"}
+    # Its macroblock tree gives other bytes for the same pictures now and then, by what memory held before.
+    parameters = "open-gop=0:mbtree=0"
+    options = {"crf": str(encoding.crf), "preset": encoding.preset, "x264-params": parameters}
     stream = container.add_stream("libx264", rate=rate, options=options)
     stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
     stream.codec_context.gop_size = encoding.gop
