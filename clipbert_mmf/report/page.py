@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 import clipbert_mmf
+from clipbert_mmf.extras import import_extra
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.report.differences import describe_difference, format_difference
 from clipbert_mmf.report.examples import RunMedia, choose_examples, illustrate
@@ -21,6 +22,7 @@ from clipbert_mmf.report.run_record import RunRecord, read_run_record
 from clipbert_mmf.scoring.metrics import split_metric_name
 from clipbert_mmf.tasks.examples import Example
 from clipbert_mmf.tasks.task import TASKS
+from clipbert_mmf.training.results import Result, format_interval, format_value
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.failures import parse_window
 from clipbert_mmf.video.sampling import describe_span
@@ -53,7 +55,10 @@ def make_report(
 
     Raises:
         FileNotFoundError: if a folder is not that of a run.
+        ImportError: if Jinja2 or matplotlib is not installed.
     """
+    import_extra("jinja2", "report", "a report needs Jinja2")
+    import_extra("matplotlib", "report", "a report needs matplotlib")
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     run, others = read_run_record(run_dir, dataset), [read_run_record(path, dataset) for path in baselines]
@@ -69,6 +74,7 @@ def make_report(
     return environment.get_template("page.html.j2").render(
         run=run,
         title=f"ClipBERT on {run.datasets}",
+        about=run.describe(),
         version=clipbert_mmf.__version__,
         curves=_draw_all(run),
         summary=_summarize(run),
@@ -124,13 +130,13 @@ def _draw_all(run: RunRecord) -> list[dict[str, str]]:
     names = {f"{task.metric}/{number}" for task in TASKS.values() for number in task.curves}
     metrics = collect("val", "metrics", lambda name: split_metric_name(name)[2] in names)
     pictures = []
-    for title, curves, label, log_y in (
-        ("Training loss", losses, "loss", True),
-        ("Validation", metrics, "metric", False),
+    for title, curves, label in (
+        ("Training loss", losses, "loss"),
+        ("Validation", metrics, "metric"),
     ):
         if curves:
             last = "; ".join(f"{name} ends at {values[-1]:.4g}" for name, (_, values) in curves.items())
-            pictures.append({"title": title, "about": last, "svg": draw_curves(curves, label, log_y)})
+            pictures.append({"title": title, "about": last, "svg": draw_curves(curves, label)})
     return pictures
 
 
@@ -138,43 +144,50 @@ def _summarize(run: RunRecord) -> dict[str, Any] | None:
     """Return the main number beside chance, or None where there are no predictions."""
     if run.task is None:
         return None
-    value = run.final_metrics().get(run.task.main_metric)
-    if value is None:
+    main = run.task.main_metric
+    result = next((one for one in run.final_results() if one.metric == main), None)
+    if result is None:
         return None
-    chance = run.task.guess_from_predictions(run.predictions)
-    times = run.task.compare_with_chance(value, chance)
-    return {
-        "metric": _shorten(run.task.main_metric),
-        "value": value,
-        "interval": run.final_intervals().get(run.task.main_metric),
-        "chance": chance,
-        "times": times,
-    }
+    chance = run.task.guess_from_predictions(run.predictions) if result.chance is None else result.chance
+    times = run.task.compare_with_chance(result.value, chance)
+    return {**_show_result(result), "chance": format_value(chance, result.is_share), "times": times}
 
 
 def _shorten(metric: str) -> str:
     return metric.removeprefix("clipbert_")
 
 
-def _compare(run: RunRecord, others: list[RunRecord]) -> list[tuple[str, list[dict[str, Any] | None]]]:
-    """Return the metrics of the run, each with those of the others: value, interval, difference to the run."""
+def _show_result(result: Result) -> dict[str, Any]:
+    """Return a result as the template reads it."""
+    return {
+        "title": result.title,
+        "metric": _shorten(result.metric),
+        "value": format_value(result.value, result.is_share),
+        "interval": format_interval(result.interval, result.is_share),
+        "chance": "" if result.chance is None else format_value(result.chance, result.is_share),
+        "items": result.items,
+        "remark": result.remark,
+    }
+
+
+def _compare(run: RunRecord, others: list[RunRecord]) -> list[dict[str, Any]]:
+    """Return the results of the run, each with those of the others: value, interval, difference to the run."""
     runs = [run, *others]
-    columns, intervals = [one.final_metrics() for one in runs], [one.final_intervals() for one in runs]
+    results = [{one.metric: one for one in each.final_results()} for each in runs]
     outcomes = [one.read_outcomes(one.final_split) if others else {} for one in runs]
 
     def make_cell(number: int, name: str) -> dict[str, Any] | None:
-        if name not in columns[number]:
+        if name not in results[number]:
             return None
         difference = None
-        if number and name in outcomes[0] and name in outcomes[number]:
+        if name in outcomes[0] and name in outcomes[number]:
             difference = describe_difference([outcomes[0][name]], [outcomes[number][name]])
-        return {
-            "value": columns[number][name],
-            "interval": intervals[number].get(name),
-            "difference": format_difference(difference),
-        }
+        return {**_show_result(results[number][name]), "difference": format_difference(difference)}
 
-    return [(_shorten(name), [make_cell(number, name) for number in range(len(runs))]) for name in columns[0]]
+    return [
+        {**_show_result(one), "others": [make_cell(number, name) for number in range(1, len(runs))]}
+        for name, one in results[0].items()
+    ]
 
 
 def _count_types(run: RunRecord) -> list[tuple[str, int, float]]:
@@ -218,7 +231,7 @@ def _illustrate_all(
     """Return the examples with their evidence, and the reason where there are none."""
     examples = choose_examples(run, count)
     if not examples:
-        return [], "There are no predictions to choose examples from."
+        return [], ""
     try:
         media = RunMedia(run, data_dir)
         model = ClipBert.from_pretrained(run.folder, dataset=run.dataset)

@@ -18,20 +18,17 @@ from torch.nn import functional as F
 THUMBNAIL_PX = 150
 
 
-def draw_curves(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], y_label: str, log_y: bool = False
-) -> str:
+def draw_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], y_label: str) -> str:
     """Return an SVG of values against updates; it takes its colours from the page.
 
     Args:
         curves: name to (updates, values).
         y_label: label of the vertical axis.
-        log_y: whether the axis is logarithmic.
     """
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     with pyplot.rc_context({"svg.fonttype": "none", "font.size": 10, "svg.hashsalt": "report"}):
         figure, axes = pyplot.subplots(figsize=(6.0, 2.8), layout="constrained")
@@ -46,8 +43,7 @@ def draw_curves(
             )
         axes.set_xlabel("updates")
         axes.set_ylabel(y_label)
-        if log_y and all(value > 0 for _, values in curves.values() for value in values):
-            axes.set_yscale("log")
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
         if len(curves) > 1:
             axes.legend(frameon=False)
@@ -58,8 +54,10 @@ def draw_curves(
         pyplot.close(figure)
     svg = buffer.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    # Text and axes take the page's colour, so that they are seen on dark and on light.
-    return svg.replace("#000000", "currentColor").replace("stroke: #000", "stroke: currentColor")
+    # Text and axes take the page's colour, so that they are seen on dark and on light; what names
+    # no colour would be black.
+    svg = svg.replace("#000000", "currentColor").replace("stroke: #000", "stroke: currentColor")
+    return svg.replace("<svg", '<svg fill="currentColor"', 1)
 
 
 def encode_jpeg(pixels: np.ndarray) -> str:

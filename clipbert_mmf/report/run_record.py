@@ -6,7 +6,9 @@ Missing parts stay empty.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,14 @@ from clipbert_mmf.inference.recipe import refuse_old_run
 from clipbert_mmf.inference.settings import read_json_lines, read_run_records, read_yaml
 from clipbert_mmf.scoring.metrics import split_metric_name
 from clipbert_mmf.scoring.outcomes import Outcomes, load_outcomes, read_outcomes
-from clipbert_mmf.scoring.uncertainty import estimate_intervals
 from clipbert_mmf.tasks.datasets import DatasetSpec
 from clipbert_mmf.tasks.task import TASKS, Task
+from clipbert_mmf.training.results import Result, describe_results
+
+#: What the lines of ``train.log`` tell.
+_LOG_TIME = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d) \|", re.MULTILINE)
+_LOG_DATA = re.compile(r": (\S+) \((\w+)\): (\d+) rows, (\d+ (?:videos|images)),")
+_LOG_SIZE = re.compile(r": training (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -76,15 +83,55 @@ class RunRecord:
             return self.read_metrics(self.final_split)
         return evaluate_predictions(self.predictions) if self.predictions else {}
 
-    def final_intervals(self) -> dict[str, tuple[float, float]]:
-        """Return the intervals of ``final_metrics``, of those that have one."""
-        if self.final_split:
-            lines = [r for r in self.records if r.get("split") == self.final_split and r.get("metrics")]
-            results = [one for one in lines[-1].get("results") or () if one.get("interval")]
-            own = [one for one in results if one["dataset"] == self.dataset] or results
-            return {one["metric"]: (one["interval"][0], one["interval"][1]) for one in own}
-        outcomes = read_outcomes(self.final_metrics())
-        return {name: (found.low, found.high) for name, found in estimate_intervals(outcomes).items()}
+    def final_results(self) -> list[Result]:
+        """Return ``final_metrics`` in words, with interval and chance where they are known, counts as remarks."""
+        numbers, split = self.final_metrics(), self.final_split
+        where = f"{split or 'test'}/{self.dataset}/"
+        outcomes = {} if split else read_outcomes(numbers)
+        chances: dict[str, float] = {}
+        if self.task is not None and not split:
+            chances[self.task.main_metric] = self.task.guess_from_predictions(self.predictions)
+        results = describe_results(
+            {where + name: value for name, value in numbers.items()},
+            {where + name: rows for name, rows in outcomes.items()},
+            chances,
+        )
+        if not split:
+            return results
+        # An older run has numbers alone; its predictions know what they are called.
+        known = read_outcomes(evaluate_predictions(self.predictions)) if self.predictions else {}
+        words = {
+            name: {"title": rows.title or name, "is_share": rows.is_share} for name, rows in known.items()
+        }
+        told = self._read_told_results()
+        return [replace(one, **{**words.get(one.metric, {}), **told.get(one.metric, {})}) for one in results]
+
+    def _read_told_results(self) -> dict[str, dict[str, Any]]:
+        """Return what the last evaluation of ``final_split`` said about each number; empty for an older run."""
+        lines = [r for r in self.records if r.get("split") == self.final_split and r.get("metrics")]
+        results = lines[-1].get("results") or []
+        own = [one for one in results if one["dataset"] == self.dataset] or results
+        known = {entry.name for entry in fields(Result)}
+        return {one["metric"]: {key: value for key, value in one.items() if key in known} for one in own}
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Return when, how long, on what and how large the run was, as its ``train.log`` tells; pairs of words."""
+        path = self.folder / "train.log"
+        log = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        rows: list[tuple[str, str]] = []
+        times = [datetime.fromisoformat(time) for time in _LOG_TIME.findall(log)]
+        if times:
+            rows.append(("date", f"{times[0]:%d %B %Y, %H:%M}".lstrip("0")))
+            rows.append(("duration", _describe_duration((times[-1] - times[0]).total_seconds())))
+        data = [
+            f"{name} {split}: {rows} rows, {media}" for name, split, rows, media in _LOG_DATA.findall(log)
+        ]
+        if data:
+            rows.append(("data", "; ".join(dict.fromkeys(data))))
+        sizes = _LOG_SIZE.findall(log)
+        if sizes:
+            rows.append(("size", sizes[-1]))
+        return rows
 
     def read_outcomes(self, split: str) -> dict[str, Outcomes]:
         """Return what each text contributed to the metrics of a split, by short name.
@@ -155,3 +202,9 @@ def read_run_record(folder: str | Path, dataset: str | None = None) -> RunRecord
         predictions,
         file,
     )
+
+
+def _describe_duration(seconds: float) -> str:
+    """Return ``2 h 5 min`` or ``3 min 20 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"

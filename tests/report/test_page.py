@@ -65,6 +65,10 @@ def run(tmp_path_factory, tokenizer_dir):
 
 def test_the_page_holds_results_examples_and_health_and_escapes_what_it_shows(run):
     page = make_report(run, saliency="grad_cam")
+    assert '<p class="soft name">v0</p>' in page and "text to video, recall at 1" in page
+    assert (
+        "By answer" not in page and "12.5 %" in page
+    )  # sections without content are absent; shares in per cent
     assert "better than chance by" in page and "<svg" in page and page.count("data:image/jpeg") > 10
     assert "found at rank" in page and "found first" in page and "v9" in page
     assert "<script" not in page and "&lt;script&gt;" in page
@@ -76,7 +80,8 @@ def test_the_page_holds_results_examples_and_health_and_escapes_what_it_shows(ru
 def test_missing_parts_are_said_in_a_sentence(tmp_path, tokenizer_dir):
     make_run(tmp_path / "run", tokenizer_dir)
     page = make_report(tmp_path / "run", baselines=[tmp_path / "run"])
-    assert "There are no predictions" in page and "evaluation.predict=true" in page
+    assert "There are no predictions" in page and f"clipbert predict {tmp_path / 'run'}" in page
+    assert "Best and worst" not in page and "By answer" not in page
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="neither config.yaml nor metrics.jsonl"):
         read_run_record(tmp_path / "empty")
@@ -88,13 +93,18 @@ def test_metrics_stand_beside_their_interval_and_an_earlier_run(tmp_path, tokeni
         make_run(folder, tokenizer_dir)
         name = "test/msrvtt_retrieval/clipbert_retrieval/t2v_r1"
         rows = Outcomes((media < count).astype(float), media, is_share=True)
-        result = {"dataset": "msrvtt_retrieval", "metric": name[22:], "interval": [0.61, 0.89]}
+        result = {
+            "dataset": "msrvtt_retrieval",
+            "metric": name[22:],
+            "interval": [0.61, 0.89],
+            "is_share": True,
+        }
         line = {"split": "test", "metrics": {name: rows.value}, "final": True, "results": [result]}
         with (folder / "metrics.jsonl").open("a") as file:
             file.write("\n" + json.dumps(line) + "\n")  # the last line of the file was cut off
         write_outcomes(folder / "outcomes_test_msrvtt_retrieval.npz", {name: rows})
     page = make_report(folders[0], baselines=[folders[1]], num_examples=0)
-    assert "0.61 to 0.89" in page and "+50.0 (" in page and "), significant" in page
+    assert "61.0 to 89.0" in page and "+50.0 (" in page and "), significant" in page
 
 
 def test_moved_media_are_named(run, tmp_path):

@@ -100,7 +100,9 @@ def test_intervals_and_outcomes_are_those_of_the_final_evaluation(tmp_path):
     line = {"split": "test", "metrics": {name: 0.4}, "final": True, "results": results}
     (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
     run = read_run_record(tmp_path)
-    assert run.final_split == "test" and run.final_intervals() == {"clipbert_answers/accuracy": (0.2, 0.6)}
+    (result,) = run.final_results()
+    assert run.final_split == "test" and result.metric == "clipbert_answers/accuracy"
+    assert list(result.interval or ()) == [0.2, 0.6] and result.title == "accuracy"
     assert run.read_outcomes("test") == {}
     rows = Outcomes(np.array([1.0, 0, 0, 1, 0]), np.arange(5))
     write_outcomes(tmp_path / "outcomes_test_quiz.npz", {name: rows})
@@ -130,5 +132,23 @@ def test_predictions_alone_have_intervals_too(tmp_path):
         {**record, "item": n, "media_id": f"v{n}", "text_id": f"{n}", "target": 3 + n} for n in range(4)
     ]
     (tmp_path / "quiz_run_test_1.json").write_text(json.dumps(records))
-    low, high = read_run_record(tmp_path).final_intervals()["clipbert_count/mse"]
-    assert low < read_run_record(tmp_path).final_metrics()["clipbert_count/mse"] < high
+    (result,) = [r for r in read_run_record(tmp_path).final_results() if r.metric == "clipbert_count/mse"]
+    low, high = result.interval or (0, 0)
+    assert low < result.value < high and result.chance is not None
+
+
+def test_the_log_tells_date_duration_data_and_size(tmp_path):
+    (tmp_path / "config.yaml").write_text("datasets: quiz")
+    assert read_run_record(tmp_path).describe() == []
+    (tmp_path / "train.log").write_text(
+        "2026-11-26T06:20:32 | INFO | mmf.train : Loading datasets\n"
+        "2026-11-26T06:20:33 | INFO | p.dataset : quiz (train): 10 rows, 9 videos, 0 of them not in /data\n"
+        "2026-11-26T06:20:33 | INFO | p.loop : training 0.8 of 0.8 M parameters for 20 updates, fp32 on 1 x cpu\n"
+        "2026-11-26T06:23:52 | INFO | p.evaluation : results\n"
+    )
+    assert dict(read_run_record(tmp_path).describe()) == {
+        "date": "26 November 2026, 06:20",
+        "duration": "3 min 20 s",
+        "data": "quiz train: 10 rows, 9 videos",
+        "size": "0.8 of 0.8 M parameters for 20 updates, fp32 on 1 x cpu",
+    }
