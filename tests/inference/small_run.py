@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 import yaml
 
+from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.models.build import build_network
 from clipbert_mmf.models.config import parse_model_config
 from tests.network_settings import small_settings
@@ -93,6 +94,16 @@ def make_run(folder: Path, tokenizer: Path, config: dict | None = None, **change
         "".join(json.dumps(line) + "\n" for line in METRICS) + '{"split": "v'
     )
     return network
+
+
+def load_sharp(folder: Path) -> ClipBert:
+    """Load a run with larger weights, so that the scores of different pairs differ by more than rounding."""
+    model = ClipBert.from_pretrained(folder)
+    with torch.no_grad():
+        for name, value in model.network.named_parameters():
+            if value.ndim > 1 and not name.startswith("backbone"):
+                value.mul_(10)
+    return model
 
 
 def same_state(one, other) -> bool:
