@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to",
         default="folder",
         choices=TARGETS,
-        help="folder: for ClipBert.from_pretrained; released: a state dict for the released ClipBERT",
+        help="folder: for ClipBert.from_pretrained; released: a state dict for the released ClipBERT; onnx: a "
+        "folder with encoder.onnx and scorer.onnx",
     )
     parser.add_argument("--revision", help="branch, tag or commit of a hub name")
     parser.add_argument("--replace", action="store_true", help="replace what is at --out")

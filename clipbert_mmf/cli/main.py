@@ -56,7 +56,9 @@ VERBS: dict[str, Verb] = {
     "check": Verb("read every medium of a store and report those that are bad", "check"),
     "build-store": Verb("pack a folder of videos into LMDB or tar shards, and back", "build_store"),
     "inspect": Verb("identify a file of weights and report what it would fill", "inspect"),
-    "convert": Verb("write a trained model as a folder or as weights of the released ClipBERT", "convert"),
+    "convert": Verb(
+        "write a trained model as a folder, as weights of the released ClipBERT or as ONNX", "convert"
+    ),
     "compare-precision": Verb("compare half precision with fp32 on media of your own", "compare_precision"),
     "train": Verb("train a model further on your own videos, through MMF", "train"),
     "predict": Verb("write the predictions of a run over its dataset, through MMF", "predict"),

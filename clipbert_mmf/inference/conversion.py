@@ -1,4 +1,4 @@
-"""Writes a trained model for others: the released ClipBERT's state dict, or a Hugging Face style folder."""
+"""Writes a trained model for others: the released ClipBERT's state dict, a Hugging Face style folder, ONNX graphs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from clipbert_mmf.inference.model_card import write_model_card
+from clipbert_mmf.inference.model_card import replace_use, write_model_card
+from clipbert_mmf.inference.onnx_export import describe_onnx_use, save_onnx
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
 from clipbert_mmf.weights.export import to_released_state
@@ -18,7 +19,7 @@ from clipbert_mmf.writing import naming
 logger = logging.getLogger(__name__)
 
 #: Values of ``--to``.
-TARGETS = ("folder", "released")
+TARGETS = ("folder", "released", "onnx")
 
 
 def convert_weights(
@@ -29,8 +30,8 @@ def convert_weights(
     Args:
         source: the folder of a run, one of its checkpoints, a saved folder, or a hub name.
         out: the folder or file to write; it appears when it is complete.
-        to: ``folder`` (``ClipBert.from_pretrained`` reads it) or ``released`` (a state dict for the released
-            code).
+        to: ``folder`` (``ClipBert.from_pretrained`` reads it), ``released`` (a state dict for the released
+            code) or ``onnx`` (a folder of ``onnx_export.save_onnx``).
         replace: whether an existing file or folder may be replaced.
         **options: options of ``ClipBert.from_pretrained``.
 
@@ -38,7 +39,8 @@ def convert_weights(
         The file or folder that was written.
 
     Raises:
-        ValueError: for an unknown target, or as ``from_pretrained`` and ``to_released_state`` raise it.
+        ValueError: for an unknown target, or as ``from_pretrained``, ``to_released_state`` and ``save_onnx``
+            raise it.
         FileExistsError: if ``out`` exists and may not be replaced.
     """
     if to not in TARGETS:
@@ -59,10 +61,13 @@ def convert_weights(
             with naming(out):
                 torch.save(state, partial)
         else:
-            model.save_pretrained(partial)
-            (partial / "README.md").write_text(
-                _describe(model, path, options.get("config"), options.get("dataset")), encoding="utf-8"
-            )
+            card = describe_model(model, path, options.get("config"), options.get("dataset"))
+            if to == "onnx":
+                save_onnx(model, partial)
+                card = replace_use(card, describe_onnx_use(model))
+            else:
+                model.save_pretrained(partial)
+            (partial / "README.md").write_text(card, encoding="utf-8")
     except BaseException:
         _remove(partial)
         raise
@@ -72,7 +77,17 @@ def convert_weights(
     return out
 
 
-def _describe(model: ClipBert, path: Path, config: str | Path | None, dataset: str | None) -> str:
+def describe_model(
+    model: ClipBert, path: Path, config: str | Path | None = None, dataset: str | None = None
+) -> str:
+    """Return a model's card, from the files of its run; that of a saved folder stays as it is.
+
+    Args:
+        model: the model.
+        path: where it was loaded from.
+        config: as for ``ClipBert.from_pretrained``.
+        dataset: likewise.
+    """
     if is_saved_folder(path):
         card = path / "README.md"
         return (

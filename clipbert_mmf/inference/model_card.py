@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ of a {media}, each together with the text, and folds the scores of the clips (`{
 ```python
 from clipbert_mmf.inference.pretrained import ClipBert
 
-model = ClipBert.from_pretrained("path/to/this/folder")
+model = ClipBert.from_pretrained("{place}")
 frames = model.preprocessing.read(open("{media_file}", "rb").read())
 scores = model.score_frames(frames[None], ["a text"])
 ```
@@ -56,7 +57,15 @@ the weights it started from apply.
 """
 
 
+#: Stands in a card for the place of the model.
+PLACE = "path/to/this/folder"
+_USE_SECTION = re.compile(r"(?<=^## Use\n\n).*?(?=\n\n## )", re.MULTILINE | re.DOTALL)
 _TRAINING_KEYS = ("batch_size", "update_frequency", "max_updates", "max_epochs", "precision", "seed")
+
+
+def replace_use(card: str, use: str) -> str:
+    """Return a card with another section about use; a card without one stays as it is."""
+    return _USE_SECTION.sub(lambda _: use, card, count=1)
 
 
 def write_model_card(recipe: Recipe, config: Mapping[str, Any], run: Path, update: int | None) -> str:
@@ -71,6 +80,7 @@ def write_model_card(recipe: Recipe, config: Mapping[str, Any], run: Path, updat
     return _CARD.format(
         dataset=recipe.dataset,
         version=clipbert_mmf.__version__,
+        place=PLACE,
         media=recipe.preprocessing.media,
         fold=recipe.model.fold,
         head=recipe.model.head.type,

@@ -1,6 +1,6 @@
 """A trained model in MTEB's retrieval and reranking tasks between texts and videos, or texts and images.
 
-Optional: ``pip install 'clipbert_mmf[mteb]'``. Media are read by our own decoders with the model's own sampling.
+Optional: ``pip install mteb datasets``. Media are read by our own decoders with the model's own sampling.
 """
 
 from __future__ import annotations

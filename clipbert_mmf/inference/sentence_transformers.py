@@ -1,6 +1,6 @@
 """A trained model as a ``CrossEncoder`` of sentence-transformers, for its tools and its evaluators.
 
-Optional: ``pip install 'clipbert_mmf[sentence-transformers]'``.
+Optional: ``pip install sentence-transformers``.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from clipbert_mmf.weights.trained_with import TrainedWith
 
 #: Checkpoints of a run's folder, in the order they are tried; the final weights are those of the best state.
 _CHECKPOINTS = ("best.ckpt", "clipbert_final.pth", "current.ckpt")
+#: Graphs that ``onnx_export`` writes.
+ONNX_FILES = ENCODER_FILE, SCORER_FILE = "encoder.onnx", "scorer.onnx"
 _RUN_CONFIG = "config.yaml"
 _HUB_NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 #: Files of a saved folder; nothing else of a hub's repository is fetched.
@@ -40,9 +42,15 @@ def find_model(location: str | Path, revision: str | None = None) -> Path:
     Raises:
         FileNotFoundError: if there is no such path, and the model is neither in the hub's cache nor can be
             fetched.
+        RecipeError: for a folder of ONNX graphs.
     """
     path = Path(location).expanduser()
     if path.exists():
+        if any((path / name).is_file() for name in ONNX_FILES):
+            raise RecipeError(
+                f"{path} holds ONNX graphs, which ONNX Runtime runs as its README.md says; give the folder or run "
+                f"that they were made of"
+            )
         return path
     if not _HUB_NAME.fullmatch(str(location)) or path.suffix in (".ckpt", ".pth", ".pt", ".safetensors"):
         raise FileNotFoundError(f"model '{location}': no such file or folder")

@@ -258,8 +258,10 @@ class ClipBertNetwork(nn.Module):
         Raises:
             ValueError: if the network has no contrastive head.
         """
+        return self._embed_padded(*_shorten([input_ids, input_mask, segment_ids]))
+
+    def _embed_padded(self, input_ids: Tensor, input_mask: Tensor, segment_ids: Tensor) -> Tensor:
         head = self._require_contrastive()
-        input_ids, input_mask, segment_ids = _shorten([input_ids, input_mask, segment_ids])
         rows = self.read_texts(input_ids, input_mask, segment_ids, None if head.reads_words else 1)
         with torch.autocast(rows.device.type, enabled=False):
             return head.project_texts(rows.float(), input_mask)
@@ -334,6 +336,18 @@ class ClipBertNetwork(nn.Module):
         sorted_scores = torch.cat(outputs)
         return torch.empty_like(sorted_scores).index_copy_(0, order, sorted_scores)
 
+    def score_batch(
+        self, visual: Tensor, videos: Tensor, input_ids: Tensor, input_mask: Tensor, segment_ids: Tensor
+    ) -> Tensor:
+        """Return what ``score_clips`` returns, of all pairs at once and without a look at their lengths.
+
+        An exported graph is made of this; the network has one head.
+        """
+        texts = input_ids, input_mask, segment_ids
+        joins = self.contrastive is not None and self.contrastive.midpoint is not None
+        vectors = self._embed_padded(*texts) if joins else None
+        return self._score(self.find_use(), visual, videos, *texts, labels=None, text_vectors=vectors)[0]
+
     def _score(
         self,
         use: HeadUse,
@@ -350,15 +364,16 @@ class ClipBertNetwork(nn.Module):
         pair_visual = CLIP_FUSIONS[self.clip_fusion](visual[videos])
         clips = pair_visual.shape[1]
         rows, pooled = self.encoder(
-            self.text_embedding(input_ids, segment_ids).repeat_interleave(clips, 0),
-            input_mask.repeat_interleave(clips, 0),
+            _repeat_rows(self.text_embedding(input_ids, segment_ids), clips),
+            _repeat_rows(input_mask, clips),
             pair_visual.flatten(0, 1),
             keep_text=labels is not None,
         )
         # Scores keep full precision under autocast: rounded scores tie, and a tie counts as a miss.
         with torch.autocast(pooled.device.type, enabled=False):
             clip_scores = head(pooled.to(self.encoder.pooler.weight.dtype)).float()
-        clip_scores = clip_scores.unflatten(0, (len(videos), clips))
+        # Not len(): an exported graph would keep the number of pairs it was made with.
+        clip_scores = clip_scores.unflatten(0, (videos.shape[0], clips))
         if (
             contrastive is not None
             and contrastive.midpoint is not None
@@ -373,7 +388,7 @@ class ClipBertNetwork(nn.Module):
             clip_scores = contrastive.join(clip_scores, vectors[videos].detach(), text_vectors.detach())
         if labels is None:
             return clip_scores, {}
-        rows = rows.unflatten(0, (len(videos), clips))
+        rows = rows.unflatten(0, (videos.shape[0], clips))
         return clip_scores, self._score_words(head, rows, labels[:, : rows.shape[2]])
 
     @staticmethod
@@ -473,6 +488,14 @@ class DatasetNetwork:
 def _trains(part: nn.Module) -> bool:
     parameters = list(part.parameters(recurse=False))
     return not parameters or any(parameter.requires_grad for parameter in parameters)
+
+
+def _repeat_rows(x: Tensor, times: int) -> Tensor:
+    """Return ``(P * times, ...)``: each row as often, one after the other.
+
+    ``repeat_interleave`` does the same; its ONNX form only takes the number of rows it was made with.
+    """
+    return x.unsqueeze(1).expand(-1, times, *x.shape[1:]).flatten(0, 1)
 
 
 def _group_options(scores: Tensor, batch: int) -> Tensor:

@@ -63,8 +63,8 @@ def test_nothing_is_replaced_unasked_and_a_failure_leaves_what_was_there(tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "run"]
     convert_weights(tmp_path / "run", tmp_path / "model", replace=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "run"]
-    with pytest.raises(ValueError, match=r"target is 'onnx'; allowed are \['folder', 'released'\]"):
-        convert_weights(tmp_path / "run", tmp_path / "x", to="onnx")
+    with pytest.raises(ValueError, match=r"target is 'gguf'; allowed are \['folder', 'released', 'onnx'\]"):
+        convert_weights(tmp_path / "run", tmp_path / "x", to="gguf")
 
 
 @pytest.mark.parametrize("head", ["match", "choose", "regress", "pretrain", "classify"])

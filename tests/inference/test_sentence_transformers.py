@@ -29,7 +29,7 @@ def captions(corpus):
 
 @pytest.mark.skipif(adapter._CrossEncoder is not object, reason="sentence-transformers is installed")
 def test_without_the_package_the_error_says_what_to_type(model):
-    with pytest.raises(ImportError, match=r"pip install 'clipbert_mmf\[sentence-transformers\]'"):
+    with pytest.raises(ImportError, match=r"a CrossEncoder needs sentence-transformers: pip install"):
         adapter.ClipBertCrossEncoder(model)
 
 
