@@ -287,6 +287,18 @@ class ClipBertNetwork(nn.Module):
         with torch.autocast(rows.device.type, enabled=False):
             return head.project_videos(rows.float())
 
+    def embed_moments(self, visual: Tensor) -> tuple[Tensor, Tensor]:
+        """Return unit vectors of videos ``(B, E)`` as ``embed_videos``, and of each clip alone ``(B, K, E)``.
+
+        Raises:
+            ValueError: if the network has no contrastive head.
+        """
+        rows = self.encoder.encode_alone(visual.flatten(0, 1)).unflatten(0, visual.shape[:2])
+        with torch.autocast(rows.device.type, enabled=False):
+            head, rows = self._require_contrastive(), rows.float()
+            clips = head.project_videos(rows.flatten(0, 1)[:, None]).unflatten(0, visual.shape[:2])
+            return head.project_videos(rows), clips
+
     def _require_contrastive(self) -> ContrastiveHead:
         if self.contrastive is None:
             raise ValueError(

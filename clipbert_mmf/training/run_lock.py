@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,10 +50,19 @@ class RunLock:
         os.close(self.file)
 
 
-def acquire_lock(folder: Path) -> RunLock:
-    """Lock a run's folder for this process; the folder is made if missing.
+def explain_run(folder: Path, who: str) -> str:
+    """Return the message for a run's folder that another process holds."""
+    return f"env.save_dir={folder} is in use: {who}, trains in it. Wait for it or end it, or set another env.save_dir"
+
+
+def acquire_lock(folder: Path, explain: Callable[[Path, str], str] = explain_run) -> RunLock:
+    """Lock a folder for this process; the folder is made if missing.
 
     A process that has the lock already gets it again.
+
+    Args:
+        folder: of a run, or of something else that one process at a time writes.
+        explain: message for a folder and a description of the process that holds it.
 
     Raises:
         ConfigurationError: if another process trains in it; names that process.
@@ -65,7 +75,7 @@ def acquire_lock(folder: Path) -> RunLock:
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            _take(file, path)
+            _take(file, path, explain)
         except BaseException:
             os.close(file)
             raise
@@ -86,7 +96,7 @@ def release_lock(folder: Path) -> None:
         held.release()
 
 
-def _take(file: int, path: Path) -> None:
+def _take(file: int, path: Path, explain: Callable[[Path, str], str]) -> None:
     holder = _read_holder(file)
     try:
         if fcntl is None:
@@ -95,23 +105,19 @@ def _take(file: int, path: Path) -> None:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
-            raise ConfigurationError(_explain(path, holder)) from error
+            raise ConfigurationError(explain(path.parent, _describe(holder))) from error
         if error.errno not in _NO_LOCKS:
             raise
         if holder and _may_run(holder):
             raise ConfigurationError(
-                f"{_explain(path, holder)}. This file system has no locks: if that process is gone, remove {path}"
+                f"{explain(path.parent, _describe(holder))}. This file system has no locks: if that process is gone, remove {path}"
             ) from error
 
 
-def _explain(path: Path, holder: dict[str, Any]) -> str:
-    who = "another process"
-    if holder:
-        who = f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
-    return (
-        f"env.save_dir={path.parent} is in use: {who}, trains in it. Wait for it or end it, or set another "
-        "env.save_dir"
-    )
+def _describe(holder: dict[str, Any]) -> str:
+    if not holder:
+        return "another process"
+    return f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
 
 
 def _read_holder(file: int) -> dict[str, Any]:

@@ -27,12 +27,18 @@ from torch import Tensor
 from clipbert_mmf.configuration import suggest
 from clipbert_mmf.transforms.augmentation import change_and_pad, draw_change
 from clipbert_mmf.transforms.frames import pad_channels_last, resize_and_pad
-from clipbert_mmf.video.decode import BACKENDS, read_frames
+from clipbert_mmf.video.decode import BACKENDS, VideoInfo, read_frames
 from clipbert_mmf.video.decoded import DecodedVideo
 from clipbert_mmf.video.errors import MAX_MEGAPIXELS, MediaError, NoVideoStreamError
 from clipbert_mmf.video.frame_folders import DEFAULT_FRAMES_FPS, FrameFolder, FrameTimes
 from clipbert_mmf.video.images import read_image
-from clipbert_mmf.video.sampling import SAMPLERS, ClipChooser, choose_clip_length
+from clipbert_mmf.video.sampling import (
+    SAMPLERS,
+    ClipChooser,
+    TimedVideo,
+    WindowChooser,
+    choose_clip_length,
+)
 from clipbert_mmf.video.stores.base import MediaStore
 from clipbert_mmf.video.stores.open import open_store
 from clipbert_mmf.video.watchdog import MEMORY_MIB, GuardedReader
@@ -45,16 +51,50 @@ _TOLD_SEC = 0.1
 
 
 @dataclass(frozen=True)
+class MediaFacts:
+    """Facts about a video that reading it tells; None where the medium does not have them.
+
+    Attributes:
+        duration_sec: end of the last frame, counted from the start of the file.
+        fps: frames per second on average.
+        width: pixels of the stored picture, before any rotation.
+        height: pixels of the stored picture, before any rotation.
+    """
+
+    duration_sec: float | None = None
+    fps: float | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True)
 class Clips:
     """The input of a model from one medium.
 
     Attributes:
         frames: ``(K, T, 3, L, L)`` uint8 RGB.
         times_sec: start and end of each of the K clips; empty for an image.
+        facts: facts about the medium.
     """
 
     frames: Tensor
     times_sec: tuple[tuple[float, float], ...] = ()
+    facts: MediaFacts = MediaFacts()
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Some windows of a video, each read as ``Clips`` of its own would be.
+
+    Attributes:
+        clips: one for each window.
+        windows_sec: start and end of each window.
+        num_windows: number of windows of the whole video.
+    """
+
+    clips: tuple[Clips, ...]
+    windows_sec: tuple[tuple[float, float], ...]
+    num_windows: int
 
 
 @dataclass(frozen=True)
@@ -334,40 +374,69 @@ class _VideoReader:
         key: str,
         store: str,
     ) -> Clips:
-        options = self._options
         rng = rng or np.random.default_rng(0)
-        transform = _make_transform(options, rng)
-        chooser = ClipChooser(
+        transform = _make_transform(self._options, rng)
+        chooser = self._make_chooser(window_sec, rng)
+        frames = self._decode(source, chooser, transform, key, store)
+        if window_sec is not None and chooser.duration_sec + _TOLD_SEC < window_sec[1] < math.inf:
+            self._tell_cut(key, window_sec, chooser.duration_sec)
+        return Clips(frames, _list_spans(chooser.spans_sec), _describe(chooser.info))
+
+    def read_windows(
+        self, source: bytes | Path | FrameFolder, length_sec: float, first: int, count: int, key: str
+    ) -> Windows:
+        chooser = WindowChooser(self._make_chooser, length_sec, first, count)
+        transform = _make_transform(self._options, np.random.default_rng(0))
+        frames = self._decode(source, chooser, transform, key, "")
+        size, facts = self._options.num_clips, _describe(chooser.info)
+        starts = range(0, len(frames), size)
+        clips = tuple(
+            Clips(frames[start : start + size], _list_spans(chooser.spans_sec[start : start + size]), facts)
+            for start in starts
+        )
+        return Windows(clips, tuple(chooser.windows_sec), chooser.num_windows)
+
+    def _make_chooser(
+        self, window_sec: tuple[float, float] | None, rng: np.random.Generator | None = None
+    ) -> ClipChooser:
+        options = self._options
+        return ClipChooser(
             options.sampling,
             options.num_clips,
             options.num_frames,
             options.clip_duration_sec,
-            rng,
+            rng or np.random.default_rng(0),
             window_sec or options.window_sec,
         )
+
+    def _decode(
+        self,
+        source: bytes | Path | FrameFolder | DecodedVideo,
+        chooser: ClipChooser | WindowChooser,
+        transform: Callable[[Tensor], Tensor],
+        key: str,
+        store: str,
+    ) -> Tensor:
+        options = self._options
         if isinstance(source, DecodedVideo):
-            frames = self._take_frames(source, chooser(source), transform)
-        elif isinstance(source, FrameFolder):
+            return self._take_frames(source, chooser(source), transform)
+        if isinstance(source, FrameFolder):
             try:
-                frames = self._read_frame_folder(source, chooser, transform)
+                return self._read_frame_folder(source, chooser, transform)
             except MediaError as error:
                 raise type(error)(error.reason, key or str(source.path), store) from error
-        else:
-            decode = read_frames if self._guard is None else self._guard.read_frames
-            frames = decode(
-                source,
-                chooser,
-                backend=options.backend,
-                num_threads=options.num_threads,
-                on_served=self._on_served,
-                key=key,
-                store=store,
-                transform=transform,
-                max_megapixels=options.max_megapixels,
-            )
-        if window_sec is not None and chooser.duration_sec + _TOLD_SEC < window_sec[1] < math.inf:
-            self._tell_cut(key, window_sec, chooser.duration_sec)
-        return Clips(frames, tuple((float(start), float(end)) for start, end in chooser.spans_sec))
+        decode = read_frames if self._guard is None else self._guard.read_frames
+        return decode(
+            source,
+            chooser,
+            backend=options.backend,
+            num_threads=options.num_threads,
+            on_served=self._on_served,
+            key=key,
+            store=store,
+            transform=transform,
+            max_megapixels=options.max_megapixels,
+        )
 
     def _tell_cut(self, key: str, window_sec: tuple[float, float], duration_sec: float) -> None:
         if self._has_told:
@@ -383,7 +452,10 @@ class _VideoReader:
         )
 
     def _read_frame_folder(
-        self, folder: FrameFolder, choose_times: ClipChooser, transform: Callable[[Tensor], Tensor]
+        self,
+        folder: FrameFolder,
+        choose_times: ClipChooser | WindowChooser,
+        transform: Callable[[Tensor], Tensor],
     ) -> Tensor:
         paths = folder.list_frames()
         times = FrameTimes(len(paths), self._options.frames_fps)
@@ -461,6 +533,17 @@ def _make_transform(
         return partial(pad_channels_last, image_size=options.image_size)
     change = draw_change(rng, options.crop_area, options.mirror, options.color_jitter)
     return partial(change_and_pad, image_size=options.image_size, change=change)
+
+
+def _list_spans(spans_sec: np.ndarray) -> tuple[tuple[float, float], ...]:
+    return tuple((float(start), float(end)) for start, end in spans_sec)
+
+
+def _describe(info: TimedVideo | None) -> MediaFacts:
+    if info is None:
+        return MediaFacts()
+    size = (info.width, info.height) if isinstance(info, VideoInfo) else (None, None)
+    return MediaFacts(float(info.duration_sec), float(info.fps), *size)
 
 
 def _make_guard(options: ClipOptions | ImageOptions) -> GuardedReader | None:

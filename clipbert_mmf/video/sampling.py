@@ -231,6 +231,7 @@ class ClipChooser:
         window_sec: the part of the video that counts, or None.
         spans_sec: ``(K, 2)`` float64 after the call; no rows before.
         duration_sec: length of the video after the call; 0 before.
+        info: the video after the call; None before.
     """
 
     how: str
@@ -241,6 +242,7 @@ class ClipChooser:
     window_sec: tuple[float, float] | None = None
     spans_sec: Times = field(default_factory=lambda: np.zeros((0, 2)), init=False)
     duration_sec: float = field(default=0.0, init=False)
+    info: TimedVideo | None = field(default=None, init=False)
 
     def __call__(self, info: TimedVideo) -> Times:
         """Return ``(K, T)`` seconds for a video of ``info.duration_sec`` and ``info.fps``.
@@ -248,7 +250,7 @@ class ClipChooser:
         Raises:
             OutsideVideoError: if nothing of the window lies in the video.
         """
-        self.duration_sec = info.duration_sec
+        self.duration_sec, self.info = info.duration_sec, info
         if self.window_sec is not None and _is_outside(*self.window_sec, info):
             raise OutsideVideoError(
                 f"the part {describe_span(*self.window_sec)} lies outside the video, which is "
@@ -265,6 +267,65 @@ class ClipChooser:
         )
         window = _cut_window(info.start_sec, info.duration_sec, self.window_sec)
         return place_frames(self.spans_sec, self.how, self.num_frames, info.fps, self.clip_len_sec, window)
+
+
+def split_windows(start_sec: float, duration_sec: float, length_sec: float) -> list[tuple[float, float]]:
+    """Cut a video into windows, one after the other.
+
+    Args:
+        start_sec: start of its first frame.
+        duration_sec: its end.
+        length_sec: length of a window, above 0. What is left at the end is a window of its own, or part of the last
+            one where it is shorter than a tenth of a window.
+
+    Returns:
+        Start and end of each window, at least one.
+    """
+    count = max(1, int(np.ceil((duration_sec - start_sec) / length_sec - _LEAST_WINDOW)))
+    starts = [start_sec + number * length_sec for number in range(count)]
+    return list(zip(starts, [*starts[1:], max(duration_sec, start_sec)], strict=True))
+
+
+#: Share of a window below which the end of a video belongs to the window before it.
+_LEAST_WINDOW = 0.1
+
+
+@dataclass
+class WindowChooser:
+    """Chooses the times of some of the windows of a video: K clips in each, as ``ClipChooser`` would alone.
+
+    Attributes:
+        make_chooser: returns the chooser of a window.
+        length_sec: length of a window.
+        first: number of the first window that is read.
+        count: number of windows that are read.
+        windows_sec: start and end of each window that was chosen, after the call.
+        spans_sec: ``(windows * K, 2)`` float64, the clips, after the call.
+        num_windows: number of windows of the whole video, after the call.
+        duration_sec: length of the video after the call.
+        info: the video after the call.
+    """
+
+    make_chooser: Callable[[tuple[float, float]], ClipChooser]
+    length_sec: float
+    first: int
+    count: int
+    windows_sec: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]], init=False)
+    spans_sec: Times = field(default_factory=lambda: np.zeros((0, 2)), init=False)
+    num_windows: int = field(default=0, init=False)
+    duration_sec: float = field(default=0.0, init=False)
+    info: TimedVideo | None = field(default=None, init=False)
+
+    def __call__(self, info: TimedVideo) -> Times:
+        """Return ``(windows * K, T)`` seconds."""
+        self.duration_sec, self.info = info.duration_sec, info
+        windows = split_windows(info.start_sec, info.duration_sec, self.length_sec)
+        self.num_windows = len(windows)
+        self.windows_sec = windows[self.first : self.first + self.count]
+        choosers = [self.make_chooser(window) for window in self.windows_sec]
+        times = [chooser(info) for chooser in choosers]
+        self.spans_sec = np.concatenate([chooser.spans_sec for chooser in choosers])
+        return np.concatenate(times)
 
 
 def _is_outside(start_sec: float, end_sec: float, info: TimedVideo) -> bool:

@@ -87,6 +87,10 @@ class MediaStore(ABC):
         """
         return name if name in self else None
 
+    def path_of(self, key: str) -> str:
+        """Return the path of a medium in the store, with its ending where the store knows it; a name of the key."""
+        return key
+
     def keys(self) -> list[str]:
         """Return every key, sorted."""
         return list(self._list(self.handle))

@@ -111,6 +111,10 @@ class FolderStore(MediaStore):
         path = Path(self.location, name)
         return FrameFolder(path) if name.endswith("/") else path
 
+    def path_of(self, key: str) -> str:
+        """Return the path below the folder; see ``MediaStore.path_of``."""
+        return self.handle.names.get(key, key).rstrip("/")
+
     def _list(self, handle: NameIndex) -> Iterator[str]:
         return iter(sorted(handle.names))
 

@@ -92,6 +92,10 @@ class IopathStore(MediaStore):
             return self._names.find(name)
         return make_key(name) or None
 
+    def path_of(self, key: str) -> str:
+        """Return the path below the location; see ``MediaStore.path_of``."""
+        return key if self.handle is None or self._names is None else self._names.names.get(key, key)
+
     def _path(self, key: str) -> str | None:
         if self._names is None:
             # A key of a table must not lead out of the store, nor out of the cache.

@@ -177,6 +177,10 @@ class TarStore(MediaStore):
         shard, offset, size = place
         return f"{os.path.basename(shard)} {stamp_file(shard)} {offset} {size}"
 
+    def path_of(self, key: str) -> str:
+        """Return the path in the shard; see ``MediaStore.path_of``."""
+        return self.handle.index.names.get(key, key)
+
     def find_damage(self) -> dict[str, str]:
         """Return the damaged shards, each with the reason."""
         return dict(self._damage) if self.handle is not None else {}

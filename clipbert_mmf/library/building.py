@@ -1,0 +1,493 @@
+"""Builds an index and brings it up to date: what is new or changed is encoded, what is gone is removed."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from clipbert_mmf.configuration import ConfigurationError
+from clipbert_mmf.inference.asking import require_ability
+from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.library.encoding import Encoded, Encoder, Work
+from clipbert_mmf.library.engines import Engine, ThisProcess
+from clipbert_mmf.library.media import MediaSource, open_media_source, require_paths
+from clipbert_mmf.library.model_identity import ModelIdentity, hash_model
+from clipbert_mmf.library.rows import CLIP, UNREADABLE, Row
+from clipbert_mmf.library.store import (
+    LibraryError,
+    LibrarySettings,
+    LibraryStore,
+    create_library_store,
+    import_lancedb,
+    is_library,
+    open_library_store,
+)
+from clipbert_mmf.training.run_lock import RunLock, acquire_lock
+from clipbert_mmf.video.errors import MediaError
+
+logger = logging.getLogger(__name__)
+
+#: Media of one commit, and seconds after which a smaller one is made: what a kill may lose.
+BATCH_MEDIA, BATCH_SEC = 64, 20.0
+#: Bytes of a row beside its embedding and tokens.
+ROW_BYTES = 512
+#: Media after which rate, time and size are told.
+NUM_FIRST = 20
+
+
+@dataclass
+class IndexReport:
+    """Counts of one call.
+
+    Attributes:
+        num_media: media of the source.
+        num_new: encoded because the index lacked them.
+        num_changed: encoded again, because their content is another.
+        num_renamed: taken over from a path that is gone, with the same content.
+        num_unchanged: there before.
+        num_removed: media that are gone, and taken out.
+        num_outdated: media that changed or are gone, and were left as they are: ``--update`` was not given.
+        num_repaired: media with damaged rows, encoded anew.
+        unreadable: path -> reason, of this call.
+        num_unreadable: media of the index that cannot be read.
+        num_rows: rows of the index at the end.
+        num_bytes: size of the index at the end.
+        seconds: duration of the call.
+    """
+
+    num_media: int = 0
+    num_new: int = 0
+    num_changed: int = 0
+    num_renamed: int = 0
+    num_unchanged: int = 0
+    num_removed: int = 0
+    num_outdated: int = 0
+    num_repaired: int = 0
+    unreadable: dict[str, str] = field(default_factory=dict)
+    num_unreadable: int = 0
+    num_rows: int = 0
+    num_bytes: int = 0
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self)
+
+    def describe(self) -> str:
+        """Return the report as one sentence."""
+        parts = {
+            "new": self.num_new,
+            "changed": self.num_changed,
+            "renamed": self.num_renamed,
+            "removed": self.num_removed,
+            "damaged and encoded anew": self.num_repaired,
+            "unchanged": self.num_unchanged,
+        }
+        counts = ", ".join(f"{count} {name}" for name, count in parts.items() if count) or "nothing to do"
+        size = f"{self.num_rows} rows, {self.num_bytes / 1e6:.1f} MB"
+        bad = f", {self.num_unreadable} unreadable" if self.num_unreadable else ""
+        left = (
+            f"; {self.num_outdated} media changed or are gone: --update brings them up to date"
+            if self.num_outdated
+            else ""
+        )
+        return f"{self.num_media} media: {counts}{bad}; {size}, {self.seconds:.1f} s{left}"
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """Settings of building.
+
+    Attributes:
+        window_sec: length of a window; None for the model's sampling over the whole of each medium.
+        tokens: data type of kept tokens, ``bf16`` or ``fp32``; None keeps none.
+        updates: encode changed media again and remove those that are gone.
+        verifies: read the content of all media and all rows, whatever their states say.
+        needs_embeddings: refuse a model without a contrastive head.
+        timeout_sec: longest time for reading one medium.
+        batch_media: media of one commit.
+
+    Raises:
+        ValueError: for a value out of range.
+    """
+
+    window_sec: float | None = None
+    tokens: str | None = None
+    updates: bool = False
+    verifies: bool = False
+    needs_embeddings: bool = True
+    timeout_sec: float = 60.0
+    batch_media: int = BATCH_MEDIA
+
+    def __post_init__(self) -> None:
+        if self.window_sec is not None and not 0 < self.window_sec < float("inf"):
+            raise ValueError(f"--window-sec is {self.window_sec}; expected seconds above 0")
+        if not 0 < self.timeout_sec < float("inf"):
+            raise ValueError(f"--timeout is {self.timeout_sec}; expected seconds above 0")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do.
+
+    Attributes:
+        works: media to encode.
+        gone: paths of the index that the source lacks.
+        known: hash of contents -> path, of what is gone.
+        num_outdated: media that changed or are gone and are left.
+    """
+
+    works: tuple[Work, ...]
+    gone: tuple[str, ...] = ()
+    known: dict[bytes, str] = field(default_factory=dict)
+    num_outdated: int = 0
+
+
+def build_index(
+    model: ClipBert,
+    model_name: str,
+    source: str | Path,
+    out: str | Path,
+    options: IndexOptions | None = None,
+    engine: Engine | None = None,
+    tell: Callable[[str], object] = logger.info,
+    advance: Callable[[int, int], object] = lambda done, total: None,
+) -> IndexReport:
+    """Encode the media of a source into an index; one that is there goes on.
+
+    All that can fail is checked before the first medium is read.
+
+    Args:
+        model: a trained model.
+        model_name: where it was loaded from; the index remembers it.
+        source: folder, LMDB, tar shards, ``scheme://...``, or a table with paths or URLs.
+        out: folder or address of the index.
+        options: settings.
+        engine: where media are encoded; None for this process.
+        tell: told rate, time left and size after the first media.
+        advance: told how many media are done, and of how many.
+
+    Raises:
+        ValueError: if the model lacks a head that is needed.
+        LibraryError: if the index is of another model, source or setting, or cannot be written.
+        ConfigurationError: if another process writes into it.
+    """
+    start, options = time.perf_counter(), options or IndexOptions()
+    import_lancedb()
+    settings, bytes_per_medium = check_model(model, model_name, source, options)
+    media = open_media_source(source, settings.media)
+    paths = require_paths(media, settings.media)
+    with hold_lock(out):
+        store, report = open_for_writing(out, settings, options), IndexReport(num_media=len(paths))
+        report.num_repaired = repair(store, options.verifies)
+        plan = make_plan(store, media, paths, options)
+        report.num_outdated = plan.num_outdated
+        require_room(store, len(plan.works) * bytes_per_medium, len(plan.works))
+        encoder = Encoder(model, media, settings, options.timeout_sec, plan.known)
+        writer = Writer(store, report, options.batch_media, tell, advance, len(plan.works))
+        writer.write((engine or ThisProcess()).encode(encoder, plan.works))
+        if plan.gone:
+            store.remove(plan.gone)
+            report.num_removed = len(plan.gone) - report.num_renamed
+        finish(store, report, tell)
+    report.num_unchanged = len(paths) - report.num_new - report.num_changed - report.num_renamed
+    report.num_unchanged = max(0, report.num_unchanged - report.num_repaired)
+    report.seconds = round(time.perf_counter() - start, 3)
+    return report
+
+
+def check_model(
+    model: ClipBert, model_name: str, source: str | Path, options: IndexOptions
+) -> tuple[LibrarySettings, int]:
+    """Check that a model can make and search an index; try it on a blank medium.
+
+    Returns:
+        What all rows will have in common, and the bytes that a medium will take, for one window.
+
+    Raises:
+        ValueError: if it lacks a head.
+    """
+    require_ability(model, "score")
+    head = model.network.contrastive
+    if head is None and options.needs_embeddings:
+        raise ValueError(
+            f"this model has no contrastive head, so its videos have no embeddings to index; this adds one and trains "
+            f"it: clipbert train --from {model_name} --data FOLDER_WITH_VIDEOS_AND_TABLE "
+            f"model_config.clipbert.contrastive.weight=0.1"
+        )
+    size = 0 if head is None else int(head.text.out_features)
+    model.encode_texts(["a"])
+    blank = model.encode(model.preprocessing.make_reader().make_blank())
+    if options.tokens not in (None, "bf16", "fp32"):
+        raise ValueError(f"--keep-tokens is {options.tokens!r}; allowed are bf16, fp32")
+    if options.window_sec is not None and model.preprocessing.media == "image":
+        raise ValueError("--window-sec cuts videos, and this model reads images; leave it out")
+    settings = LibrarySettings(
+        ModelIdentity(hash_model(model), str(model_name)),
+        open_media_source(source, model.preprocessing.media).location,
+        model.preprocessing.media,
+        size,
+        options.window_sec,
+        options.tokens,
+    )
+    num_clips = len(blank.visual)
+    num_rows = 1 + (num_clips if num_clips > 1 and options.window_sec is None and size else 0)
+    token_bytes = {None: 0, "bf16": 2, "fp32": 4}[options.tokens] * blank.visual.numel()
+    return settings, num_rows * (4 * size + ROW_BYTES) + token_bytes
+
+
+class hold_lock:  # noqa: N801, used as a function
+    """Keep other processes from writing into an index on a disk; an address has no lock."""
+
+    def __init__(self, out: str | Path):
+        if not str(out):
+            raise ValueError("--out is empty; expected a folder or an address for the index")
+        self.out, self._lock = out, None
+
+    def __enter__(self) -> None:
+        if "://" in str(self.out):
+            return
+        folder = Path(self.out)
+        if folder.exists() and not folder.is_dir():
+            raise FileExistsError(f"'{folder}' is a file; expected a folder for the index")
+        try:
+            self._lock: RunLock | None = acquire_lock(folder, _explain_lock)
+        except ConfigurationError:
+            raise
+        except OSError as error:
+            raise OSError(f"the index {self.out} cannot be written: {error.strerror or error}") from error
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+
+def _explain_lock(folder: Path, who: str) -> str:
+    return (
+        f"the index {folder} is in use: {who}, writes into it. Wait for it or end it, or give another --out"
+    )
+
+
+def open_for_writing(out: str | Path, settings: LibrarySettings, options: IndexOptions) -> LibraryStore:
+    """Open an index, made if it is not there.
+
+    Raises:
+        LibraryError: if it has another model, source or setting.
+    """
+    if "://" in str(out):
+        try:
+            store = open_library_store(out)
+        except LibraryError as error:
+            if "not found" not in str(error).lower():
+                raise
+            return create_library_store(out, settings)
+    elif not is_library(out):
+        return create_library_store(out, settings)
+    else:
+        store = open_library_store(out)
+    require_same(store, settings)
+    return store
+
+
+def require_same(store: LibraryStore, settings: LibrarySettings) -> None:
+    """Raise ``LibraryError`` where an index was made with another model, source or setting."""
+    there = store.settings
+    if there.model.hash != settings.model.hash:
+        raise LibraryError(
+            f"the index {store.location} has the embeddings of the model {there.model}, and this is the model "
+            f"{settings.model}: rows of two models cannot be compared; give another --out"
+        )
+    for name, option in (
+        ("source", "SOURCE"),
+        ("window_sec", "--window-sec"),
+        ("tokens", "--keep-tokens"),
+        ("embedding_size", "the model's embedding size"),
+    ):
+        before, now = getattr(there, name), getattr(settings, name)
+        if before != now:
+            raise LibraryError(
+                f"the index {store.location} was made with {option} {before}, and now it is {now}; give the same, or "
+                f"another --out"
+            )
+
+
+def repair(store: LibraryStore, verifies: bool) -> int:
+    """Remove damaged rows where files changed behind the index's back; return the number of their media."""
+    if store.is_sealed() and not verifies:
+        return 0
+    damaged = store.find_damaged()
+    if damaged:
+        logger.warning(
+            "%s: rows of %d media are damaged and made anew, the first of '%s'",
+            store.location,
+            len(damaged),
+            damaged[0],
+        )
+        store.remove(damaged)
+    store.seal()
+    return len(damaged)
+
+
+def make_plan(store: LibraryStore, source: MediaSource, paths: Sequence[str], options: IndexOptions) -> Plan:
+    """Compare an index with its source."""
+    table = store.read_columns(("path", "stamp", "content"), f"kind != '{CLIP}'")
+    there = {
+        path: (stamp, content)
+        for path, stamp, content in zip(
+            *(table[name].to_pylist() for name in ("path", "stamp", "content")), strict=True
+        )
+    }
+    listed = set(paths)
+    new = [Work(path) for path in paths if path not in there]
+    gone = [path for path in there if path not in listed]
+    if not options.updates and not options.verifies:
+        return Plan(tuple(new), num_outdated=len(gone) + _count_changed(source, there, listed))
+    old = [path for path in paths if path in there]
+    changed = [
+        Work(path, True, there[path][1])
+        for path in old
+        if options.verifies or not there[path][0] or _stamp(source, path) != there[path][0]
+    ]
+    if not options.updates:
+        return Plan((*new, *changed), num_outdated=len(gone))
+    known = {there[path][1]: path for path in gone if there[path][1]}
+    return Plan((*new, *changed), tuple(gone), known)
+
+
+def _count_changed(source: MediaSource, there: dict[str, tuple[str, bytes]], listed: set[str]) -> int:
+    """Return how many media changed; those whose state is not known are not read for it."""
+    return sum(
+        1 for path, (stamp, _) in there.items() if path in listed and stamp and _stamp(source, path) != stamp
+    )
+
+
+def _stamp(source: MediaSource, path: str) -> str:
+    try:
+        return source.stamp(path)
+    except (MediaError, OSError):
+        return ""
+
+
+def require_room(store: LibraryStore, num_bytes: int, num_media: int) -> None:
+    """Raise ``LibraryError`` where the disk has less room than the rows will take."""
+    if store.folder is None:
+        return
+    free = shutil.disk_usage(store.folder).free
+    # Compacting writes rows again before the old ones go.
+    if 2 * num_bytes > free:
+        raise LibraryError(
+            f"the index {store.location} will need about {2 * num_bytes / 1e6:.0f} MB for {num_media} media, and "
+            f"{free / 1e6:.0f} MB are free; make room, or keep no tokens"
+        )
+
+
+class Writer:
+    """Appends what was encoded, batch by batch, and counts it.
+
+    Args:
+        store: the index.
+        report: counts, changed in place.
+        batch_media: media of a commit.
+        tell: told rate, time left and size after the first media.
+        advance: told how many media are done, and of how many.
+        total: number of media.
+        seals: whether files are noted after each commit; not where several processes write.
+    """
+
+    def __init__(
+        self,
+        store: LibraryStore,
+        report: IndexReport,
+        batch_media: int,
+        tell: Callable[[str], object],
+        advance: Callable[[int, int], object],
+        total: int,
+        seals: bool = True,
+    ):
+        self.store, self.report = store, report
+        self.batch_media, self.tell, self.advance, self.total = batch_media, tell, advance, total
+        self.seals = seals
+        self._done: set[str] = set()
+        self._num_bytes = 0
+
+    def write(self, outcomes: Iterable[Encoded]) -> None:
+        """Append all outcomes; what was written of a medium once is not written again."""
+        start = time.monotonic()
+        for batch in _batch(outcomes, self.batch_media):
+            fresh = [one for one in batch if one.work.path not in self._done]
+            self._done.update(one.work.path for one in fresh)
+            self._append(fresh)
+            self.advance(len(self._done), self.total)
+            if len(self._done) - len(fresh) < NUM_FIRST <= len(self._done) < self.total:
+                self._tell_rate(time.monotonic() - start)
+
+    def _append(self, batch: Sequence[Encoded]) -> None:
+        rows: list[Row] = []
+        for one in batch:
+            rows += self._copy(one, one.reused) if one.reused is not None else one.rows
+            self._count(one)
+        self._num_bytes += sum(
+            ROW_BYTES + (0 if row.embedding is None else row.embedding.nbytes) + len(row.tokens or b"")
+            for row in rows
+        )
+        self.store.append(rows, [one.work.path for one in batch if one.work.replaces])
+        if self.seals:
+            self.store.seal()
+
+    def _copy(self, one: Encoded, path: str) -> list[Row]:
+        rows = self.store.read_paths([path])
+        return [replace(row, facts=replace(row.facts, path=one.work.path, stamp=one.stamp)) for row in rows]
+
+    def _count(self, one: Encoded) -> None:
+        if one.rows and one.rows[0].facts.kind == UNREADABLE:
+            self.report.unreadable[one.work.path] = one.rows[0].facts.reason
+        if one.reused is not None:
+            self.report.num_renamed += one.reused != one.work.path
+        elif one.work.replaces:
+            self.report.num_changed += 1
+        else:
+            self.report.num_new += 1
+
+    def _tell_rate(self, seconds: float) -> None:
+        done, left = len(self._done), self.total - len(self._done)
+        expected = self._num_bytes * self.total / done
+        self.tell(
+            f"{done} of {self.total} media: {done / seconds:.1f} a second, about {_say_time(left * seconds / done)} "
+            f"left, about {expected / 1e6:.1f} MB in all"
+        )
+        require_room(self.store, int(self._num_bytes * left / done), left)
+
+
+def _batch(outcomes: Iterable[Encoded], num_media: int) -> Iterator[list[Encoded]]:
+    """Yield outcomes in batches: the first after ``NUM_FIRST`` media, others when full or after ``BATCH_SEC``."""
+    batch: list[Encoded] = []
+    limit, since = min(num_media, NUM_FIRST), time.monotonic()
+    for one in outcomes:
+        batch.append(one)
+        if len(batch) >= limit or time.monotonic() - since > BATCH_SEC:
+            yield batch
+            batch, limit, since = [], num_media, time.monotonic()
+    if batch:
+        yield batch
+
+
+def _say_time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def finish(store: LibraryStore, report: IndexReport, tell: Callable[[str], object]) -> None:
+    """Join the files of an index, note their states, and count."""
+    if report.num_new + report.num_changed + report.num_renamed + report.num_removed + report.num_repaired:
+        store.compact()
+    store.seal()
+    report.num_rows = len(store)
+    report.num_unreadable = store.count(f"kind = '{UNREADABLE}'")
+    if store.folder is not None:
+        report.num_bytes = sum(path.stat().st_size for path in store.folder.rglob("*") if path.is_file())

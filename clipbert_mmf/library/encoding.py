@@ -1,0 +1,250 @@
+"""Encodes one medium as the rows of an index; what is hashed is what is encoded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.library.media import MediaSource
+from clipbert_mmf.library.rows import CLIP, UNREADABLE, VIDEO, WINDOW, Row, RowFacts
+from clipbert_mmf.library.store import LibrarySettings
+from clipbert_mmf.scoring.validity import ScoresError, check_scores
+from clipbert_mmf.video.clips import ClipReader, Clips, Windows
+from clipbert_mmf.video.errors import DecodeError, MediaError
+from clipbert_mmf.video.frame_folders import FrameFolder
+from clipbert_mmf.video.sources import open_source, read_source
+
+#: Files up to this size are read into memory once, hashed and decoded from there; larger ones are hashed and decoded
+#: from the disk, and must not change between.
+_HELD_BYTES = 256 << 20
+#: Clips of windows that are decoded at a time.
+_CLIPS_AT_ONCE = 64
+TOKEN_TYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+@dataclass(frozen=True)
+class Work:
+    """A medium to encode.
+
+    Attributes:
+        path: its path in the source.
+        replaces: whether the index has rows of it that the new ones replace.
+        content: hash of the bytes that those rows were made from; empty without.
+    """
+
+    path: str
+    replaces: bool = False
+    content: bytes = b""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The outcome of one medium.
+
+    Attributes:
+        work: what was asked for.
+        rows: its rows.
+        reused: path whose rows hold for this medium too, since its bytes are the same; the rows are copied by the
+            writer.
+        stamp: state of the medium.
+    """
+
+    work: Work
+    rows: tuple[Row, ...] = ()
+    reused: str | None = None
+    stamp: str = ""
+
+
+@dataclass
+class _Loaded:
+    """A medium that was read."""
+
+    facts: RowFacts
+    clips: list[Clips] = field(default_factory=list[Clips])
+    windows_sec: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    reused: str | None = None
+
+
+class Encoder:
+    """Encodes media with one model. Can be pickled; each thread that reads has a reader process of its own.
+
+    Args:
+        model: a trained model.
+        source: the media.
+        settings: the index's.
+        timeout_sec: longest time for reading one medium.
+        known: hash of contents -> path whose rows are in the index and whose medium is gone: it was renamed.
+    """
+
+    def __init__(
+        self,
+        model: ClipBert,
+        source: MediaSource,
+        settings: LibrarySettings,
+        timeout_sec: float = 60.0,
+        known: dict[bytes, str] | None = None,
+    ):
+        self.model, self.source, self.settings = model, source, settings
+        self.timeout_sec, self.known = timeout_sec, known or {}
+        self._local = threading.local()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_local": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._local = threading.local()
+
+    def __call__(self, work: Work) -> Encoded:
+        """Read and encode a medium; one that cannot be read becomes a row with the reason."""
+        return self.encode(work, self.read(work))
+
+    @property
+    def _reader(self) -> ClipReader:
+        if not hasattr(self._local, "reader"):
+            self._local.reader = self.model.preprocessing.make_reader(self.timeout_sec)
+        return self._local.reader
+
+    def read(self, work: Work) -> _Loaded:
+        """Return the clips of a medium, or facts with the reason why it cannot be read."""
+        facts = RowFacts(work.path, VIDEO, model=self.settings.model.hash)
+        try:
+            stamp = self.source.stamp(work.path)
+            facts = replace(facts, stamp=stamp)
+            found = self.source.read(work.path)
+            held, num_bytes, content = hold_source(found)
+            facts = replace(facts, num_bytes=num_bytes, content=content)
+            if content == work.content:
+                return _Loaded(facts, reused=work.path)
+            if content in self.known:
+                return _Loaded(facts, reused=self.known[content])
+            loaded = self._read_clips(held, facts)
+            if not isinstance(held, bytes) and (
+                hold_source(found)[2] != content or self.source.stamp(work.path) != stamp
+            ):
+                raise DecodeError("it changed while it was read; index it again later", work.path)
+        except (MediaError, OSError) as error:
+            reason = error.reason if isinstance(error, MediaError) else str(error)
+            return _Loaded(replace(facts, kind=UNREADABLE, reason=reason or "it cannot be read"))
+        return loaded
+
+    def _read_clips(self, source: bytes | Path | FrameFolder, facts: RowFacts) -> _Loaded:
+        length = self.settings.window_sec
+        if length is None or self.settings.media == "image":
+            clips = self._reader.read_source(source, key=facts.path)
+            return _Loaded(_with_facts(facts, clips), [clips])
+        count = max(1, _CLIPS_AT_ONCE // self.model.preprocessing.clips.num_clips)
+        found: list[Windows] = []
+        while not found or sum(len(one.clips) for one in found) < found[0].num_windows:
+            first = sum(len(one.clips) for one in found)
+            found.append(self._reader.read_windows(source, length, first, count, facts.path))
+        clips = [one for windows in found for one in windows.clips]
+        return _Loaded(
+            _with_facts(facts, clips[0]), clips, [window for one in found for window in one.windows_sec]
+        )
+
+    @torch.inference_mode()
+    def encode(self, work: Work, loaded: _Loaded) -> Encoded:
+        """Encode what was read.
+
+        Raises:
+            ScoresError: if the model gives numbers that are not finite.
+        """
+        facts = loaded.facts
+        if loaded.reused is not None:
+            return Encoded(work, reused=loaded.reused, stamp=facts.stamp)
+        if facts.kind == UNREADABLE:
+            return Encoded(work, (Row(facts),), stamp=facts.stamp)
+        rows: list[Row] = []
+        for number, clips in enumerate(loaded.clips):
+            window = loaded.windows_sec[number] if loaded.windows_sec else None
+            rows += self._encode_clips(facts, clips, window)
+        return Encoded(work, tuple(rows), stamp=facts.stamp)
+
+    def _encode_clips(
+        self, facts: RowFacts, clips: Clips, window_sec: tuple[float, float] | None
+    ) -> list[Row]:
+        """Return the row of a medium or window, and those of its clips where there are several."""
+        try:
+            visual = self.model.encode(clips).visual
+        except ScoresError as error:
+            raise ScoresError(f"{facts.path}: {error}") from error
+        tokens, shape = encode_tokens(visual, self.settings.tokens)
+        whole, parts = self._embed(visual, facts.path)
+        span = window_sec or (None if facts.duration_sec is None else (0.0, facts.duration_sec))
+        kind = VIDEO if window_sec is None else WINDOW
+        rows = [
+            Row(
+                _place(replace(facts, kind=kind, clips_sec=clips.times_sec, tokens_shape=shape), span),
+                whole,
+                tokens,
+            )
+        ]
+        if window_sec is None and len(parts) > 1:
+            rows += [
+                Row(_place(replace(facts, kind=CLIP), time), part)
+                for time, part in zip(clips.times_sec, parts, strict=True)
+            ]
+        return rows
+
+    def _embed(self, visual: Tensor, path: str) -> tuple[np.ndarray | None, Sequence[np.ndarray | None]]:
+        if not self.settings.embedding_size:
+            return None, [None]
+        whole, parts = self.model.network.embed_moments(visual[None].to(self.model.device))
+        rows = check_scores(torch.cat([whole, parts[0]]).float().cpu(), 1 + len(parts[0]), lambda row: path)
+        return rows[0].numpy(), [row.numpy() for row in rows[1:]]
+
+
+def encode_tokens(visual: Tensor, kind: str | None) -> tuple[bytes | None, tuple[int, ...]]:
+    """Return tokens ``(K, V, D)`` as bytes in ``bf16`` or ``fp32``, and their shape; None and no shape to keep none."""
+    if kind is None:
+        return None, ()
+    kept = visual.detach().cpu().to(TOKEN_TYPES[kind]).contiguous()
+    return kept.view(torch.uint8).numpy().tobytes(), tuple(visual.shape)
+
+
+def decode_tokens(row: Row, kind: str) -> Tensor | None:
+    """Return the kept tokens of a row ``(K, V, D)`` in float32; None where it has none."""
+    if row.tokens is None or not row.facts.tokens_shape:
+        return None
+    data = torch.frombuffer(bytearray(row.tokens), dtype=TOKEN_TYPES[kind])
+    return data.reshape(row.facts.tokens_shape).float()
+
+
+def hold_source(source: bytes | Path | FrameFolder) -> tuple[bytes | Path | FrameFolder, int, bytes]:
+    """Return what is to be decoded, its size, and the hash of its content (16 bytes of SHA-256).
+
+    Raises:
+        MediaError: if it cannot be read.
+    """
+    if isinstance(source, Path) and os.stat(source).st_size <= _HELD_BYTES:
+        source = read_source(source)
+    digest, size = hashlib.sha256(), 0
+    if isinstance(source, bytes):
+        digest.update(source)
+        size = len(source)
+    else:
+        for part in source.list_frames() if isinstance(source, FrameFolder) else [source]:
+            with open_source(part) as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+                    size += len(block)
+    return source, size, digest.digest()[:16]
+
+
+def _with_facts(facts: RowFacts, clips: Clips) -> RowFacts:
+    told = clips.facts
+    return replace(facts, duration_sec=told.duration_sec, fps=told.fps, width=told.width, height=told.height)
+
+
+def _place(facts: RowFacts, span_sec: tuple[float, float] | None) -> RowFacts:
+    return facts if span_sec is None else replace(facts, start_sec=span_sec[0], end_sec=span_sec[1])

@@ -1,0 +1,438 @@
+"""Keeps the rows of an index in LanceDB: one folder, or an address of an object store.
+
+Every commit of Lance is whole or not there, so a kill leaves no half row. What Lance does not know is told apart
+here: which model and source the rows are of (metadata of the table), whether a row is damaged (checksums), and
+whether files changed behind its back (the seal).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipbert_mmf.configuration import suggest
+from clipbert_mmf.json_text import parse_json
+from clipbert_mmf.library.model_identity import ModelIdentity
+from clipbert_mmf.library.rows import (
+    CHECKSUM,
+    EMBEDDING,
+    FACTS,
+    TOKENS,
+    UNREADABLE,
+    Row,
+    make_schema,
+    make_table,
+    read_rows,
+)
+from clipbert_mmf.training.run_lock import FILE_NAME
+from clipbert_mmf.video.stores.base import stamp_file
+
+if TYPE_CHECKING:  # an optional library
+    import pyarrow as pa
+
+#: Version of what the rows mean; an index of another version is built anew.
+FORMAT_VERSION = 3
+_TABLE = "media"
+_SETTINGS_KEY = b"clipbert_mmf"
+_SEAL = "clipbert_seal.json"
+#: Rows that are read at a time where all are.
+_ROWS_PER_READ = 4096
+#: Times that a commit is tried again which met that of another process.
+_MAX_TRIES = 20
+#: Columns that a filter may name.
+FILTER_COLUMNS = tuple(name for name in FACTS if name not in ("content", "clips_sec", "tokens_shape"))
+
+Result = TypeVar("Result")
+
+
+class LibraryError(RuntimeError):
+    """Raised for an index that cannot be read or written; says what to do."""
+
+
+@dataclass(frozen=True)
+class LibrarySettings:
+    """What all rows of an index have in common.
+
+    Attributes:
+        model: the model that encoded the media.
+        source: place of the media.
+        media: ``video`` or ``image``.
+        embedding_size: E; 0 for a model without embeddings.
+        window_sec: length of a window; None for the model's sampling over the whole medium.
+        tokens: data type of kept tokens, ``bf16`` or ``fp32``; None where none are kept.
+        version: see ``FORMAT_VERSION``.
+    """
+
+    model: ModelIdentity
+    source: str
+    media: str
+    embedding_size: int
+    window_sec: float | None = None
+    tokens: str | None = None
+    version: int = FORMAT_VERSION
+
+
+def is_library(location: str | Path) -> bool:
+    """Return whether a folder or an address holds an index."""
+    if "://" in str(location):
+        return True
+    return Path(location, f"{_TABLE}.lance").is_dir()
+
+
+def import_lancedb() -> Any:
+    """Return LanceDB.
+
+    Raises:
+        ImportError: says how to install it.
+    """
+    try:
+        import lancedb
+    except ImportError as error:
+        raise ImportError(
+            f"an index of a library needs LanceDB ({error}): pip install 'clipbert_mmf[library]'"
+        ) from error
+    return lancedb
+
+
+class LibraryStore:
+    """The rows of an index. ``open_store`` and ``create_store`` make one.
+
+    Args:
+        location: its folder or address.
+        table: the table of LanceDB.
+        settings: what its rows have in common.
+
+    Attributes:
+        trusts_vectors: whether the approximate index of vectors may be used.
+    """
+
+    def __init__(self, location: str, table: Any, settings: LibrarySettings):
+        self.location, self.settings = location, settings
+        self._table = table
+        self._schema = make_schema(settings.embedding_size, table.schema.metadata or {})
+        self.trusts_vectors = True
+
+    def __len__(self) -> int:
+        with explain(self.location, "read"):
+            return self._table.count_rows()
+
+    def count(self, where: str) -> int:
+        """Return the number of rows that a filter leaves."""
+        with explain(self.location, "read", where):
+            return self._table.count_rows(where)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder, None for an address."""
+        return None if "://" in self.location else Path(self.location)
+
+    def append(self, rows: Sequence[Row], replaces: Sequence[str] = ()) -> None:
+        """Add rows in one commit, after those of the paths that they replace are gone.
+
+        Raises:
+            LibraryError: if they cannot be written; nothing of them is there then.
+        """
+        with explain(self.location, "written"):
+            table = make_table(rows, self._schema)
+            if replaces:
+                self.remove(replaces)
+            self._commit(lambda: self._table.add(table))
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Remove all rows of some paths."""
+        with explain(self.location, "written"):
+            for start in range(0, len(paths), 1000):
+                where = f"path IN ({', '.join(map(_quote, paths[start : start + 1000]))})"
+                self._commit(lambda where=where: self._table.delete(where))
+
+    def _commit(self, call: Callable[[], Any]) -> None:
+        for number in range(_MAX_TRIES):
+            try:
+                call()
+                return
+            except Exception as error:  # LanceDB has no class of its own for it
+                if "conflict" not in str(error).lower() or number + 1 == _MAX_TRIES:
+                    raise
+                time.sleep(0.05 * (number + 1))
+                self._table.checkout_latest()
+
+    def compact(self) -> None:
+        """Join the small files of many commits, and remove those of old versions; readers of now finish first."""
+        from datetime import timedelta
+
+        with explain(self.location, "written"):
+            self._commit(lambda: self._table.optimize(cleanup_older_than=timedelta(minutes=10)))
+
+    def read_columns(self, names: Sequence[str], where: str | None = None) -> pa.Table:
+        """Return some columns of all rows, or of those that a filter leaves."""
+        with explain(self.location, "read", where):
+            query = self._table.search().select(list(names))
+            return (query.where(where) if where else query).to_arrow()
+
+    def iterate_rows(self, where: str | None = None) -> Iterator[tuple[list[Row], list[str]]]:
+        """Yield rows some thousand at a time, each time with the paths of damaged ones."""
+        with explain(self.location, "read", where):
+            query = self._table.search().select(self._schema.names)
+            query = query.where(where) if where else query
+            for batch in query.to_batches(batch_size=_ROWS_PER_READ):
+                import pyarrow as pa
+
+                yield read_rows(pa.Table.from_batches([batch]))
+
+    def read_paths(self, paths: Sequence[str]) -> list[Row]:
+        """Return all rows of some paths, checked.
+
+        Raises:
+            LibraryError: if one is damaged.
+        """
+        found: list[Row] = []
+        for start in range(0, len(paths), 1000):
+            where = f"path IN ({', '.join(map(_quote, paths[start : start + 1000]))})"
+            for rows, damaged in self.iterate_rows(where):
+                self.refuse_damaged(damaged)
+                found += rows
+        return found
+
+    def search(
+        self, vector: NDArray[np.float32], limit: int, where: str | None = None, is_exact: bool = True
+    ) -> list[tuple[Row, float]]:
+        """Return the rows whose embeddings have the largest dot product with a vector, checked.
+
+        Args:
+            vector: ``(E,)`` float32 unit vector.
+            limit: number of rows.
+            where: filter in SQL over ``FILTER_COLUMNS``; None takes all rows with an embedding.
+            is_exact: compare all rows; otherwise some of the partitions where there is an index of vectors.
+
+        Raises:
+            LibraryError: if a row is damaged.
+            ValueError: if the filter is none.
+        """
+        columns = [name for name in self._schema.names if name != TOKENS]
+        with explain(self.location, "read", where):
+            query = self._table.search(vector, vector_column_name=EMBEDDING).distance_type("dot")
+            partitions = self.count_partitions()
+            if not partitions or not self.trusts_vectors:
+                query = query.bypass_vector_index()
+            elif is_exact:
+                query = query.nprobes(partitions)
+            else:
+                query = query.nprobes(max(1, partitions // 8))
+            if where:
+                query = query.where(where, prefilter=True)
+            table = query.limit(limit).select([*columns, TOKENS, "_distance"]).to_arrow()
+        rows, damaged = read_rows(table)
+        self.refuse_damaged(damaged)
+        return list(zip(rows, [1.0 - distance for distance in table["_distance"].to_pylist()], strict=True))
+
+    def count_partitions(self) -> int:
+        """Return the number of partitions of the index of vectors; 0 without one."""
+        if not hasattr(self, "_partitions"):
+            self._partitions = 0
+            for index in self._table.list_indices():
+                if EMBEDDING in index.columns:
+                    self._partitions = _read_partitions(self._table, index.name)
+        return self._partitions
+
+    def refuse_damaged(self, paths: Sequence[str]) -> None:
+        """Raise ``LibraryError`` if there are paths of damaged rows."""
+        if paths:
+            raise LibraryError(
+                f"{len(paths)} rows of the index {self.location} are damaged, the first of '{paths[0]}': their values "
+                f"and their checksums differ; encode them anew with clipbert index {self.settings.source} --out "
+                f"{self.location} --update --verify"
+            )
+
+    def find_damaged(self) -> list[str]:
+        """Return the paths of all damaged rows; reads everything."""
+        return sorted({path for _, damaged in self.iterate_rows() for path in damaged})
+
+    def is_sealed(self) -> bool:
+        """Return whether the files are those that this package wrote last; an address is taken at its word."""
+        if self.folder is None:
+            return True
+        try:
+            written = parse_json((self.folder / _SEAL).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return written == self._list_files()
+
+    def seal(self) -> None:
+        """Note the state of all files, so that changes of others are seen."""
+        if self.folder is None:
+            return
+        part = self.folder / f".{_SEAL}.{os.getpid()}.part"
+        with explain(self.location, "written"):
+            part.write_text(json.dumps(self._list_files()), encoding="utf-8")
+            os.replace(part, self.folder / _SEAL)
+
+    def _list_files(self) -> dict[str, str]:
+        assert self.folder is not None
+        root = self.folder / f"{_TABLE}.lance"
+        files: dict[str, str] = {}
+        for place, _, names in os.walk(root):
+            for name in names:
+                path = os.path.join(place, name)
+                try:
+                    files[os.path.relpath(path, root)] = stamp_file(path)
+                except FileNotFoundError:  # of an old version, cleaned up meanwhile
+                    continue
+        return files
+
+
+def _read_partitions(table: Any, name: str) -> int:
+    stats = table.index_stats(name)
+    return int(getattr(stats, "num_partitions", 0) or 0) or 1
+
+
+def create_library_store(location: str | Path, settings: LibrarySettings) -> LibraryStore:
+    """Make an empty index.
+
+    Raises:
+        LibraryError: if it cannot be written.
+        FileExistsError: if something else is there.
+    """
+    location = str(location)
+    if "://" not in location:
+        folder = Path(location)
+        if folder.exists() and not folder.is_dir():
+            raise FileExistsError(f"'{folder}' is a file; expected a folder for the index")
+        others = [] if not folder.is_dir() else [name for name in os.listdir(folder) if not _is_ours(name)]
+        if others:
+            raise FileExistsError(
+                f"'{folder}' holds other files, such as '{sorted(others)[0]}'; give the index a folder of its own"
+            )
+    content = {**asdict(settings), "model": asdict(settings.model)}
+    metadata = {_SETTINGS_KEY: json.dumps(content).encode()}
+    with explain(location, "written"):
+        if "://" not in location:
+            Path(location).mkdir(parents=True, exist_ok=True)
+        database = import_lancedb().connect(location)
+        table = database.create_table(_TABLE, schema=make_schema(settings.embedding_size, metadata))
+    store = LibraryStore(location, table, settings)
+    store.seal()
+    return store
+
+
+def _is_ours(name: str) -> bool:
+    return name in (FILE_NAME, _SEAL) or name.startswith(f".{_SEAL}")
+
+
+def open_library_store(location: str | Path) -> LibraryStore:
+    """Open an index.
+
+    Raises:
+        FileNotFoundError: if none is there.
+        LibraryError: if it cannot be read, or is of another version.
+    """
+    location = str(location)
+    if not is_library(location):
+        raise FileNotFoundError(
+            f"'{location}' is no index; make one with clipbert index SOURCE --out {location}"
+        )
+    with explain(location, "read"):
+        table = import_lancedb().connect(location).open_table(_TABLE)
+        metadata = table.schema.metadata or {}
+    settings = _read_settings(location, metadata)
+    store = LibraryStore(location, table, settings)
+    expected = make_schema(settings.embedding_size, {})
+    if table.schema.remove_metadata() != expected:
+        raise LibraryError(
+            f"the index {location} has the columns {table.schema.names}; expected {expected.names}; delete it and "
+            f"build it again"
+        )
+    return store
+
+
+def _read_settings(location: str, metadata: dict[bytes, bytes]) -> LibrarySettings:
+    advice = "delete it and build it again with clipbert index"
+    try:
+        content = parse_json(metadata[_SETTINGS_KEY].decode())
+        if content["version"] != FORMAT_VERSION:
+            raise LibraryError(
+                f"the index {location} is of version {content['version']}, and this package writes {FORMAT_VERSION}; "
+                f"{advice}"
+            )
+        return LibrarySettings(**{**content, "model": ModelIdentity(**content["model"])})
+    except (KeyError, ValueError, TypeError) as error:
+        raise LibraryError(f"'{location}' holds no index of this package ({error!r}); {advice}") from error
+
+
+@contextmanager
+def explain(location: str, done: str, where: str | None = None) -> Iterator[None]:
+    """Turn what LanceDB raises into one line that says what to do.
+
+    Args:
+        location: place of the index.
+        done: ``read`` or ``written``.
+        where: filter of a user, which may be what is wrong.
+
+    Raises:
+        LibraryError: with the reason.
+        ValueError: if the filter is wrong.
+    """
+    try:
+        yield
+    except (LibraryError, ImportError, FileNotFoundError, FileExistsError):
+        raise
+    except Exception as error:  # LanceDB raises RuntimeError, ValueError and OSError, whatever happened
+        reason = " ".join(str(error).split())
+        if where and done == "read" and ("where" in reason.lower() or _is_of_filter(reason)):
+            raise ValueError(_describe_filter(where, reason)) from error
+        if "no space left" in reason.lower() or "os error 28" in reason.lower():
+            folder = next(
+                (place for place in (Path(location), *Path(location).parents) if place.is_dir()), None
+            )
+            free = f"; {shutil.disk_usage(folder).free / 1e6:.0f} MB are free" if folder else ""
+            raise LibraryError(
+                f"the index {location} could not be {done}: the disk is full{free}. What was committed before is "
+                f"whole; make room and run the same command again"
+            ) from error
+        raise LibraryError(f"the index {location} could not be {done}: {reason[:400]}") from error
+
+
+def _is_of_filter(reason: str) -> bool:
+    signs = ("sql", "schema error", "no field named", "parser", "parse", "filter", "coerc", "type", "column")
+    return any(sign in reason.lower() for sign in signs)
+
+
+def _describe_filter(where: str, reason: str) -> str:
+    import re
+
+    allowed = ", ".join(FILTER_COLUMNS)
+    unknown = re.search(r"No field named \"?([\w.]+)", reason)
+    if unknown:
+        name = unknown.group(1)
+        return f"--where: no column '{name}'{suggest(name, FILTER_COLUMNS)}; allowed are {allowed}"
+    return (
+        f'--where {where!r} is no filter: {reason[:200]}; expected SQL such as "duration_sec < 60 and path like '
+        f"'news/%'\" over {allowed}"
+    )
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+__all__ = [
+    "CHECKSUM",
+    "FILTER_COLUMNS",
+    "UNREADABLE",
+    "LibraryError",
+    "LibrarySettings",
+    "LibraryStore",
+    "create_library_store",
+    "import_lancedb",
+    "is_library",
+    "open_library_store",
+]
