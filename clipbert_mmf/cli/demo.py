@@ -71,16 +71,8 @@ def run(options: argparse.Namespace) -> int:
             if not library.max_upload_bytes:
                 require_media(options.videos, model.preprocessing.media)
             sys.stderr.write(f"warning: {options.videos} holds no {model.preprocessing.media}s yet\n")
-        session = DemoSession(
-            model, library, options.index or options.videos / ".clipbert_index", options.saliency
-        )
-        if "search" in session.modes:
-            try:
-                session.index  # noqa: B018  made now: who starts the page can repair what is wrong with its folder
-            except OSError as error:
-                raise OSError(
-                    f"a search cannot keep its encodings: {error}; give another folder by --index"
-                ) from error
+        index = options.index or options.videos / ".clipbert_index"
+        session = DemoSession(model, library, index, options.model, options.saliency)
         title = Path(options.model).name or str(options.model)
         app = make_app(session, title, options.host)
         leaving.callback(app.extensions["clipbert"].runner.close)

@@ -50,7 +50,8 @@ class VerbModule(Protocol):
 VERBS: dict[str, Verb] = {
     "score": Verb("score how well captions fit a video", "score"),
     "answer": Verb("answer a question about a video", "answer"),
-    "search": Verb("find the videos of a folder that fit a text best", "search"),
+    "index": Verb("keep the embeddings of a library of videos for searches", "index"),
+    "search": Verb("find the videos of an index or a folder that fit a text best", "search"),
     "embed": Verb("write embeddings of videos and texts to a file", "embed"),
     "demo": Verb("serve a local web page on which a model is asked about videos", "demo"),
     "check": Verb("read every medium of a store and report those that are bad", "check"),

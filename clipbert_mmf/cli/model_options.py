@@ -10,9 +10,9 @@ from clipbert_mmf.inference.pretrained import ClipBert
 MODEL_HELP = "folder of a converted model or of a run, checkpoint, or hub name"
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser, is_required: bool = True) -> None:
     """Add ``--model``, what describes it, ``--device``, ``--user-dir`` and ``--json``."""
-    parser.add_argument("--model", required=True, help=MODEL_HELP)
+    parser.add_argument("--model", required=is_required, help=MODEL_HELP)
     parser.add_argument("--device", default="cpu", help="such as cpu or cuda:0 (default: cpu)")
     parser.add_argument(
         "--config",

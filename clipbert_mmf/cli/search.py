@@ -1,8 +1,9 @@
-"""``clipbert search``: the videos of a folder that fit a text best."""
+"""``clipbert search``: the videos of an index, or of a folder, that fit a text best."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,62 +12,126 @@ from tqdm import tqdm
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.timeline import LEGEND, draw_timeline
-from clipbert_mmf.cli.values import count, place
-from clipbert_mmf.inference.asking import require_ability
-from clipbert_mmf.inference.media import require_media
-from clipbert_mmf.library.search_index import SearchIndex
+from clipbert_mmf.cli.values import count, filled, place
+from clipbert_mmf.inference.asking import EncodedMedia, Hit, score_texts
+from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.library.folder_search import search_folder
+from clipbert_mmf.library.searching import RERANK_TOP_K, Library
+from clipbert_mmf.library.store import is_library
 from clipbert_mmf.shown_text import escape_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    add_model_options(parser)
+    add_model_options(parser, is_required=False)
     add_backend(parser)
-    parser.add_argument("folder", type=place, help="searched for videos (or images) at any depth")
+    parser.add_argument(
+        "place",
+        type=filled,
+        metavar="INDEX",
+        help="index of clipbert index, or a folder of videos (or images) at any depth",
+    )
     parser.add_argument("texts", nargs="+", metavar="text", help="what to look for")
     parser.add_argument("--top", type=count(), default=10, help="videos for each text (default: 10)")
     parser.add_argument(
-        "--index", type=Path, help="folder that keeps encodings (default: FOLDER/.clipbert_index)"
-    )
-    parser.add_argument("--no-index", action="store_true", help="keep nothing, encode every video again")
-    parser.add_argument(
         "--rerank-top-k",
-        type=count(),
+        type=_parse_count,
+        default=-1,
         metavar="K",
-        help="score only the K videos of each text that embeddings choose (default: all)",
+        help="score only the K videos of each text that embeddings choose, or 'all' (default: "
+        f"{RERANK_TOP_K} of an index, all of a folder)",
     )
     parser.add_argument(
         "--show", action="store_true", help="draw below each video how well its clips fit, as text"
     )
+    parser.add_argument(
+        "--where",
+        metavar="FILTER",
+        help="SQL over the columns of an index, such as \"duration_sec < 60 and path like 'news/%%'\"",
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="compare the content of each candidate with what was indexed"
+    )
+    parser.add_argument("--index", type=place, help="index of a folder (default: FOLDER/.clipbert_index)")
+    parser.add_argument(
+        "--no-index", action="store_true", help="keep nothing of a folder, encode every video again"
+    )
+
+
+def _parse_count(text: str) -> int | None:
+    return None if text == "all" else count()(text)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the best videos for each text."""
-    model = load_model(options)
-    require_ability(model, "score")
-    files = require_media(options.folder, model.preprocessing.media)
-    index = (
-        None if options.no_index else SearchIndex(options.index or options.folder / ".clipbert_index", model)
-    )
-    hits = model.search(
-        options.texts,
-        files,
-        options.top,
-        index,
-        progress=lambda videos: tqdm(videos, desc="videos", unit="file"),
-        rerank_top_k=options.rerank_top_k,
-    )
+    model, hits, encode = (_search_index if is_library(options.place) else _search_folder)(options)
     content: dict[str, Any] = {text: [hit.to_dict() for hit in found] for text, found in hits.items()}
     lines = [LEGEND] if options.show and not options.json else []
     for text, found in hits.items():
-        lines.append(f'"{escape_text(text)}"' if len(hits) > 1 else "")
+        if len(hits) > 1:
+            lines.append(f'"{escape_text(text)}"')
         for hit in found:
-            at = f"  at {hit.best_clip_sec[0]:.1f} s" if hit.best_clip_sec else ""
-            name = escape_text(str(Path(hit.video).relative_to(options.folder)))
-            lines.append(f"{hit.rank:4}  {hit.probability:7.1%}  {name}{at}")
+            lines.append(_describe(hit, options.place))
             if options.show:
-                scored = model.score(hit.video, [text])
+                scored = score_texts(model, encode(hit.video), [text])
                 lines.append(f"{'':15}{draw_timeline(scored.clips)}")
                 content[text][hit.rank - 1]["clips"] = scored.to_dict()["clips"]
-    print_result(options, content, [line for line in lines if line])
+        if not found:
+            lines.append(
+                "nothing was found: no row is left by --where, or none of the candidates can be read"
+            )
+    print_result(options, content, lines)
     return 0
+
+
+#: The model, the hits of each text, and what encodes the video of a hit.
+Found = tuple[ClipBert, Mapping[str, Sequence[Hit]], Callable[[str], EncodedMedia]]
+
+
+def _search_index(options: argparse.Namespace) -> Found:
+    for name, is_given in (("--index", options.index is not None), ("--no-index", options.no_index)):
+        if is_given:
+            raise ValueError(
+                f"{name} is of a folder of videos, and '{options.place}' is an index; leave it out"
+            )
+    model = load_model(options) if options.model else None
+    library = Library(options.place, model, options.model or "", options.verify)
+    num_candidates = options.rerank_top_k
+    hits = library.search(
+        options.texts,
+        options.top,
+        max(RERANK_TOP_K, options.top) if num_candidates == -1 else num_candidates,
+        options.where,
+        progress=lambda candidates: tqdm(candidates, desc="candidates", unit="file", disable=None),
+    )
+    return library.model, hits, library.encode
+
+
+def _search_folder(options: argparse.Namespace) -> Found:
+    if not options.model:
+        if Path(options.place).is_dir():
+            raise ValueError(f"'{options.place}' is a folder of videos and no index: say with which --model")
+        raise FileNotFoundError(
+            f"'{options.place}': no such index or folder; make one with clipbert index SOURCE --model MODEL --out "
+            f"{options.place}"
+        )
+    model = load_model(options)
+    hits = search_folder(
+        model,
+        options.model,
+        Path(options.place),
+        options.texts,
+        options.top,
+        None if options.rerank_top_k == -1 else options.rerank_top_k,
+        options.where,
+        index=None if options.no_index else options.index or Path(options.place) / ".clipbert_index",
+        progress=lambda videos: tqdm(videos, desc="videos", unit="file", disable=None),
+    )
+    return model, hits, model.encode
+
+
+def _describe(hit: Hit, place: str) -> str:
+    at = f"  at {hit.best_clip_sec[0]:.1f} s" if hit.best_clip_sec else ""
+    path = Path(hit.video)
+    name = path.relative_to(place) if path.is_relative_to(place) else path
+    return f"{hit.rank:4}  {hit.probability:7.1%}  {escape_text(str(name))}{at}"

@@ -19,7 +19,7 @@ from clipbert_mmf.demo.views import AnswerView, Field, FoundVideo, Row
 from clipbert_mmf.inference.asking import EncodedMedia, answer_question, score_texts
 from clipbert_mmf.inference.evidence import describe_evidence
 from clipbert_mmf.inference.pretrained import ClipBert
-from clipbert_mmf.library.search_index import SearchIndex
+from clipbert_mmf.library.folder_search import search_folder
 from clipbert_mmf.modules.heads import Ability
 from clipbert_mmf.video.clips import Clips
 from clipbert_mmf.video.errors import MediaError
@@ -77,11 +77,17 @@ class DemoSession:
         model: a trained model.
         library: the videos.
         index_folder: where a search keeps what it encoded.
+        model_name: where the model was loaded from.
         saliency: how saliency is measured, a key of ``SALIENCY_METHODS``; None chooses by the model's grid.
     """
 
     def __init__(
-        self, model: ClipBert, library: VideoLibrary, index_folder: Path, saliency: str | None = None
+        self,
+        model: ClipBert,
+        library: VideoLibrary,
+        index_folder: Path,
+        model_name: str = "",
+        saliency: str | None = None,
     ):
         # A search reads what the folder holds: in the reader process too.
         guarded = model.preprocessing.with_guard(READ_TIMEOUT_SEC)
@@ -89,8 +95,8 @@ class DemoSession:
         self.model = model
         self.library = library
         self.index_folder = index_folder
+        self.model_name = model_name
         self.saliency = saliency
-        self._index: SearchIndex | None = None
 
     @property
     def modes(self) -> dict[str, Mode]:
@@ -101,13 +107,6 @@ class DemoSession:
             for name, mode in MODES.items()
             if mode.ability == ability
         }
-
-    @property
-    def index(self) -> SearchIndex:
-        """The folder's encodings, opened at the first search."""
-        if self._index is None:
-            self._index = SearchIndex(self.index_folder, self.model)
-        return self._index
 
     def prepare(self, mode: str, video_id: str, values: Mapping[str, str]) -> Callable[[Job], AnswerView]:
         """Check a question, and return the work that answers it.
@@ -250,9 +249,15 @@ def _search(session: DemoSession, video: LibraryVideo | None, lines: Lines, job:
         raise ValueError(f"the folder holds no {session.model.preprocessing.media}s to search")
     job.say("encoding videos that are new")
     # All are ranked, so that those that cannot be read are counted.
-    hits = session.model.search([text], list(videos), len(videos), session.index, progress=count_in(job))[
-        text
-    ]
+    hits = search_folder(
+        session.model,
+        session.model_name,
+        session.library.folder,
+        [text],
+        len(videos),
+        index=session.index_folder,
+        progress=count_in(job),
+    )[text]
     num_left_out = len(videos) - len(hits)
     job.say("drawing what was found")
     found = []

@@ -146,7 +146,7 @@ def embed(
     empty = torch.empty(0, size)
     return Embeddings(
         torch.cat([empty, *rows]),
-        torch.cat([empty, *_embed_texts(model, texts)]),
+        torch.cat([empty, *embed_texts(model, texts)]),
         tuple(map(str, files)),
         tuple((keys or {}).get(Path(file)) or make_key(str(file)) for file in files),
         tuple(hashes),
@@ -157,7 +157,14 @@ def embed(
     )
 
 
-def _embed_texts(model: ClipBert, texts: Sequence[str]) -> list[Tensor]:
+@torch.inference_mode()
+def embed_texts(model: ClipBert, texts: Sequence[str]) -> list[Tensor]:
+    """Return unit vectors ``(n, E)`` of texts, some at a time.
+
+    Raises:
+        ValueError: if a text is empty.
+        ScoresError: if an embedding is not finite.
+    """
     for number, text in enumerate(texts):
         if not text.strip():
             raise ValueError(f"text {number + 1} of {len(texts)} is empty")

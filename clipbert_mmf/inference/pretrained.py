@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -70,14 +70,6 @@ from clipbert_mmf.writing import naming
 logger = logging.getLogger(__name__)
 
 WEIGHTS_FILE = "model.safetensors"
-
-
-class MediaIndex(Protocol):
-    """Keeps encoded videos between searches; ``library.search_index`` has one."""
-
-    def encode_all(self, paths: Iterable[Path]) -> Iterator[tuple[Path, EncodedMedia | None, str]]:
-        """Yield each path with its encoding, or with None and the reason why it cannot be read."""
-        ...
 
 
 class ClipBert:
@@ -377,20 +369,20 @@ class ClipBert:
         texts: Sequence[str],
         videos: str | Path | Sequence[str | Path],
         top_k: int = 10,
-        index: MediaIndex | None = None,
         progress: Callable[[Iterable], Iterable] = lambda videos: videos,
         rerank_top_k: int | None = None,
     ) -> dict[str, list[Hit]]:
         """Find the videos that fit each text best; those that cannot be read are left out with a warning.
 
+        Every video is encoded now, and only its scores are kept; ``library.searching.Library`` searches an index.
+
         Args:
             texts: what to look for; one that is given twice is looked for once.
             videos: a folder, searched at any depth, or files.
             top_k: hits of each text.
-            index: keeps encoded videos; None encodes every video now.
             progress: wraps the videos while they are encoded, such as ``tqdm``.
             rerank_top_k: videos of each text that embeddings choose and the cross-encoder ranks, at least
-                ``top_k``; None for all. The encodings of all videos are then held in memory.
+                ``top_k``; None for all. The chosen ones are read a second time.
 
         Returns:
             Text to hits, best first.
@@ -401,23 +393,21 @@ class ClipBert:
             ValueError: if there is no text, ``top_k`` is below 1, none of the videos can be read, or
                 ``rerank_top_k`` is below ``top_k`` or the model has no contrastive head.
         """
-        require_ability(self, "score")
-        if rerank_top_k is not None:
-            self._require_candidates(top_k, rerank_top_k)
+        self.check_search(texts, top_k, rerank_top_k)
         cleaned = clean_texts(texts)
         texts, cleaned = list(dict.fromkeys(texts)), list(dict(zip(texts, cleaned, strict=True)).values())
         if isinstance(videos, (str, Path)):
             videos = require_media(videos, self.preprocessing.media)
-        if top_k < 1:
-            raise ValueError(f"top_k is {top_k}; expected at least 1")
         found: dict[str, list[Hit]] = {text: [] for text in texts}
-        media = self._encode_many(progress(list(videos)), index)
         if rerank_top_k is None:
-            chosen = ((video, encoded, range(len(cleaned))) for video, encoded in media)
+            chosen = {video: list(range(len(cleaned))) for video in videos}
         else:
-            chosen = self._choose_texts(media, cleaned, rerank_top_k)
-        for video, encoded, columns in chosen:
-            named = replace(encoded, name=str(video))
+            chosen = self._choose_texts(progress(list(videos)), cleaned, rerank_top_k)
+        for video in progress(list(chosen)):
+            encoded = self._try_encoding(video)
+            if encoded is None:
+                continue
+            named, columns = replace(encoded, name=str(video)), chosen[video]
             rows, clips = score_matches(self, named, [cleaned[column] for column in columns])
             for column, row, by_clip in zip(columns, rows, clips, strict=True):
                 times = match_times(encoded.times_sec, len(by_clip))
@@ -435,6 +425,15 @@ class ClipBert:
             for text, hits in found.items()
         }
 
+    def check_search(self, texts: Sequence[str], top_k: int, rerank_top_k: int | None) -> None:
+        """Check what a search can be refused for before a video is read; see ``search``."""
+        require_ability(self, "score")
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}; expected at least 1")
+        if rerank_top_k is not None:
+            self._require_candidates(top_k, rerank_top_k)
+        self.encode_texts(clean_texts(texts))
+
     def _require_candidates(self, top_k: int, rerank_top_k: int) -> None:
         """Raise ``ValueError`` if the model cannot choose candidates, or too few are asked for."""
         if self.network.contrastive is None:
@@ -447,36 +446,34 @@ class ClipBert:
 
     @torch.inference_mode()
     def _choose_texts(
-        self, media: Iterable[tuple[object, EncodedMedia]], texts: list[str], rerank_top_k: int
-    ) -> list[tuple[object, EncodedMedia, list[int]]]:
+        self, videos: Iterable[str | Path], texts: list[str], rerank_top_k: int
+    ) -> dict[str | Path, list[int]]:
         """Return the videos that embeddings choose for a text, each with the columns of its texts."""
-        media = list(media)
-        if not media:
-            return []
-        videos = [self.network.embed_videos(encoded.visual[None].to(self.device)) for _, encoded in media]
-        tokens = self.network.embed_texts(*(x.to(self.device) for x in self.encode_texts(texts)))
-        check_scores(torch.cat(videos), len(media), lambda row: f"the embedding of {media[row][0]}")
-        check_scores(tokens, len(texts), lambda row: f"the embedding of the text {texts[row]!r}")
-        similarity = compare_embeddings(torch.cat(videos), tokens, torch.ones(len(media), device=self.device))
-        for_texts, _ = choose_candidates(similarity.cpu(), rerank_top_k)
-        return [
-            (video, encoded, row.nonzero().flatten().tolist())
-            for (video, encoded), row in zip(media, for_texts, strict=True)
-            if bool(row.any())
-        ]
-
-    def _encode_many(
-        self, videos: Iterable, index: MediaIndex | None
-    ) -> Iterator[tuple[object, EncodedMedia]]:
-        if index is not None:
-            for path, encoded, reason in index.encode_all(map(Path, videos)):
-                if encoded is None:
-                    logger.warning("left out: %s", reason)
-                else:
-                    yield path, encoded
-            return
+        kept: list[str | Path] = []
+        rows: list[Tensor] = []
         for video in videos:
-            try:
-                yield video, self.encode(video)
-            except MediaError as error:
-                logger.warning("left out: %s", error)
+            encoded = self._try_encoding(video)
+            if encoded is None:
+                continue
+            row = self.network.embed_videos(encoded.visual[None].to(self.device))
+            rows.append(check_scores(row, 1, lambda row, video=video: f"the embedding of {video}"))
+            kept.append(video)
+        if not kept:
+            return {}
+        tokens = self.network.embed_texts(*(x.to(self.device) for x in self.encode_texts(texts)))
+        check_scores(tokens, len(texts), lambda row: f"the embedding of the text {texts[row]!r}")
+        similarity = compare_embeddings(torch.cat(rows), tokens, torch.ones(len(kept), device=self.device))
+        for_texts, _ = choose_candidates(similarity.cpu(), rerank_top_k)
+        return {
+            video: row.nonzero().flatten().tolist()
+            for video, row in zip(kept, for_texts, strict=True)
+            if bool(row.any())
+        }
+
+    def _try_encoding(self, video: str | Path) -> EncodedMedia | None:
+        """Return the encoding of a video, None with a warning where it cannot be read."""
+        try:
+            return self.encode(video)
+        except MediaError as error:
+            logger.warning("left out: %s", error)
+            return None

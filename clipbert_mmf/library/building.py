@@ -12,16 +12,17 @@ from typing import Any
 
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.inference.asking import require_ability
+from clipbert_mmf.inference.model_identity import hash_model
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.library.encoding import Encoded, Encoder, Work
 from clipbert_mmf.library.engines import Engine, ThisProcess
 from clipbert_mmf.library.media import MediaSource, open_media_source, require_paths
-from clipbert_mmf.library.model_identity import ModelIdentity, hash_model
 from clipbert_mmf.library.rows import CLIP, UNREADABLE, Row
 from clipbert_mmf.library.store import (
     LibraryError,
     LibrarySettings,
     LibraryStore,
+    ModelIdentity,
     create_library_store,
     import_lancedb,
     is_library,
@@ -109,7 +110,7 @@ class IndexOptions:
         updates: encode changed media again and remove those that are gone.
         verifies: read the content of all media and all rows, whatever their states say.
         needs_embeddings: refuse a model without a contrastive head.
-        timeout_sec: longest time for reading one medium.
+        timeout_sec: longest time for reading one medium in a reader process; None reads in this process.
         batch_media: media of one commit.
 
     Raises:
@@ -121,13 +122,13 @@ class IndexOptions:
     updates: bool = False
     verifies: bool = False
     needs_embeddings: bool = True
-    timeout_sec: float = 60.0
+    timeout_sec: float | None = 60.0
     batch_media: int = BATCH_MEDIA
 
     def __post_init__(self) -> None:
         if self.window_sec is not None and not 0 < self.window_sec < float("inf"):
             raise ValueError(f"--window-sec is {self.window_sec}; expected seconds above 0")
-        if not 0 < self.timeout_sec < float("inf"):
+        if self.timeout_sec is not None and not 0 < self.timeout_sec < float("inf"):
             raise ValueError(f"--timeout is {self.timeout_sec}; expected seconds above 0")
 
 
@@ -193,7 +194,7 @@ def build_index(
         writer.write((engine or ThisProcess()).encode(encoder, plan.works))
         if plan.gone:
             store.remove(plan.gone)
-            report.num_removed = len(plan.gone) - report.num_renamed
+            report.num_removed = len(set(plan.gone).difference(writer.taken))
         finish(store, report, tell)
     report.num_unchanged = len(paths) - report.num_new - report.num_changed - report.num_renamed
     report.num_unchanged = max(0, report.num_unchanged - report.num_repaired)
@@ -220,7 +221,7 @@ def check_model(
             f"it: clipbert train --from {model_name} --data FOLDER_WITH_VIDEOS_AND_TABLE "
             f"model_config.clipbert.contrastive.weight=0.1"
         )
-    size = 0 if head is None else int(head.text.out_features)
+    size = 0 if head is None else head.size
     model.encode_texts(["a"])
     blank = model.encode(model.preprocessing.make_reader().make_blank())
     if options.tokens not in (None, "bf16", "fp32"):
@@ -228,7 +229,7 @@ def check_model(
     if options.window_sec is not None and model.preprocessing.media == "image":
         raise ValueError("--window-sec cuts videos, and this model reads images; leave it out")
     settings = LibrarySettings(
-        ModelIdentity(hash_model(model), str(model_name)),
+        identify_model(model, model_name),
         open_media_source(source, model.preprocessing.media).location,
         model.preprocessing.media,
         size,
@@ -239,6 +240,12 @@ def check_model(
     num_rows = 1 + (num_clips if num_clips > 1 and options.window_sec is None and size else 0)
     token_bytes = {None: 0, "bf16": 2, "fp32": 4}[options.tokens] * blank.visual.numel()
     return settings, num_rows * (4 * size + ROW_BYTES) + token_bytes
+
+
+def identify_model(model: ClipBert, name: str | Path) -> ModelIdentity:
+    """Return the identity of a model that was loaded from ``name``; a path is made absolute."""
+    place = Path(name).expanduser()
+    return ModelIdentity(hash_model(model)[:16], str(place.resolve()) if place.exists() else str(name))
 
 
 class hold_lock:  # noqa: N801, used as a function
@@ -397,6 +404,9 @@ class Writer:
         advance: told how many media are done, and of how many.
         total: number of media.
         seals: whether files are noted after each commit; not where several processes write.
+
+    Attributes:
+        taken: paths whose rows became those of another path.
     """
 
     def __init__(
@@ -412,6 +422,7 @@ class Writer:
         self.store, self.report = store, report
         self.batch_media, self.tell, self.advance, self.total = batch_media, tell, advance, total
         self.seals = seals
+        self.taken: set[str] = set()
         self._done: set[str] = set()
         self._num_bytes = 0
 
@@ -446,8 +457,11 @@ class Writer:
     def _count(self, one: Encoded) -> None:
         if one.rows and one.rows[0].facts.kind == UNREADABLE:
             self.report.unreadable[one.work.path] = one.rows[0].facts.reason
-        if one.reused is not None:
-            self.report.num_renamed += one.reused != one.work.path
+        if one.reused is not None and one.reused != one.work.path:
+            self.report.num_renamed += 1
+            self.taken.add(one.reused)
+        elif one.reused is not None:
+            pass  # only its state is another
         elif one.work.replaces:
             self.report.num_changed += 1
         else:

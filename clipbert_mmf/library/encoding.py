@@ -81,7 +81,7 @@ class Encoder:
         model: a trained model.
         source: the media.
         settings: the index's.
-        timeout_sec: longest time for reading one medium.
+        timeout_sec: longest time for reading one medium in a reader process; None reads in this process.
         known: hash of contents -> path whose rows are in the index and whose medium is gone: it was renamed.
     """
 
@@ -90,7 +90,7 @@ class Encoder:
         model: ClipBert,
         source: MediaSource,
         settings: LibrarySettings,
-        timeout_sec: float = 60.0,
+        timeout_sec: float | None = 60.0,
         known: dict[bytes, str] | None = None,
     ):
         self.model, self.source, self.settings = model, source, settings

@@ -26,13 +26,12 @@ _SETTLED_NS = 2_000_000_000
 
 
 class MediaSource(Protocol):
-    """The media of a library.
+    """The media of a library."""
 
-    Attributes:
-        location: place of the source, absolute or a URL.
-    """
-
-    location: str
+    @property
+    def location(self) -> str:
+        """Place of the source, absolute or a URL."""
+        ...
 
     def list_paths(self) -> list[str]:
         """Return the path of every medium, sorted."""

@@ -22,11 +22,11 @@ from clipbert_mmf.inference.asking import (
 )
 from clipbert_mmf.inference.embedding import embed_texts
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.library.building import identify_model
 from clipbert_mmf.library.encoding import decode_tokens, hold_source
 from clipbert_mmf.library.media import MediaSource, open_media_source
-from clipbert_mmf.library.model_identity import ModelIdentity, hash_model
 from clipbert_mmf.library.rows import CLIP, UNREADABLE, VIDEO, WINDOW, Row
-from clipbert_mmf.library.store import LibraryError, LibraryStore, open_library_store
+from clipbert_mmf.library.store import LibraryError, LibraryStore, ModelIdentity, open_library_store
 from clipbert_mmf.scoring.clips import match_times
 from clipbert_mmf.video.errors import MediaError
 
@@ -59,7 +59,7 @@ class Library:
         model: the model; None loads the one that the index names.
         model_name: where the model was loaded from, for messages.
         verifies: compare the content of each candidate with what was indexed.
-        timeout_sec: longest time for reading one medium.
+        timeout_sec: longest time for reading one medium in a process of its own; None reads as the model does.
 
     Raises:
         FileNotFoundError: if there is no index.
@@ -72,12 +72,12 @@ class Library:
         model: ClipBert | None = None,
         model_name: str = "",
         verifies: bool = False,
-        timeout_sec: float = 60.0,
+        timeout_sec: float | None = None,
     ):
         self.store: LibraryStore = open_library_store(location)
         known = self.store.settings.model
         self.model = load_named(known, str(location)) if model is None else model
-        found = ModelIdentity(hash_model(self.model), model_name or "the given model")
+        found = identify_model(self.model, model_name or "the given model")
         if found.hash != known.hash:
             raise LibraryError(
                 f"the index {location} was made with the model {known}, and this is {found}: embeddings of two models "
@@ -91,8 +91,10 @@ class Library:
             self.store.trusts_vectors = False
         self.verifies = verifies
         self.source: MediaSource = open_media_source(self.store.settings.source, self.store.settings.media)
-        guarded = self.model.preprocessing.with_guard(timeout_sec)
-        self._read_clips = guarded.read_clips
+        preprocessing = self.model.preprocessing
+        if timeout_sec is not None:
+            preprocessing = preprocessing.with_guard(timeout_sec)
+        self._read_clips = preprocessing.read_clips
 
     def search(
         self,
@@ -123,6 +125,8 @@ class Library:
         cleaned = clean_texts(texts)
         texts, cleaned = list(dict.fromkeys(texts)), list(dict(zip(texts, cleaned, strict=True)).values())
         self._check_numbers(top_k, rerank_top_k)
+        if where is not None:
+            self.store.check_filter(where)
         if rerank_top_k is None:
             candidates: Iterable[Candidate] = self._list_all(len(texts), where)
         else:
@@ -140,6 +144,15 @@ class Library:
             text: [replace(hit, rank=rank) for rank, hit in enumerate(_sort(hits.values())[:top_k], 1)]
             for text, hits in zip(texts, best, strict=True)
         }
+
+    def encode(self, path: str) -> EncodedMedia:
+        """Read and encode a medium of the library as it is now.
+
+        Raises:
+            MediaError: if it cannot be read.
+        """
+        clips = self._read_clips(self.source.read(path), key=path)
+        return replace(self.model.encode(clips), name=path)
 
     def _check_numbers(self, top_k: int, rerank_top_k: int | None) -> None:
         if top_k < 1:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,13 +23,10 @@ from numpy.typing import NDArray
 
 from clipbert_mmf.configuration import suggest
 from clipbert_mmf.json_text import parse_json
-from clipbert_mmf.library.model_identity import ModelIdentity
 from clipbert_mmf.library.rows import (
-    CHECKSUM,
     EMBEDDING,
     FACTS,
     TOKENS,
-    UNREADABLE,
     Row,
     make_schema,
     make_table,
@@ -57,6 +55,22 @@ Result = TypeVar("Result")
 
 class LibraryError(RuntimeError):
     """Raised for an index that cannot be read or written; says what to do."""
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """A model, as an index knows it.
+
+    Attributes:
+        hash: first 16 digits of ``hash_model``.
+        name: where it was loaded from, for messages.
+    """
+
+    hash: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"'{self.name}' ({self.hash})"
 
 
 @dataclass(frozen=True)
@@ -96,7 +110,7 @@ def import_lancedb() -> Any:
         ImportError: says how to install it.
     """
     try:
-        import lancedb
+        import lancedb  # pyright: ignore[reportMissingImports]  # an optional library
     except ImportError as error:
         raise ImportError(
             f"an index of a library needs LanceDB ({error}): pip install 'clipbert_mmf[library]'"
@@ -128,7 +142,7 @@ class LibraryStore:
 
     def count(self, where: str) -> int:
         """Return the number of rows that a filter leaves."""
-        with explain(self.location, "read", where):
+        with explain(self.location, "read"):
             return self._table.count_rows(where)
 
     @property
@@ -173,15 +187,24 @@ class LibraryStore:
         with explain(self.location, "written"):
             self._commit(lambda: self._table.optimize(cleanup_older_than=timedelta(minutes=10)))
 
+    def check_filter(self, where: str) -> None:
+        """Raise ``ValueError`` where a filter cannot be used; says what is wrong and which columns there are."""
+        if not where.strip():
+            raise ValueError(f"--where is empty; expected SQL over {', '.join(FILTER_COLUMNS)}")
+        try:
+            self._table.search().where(where).select(["path"]).limit(1).to_arrow()
+        except Exception as error:  # LanceDB raises RuntimeError and ValueError
+            raise ValueError(_describe_filter(where, " ".join(str(error).split()))) from error
+
     def read_columns(self, names: Sequence[str], where: str | None = None) -> pa.Table:
         """Return some columns of all rows, or of those that a filter leaves."""
-        with explain(self.location, "read", where):
+        with explain(self.location, "read"):
             query = self._table.search().select(list(names))
             return (query.where(where) if where else query).to_arrow()
 
     def iterate_rows(self, where: str | None = None) -> Iterator[tuple[list[Row], list[str]]]:
         """Yield rows some thousand at a time, each time with the paths of damaged ones."""
-        with explain(self.location, "read", where):
+        with explain(self.location, "read"):
             query = self._table.search().select(self._schema.names)
             query = query.where(where) if where else query
             for batch in query.to_batches(batch_size=_ROWS_PER_READ):
@@ -216,10 +239,9 @@ class LibraryStore:
 
         Raises:
             LibraryError: if a row is damaged.
-            ValueError: if the filter is none.
         """
         columns = [name for name in self._schema.names if name != TOKENS]
-        with explain(self.location, "read", where):
+        with explain(self.location, "read"):
             query = self._table.search(vector, vector_column_name=EMBEDDING).distance_type("dot")
             partitions = self.count_partitions()
             if not partitions or not self.trusts_vectors:
@@ -369,17 +391,15 @@ def _read_settings(location: str, metadata: dict[bytes, bytes]) -> LibrarySettin
 
 
 @contextmanager
-def explain(location: str, done: str, where: str | None = None) -> Iterator[None]:
+def explain(location: str, done: str) -> Iterator[None]:
     """Turn what LanceDB raises into one line that says what to do.
 
     Args:
         location: place of the index.
         done: ``read`` or ``written``.
-        where: filter of a user, which may be what is wrong.
 
     Raises:
         LibraryError: with the reason.
-        ValueError: if the filter is wrong.
     """
     try:
         yield
@@ -387,8 +407,6 @@ def explain(location: str, done: str, where: str | None = None) -> Iterator[None
         raise
     except Exception as error:  # LanceDB raises RuntimeError, ValueError and OSError, whatever happened
         reason = " ".join(str(error).split())
-        if where and done == "read" and ("where" in reason.lower() or _is_of_filter(reason)):
-            raise ValueError(_describe_filter(where, reason)) from error
         if "no space left" in reason.lower() or "os error 28" in reason.lower():
             folder = next(
                 (place for place in (Path(location), *Path(location).parents) if place.is_dir()), None
@@ -401,18 +419,11 @@ def explain(location: str, done: str, where: str | None = None) -> Iterator[None
         raise LibraryError(f"the index {location} could not be {done}: {reason[:400]}") from error
 
 
-def _is_of_filter(reason: str) -> bool:
-    signs = ("sql", "schema error", "no field named", "parser", "parse", "filter", "coerc", "type", "column")
-    return any(sign in reason.lower() for sign in signs)
-
-
 def _describe_filter(where: str, reason: str) -> str:
-    import re
-
     allowed = ", ".join(FILTER_COLUMNS)
     unknown = re.search(r"No field named \"?([\w.]+)", reason)
     if unknown:
-        name = unknown.group(1)
+        name = unknown.group(1).rstrip(".")
         return f"--where: no column '{name}'{suggest(name, FILTER_COLUMNS)}; allowed are {allowed}"
     return (
         f'--where {where!r} is no filter: {reason[:200]}; expected SQL such as "duration_sec < 60 and path like '
@@ -422,17 +433,3 @@ def _describe_filter(where: str, reason: str) -> str:
 
 def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-__all__ = [
-    "CHECKSUM",
-    "FILTER_COLUMNS",
-    "UNREADABLE",
-    "LibraryError",
-    "LibrarySettings",
-    "LibraryStore",
-    "create_library_store",
-    "import_lancedb",
-    "is_library",
-    "open_library_store",
-]

@@ -293,9 +293,13 @@ class ClipBertNetwork(nn.Module):
         Raises:
             ValueError: if the network has no contrastive head.
         """
+        head = self._require_contrastive()
+        visual, summary = head.split_summary(visual)
+        if summary is not None:
+            return normalize(summary.float().mean(1)), normalize(summary)
         rows = self.encoder.encode_alone(visual.flatten(0, 1)).unflatten(0, visual.shape[:2])
         with torch.autocast(rows.device.type, enabled=False):
-            head, rows = self._require_contrastive(), rows.float()
+            rows = rows.float()
             clips = head.project_videos(rows.flatten(0, 1)[:, None]).unflatten(0, visual.shape[:2])
             return head.project_videos(rows), clips
 

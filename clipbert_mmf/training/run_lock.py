@@ -110,7 +110,8 @@ def _take(file: int, path: Path, explain: Callable[[Path, str], str]) -> None:
             raise
         if holder and _may_run(holder):
             raise ConfigurationError(
-                f"{explain(path.parent, _describe(holder))}. This file system has no locks: if that process is gone, remove {path}"
+                f"{explain(path.parent, _describe(holder))}. This file system has no locks: if that "
+                f"process is gone, remove {path}"
             ) from error
 
 

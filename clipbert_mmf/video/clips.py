@@ -288,6 +288,25 @@ class ClipReader:
         """
         return self._source_reader.read(source, rng, window_sec, key, "")
 
+    def read_windows(
+        self, source: bytes | Path | FrameFolder, length_sec: float, first: int, count: int, key: str = ""
+    ) -> Windows:
+        """Read some of the windows of a video in one pass; see ``sampling.split_windows``.
+
+        Args:
+            source: an encoded file, its bytes, or a folder of frames.
+            length_sec: length of a window.
+            first: number of the first window.
+            count: number of windows; fewer are returned at the end of the video.
+            key: name in errors.
+
+        Raises:
+            MediaError: if it cannot be read, or is an image.
+        """
+        if not isinstance(self._source_reader, _VideoReader):
+            raise NoVideoStreamError("an image has no windows", key)
+        return self._source_reader.read_windows(source, length_sec, first, count, key)
+
     def resolve(self, location: str | tuple[str, ...], name: str) -> str | None:
         """Return the key of the medium that a name stands for, None where the store has none.
 

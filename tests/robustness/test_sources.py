@@ -10,7 +10,7 @@ import lmdb
 import numpy as np
 import pytest
 
-from clipbert_mmf.library.search_index import hash_file
+from clipbert_mmf.library.encoding import hold_source
 from clipbert_mmf.video.check import StoreChecker
 from clipbert_mmf.video.clips import ClipOptions, ClipReader
 from clipbert_mmf.video.decode import read_frames
@@ -53,7 +53,7 @@ def test_what_is_no_file_is_not_opened(odd_folder, name):
     for read in (
         read_source,
         read_image,
-        hash_file,
+        hold_source,
         lambda path: read_frames(path, np.zeros(1)),
         lambda path: ClipReader(ClipOptions(image_size=32)).read_source(path),
     ):

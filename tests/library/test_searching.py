@@ -1,0 +1,127 @@
+"""Searching an index: both stages, the exact path, filters, moments, changed and missing media."""
+
+import logging
+import shutil
+
+import pytest
+import torch
+
+from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.library.searching import Library
+from clipbert_mmf.library.store import LibraryError
+from tests.inference.small_run import make_run
+
+TEXTS = ["a red circle", "two dogs near a man with a square", "blue"]
+
+
+def test_with_all_candidates_the_result_is_that_of_the_exact_path(model, shared_videos, shared_index):
+    exact = model.search(TEXTS, shared_videos)
+    library = Library(shared_index, model)
+    for count in (None, 10, 6):
+        found = library.search(TEXTS, 6, count)
+        for text in TEXTS:
+            expected = {(hit.video, hit.score, hit.best_clip_sec) for hit in exact[text]}
+            hits = found[text]
+            assert {
+                (str(shared_videos / hit.video), hit.score, hit.best_clip_sec) for hit in hits
+            } == expected
+            assert [hit.score for hit in hits] == [hit.score for hit in exact[text]]
+            assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5, 6]
+
+
+def test_embeddings_choose_the_candidates_and_only_their_media_are_read(model, shared_index, monkeypatch):
+    library, opened = Library(shared_index, model), []
+    read = type(library.source).read
+
+    def note(self, path):
+        opened.append(path)
+        return read(self, path)
+
+    monkeypatch.setattr(type(library.source), "read", note)
+    (hits,) = library.search(TEXTS[:1], 2, 2).values()
+    assert set(opened) == {hit.video for hit in hits} and len(hits) == 2
+    vector = model.network.embed_texts(*model.encode_texts(TEXTS[:1]))[0]
+    best = max(
+        (row for rows, _ in library.store.iterate_rows() for row in rows if row.embedding is not None),
+        key=lambda row: float(torch.from_numpy(row.embedding) @ vector),
+    )
+    assert best.facts.path in opened
+
+
+def test_a_filter_leaves_what_it_says_and_a_wrong_one_says_what_is_allowed(model, shared_index):
+    library = Library(shared_index, model)
+    for count in (None, 9):
+        found = library.search(["blue"], 9, count, "path like 'news/%' and duration_sec < 5")["blue"]
+        assert {hit.video for hit in found} == {"news/d.mp4", "news/e.mp4"}
+        assert library.search(["blue"], 9, count, "duration_sec > 99") == {"blue": []}
+    with pytest.raises(
+        ValueError, match=r"no column 'pth' \(did you mean 'path'\?\); allowed are path, kind"
+    ):
+        library.search(["blue"], where="pth like 'x'")
+    with pytest.raises(ValueError, match="--where 'duration_sec <' is no filter"):
+        library.search(["blue"], where="duration_sec <")
+    with pytest.raises(ValueError, match="--where is empty"):
+        library.search(["blue"], where=" ")
+
+
+def test_a_window_is_found_with_its_moment(build, model, shared_videos, tmp_path):
+    build(shared_videos, tmp_path / "index", window_sec=2.0)
+    library = Library(tmp_path / "index", model)
+    found = library.search(["blue"], 9, 99)["blue"]
+    assert len({hit.video for hit in found}) == len(found) == 6
+    assert library.search(["blue"], 9, None)["blue"] == found
+    for hit in found:
+        scores = {}
+        for row in library.store.read_paths([hit.video]):
+            window = (row.facts.start_sec, row.facts.end_sec)
+            clips = model.preprocessing.read_clips(shared_videos / hit.video, window_sec=window)
+            scores[window] = float(model.score_frames(clips.frames[None], ["blue"])[0, 0].diff())
+        start, end = max(scores, key=lambda window: abs(hit.score) - abs(scores[window] - hit.score))
+        assert start <= hit.best_clip_sec[0] < hit.best_clip_sec[1] <= end + 1e-6
+
+
+def test_kept_tokens_need_no_video(build, model, videos, tmp_path):
+    exact = {hit.video: hit.score for hit in model.search(["blue"], videos)["blue"]}
+    for kind, tolerance in (("fp32", 0), ("bf16", 2e-2)):
+        build(videos, tmp_path / kind, tokens=kind)
+        library = Library(tmp_path / kind, model)
+        library.source = None  # nothing is read
+        library._tell_change = lambda row: None
+        (hits,) = library.search(["blue"], 9, 9).values()
+        found = {str(videos / hit.video): hit.score for hit in hits}
+        assert found == pytest.approx(exact, abs=tolerance)
+
+
+def test_what_changed_or_went_away_since_is_told(build, model, videos, tmp_path, caplog):
+    build(videos, tmp_path / "index")
+    (videos / "a.mp4").unlink()
+    shutil.copy(videos / "c.mp4", videos / "b.mp4")
+    with caplog.at_level(logging.WARNING):
+        found = Library(tmp_path / "index", model, verifies=True).search(["blue"], 9, 9)["blue"]
+    assert len(found) == 5 and "a.mp4" in caplog.text
+    assert "b.mp4 changed since it was indexed" in caplog.text and "--update" in caplog.text
+
+
+def test_another_model_is_refused_with_both_names(shared_index, tmp_path, tokenizer_dir):
+    make_run(
+        tmp_path / "other", tokenizer_dir, head={"type": "match"}, contrastive={"weight": 0.1, "size": 8}
+    )
+    other = ClipBert.from_pretrained(tmp_path / "other")
+    next(other.network.backbone.parameters()).mul_(1.5)
+    with pytest.raises(LibraryError, match=r"made with the model '.*/run' .*, and this is '.*/other'"):
+        Library(shared_index, other, str(tmp_path / "other"))
+    with pytest.raises(FileNotFoundError, match="is no index; make one with clipbert index"):
+        Library(tmp_path, other)
+    assert Library(shared_index).search(["blue"], 1, 3)  # the model that the index names
+
+
+def test_numbers_and_texts_are_checked(model, shared_index):
+    library = Library(shared_index, model)
+    with pytest.raises(ValueError, match="rerank_top_k is 1; expected at least top_k, 2"):
+        library.search(["blue"], 2, 1)
+    with pytest.raises(ValueError, match="top_k is 0"):
+        library.search(["blue"], 0)
+    with pytest.raises(ValueError, match="texts are"):
+        library.search([" "])
+    found = library.search(["blue", "blue"], 3, 9)
+    assert list(found) == ["blue"] and len({hit.video for hit in found["blue"]}) == 3
