@@ -57,6 +57,10 @@ class ContrastiveHead(nn.Module):
         """Return unit vectors ``(P, E)`` for rows of texts ``(P, L, D)`` and their mask ``(P, L)``."""
         raise NotImplementedError
 
+    def project_videos(self, rows: Tensor) -> Tensor:
+        """Return unit vectors ``(B, E)`` for visual rows ``(B, K, V, D)``, of a head without a summary."""
+        raise NotImplementedError
+
     def join(self, scores: Tensor, clips: Tensor, texts: Tensor) -> Tensor:
         """Return match scores with the scaled dot products added to the logit of a match.
 
