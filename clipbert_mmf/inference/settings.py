@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -62,6 +62,10 @@ class RecipeError(ValueError):
     """The description of a model is missing, damaged or incomplete; the message says what to give."""
 
 
+#: Largest configuration file, and most values in it where each mention of an alias counts.
+_MAX_BYTES, _MAX_VALUES = 16 << 20, 1_000_000
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a configuration file with the files it includes, the later ones winning.
 
@@ -69,25 +73,62 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: if it, or a file it includes, is not there.
-        RecipeError: if it is not a YAML mapping.
+        RecipeError: if it is not a YAML mapping, or includes itself.
     """
+    return _read_yaml(path, ())
+
+
+def _read_yaml(path: str | Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """Return the content of a file; ``above`` are those that include it."""
     path = Path(path).expanduser()
     path = path if path.exists() else find_config(path) or path
     if not path.is_file():
         raise FileNotFoundError(f"configuration '{path}': no such file")
+    own = path.resolve()
+    if own in above:
+        raise RecipeError(f"{path} includes itself: {' includes '.join(map(str, (*above, own)))}")
     try:
+        size = path.stat().st_size
+        if size > _MAX_BYTES:
+            raise RecipeError(f"{path} has {size} bytes, which is no configuration")
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not a YAML file: {error}") from error
+        if _count_values(content, {}) > _MAX_VALUES:
+            raise RecipeError(f"{path} has more than {_MAX_VALUES} values, each mention of an alias counted")
+    except RecursionError:
+        raise RecipeError(f"{path} is nested too deep to be a configuration") from None
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise (
+            error
+            if isinstance(error, RecipeError)
+            else RecipeError(f"{path} is not a YAML file: {' '.join(str(error).split())}")
+        ) from error
     if not isinstance(content, dict):
         raise RecipeError(
             f"{path} is not a configuration: it holds {type(content).__name__}, expected a mapping"
         )
     merged: dict[str, Any] = {}
-    for include in content.pop("includes", None) or ():
+    includes: Any = content.pop("includes", None) or []
+    if not isinstance(includes, list) or not all(
+        isinstance(entry, str) for entry in cast(list[Any], includes)
+    ):
+        raise RecipeError(f"{path}: includes is {str(includes)[:200]!r}; expected a list of files")
+    for include in cast(list[str], includes):
         beside = path.parent / include
-        merged = merge(merged, read_yaml(beside if beside.is_file() else include))
+        merged = merge(merged, _read_yaml(beside if beside.is_file() else include, (*above, own)))
     return merge(merged, content)
+
+
+def _count_values(value: Any, known: dict[int, int]) -> int:
+    """Return how many values there are where each mention of an alias is one of its own."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = _MAX_VALUES + 1  # until it is counted: one that contains itself has no end
+        parts: Any = (
+            cast(dict[Any, Any], value).values() if isinstance(value, dict) else cast(list[Any], value)
+        )
+        known[id(value)] = 1 + sum(_count_values(part, known) for part in parts)
+    return known[id(value)]
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

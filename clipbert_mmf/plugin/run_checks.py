@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +32,7 @@ from clipbert_mmf.plugin.known_keys import read_plain
 from clipbert_mmf.plugin.old_names import refuse_old_names
 from clipbert_mmf.plugin.trainer_options import parse_run_options
 from clipbert_mmf.scoring.metrics import METRICS
+from clipbert_mmf.shown_text import escape_text
 from clipbert_mmf.tasks.items import read_item_values
 from clipbert_mmf.tasks.task import Task
 
@@ -65,6 +68,18 @@ def check_run(config: Mapping[str, Any]) -> None:
     tasks = {name: _check_dataset(config, name, spec) for name, spec in ours.items()}
     if parsed is not None and len(ours) == len(datasets):
         check_criterion(config, parsed, tasks)
+
+
+def tell_foreign_code(user_dir: str) -> None:
+    """Say in one line that a configuration file runs code outside the current directory; MMF imports it unasked.
+
+    Args:
+        user_dir: ``env.user_dir`` of the file.
+    """
+    place = Path(user_dir).expanduser().resolve()
+    if not place.is_relative_to(Path.cwd()):
+        told = f"the configuration file runs code from outside the current directory: env.user_dir={place}"
+        sys.stderr.write(escape_text(f"warning: {told}") + "\n")
 
 
 def check_names(model: Any, datasets: Iterable[str]) -> None:

@@ -100,8 +100,12 @@ def check_find_included_files():
         for text, message in (
             ("[nothing.yaml]", "includes 'nothing.yaml', which is not"),
             ("a.yaml", "a list"),
+            ("[bad.yaml]", "includes itself"),
+            ("[other.yaml]", "includes itself"),
+            ("[" * 3000 + "]" * 3000, "nested too deep"),
         ):
             Path("bad.yaml").write_text(f"includes: {text}\n")
+            Path("other.yaml").write_text("includes: [bad.yaml]\n")
             try:
                 load_yaml("bad.yaml")
             except (FileNotFoundError, ValueError) as error:

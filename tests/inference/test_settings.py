@@ -51,6 +51,30 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path, content, message):
         read_yaml(tmp_path / "none.yaml")
 
 
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("a: " + "[" * 5000 + "]" * 5000, "is nested too deep to be a configuration"),
+        ("a: &a [*a]\n", "has more than 1000000 values"),
+        (
+            "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+            + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)),
+            "has more than 1000000 values, each mention of an alias counted",
+        ),
+        ("includes: [b.yaml]\n", r"x.yaml includes itself: .*x.yaml includes .*b.yaml includes .*x.yaml"),
+        ("includes: x.yaml\n", "includes is 'x.yaml'; expected a list of files"),
+        ("includes: [[1]]\n", "expected a list of files"),
+        ("a: 2020-99-99\n", "is not a YAML file"),
+    ],
+)
+def test_a_file_without_end_is_named_and_takes_no_memory(tmp_path, content, message):
+    (tmp_path / "x.yaml").write_text(content)
+    (tmp_path / "b.yaml").write_text("includes: [x.yaml]\n")
+    with pytest.raises(RecipeError, match=message) as raised:
+        read_yaml(tmp_path / "x.yaml")
+    assert "\n" not in str(raised.value)
+
+
 def test_a_missing_key_is_named_in_full():
     assert select({"a": {"b": 0}}, "a.b", "x.yaml") == 0
     with pytest.raises(RecipeError, match=r"x\.yaml has no a\.c"):

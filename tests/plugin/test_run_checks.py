@@ -104,3 +104,18 @@ def test_the_numbers_of_a_validation_are_listed_by_dataset():
     assert numbers["a/mine"] is True and numbers["a/vqa/accuracy_color"] is None
     reranked = run_checks.list_numbers(losses, metrics, {"b": TASKS["retrieval"]}, reranks=True)
     assert "total_loss" not in reranked and "b/shared" not in reranked
+
+
+def test_code_of_a_configuration_file_from_elsewhere_is_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for place in ("mine", ".", str(tmp_path / "here" / "deep")):
+        run_checks.tell_foreign_code(place)
+    assert capsys.readouterr().err == ""
+    for place in ("../other", str(tmp_path / "other")):
+        run_checks.tell_foreign_code(place)
+        error = capsys.readouterr().err
+        assert (
+            error.count("\n") == 1
+            and f"from outside the current directory: env.user_dir={tmp_path / 'other'}" in error
+        )

@@ -104,11 +104,19 @@ def check_configurations(module: Any) -> None:
     typed sections.
     """
     start, build = module.Configuration.__init__, module.Configuration._build_model_config
+    load_code = module.Configuration.import_user_dir
 
     @functools.wraps(build)
     def build_model_config(self: Any, config: Any) -> Any:
         importlib.import_module(CHECKS).check_names(config.model, config.datasets.split(","))
         return build(self, config)
+
+    @functools.wraps(load_code)
+    def import_user_dir(self: Any) -> None:
+        given = self._user_config.get("env", {}).get("user_dir", None)
+        if given and not self._opts_config.get("env", {}).get("user_dir", None):
+            importlib.import_module(CHECKS).tell_foreign_code(str(given))
+        load_code(self)
 
     @functools.wraps(start)
     def __init__(self: Any, args: Any = None, default_only: bool = False) -> None:  # noqa: N807  replaces MMF's
@@ -118,6 +126,7 @@ def check_configurations(module: Any) -> None:
 
     module.Configuration.__init__ = __init__
     module.Configuration._build_model_config = build_model_config
+    module.Configuration.import_user_dir = import_user_dir
 
 
 def find_our_configs(module: Any) -> None:
@@ -154,15 +163,23 @@ def find_included_files(module: Any) -> None:
             )
         return read(place)
 
-    def read(place: str) -> Any:
+    def read(place: str, above: tuple[str, ...] = ()) -> Any:
         merge, load = module.OmegaConf.merge, module.OmegaConf.load
-        content = load(module.PathManager.get_local_path(place)) or module.OmegaConf.create()
+        own = os.path.realpath(place)
+        if own in above:
+            raise ValueError(
+                f"{place} includes itself: {' includes '.join((*above[above.index(own) :], own))}"
+            )
+        try:
+            content = load(module.PathManager.get_local_path(place)) or module.OmegaConf.create()
+        except RecursionError:
+            raise ValueError(f"{place}: nested too deep to be a configuration") from None
         includes = content.pop("includes", None) or []
         if isinstance(includes, str):
             raise ValueError(f"{place}: includes is '{includes}'; expected a list, such as [{includes}]")
         merged = module.OmegaConf.create()
         for entry in includes:
-            merged = merge(merged, read(find(str(entry), place)))
+            merged = merge(merged, read(find(str(entry), place), (*above, own)))
         return merge(merged, content)
 
     def find(entry: str, place: str) -> str:
