@@ -33,7 +33,7 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
         default="auto",
-        help="decoder: auto, pyav, decord or one of your own (default: auto, which is pyav)",
+        help="decoder: auto, pyav, decord, torchcodec or one of your own (default: auto, which is pyav)",
     )
 
 

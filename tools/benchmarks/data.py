@@ -94,7 +94,7 @@ def _clip_rows(data: bytes, name: str, rounds: int) -> list[Row]:
     ours_draws, peer_draws = iter(draws), iter(draws)
     uniform = sample_clips("uniform", duration, 16, 2, CLIP_LEN_SEC)
     sequential = f"16 uniform clips x 2, {name}"
-    return [
+    rows = [
         compare(
             f"8 random clips x 2, {name}",
             "PyAV: open, seek, decode per clip",
@@ -128,6 +128,22 @@ def _clip_rows(data: bytes, name: str, rounds: int) -> list[Row]:
             rounds,
         ),
     ]
+    if _has_torchcodec():
+        rows += [
+            compare(
+                sequential,
+                way,
+                lambda read=read: read(data, uniform),
+                lambda: read_frames(data, uniform),
+                0.0,
+                rounds,
+            )
+            for way, read in (
+                ("TorchCodec, get_frames_played_at", _read_with_torchcodec),
+                ("backend=torchcodec", partial(read_frames, backend="torchcodec")),
+            )
+        ]
+    return rows
 
 
 def _single_frame_row(data: bytes, name: str, rounds: int) -> Row:
@@ -272,6 +288,22 @@ def _read_with_decord(data: bytes, times: np.ndarray) -> np.ndarray | None:
     reader = decord.VideoReader(io.BytesIO(data), num_threads=1)
     indices = np.clip((times * reader.get_avg_fps()).astype(int), 0, len(reader) - 1)
     return reader.get_batch(indices.reshape(-1).tolist()).asnumpy()
+
+
+def _has_torchcodec() -> bool:
+    try:
+        import torchcodec.decoders  # noqa: F401
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return True
+
+
+def _read_with_torchcodec(data: bytes, times: np.ndarray) -> np.ndarray:
+    from torchcodec.decoders import VideoDecoder
+
+    decoder = VideoDecoder(data, dimension_order="NHWC")
+    last = decoder.metadata.end_stream_seconds - 1e-3
+    return decoder.get_frames_played_at(np.minimum(times.reshape(-1), last).tolist()).data.numpy()
 
 
 def _read_image_as_float(data: bytes, image_size: int) -> torch.Tensor:

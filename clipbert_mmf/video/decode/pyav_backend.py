@@ -99,6 +99,11 @@ class PyavReader:
         """FFmpeg's name of how the stored pictures are laid out."""
         return self._context.pix_fmt or ""
 
+    @property
+    def stream_index(self) -> int:
+        """Number of the stream that is read, among all of the file."""
+        return self._stream.index
+
     @cached_property
     def exif_turn(self) -> tuple[bool, bool, bool] | None:
         """The turn that the encoded pictures tell themselves; None where they tell none."""

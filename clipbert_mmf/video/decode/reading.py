@@ -24,6 +24,7 @@ from clipbert_mmf.video.decode.containers import find_truncation_in
 from clipbert_mmf.video.decode.decord_backend import read_with_decord
 from clipbert_mmf.video.decode.pyav_backend import PyavReader, open_pyav, read_with_pyav
 from clipbert_mmf.video.decode.timeline import VideoInfo
+from clipbert_mmf.video.decode.torchcodec_backend import read_with_torchcodec
 from clipbert_mmf.video.errors import (
     MAX_MEGAPIXELS,
     DecodeError,
@@ -58,6 +59,9 @@ def register_backend(name: str, read: Backend) -> None:
         ValueError: if the name is taken by another backend.
     """
     add_to_table(BACKENDS, "a backend", name, read)
+
+
+register_backend("torchcodec", read_with_torchcodec)
 
 
 def read_frames(
