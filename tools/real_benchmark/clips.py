@@ -24,7 +24,8 @@ from real_benchmark.material import UCF20, Material
 from real_benchmark.runs import RECIPES, Finished, Runner
 from real_benchmark.systems import Result, ResultStore, describe_machine
 
-DATASET = "msrvtt_mc"
+#: Datasets of the test and of the training.
+TEST_DATASET, DATASET = "msrvtt_mc", "video_text_csv"
 TEST = "20 sentences"
 #: Clips of a video in the test (figure 4).
 NUM_TEST_CLIPS = (1, 2, 4, 8)
@@ -97,6 +98,15 @@ def write_choices(path: Path, clips: Iterable[Clip], sentences: Sequence[str]) -
     return path
 
 
+def write_captions(path: Path, clips: Iterable[Clip]) -> Path:
+    """Write the sentence of each clip in a table of ``dataset=video_text_csv``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([("video", "text"), *((clip.video, clip.text) for clip in clips)])
+    return path
+
+
 @dataclass(frozen=True)
 class Actions:
     """Tests models of captioned photos on the clips.
@@ -146,31 +156,36 @@ class Actions:
         note = "each half of the groups tested with the model of the other half"
         self._keep(f"{model}, fine-tuned", seed, found, {"training": minutes}, note)
 
-    def train(self, name: str, clips: Sequence[Clip], weights: Path, options: Sequence[str]) -> Finished:
-        """Train a model further on clips."""
-        return self.runner.run(name, [*self._write_options(name, clips, weights), *options, "run_type=train"])
+    def train(self, name: str, clips: Sequence[Clip], weights: Path | None, options: Sequence[str]) -> Finished:
+        """Train a model further on clips; without weights from what the recipe starts from."""
+        table = write_captions(self.material.work / "clips" / f"{name}.csv", clips)
+        start = [] if weights is None else [f"model_config.clipbert.weights.clipbert={weights}"]
+        written = self._write_options("clips.yaml", DATASET, table)
+        return self.runner.run(name, [*written, *start, *options, "run_type=train"])
 
     def test(
         self, name: str, clips: Sequence[Clip], weights: Path, options: Sequence[str], num_clips: int
     ) -> Finished:
         """Test a model on clips, ``num_clips`` clips of each video."""
-        params = f"dataset_config.{DATASET}.processors.eval_media_processor.params"
-        name = f"{name}_test_N{num_clips}"
-        more = [f"{params}.num_clips={num_clips}", f"{params}.sampling=uniform", "run_type=test"]
-        return self.runner.run(name, [*self._write_options(name, clips, weights), *options, *more])
-
-    def _write_options(self, name: str, clips: Sequence[Clip], weights: Path) -> list[str]:
         sentences = sorted({clip.text for clip in self.clips})
         table = write_choices(self.material.work / "clips" / f"{name}.jsonl", clips, sentences)
-        section = f"dataset_config.{DATASET}"
+        params = f"dataset_config.{TEST_DATASET}.processors.eval_media_processor.params"
+        written = [
+            *self._write_options("clips_test.yaml", TEST_DATASET, table),
+            f"model_config.clipbert.weights.clipbert={weights}",
+            f"{params}.num_clips={num_clips}",
+        ]
+        return self.runner.run(f"{name}_test_N{num_clips}", [*written, *options, "run_type=test"])
+
+    def _write_options(self, recipe: str, dataset: str, table: Path) -> list[str]:
+        section = f"dataset_config.{dataset}"
         return [
-            f"config={RECIPES / 'clips.yaml'}",
+            f"config={RECIPES / recipe}",
             "model=clipbert",
-            f"dataset={DATASET}",
+            f"dataset={dataset}",
             f"{section}.data_dir={self.material.clips.parent}",
             *(f"{section}.annotations.{split}=[{{file: {table}}}]" for split in ("train", "val", "test")),
             *(f"{section}.media.{split}={self.material.clips.name}" for split in ("train", "val", "test")),
-            f"model_config.clipbert.weights.clipbert={weights}",
         ]
 
     def _keep(
