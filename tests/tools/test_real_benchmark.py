@@ -1,5 +1,6 @@
 """The real-data benchmark on made-up photos, clips and features in the layout of the real material."""
 
+import argparse
 import io
 import json
 import subprocess
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from real_benchmark.clips import Clip, probe, read_clips, split_groups, write_choices
+from clipbert_mmf.scoring.outcomes import Outcomes
+from real_benchmark import tables
+from real_benchmark.clips import PROBE, TEST, Clip, probe, read_clips, split_groups, write_choices
 from real_benchmark.features import Features, read_corpus
 from real_benchmark.flickr8k import DATASET, Flickr8k, Recipe, count_chance, name_test, write_data_options
 from real_benchmark.linear import (
@@ -22,6 +25,7 @@ from real_benchmark.linear import (
     measure_split,
 )
 from real_benchmark.material import Material, MissingMaterialError
+from real_benchmark.page import write_page
 from real_benchmark.runs import Runner
 from real_benchmark.systems import RECALLS, RETRIEVAL, Result, ResultStore, summarize
 
@@ -110,6 +114,40 @@ def test_results_have_intervals_spread_over_seeds_and_paired_tests(tmp_path):
     assert blank_row["numbers"]["t2v_r1"]["std"] == 0
     assert set(blank_row["differences"]["ridge"]) == set(RECALLS)
     assert blank_row["differences"]["ridge"]["t2v_r5"]["is_significant"]
+
+
+def keep_accuracy(store, system, values, seed=1):
+    groups = np.array([f"group{number // 2}" for number in range(40)])
+    rows = Outcomes(np.array(values, dtype=float), groups, title="accuracy", is_share=True)
+    store.keep(Result(system, TEST, seed, {"accuracy": rows}, {"training": 2.0}, "a machine", "a setting"))
+
+
+def test_the_page_is_made_from_json_and_made_again_in_its_place(tmp_path):
+    features, material = make_features(noise=0.5), Material(tmp_path / "data", tmp_path / "work")
+    store, results = ResultStore(material.work / "results"), tmp_path / "docs" / "results"
+    for system, fit in (("first stage", fit_photos_to_captions), ("both stages", fit_correlations)):
+        measured = measure_split(choose_map(features, "last_stage", fit), features, "last_stage", "test")
+        store.keep(Result(system, name_test(10), 1, measured.outcomes, {system: 3.0}, "a machine", "k"))
+        store.keep(Result(f"{system}, k = 5", f"curve {name_test(10)}", 1, measured.outcomes))
+    keep_accuracy(store, PROBE, [1, 0] * 20, seed=0)
+    keep_accuracy(store, "fine-tuned", [1] * 40)
+    keep_accuracy(store, "from ImageNet and MiniLM", [0] * 30 + [1] * 10)
+    options = argparse.Namespace(results=results)
+    tables.run_part("tables", material, options)
+    assert (
+        json.loads((results / "real_clips.json").read_text())["rows"][1]["numbers"]["accuracy"]["value"] == 1
+    )
+    (trend,) = json.loads((results / "real_trends.json").read_text())["trends"]
+    assert trend["ours"] == [1.0, 0.25] and trend["difference"]["is_significant"]
+    page = tmp_path / "docs" / "results.md"
+    page.write_text("# Results\n\nBefore.\n")
+    write_page(results, page)
+    made = page.read_text()
+    write_page(results, page)
+    assert page.read_text() == made and made.startswith("# Results\n\nBefore.\n")
+    assert "| fine-tuned | 100.0 (" in made and "+50.0 (" in made and "as in the paper" in made
+    assert "| DVSA, R-CNN regions | Karpathy and Fei-Fei 2015 | 11.8, 32.1, 44.7 |" in made
+    assert "Above first stage" in made and (tmp_path / "docs" / "figures" / "real_candidates.png").is_file()
 
 
 def test_chance_is_what_random_orders_reach():

@@ -16,6 +16,9 @@ PARTS = {
     "second": ("flickr8k", FLICKR8K),
     "alone": ("flickr8k", FLICKR8K),
     "clips": ("clips", (*FLICKR8K, *UCF20)),
+    "trends": ("clips", (*FLICKR8K, *UCF20)),
+    "tables": ("tables", ()),
+    "page": ("page", ()),
 }
 
 
@@ -32,6 +35,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--test-photos", type=int, default=1000, metavar="N", help="of the 1,000, for a trial"
     )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs on clips at once (default: 1)")
+    parser.add_argument("--results", type=Path, default=Path("docs/results"), help="(default: docs/results)")
     parser.add_argument("--curve", action="store_true", help="test more numbers of candidates")
     parser.add_argument(
         "--options", nargs="*", default=[], metavar="KEY=VALUE", help="options of every mmf_run"

@@ -7,9 +7,11 @@ import csv
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ from real_benchmark.systems import Result, ResultStore, describe_machine
 #: Datasets of the test and of the training.
 TEST_DATASET, DATASET = "msrvtt_mc", "video_text_csv"
 TEST = "20 sentences"
+PROBE = "linear probe of frozen frames"
 #: Clips of a video in the test (figure 4).
 NUM_TEST_CLIPS = (1, 2, 4, 8)
 #: Clips of a video for the probe, and for the fine-tuned model.
@@ -108,6 +111,55 @@ def write_captions(path: Path, clips: Iterable[Clip]) -> Path:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """How a model is trained further on clips.
+
+    Attributes:
+        system: its name in tables.
+        note: the setting.
+        options: of the training.
+        test_options: of training and test, such as what the network is.
+        from_photos: whether it starts from the model of captioned photos.
+        num_test_clips: clips of a video in the test.
+    """
+
+    system: str
+    note: str = ""
+    options: tuple[str, ...] = ()
+    test_options: tuple[str, ...] = ()
+    from_photos: bool = True
+    num_test_clips: int = NUM_PROBE_CLIPS
+
+
+_TRAINING_CLIPS = f"dataset_config.{DATASET}.processors.train_media_processor.params"
+_WEIGHTS = "model_config.clipbert.weights"
+_FREEZE = "model_config.clipbert.freeze"
+FINE_TUNED = Tuning("fine-tuned", "2 sparse random clips, lse, everything trains")
+#: The paper's ablations as variants of ``FINE_TUNED``.
+VARIANTS: tuple[Tuning, ...] = (
+    Tuning("from ImageNet and MiniLM", "no captioned photos", from_photos=False),
+    Tuning(
+        "from random weights",
+        "nothing pre-trained",
+        (f"{_WEIGHTS}.backbone=null", f"{_WEIGHTS}.transformer=null"),
+        from_photos=False,
+    ),
+    Tuning("frozen backbone", "", (f"{_FREEZE}.backbone=true",)),
+    Tuning(
+        "frozen backbone and transformer", "", (f"{_FREEZE}.backbone=true", f"{_FREEZE}.transformer=true")
+    ),
+    Tuning("fold mean", "", test_options=("model_config.clipbert.fold=mean",)),
+    Tuning("fold max", "", test_options=("model_config.clipbert.fold=max",)),
+    Tuning(
+        "dense uniform clips",
+        "8 clips at fixed places",
+        (f"{_TRAINING_CLIPS}.num_clips=8", f"{_TRAINING_CLIPS}.sampling=uniform"),
+    ),
+    Tuning("1 sparse random clip", "", (f"{_TRAINING_CLIPS}.num_clips=1",)),
+)
+
+
+@dataclass(frozen=True)
 class Actions:
     """Tests models of captioned photos on the clips.
 
@@ -115,48 +167,58 @@ class Actions:
         material: the downloaded material.
         store: keeps what they reach.
         runner: runs them.
+        weights: seed of the training on photos -> its weights.
+        jobs: runs at once.
     """
 
     material: Material
     store: ResultStore
     runner: Runner
+    weights: Mapping[int, Path] = field(default_factory=dict[int, Path])
+    jobs: int = 1
 
     @property
     def clips(self) -> list[Clip]:
         """All clips."""
         return read_clips(self.material.data / UCF20[1])
 
-    def run(self, model: str, weights: Mapping[int, Path], options: Sequence[str] = ()) -> None:
-        """Measure the probe, a model as it is, and the model trained further.
+    def measure_as_it_is(self, model: str) -> None:
+        """Test the models of captioned photos with every number of clips, without further training."""
 
-        Args:
-            model: its name in tables.
-            weights: seed of its training -> its weights.
-            options: of ``mmf_run``, what its network is beside the recipe.
-        """
-        if not self.store.has("linear probe of frozen frames", TEST, 0):
-            self._measure_probe()
-        for seed, file in weights.items():
-            for num_clips in NUM_TEST_CLIPS:
-                tested = self.test(f"clips_{_file(model)}_seed{seed}", self.clips, file, options, num_clips)
-                note = f"no training on clips, N_test {num_clips}"
-                self._keep(f"{model} as it is, N_test {num_clips}", seed, [tested.read_outcomes()], {}, note)
-            self._tune(model, seed, file, options)
+        def test(seed: int, num_clips: int) -> None:
+            name = f"clips_{_file(model)}_seed{seed}"
+            tested = self.test(name, self.clips, self.weights[seed], (), num_clips)
+            note = "no training on clips"
+            self._keep(f"{model}, N_test {num_clips}", seed, [tested.read_outcomes()], {}, note)
 
-    def _tune(self, model: str, seed: int, weights: Path, options: Sequence[str]) -> None:
+        self._run_all([(test, seed, count) for seed in self.weights for count in NUM_TEST_CLIPS])
+
+    def measure_tuned(self, tunings: Sequence[Tuning]) -> None:
+        """Train further on either half of the groups, and test on the other half."""
+        self._run_all([(self._tune, tuning, seed) for tuning in tunings for seed in self.weights])
+
+    def _run_all(self, calls: Sequence[tuple[Any, ...]]) -> None:
+        with ThreadPoolExecutor(self.jobs) as pool:
+            for done in [pool.submit(*call) for call in calls]:
+                done.result()
+
+    def _tune(self, tuning: Tuning, seed: int) -> None:
         found: list[dict[str, Outcomes]] = []
         minutes = 0.0
         halves = split_groups(self.clips)
         for number, (own, other) in enumerate((halves, halves[::-1])):
-            name = f"clips_{_file(model)}_seed{seed}_half{number}"
-            tuned = self.train(name, own, weights, [*options, f"training.seed={seed}"])
-            tested = self.test(name, other, tuned.weights, options, NUM_PROBE_CLIPS)
+            name = f"clips_{_file(tuning.system)}_seed{seed}_half{number}"
+            start = self.weights[seed] if tuning.from_photos else None
+            options = [*tuning.options, *tuning.test_options, f"training.seed={seed}"]
+            tuned = self.train(name, own, start, options)
+            tested = self.test(name, other, tuned.weights, tuning.test_options, tuning.num_test_clips)
             minutes += tuned.minutes
             found.append(tested.read_outcomes())
-        note = "each half of the groups tested with the model of the other half"
-        self._keep(f"{model}, fine-tuned", seed, found, {"training": minutes}, note)
+        self._keep(tuning.system, seed, found, {"training": minutes}, tuning.note)
 
-    def train(self, name: str, clips: Sequence[Clip], weights: Path | None, options: Sequence[str]) -> Finished:
+    def train(
+        self, name: str, clips: Sequence[Clip], weights: Path | None, options: Sequence[str]
+    ) -> Finished:
         """Train a model further on clips; without weights from what the recipe starts from."""
         table = write_captions(self.material.work / "clips" / f"{name}.csv", clips)
         start = [] if weights is None else [f"model_config.clipbert.weights.clipbert={weights}"]
@@ -199,7 +261,8 @@ class Actions:
         machine = describe_machine(self.runner.device)
         self.store.keep(Result(system, TEST, seed, outcomes, minutes, machine, note))
 
-    def _measure_probe(self) -> None:
+    def measure_probe(self) -> None:
+        """Measure a linear probe of frozen frames, on the same halves."""
         begin = time.perf_counter()
         clips = self.clips
         features = self._read_features(clips)
@@ -219,7 +282,7 @@ class Actions:
             "chosen by cross-validation over groups; each half tested with the other's"
         )
         minutes = {"features and training": (time.perf_counter() - begin) / 60}
-        self._keep("linear probe of frozen frames", 0, found, minutes, note)
+        self._keep(PROBE, 0, found, minutes, note)
 
     def _read_features(self, clips: Sequence[Clip]) -> np.ndarray:
         options = ClipOptions(image_size=224, num_clips=NUM_PROBE_CLIPS, num_frames=1, sampling="uniform")
@@ -238,16 +301,19 @@ class Actions:
 
 
 def run_part(part: str, material: Material, options: argparse.Namespace) -> None:
-    """Run the part of the clips, with the models of captioned photos that are trained before."""
-    del part
-    store, runner = (
-        ResultStore(material.work / "results"),
-        Runner(material.work / "runs", options.device, tuple(options.options)),
-    )
-    photos = Flickr8k(material, store, runner)
-    recipes = RECIPES_OF_PART["second"]
+    """Run the part ``clips`` or ``trends``, with the models of captioned photos that are trained before."""
+    store = ResultStore(material.work / "results")
+    runner = Runner(material.work / "runs", options.device, tuple(options.options))
+    photos, recipes = Flickr8k(material, store, runner), RECIPES_OF_PART["second"]
     weights = {seed: photos.train(recipes[-1], seed, recipes).weights for seed in range(1, options.seeds + 1)}
-    Actions(material, store, runner).run("Flickr8k model", weights)
+    actions = Actions(material, store, runner, weights, options.jobs)
+    if part == "trends":
+        actions.measure_tuned((FINE_TUNED, *VARIANTS))
+        return
+    if not store.has(PROBE, TEST, 0):
+        actions.measure_probe()
+    actions.measure_as_it_is("model of photos")
+    actions.measure_tuned([FINE_TUNED])
 
 
 def probe(

@@ -111,7 +111,7 @@ def summarize(
     rows: list[dict[str, Any]] = []
     for system, own in results.items():
         differences = {
-            other: _compare(own, results[other], [name for name in names if not name.endswith("rank")])
+            other: compare(own, results[other], [name for name in names if not name.endswith("rank")])
             for other in against
             if other in results and other != system
         }
@@ -139,8 +139,8 @@ def _tell(name: str, results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def _compare(ours: Sequence[Result], theirs: Sequence[Result], names: Sequence[str]) -> dict[str, Any]:
-    """Return the tested differences by name; a system without seeds stands beside each seed of the other."""
+def compare(ours: Sequence[Result], theirs: Sequence[Result], names: Sequence[str]) -> dict[str, Any]:
+    """Return the tested differences by name; a system of one seed stands beside each seed of the other."""
     count = max(len(ours), len(theirs))
     if {len(ours), len(theirs)} - {1, count}:
         count = min(len(ours), len(theirs))
