@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=list(SALIENCY_METHODS),
         help="how saliency is measured (default: by the model's grid, see docs/report.md)",
     )
+    parser.add_argument("--title", help="title of the page (default: Ask and the model's name)")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)"
     )
@@ -73,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
             sys.stderr.write(f"warning: {options.videos} holds no {model.preprocessing.media}s yet\n")
         index = options.index or options.videos / ".clipbert_index"
         session = DemoSession(model, library, index, options.model, options.saliency)
-        title = Path(options.model).name or str(options.model)
+        title = options.title or f"Ask {Path(options.model).resolve().name or options.model}"
         app = make_app(session, title, options.host)
         leaving.callback(app.extensions["clipbert"].runner.close)
         server = make_server(app, options.host, options.port)

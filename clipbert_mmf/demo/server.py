@@ -74,7 +74,7 @@ class Page:
     Attributes:
         session: model and videos.
         runner: runs the jobs.
-        title: name of the model on the page.
+        title: title of the page.
         host: address that is bound.
     """
 
@@ -89,7 +89,7 @@ def make_app(session: DemoSession, title: str, host: str = "127.0.0.1") -> Flask
 
     Args:
         session: model and videos.
-        title: name of the model on the page.
+        title: title of the page.
         host: address it will be bound to. Bound to this machine alone, it answers to no other name, so that
             no foreign page can reach it by a name of its own (DNS rebinding).
 

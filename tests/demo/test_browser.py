@@ -96,6 +96,9 @@ def test_a_video_is_chosen_asked_about_and_looked_into(page, browser, width):
     find(f"#{mode}-{field}")[0].send_keys(words)
     find(f"{form} button")[0].click()
     wait_until(browser, lambda: find("#error")[0].text == "Choose a video first.")
+    wait_until(browser, lambda: len(find("#thumbs button > img")) == 3)
+    find("#thumbs button")[2].click()
+    assert find("#video")[0].get_attribute("value") == find("#thumbs button")[2].get_attribute("data-id")
     Select(find("#video")[0]).select_by_visible_text("b & <i>.mp4")
     wait_until(browser, lambda: find("#preview video, #preview img"))
     # By keyboard: the form is sent from its button.
