@@ -1,19 +1,26 @@
 """Measure how fast encoded video and images become frames, against the ways people read them today.
 
 One thread, files in memory, peer and ours in turn within one run. The peers are written here from their
-description: what the released ClipBERT does is one open, one seek and one decode per clip.
+description: what the released ClipBERT does is one open, one seek and one decode per clip. TorchCodec is a peer
+where it is installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import os
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import cycle
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import av
 import numpy as np
+import PIL
 import torch
 from PIL import Image
 from torch.nn import functional as F
@@ -77,9 +84,9 @@ def _video_rows(cache: Path, rounds: int, quick: bool) -> list[Row]:
     for gop in (12, 250):
         name = f"{long} s {large}, GOP {gop}"
         data = make_video(cache / f"{long}s_{large}_gop{gop}.mp4", long, *size, gop).read_bytes()
-        rows.append(_single_frame_row(data, name, rounds))
+        rows += _single_frame_rows(data, name, rounds)
     data = make_gif(cache / f"{short}s_240x180.gif", short, 240, 180).read_bytes()
-    rows.append(_gif_row(data, f"{short} s 240x180 GIF", rounds))
+    rows += _gif_rows(data, f"{short} s 240x180 GIF", rounds)
     data = make_video(cache / f"{short}s_320x240_gop250.mp4", short, 320, 240, 250).read_bytes()
     rows.append(_guarded_row(data, f"{short} s 320x240, GOP 250", rounds))
     return rows
@@ -91,7 +98,7 @@ def _clip_rows(data: bytes, name: str, rounds: int) -> list[Row]:
         sample_clips("random", duration, 8, 2, CLIP_LEN_SEC, np.random.default_rng(n))
         for n in range(rounds + 1)
     ]
-    ours_draws, peer_draws = iter(draws), iter(draws)
+    ours_draws, peer_draws = cycle(draws), cycle(draws)
     uniform = sample_clips("uniform", duration, 16, 2, CLIP_LEN_SEC)
     sequential = f"16 uniform clips x 2, {name}"
     rows = [
@@ -127,33 +134,32 @@ def _clip_rows(data: bytes, name: str, rounds: int) -> list[Row]:
             0.0,
             rounds,
         ),
+        *_torchcodec_rows(f"8 random clips x 2, {name}", data, draws, rounds, 1.3),
+        *_torchcodec_rows(sequential, data, [uniform], rounds, 1.3),
+        *_single_frame_rows(data, name, rounds),
     ]
-    if _has_torchcodec():
-        rows += [
+    if _find_torchcodec():
+        rows.append(
             compare(
                 sequential,
-                way,
-                lambda read=read: read(data, uniform),
+                "ours with backend=torchcodec",
+                lambda: read_frames(data, uniform, backend="torchcodec"),
                 lambda: read_frames(data, uniform),
                 0.0,
                 rounds,
             )
-            for way, read in (
-                ("TorchCodec, get_frames_played_at", _read_with_torchcodec),
-                ("backend=torchcodec", partial(read_frames, backend="torchcodec")),
-            )
-        ]
+        )
     return rows
 
 
-def _single_frame_row(data: bytes, name: str, rounds: int) -> Row:
+def _single_frame_rows(data: bytes, name: str, rounds: int) -> list[Row]:
     duration = _header_duration(data)
     draws = [
         sample_clips("random", duration, 1, 1, CLIP_LEN_SEC, np.random.default_rng(n))
         for n in range(rounds + 1)
     ]
-    peer_draws, ours_draws = iter(draws), iter(draws)
-    return compare(
+    peer_draws, ours_draws = cycle(draws), cycle(draws)
+    row = compare(
         f"1 clip x 1, {name}",
         "decord, get_batch",
         lambda: _read_with_decord(data, next(peer_draws)),
@@ -161,18 +167,19 @@ def _single_frame_row(data: bytes, name: str, rounds: int) -> Row:
         1.0,
         rounds,
     )
+    return [row, *_torchcodec_rows(row.case, data, draws, rounds, 1.0)]
 
 
-def _gif_row(data: bytes, name: str, rounds: int) -> Row:
+def _gif_rows(data: bytes, name: str, rounds: int) -> list[Row]:
     times = sample_clips("uniform", _header_duration(data), 8, 2, CLIP_LEN_SEC)
-    return compare(
-        f"8 uniform clips x 2, {name}",
-        "PyAV: open, seek, decode per clip",
-        lambda: _read_per_clip(data, times),
-        lambda: read_frames(data, times),
-        0.0,
-        rounds,
-    )
+    peers: dict[str, Callable[[], object]] = {
+        "PyAV: open, seek, decode per clip": lambda: _read_per_clip(data, times),
+        f"{_pillow()}, picture by picture": lambda: _read_gif_with_pillow(data, times),
+    }
+    return [
+        compare(f"8 uniform clips x 2, {name}", peer, read, lambda: read_frames(data, times), 0.0, rounds)
+        for peer, read in peers.items()
+    ]
 
 
 def _guarded_row(data: bytes, name: str, rounds: int) -> Row:
@@ -205,7 +212,22 @@ def _image_rows(cache: Path, rounds: int) -> list[Row]:
                 rounds * 4,
             )
         )
+        rows.append(
+            compare(
+                f"JPEG {width}x{height} to L=768",
+                f"{_pillow()} in uint8, which rounds after each axis",
+                lambda data=data: _read_image_with_pillow(data, 768),
+                lambda data=data: resize_and_pad(read_image(data, longest_side=768), 768),
+                0.0,
+                rounds * 4,
+            )
+        )
     return rows
+
+
+def _pillow() -> str:
+    """Return the name of the Pillow that is installed; Pillow-SIMD takes its place and has a fourth number."""
+    return f"{'Pillow-SIMD' if 'post' in PIL.__version__ else 'Pillow'} {PIL.__version__}"
 
 
 def _transfer_row() -> Row:
@@ -254,7 +276,7 @@ def _header_duration(data: bytes) -> float:
 
 
 def _read_per_clip(data: bytes, times: np.ndarray, learn_length: bool = False) -> list[np.ndarray]:
-    """The released way: each clip opens the file anew, seeks, converts all its frames and keeps T of them."""
+    """The released way: each clip opens the file anew, seeks, decodes its frames and converts T of them."""
     clips = []
     for row in times:
         if learn_length:
@@ -270,9 +292,9 @@ def _read_per_clip(data: bytes, times: np.ndarray, learn_length: bool = False) -
                 if frame.pts >= end:
                     break
                 if frame.pts >= start:
-                    frames.append(frame.to_ndarray(format="rgb24"))
+                    frames.append(frame)
             picked = np.linspace(0, len(frames) - 1, len(row)).astype(int)
-            clips.append(np.stack([frames[index] for index in picked]))
+            clips.append(np.stack([frames[index].to_ndarray(format="rgb24") for index in picked]))
     return clips
 
 
@@ -290,20 +312,65 @@ def _read_with_decord(data: bytes, times: np.ndarray) -> np.ndarray | None:
     return reader.get_batch(indices.reshape(-1).tolist()).asnumpy()
 
 
-def _has_torchcodec() -> bool:
+def _find_torchcodec() -> ModuleType | None:
     try:
-        import torchcodec.decoders  # noqa: F401
-    except (ImportError, OSError, RuntimeError):
-        return False
-    return True
+        return importlib.import_module("torchcodec.decoders")
+    except (ImportError, RuntimeError, OSError):  # not installed, or without the FFmpeg it wants
+        return None
 
 
-def _read_with_torchcodec(data: bytes, times: np.ndarray) -> np.ndarray:
-    from torchcodec.decoders import VideoDecoder
+def _read_with_torchcodec(decoders: Any, data: bytes, times: np.ndarray, mode: str) -> torch.Tensor:
+    decoder = decoders.VideoDecoder(data, seek_mode=mode, num_ffmpeg_threads=1)
+    last = decoder.metadata.end_stream_seconds - 1e-6
+    return decoder.get_frames_played_at(np.minimum(times.reshape(-1), last).tolist()).data
 
-    decoder = VideoDecoder(data, dimension_order="NHWC")
-    last = decoder.metadata.end_stream_seconds - 1e-3
-    return decoder.get_frames_played_at(np.minimum(times.reshape(-1), last).tolist()).data.numpy()
+
+def _torchcodec_rows(
+    name: str, data: bytes, draws: Sequence[np.ndarray], rounds: int, goal: float
+) -> list[Row]:
+    """Compare with both modes of TorchCodec: the times of each round are the same for both."""
+    decoders = _find_torchcodec()
+    rows = []
+    for mode in ("exact", "approximate") if decoders else ():
+        theirs, ours = cycle(draws), cycle(draws)
+        rows.append(
+            compare(
+                name,
+                f"TorchCodec, {mode}",
+                lambda theirs=theirs, mode=mode: _read_with_torchcodec(decoders, data, next(theirs), mode),
+                lambda ours=ours: read_frames(data, next(ours)),
+                goal,
+                rounds,
+            )
+        )
+    return rows
+
+
+def _read_gif_with_pillow(data: bytes, times: np.ndarray) -> list[np.ndarray]:
+    """Every picture up to the last wanted one is decoded: a GIF's pictures build on one another."""
+    wanted = sorted({int(time * 1000) for time in times.reshape(-1)})
+    frames, shown = [], 0
+    with Image.open(io.BytesIO(data)) as picture:
+        for picture_number in range(getattr(picture, "n_frames", 1)):
+            picture.seek(picture_number)
+            shown += picture.info["duration"]
+            while len(frames) < len(wanted) and wanted[len(frames)] < shown:
+                frames.append(np.asarray(picture.convert("RGB")))
+    return frames
+
+
+def _read_image_with_pillow(data: bytes, image_size: int) -> np.ndarray:
+    picture = Image.open(io.BytesIO(data))
+    picture.draft("RGB", (image_size, image_size))
+    picture.thumbnail((image_size, image_size), Image.Resampling.BILINEAR)
+    padded = Image.new("RGB", (image_size, image_size))
+    padded.paste(picture.resize(_fit(picture.size, image_size), Image.Resampling.BILINEAR))
+    return np.asarray(padded)
+
+
+def _fit(size: tuple[int, int], image_size: int) -> tuple[int, int]:
+    longer = max(size)
+    return (max(1, size[0] * image_size // longer), max(1, size[1] * image_size // longer))
 
 
 def _read_image_as_float(data: bytes, image_size: int) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """The ClipBERT a user would write from libraries, to measure against: it works as the released code does.
 
 Hugging Face's ``BertModel`` with eager attention over [text; visual], torchvision's ResNet-50 with frozen
-batch norm, float32, texts padded to the limit, and pixels encoded again for every batch of texts.
+batch norm, texts padded to the limit, and pixels encoded once for each call.
 """
 
 from __future__ import annotations
