@@ -27,6 +27,20 @@ def escape_json(text: str) -> str:
     )
 
 
+def escape_cell(text: str) -> str:
+    """Return a cell of a table that no spreadsheet takes for a formula: a quote stands before ``= + - @``.
+
+    A number stays as it is.
+    """
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
 def _escape(character: str, keeps: str) -> str:
     if character in keeps:
         return character

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from clipbert_mmf.cli.main import main
-from clipbert_mmf.shown_text import escape_json, escape_text
+from clipbert_mmf.shown_text import escape_cell, escape_json, escape_text
 from clipbert_mmf.video.errors import DecodeError
 from tests.encoded_media import write_video
 from tests.inference.small_run import make_run
@@ -58,3 +58,8 @@ def test_no_verb_prints_them_raw(videos, tokenizer_dir, tmp_path, capfd, words):
         assert not [text for letter in text if letter in "\x1b\x9b\u202e"]
         # Only the tail of the name could stand at the start of a line.
         assert not [line for line in text.splitlines() if line.startswith(("b2J", "b\\x9b"))]
+
+
+def test_a_cell_is_no_formula_and_a_number_stays_one():
+    given = ["=1+1", "+a", "-4wsu", "@x", "\tx", "-1.5e-3", "video=1", "", "+3"]
+    assert [escape_cell(cell) for cell in given] == ["'=1+1", "'+a", "'-4wsu", "'@x", "'\tx", *given[5:]]

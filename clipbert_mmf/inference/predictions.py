@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.configuration import suggest
+from clipbert_mmf.shown_text import escape_cell
 from clipbert_mmf.tasks.judging import Records
 from clipbert_mmf.tasks.predictions import rank_scores
 from clipbert_mmf.tasks.record_fields import TEXT, PredictionsError, find_fault
@@ -195,7 +196,8 @@ def write_vqa_answers(records: Records, path: str | Path) -> None:
 def write_ranks(records: Records, path: str | Path, depth: int = 10) -> None:
     """Write text-to-video ranks: a CSV of ``text_id, rank, media_id, score, correct``, the best ``depth`` of each text.
 
-    Unreadable media are not listed. Where texts are about parts of videos, the columns ``start_sec`` and ``end_sec``
+    Unreadable media are not listed. A name that begins with ``= + - @`` has a quote before it, so that no spreadsheet
+    takes it for a formula. Where texts are about parts of videos, the columns ``start_sec`` and ``end_sec``
     follow.
 
     Raises:
@@ -221,4 +223,5 @@ def write_ranks(records: Records, path: str | Path, depth: int = 10) -> None:
             for rank, row in enumerate(shown, start=1):
                 score = float(matrix.scores[row, column])
                 correct = int(matrix.matches[row, column])
-                writer.writerow([text_id, rank, media[row], repr(score), correct, *parts[row]])
+                names = escape_cell(text_id), escape_cell(media[row])
+                writer.writerow([names[0], rank, names[1], repr(score), correct, *parts[row]])

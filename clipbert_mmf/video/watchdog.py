@@ -12,9 +12,11 @@ message that has begun.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import pickle
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -32,10 +34,16 @@ from clipbert_mmf.video.decode import BACKENDS, VideoInfo
 from clipbert_mmf.video.errors import MAX_MEGAPIXELS, DecodeError, MediaError, ReaderTimeoutError
 from clipbert_mmf.video.reader_process import HEADER
 
+logger = logging.getLogger(__name__)
+
 #: Starting Python and importing torch, on a busy machine; the timeout of a video counts after that.
 _START_SEC = 120.0
 #: Memory that reading one medium may take, where nothing else is said.
 MEMORY_MIB = 2048
+
+
+class _KilledError(Exception):
+    """The reader process was killed from outside."""
 
 
 class ReaderStartError(RuntimeError):
@@ -129,7 +137,34 @@ class GuardedReader:
         shown: str,
         store: str,
     ) -> tuple[Tensor, str]:
-        """Return what the reader process answers: the frames, and which backend served them."""
+        """Return what the reader process answers: the frames, and which backend served them.
+
+        A process that was killed, as by the system when memory is short, says nothing about the medium: it is asked
+        once more, for the same times.
+        """
+        chosen: list[Times] = []
+
+        def choose(info: VideoInfo) -> Times:
+            if not chosen:
+                times = choose_times(info) if callable(choose_times) else choose_times
+                chosen.append(np.asarray(times, dtype=np.float64))
+            return chosen[0]
+
+        try:
+            return self._ask_once(request, choose, shown, store)
+        except _KilledError:
+            logger.warning(
+                "%s: the process that read it was killed; it is read once more", shown or "a medium"
+            )
+        try:
+            return self._ask_once(request, choose, shown, store)
+        except _KilledError as error:
+            reason = "the process that reads it was killed twice; is memory short?"
+            raise DecodeError(reason, shown, store) from error
+
+    def _ask_once(
+        self, request: dict[str, Any], choose_times: Callable[[VideoInfo], Times], shown: str, store: str
+    ) -> tuple[Tensor, str]:
         process = self._start()
         deadline = time.monotonic() + self.timeout_sec
         try:
@@ -139,8 +174,7 @@ class GuardedReader:
             if kind == "info":
                 times: Any = None
                 try:
-                    times = choose_times(value) if callable(choose_times) else choose_times
-                    times = np.asarray(times, dtype=np.float64)
+                    times = choose_times(value)
                 except MediaError as error:
                     # The reader is told too: it waits for times, takes None for an error, and goes on with
                     # the next video.
@@ -156,6 +190,8 @@ class GuardedReader:
         except (EOFError, BrokenPipeError) as error:
             code = process.wait()
             self.close()
+            if code == -signal.SIGKILL:
+                raise _KilledError from error
             raise DecodeError(f"the reader process crashed (exit code {code})", shown, store) from error
         except BaseException:
             # Half an exchange is left in the pipes.

@@ -15,7 +15,12 @@ from clipbert_mmf.video.errors import DecodeError, NoVideoStreamError, OutsideVi
 from clipbert_mmf.video.sampling import ClipChooser
 from clipbert_mmf.video.watchdog import GuardedReader
 from tests.encoded_media import read_number, write_audio
-from tests.video.native_sleep import crash_in_native_code, keep_top_row, sleep_in_native_code
+from tests.video.native_sleep import (
+    crash_in_native_code,
+    keep_top_row,
+    kill_this_process,
+    sleep_in_native_code,
+)
 
 TIMES = np.array([[0.0, 1.0]])
 
@@ -147,3 +152,20 @@ def _is_running(process: int) -> bool:
 def test_a_timeout_must_be_positive():
     with pytest.raises(ValueError, match="timeout_sec is 0"):
         GuardedReader(0)
+
+
+def test_a_video_whose_reader_was_killed_is_read_once_more_at_the_same_times(
+    video_file, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("TOY_KILLS", str(tmp_path / "kills"))
+    path, rng = video_file("plain.mp4"), np.random.default_rng(0)
+    reader = GuardedReader(timeout_sec=20)
+    (tmp_path / "kills").write_text("once\n")
+    frames = reader.read_frames(path, lambda info: rng.uniform(0, 1, 3), transform=kill_this_process)
+    chosen = np.random.default_rng(0).uniform(0, 1, 3)
+    assert torch.equal(frames, torch.stack([keep_top_row(frame) for frame in read_frames(path, chosen)]))
+    assert "was killed; it is read once more" in caplog.text
+    (tmp_path / "kills").write_text("once\ntwice\n")
+    with pytest.raises(DecodeError, match="was killed twice; is memory short"):
+        reader.read_frames(path, TIMES, transform=kill_this_process)
+    reader.close()

@@ -205,7 +205,7 @@ def walk_folder(location: str) -> Iterator[FolderNames]:
             if name.startswith("."):
                 continue
             is_link = entry.is_symlink()
-            if entry.is_dir():
+            if _is_folder(entry):
                 (links if is_link else folders).append(prefix + name)
                 continue
             ending = ending_of(name)
@@ -229,6 +229,13 @@ def walk_folder(location: str) -> Iterator[FolderNames]:
 def _identify(folder: str | Path) -> tuple[int, int]:
     state = os.stat(folder)
     return state.st_dev, state.st_ino
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _may_be_read(entry: os.DirEntry[str]) -> bool:
