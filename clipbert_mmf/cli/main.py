@@ -60,6 +60,7 @@ VERBS: dict[str, Verb] = {
     "convert": Verb(
         "write a trained model as a folder, as weights of the released ClipBERT or as ONNX", "convert"
     ),
+    "push": Verb("write a trained model with its card to the Hugging Face hub", "push"),
     "compare-precision": Verb("compare half precision with fp32 on media of your own", "compare_precision"),
     "train": Verb("train a model further on your own videos, through MMF", "train"),
     "predict": Verb("write the predictions of a run over its dataset, through MMF", "predict"),

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from clipbert_mmf.inference.model_card import replace_use, write_model_card
+from clipbert_mmf.inference.model_card import describe_model, replace_use
 from clipbert_mmf.inference.onnx_export import describe_onnx_use, save_onnx
 from clipbert_mmf.inference.pretrained import ClipBert
-from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
+from clipbert_mmf.inference.sources import find_model
 from clipbert_mmf.weights.export import to_released_state
 from clipbert_mmf.writing import naming
 
@@ -61,7 +61,7 @@ def convert_weights(
             with naming(out):
                 torch.save(state, partial)
         else:
-            card = describe_model(model, path, options.get("config"), options.get("dataset"))
+            card = describe_model(model.recipe, path, options.get("config"), options.get("dataset"))
             if to == "onnx":
                 save_onnx(model, partial)
                 card = replace_use(card, describe_onnx_use(model))
@@ -75,29 +75,6 @@ def convert_weights(
     partial.replace(out)
     logger.info("wrote %s", out)
     return out
-
-
-def describe_model(
-    model: ClipBert, path: Path, config: str | Path | None = None, dataset: str | None = None
-) -> str:
-    """Return a model's card, from the files of its run; that of a saved folder stays as it is.
-
-    Args:
-        model: the model.
-        path: where it was loaded from.
-        config: as for ``ClipBert.from_pretrained``.
-        dataset: likewise.
-    """
-    if is_saved_folder(path):
-        card = path / "README.md"
-        return (
-            card.read_text(encoding="utf-8")
-            if card.is_file()
-            else write_model_card(model.recipe, {}, path, None)
-        )
-    run = read_run(path, config, dataset)
-    update = run.checkpoint.notes.get("num_updates")
-    return write_model_card(model.recipe, run.config, run.folder, int(update) if update else None)
 
 
 def _remove(path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import clipbert_mmf
 from clipbert_mmf.inference.recipe import Recipe
 from clipbert_mmf.inference.settings import read_run_records
+from clipbert_mmf.inference.sources import is_saved_folder, read_run
 from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.scoring.metrics import split_metric_name
 
@@ -61,6 +62,27 @@ the weights it started from apply.
 PLACE = "path/to/this/folder"
 _USE_SECTION = re.compile(r"(?<=^## Use\n\n).*?(?=\n\n## )", re.MULTILINE | re.DOTALL)
 _TRAINING_KEYS = ("batch_size", "update_frequency", "max_updates", "max_epochs", "precision", "seed")
+
+
+def describe_model(
+    recipe: Recipe, path: Path, config: str | Path | None = None, dataset: str | None = None
+) -> str:
+    """Return a model's card, from the files of its run; that of a saved folder stays as it is.
+
+    Args:
+        recipe: description of the model.
+        path: where it was loaded from.
+        config: as for ``ClipBert.from_pretrained``.
+        dataset: likewise.
+    """
+    if is_saved_folder(path):
+        card = path / "README.md"
+        return (
+            card.read_text(encoding="utf-8") if card.is_file() else write_model_card(recipe, {}, path, None)
+        )
+    run = read_run(path, config, dataset)
+    update = run.checkpoint.notes.get("num_updates")
+    return write_model_card(recipe, run.config, run.folder, int(update) if update else None)
 
 
 def replace_use(card: str, use: str) -> str:

@@ -29,7 +29,9 @@ from clipbert_mmf.inference.asking import (
 )
 from clipbert_mmf.inference.devices import choose_device
 from clipbert_mmf.inference.evidence import Evidence, describe_evidence
+from clipbert_mmf.inference.hub import upload_model
 from clipbert_mmf.inference.media import Media, open_media, require_media
+from clipbert_mmf.inference.model_card import describe_model, write_model_card
 from clipbert_mmf.inference.network_files import count_outputs, distinct_tensors, load_network
 from clipbert_mmf.inference.preprocessing import Preprocessing
 from clipbert_mmf.inference.recipe import (
@@ -83,6 +85,8 @@ class ClipBert:
     def __init__(self, network: ClipBertNetwork, recipe: Recipe):
         self.network = network.eval()
         self.recipe = recipe
+        # Path, configuration and dataset that it was loaded from, which its card tells.
+        self._origin: tuple[Path, str | Path | None, str | None] | None = None
         # Texts that were told to be cut or unknown.
         self._told: set[str] = set()
 
@@ -145,7 +149,9 @@ class ClipBert:
                 checkpoint=str(run.checkpoint.path),
             )
         recipe = replace(recipe, preprocessing=recipe.preprocessing.with_backend(backend))
-        return cls(load_network(recipe.model, file).to(device), recipe)
+        model = cls(load_network(recipe.model, file).to(device), recipe)
+        model._origin = path, config, dataset
+        return model
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a folder that ``from_pretrained`` reads back bit for bit.
@@ -169,6 +175,39 @@ class ClipBert:
             save_file(distinct_tensors(self.network), weights, {"format": "pt"})
         # safetensors writes for the owner's eyes only; the weights are as public as the folder.
         shutil.copymode(folder / CONFIG_FILE, weights)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool | None = None,
+        license: str | None = None,
+        revision: str | None = None,
+        message: str | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Upload the model with a card of its run to the Hugging Face hub, for ``from_pretrained(repo)``.
+
+        ``hub.upload_model`` has the arguments and errors.
+
+        Returns:
+            Address of the commit.
+        """
+        card = (
+            write_model_card(self.recipe, {}, Path(), None)
+            if self._origin is None
+            else describe_model(self.recipe, *self._origin)
+        )
+        return upload_model(
+            self.save_pretrained,
+            card,
+            repo,
+            private=private,
+            license=license,
+            revision=revision,
+            message=message,
+            token=token,
+        )
 
     def save_tokenizer(self, folder: str | Path) -> None:
         """Write the tokenizer as a folder of Hugging Face.
