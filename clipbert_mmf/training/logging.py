@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 FILE_NAME = "metrics.jsonl"
 #: Seconds between two messages of a long evaluation.
 _PROGRESS_SEC = 10.0
+#: An evaluation that takes longer says so after its first chunk.
+_LONG_SEC = 60.0
 T = TypeVar("T")
 
 
@@ -210,7 +212,9 @@ class PairProgress:
         self.num_done += num_pairs
         self._bar.update(num_pairs)
         now = time.monotonic()
-        if self.enabled and now - self._last >= _PROGRESS_SEC:
+        # The first chunk tells what the whole will take; after that, now and then.
+        is_first = self.num_done == num_pairs and self.left_sec > _LONG_SEC
+        if self.enabled and (is_first or now - self._last >= _PROGRESS_SEC):
             logger.info(
                 "%s: %d of %d pairs (of this process), %s left",
                 self.title,

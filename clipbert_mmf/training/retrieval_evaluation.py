@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 #: Encoded clips that a process keeps between the two stages; what is beyond is read and encoded again.
 _HELD_BYTES = 4 << 30
+#: From so many texts on two stages are recommended, with so many candidates of each query.
+_MANY_TEXTS, _ADVISED_TOP_K = 1000, 100
 
 
 class MediaOnly(Dataset[Any]):
@@ -60,6 +62,21 @@ def supports_matrix_evaluation(dataset: Any, network: DatasetNetwork) -> bool:
         isinstance(getattr(dataset, "maker", None), RetrievalEvaluation)
         and not network.group_options
         and getattr(network.head, "num_outputs", None) == 2
+    )
+
+
+def describe_cost(num_videos: int, num_texts: int, num_clips: int) -> str:
+    """Return what scoring every text with every video takes, and from ``_MANY_TEXTS`` on what takes less."""
+    pairs, kept = num_videos * num_texts, _ADVISED_TOP_K * (num_videos + num_texts)
+    cost = (
+        f"every text with every video, {num_videos:,} x {num_texts:,} = {pairs:,} pairs of {num_clips} clips, which "
+        f"grows with the square of the test set"
+    )
+    if num_texts < _MANY_TEXTS or kept >= pairs:
+        return cost
+    return (
+        f"{cost}; evaluation.rerank_top_k={_ADVISED_TOP_K} scores at most {kept:,}, {pairs / kept:.1f} times fewer "
+        f"(docs/retrieval_at_scale.md says what it may miss)"
     )
 
 
@@ -106,7 +123,8 @@ class MatrixEvaluation:
         self.dataset: Any = loader.dataset
         self.maker: RetrievalEvaluation = self.dataset.maker
         self.num_videos, self.num_texts = len(self.maker), len(self.maker.tokens.input_ids)
-        self.scorer = PairScorer(network, self.maker.tokens, self.dataset.media_processor.frames_shape[0])
+        self.num_clips = int(self.dataset.media_processor.frames_shape[0])
+        self.scorer = PairScorer(network, self.maker.tokens, self.num_clips)
         self.unreadable: set[int] = set()
         self.held: dict[int, Tensor] = {}
         self._stamps: list[str] = []
@@ -136,6 +154,8 @@ class MatrixEvaluation:
                 chosen.numel(),
                 self.rerank_top_k,
             )
+        elif get_rank() == 0:
+            logger.info("%s: %s", self.title, describe_cost(self.num_videos, self.num_texts, self.num_clips))
         scores = self._score(chosen)
         readable = torch.ones(self.num_videos, dtype=torch.int64)
         readable[sorted(self.unreadable)] = 0

@@ -23,6 +23,20 @@ def test_the_time_left_follows_from_the_pairs_that_are_done(monkeypatch, caplog)
     count.close()
 
 
+def test_a_long_evaluation_says_what_it_takes_after_its_first_chunk(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    now = [0.0]
+    monkeypatch.setattr(run_logging.time, "monotonic", lambda: now[0])
+    for num_pairs in (1_000_000, 1000):  # the second is done in a few seconds
+        count = run_logging.PairProgress("test", num_pairs, enabled=True)
+        now[0] += 0.5
+        count(64)
+        now[0] += 0.5
+        count(64)
+        count.close()
+    assert caplog.text.count("pairs") == 1 and "test: 64 of 1000000 pairs" in caplog.text
+
+
 def test_only_rank_0_reports(caplog):
     caplog.set_level(logging.INFO)
     count = run_logging.PairProgress("x", 10, enabled=False)
