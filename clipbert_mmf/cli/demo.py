@@ -11,21 +11,25 @@ from types import FrameType
 
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.cli.values import place
+from clipbert_mmf.demo.index_search import IndexSearch, require_folder
 from clipbert_mmf.demo.session import DemoSession
-from clipbert_mmf.demo.video_library import VideoLibrary
+from clipbert_mmf.demo.video_library import READ_TIMEOUT_SEC, VideoLibrary
 from clipbert_mmf.inference.media import require_media
 from clipbert_mmf.inference.saliency import SALIENCY_METHODS
+from clipbert_mmf.library.searching import Library
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    add_model_options(parser)
+    add_model_options(parser, is_required=False)
     add_backend(parser)
+    parser.add_argument("--videos", type=place, help="folder whose videos (or images) may be shown")
     parser.add_argument(
-        "--videos", type=Path, required=True, help="folder whose videos (or images) may be shown"
-    )
-    parser.add_argument(
-        "--index", type=Path, help="folder that keeps encodings of a search (default: VIDEOS/.clipbert_index)"
+        "--index",
+        type=place,
+        help="without --videos: index of clipbert index that is searched. With it: folder that keeps encodings of a "
+        "search (default: VIDEOS/.clipbert_index)",
     )
     parser.add_argument(
         "--saliency",
@@ -51,10 +55,24 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--port is {options.port}; expected 0 to 65535")
     if not 0 <= options.max_upload_mb < 1e6:
         raise ValueError(f"--max-upload-mb is {options.max_upload_mb:g}; expected 0 or more megabytes")
-    model = load_model(options)
+    if options.videos is None and options.index is None:
+        raise ValueError("give --videos FOLDER, or --index INDEX of clipbert index")
+    if options.videos is not None and not options.model:
+        raise ValueError(
+            "--model is missing: a folder of videos has none; an index of clipbert index names its own"
+        )
+    model = load_model(options) if options.model else None
+    opened = None
+    if options.videos is None:
+        opened = Library(options.index, model, options.model or "", timeout_sec=READ_TIMEOUT_SEC)
+        model = opened.model
+    assert model is not None
     model.require_answers()
     model.tokenizer  # noqa: B018  read now: a question would find out that it is not there
-    library = VideoLibrary(options.videos, model.preprocessing, int(options.max_upload_mb * 1e6))
+    folder = require_folder(opened, options.index) if opened is not None else options.videos
+    assert folder is not None
+    max_bytes = int(options.max_upload_mb * 1e6)
+    library = VideoLibrary(folder, model.preprocessing, max_bytes, lists=opened is None)
     ended: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -68,13 +86,27 @@ def run(options: argparse.Namespace) -> int:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 leaving.callback(signal.signal, number, signal.signal(number, end))
-        if not library.list_folder():
+        if opened is None and not library.list_folder():
             if not library.max_upload_bytes:
-                require_media(options.videos, model.preprocessing.media)
-            sys.stderr.write(f"warning: {options.videos} holds no {model.preprocessing.media}s yet\n")
-        index = options.index or options.videos / ".clipbert_index"
-        session = DemoSession(model, library, index, options.model, options.saliency)
-        title = options.title or f"Ask {Path(options.model).resolve().name or options.model}"
+                require_media(folder, model.preprocessing.media)
+            sys.stderr.write(f"warning: {folder} holds no {model.preprocessing.media}s yet\n")
+        model_name = options.model or ("" if opened is None else opened.store.settings.model.name)
+        session = DemoSession(
+            model,
+            library,
+            options.index or folder / ".clipbert_index",
+            model_name,
+            options.saliency,
+            None if opened is None else IndexSearch(opened, library),
+        )
+        if opened is None and "search" in session.modes:
+            try:  # now: who starts the page can repair what is wrong with its folder
+                session.index_folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OSError(
+                    f"a search cannot keep its encodings: {error}; give another folder by --index"
+                ) from error
+        title = options.title or f"Ask {Path(model_name).resolve().name or model_name}"
         app = make_app(session, title, options.host)
         leaving.callback(app.extensions["clipbert"].runner.close)
         server = make_server(app, options.host, options.port)
@@ -82,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
             sys.stderr.write(
                 f"warning: {options.host} is not this machine alone. Whoever reaches it can see every video "
                 f"in "
-                f"{options.videos} and every upload, upload files and use this machine's time; there is no "
+                f"{folder} and every upload, upload files and use this machine's time; there is no "
                 f"password.\n"
             )
         shown = f"[{options.host}]" if ":" in options.host else options.host

@@ -9,7 +9,7 @@ import base64
 import ipaddress
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -195,6 +195,7 @@ def _add_page(app: Flask, page: Page) -> None:
             max_bytes=library.max_upload_bytes,
             max_size=show_megabytes(library.max_upload_bytes),
             media=library.preprocessing.media,
+            num_indexed=0 if session.index is None else session.index.num_media,
         )
 
 
@@ -248,7 +249,31 @@ def _add_media(app: Flask, page: Page) -> None:
 
     @app.get("/picture/<video_id>")
     def show_picture(video_id: str) -> Response:
-        return Response(library.draw_picture(library.find(video_id), _draw_middle), mimetype="image/jpeg")
+        video, moment = library.find(video_id), _read_moment(request.args)
+        draw = _draw_middle if moment is None else _draw_first
+        return Response(library.draw_picture(video, draw, moment), mimetype="image/jpeg")
+
+
+def _read_moment(arguments: Mapping[str, str]) -> tuple[float, float] | None:
+    """Return the part of a video that a picture is asked of.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if "from" not in arguments and "to" not in arguments:
+        return None
+    try:
+        start, end = float(arguments.get("from", "")), float(arguments.get("to", ""))
+    except ValueError:
+        start, end = 0.0, -1.0
+    if not 0 <= start <= end < 1e9:
+        raise ValueError("the moment of a picture is no part of a video")
+    return start, end
+
+
+def _draw_first(clips: Clips) -> bytes:
+    """Return the JPEG of the first clip."""
+    return base64.b64decode(draw_frame(clips.frames, 0, 480).partition(",")[2])
 
 
 def _draw_middle(clips: Clips) -> bytes:

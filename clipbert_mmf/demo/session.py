@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clipbert_mmf.demo.evidence_view import EvidenceView, draw_frame, make_evidence_view
+from clipbert_mmf.demo.index_search import FIELDS, IndexSearch
 from clipbert_mmf.demo.jobs import Job, count_in
 from clipbert_mmf.demo.video_library import READ_TIMEOUT_SEC, LibraryVideo, VideoLibrary
 from clipbert_mmf.demo.views import AnswerView, Field, FoundVideo, Row
@@ -79,6 +80,7 @@ class DemoSession:
         index_folder: where a search keeps what it encoded.
         model_name: where the model was loaded from.
         saliency: how saliency is measured, a key of ``SALIENCY_METHODS``; None chooses by the model's grid.
+        index: searched in place of the library's folder; None searches that.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class DemoSession:
         index_folder: Path,
         model_name: str = "",
         saliency: str | None = None,
+        index: IndexSearch | None = None,
     ):
         # A search reads what the folder holds: in the reader process too.
         guarded = model.preprocessing.with_guard(READ_TIMEOUT_SEC)
@@ -97,14 +100,16 @@ class DemoSession:
         self.index_folder = index_folder
         self.model_name = model_name
         self.saliency = saliency
+        self.index = index
 
     @property
     def modes(self) -> dict[str, Mode]:
         """The ways this model can be asked, by name, those of its preferred ability first."""
+        modes = MODES if self.index is None else _list_index_modes(self.index)
         return {
             name: mode
             for ability in self.model.asks
-            for name, mode in MODES.items()
+            for name, mode in modes.items()
             if mode.ability == ability
         }
 
@@ -285,6 +290,19 @@ def _read_count(value: str) -> int:
     if not value.isdecimal() or not 1 <= int(value) <= MAX_HITS:
         raise ValueError(f"the number of videos is '{value}'; expected 1 to {MAX_HITS}")
     return int(value)
+
+
+def _list_index_modes(index: IndexSearch) -> dict[str, Mode]:
+    """Return the ways to ask with an index: its search comes first."""
+    search = Mode(
+        "score",
+        "Search the index",
+        "Search",
+        FIELDS,
+        lambda session, video, lines, job: index.search(lines, job),
+        needs_video=False,
+    )
+    return {"search": search, **{name: mode for name, mode in MODES.items() if name != "search"}}
 
 
 _ONE_A_LINE = "One on each line."

@@ -29,6 +29,8 @@ MAX_UPLOADS = 16
 READ_TIMEOUT_SEC = 60.0
 #: Pictures of videos that are kept.
 MAX_PICTURES = 256
+#: Videos of an index that were found and can be chosen.
+MAX_SHOWN = 10_000
 _BLOCK_BYTES = 1 << 20
 
 
@@ -74,12 +76,16 @@ class VideoLibrary:
         preprocessing: the model's; decides whether videos or images are listed, and reads an upload to try
             it.
         max_upload_bytes: size of the largest upload; 0 takes none.
+        lists: whether the folder is listed; where an index knows what it holds, ``show`` adds what was found.
 
     Raises:
         FileNotFoundError: if there is no such folder.
     """
 
-    def __init__(self, folder: str | Path, preprocessing: Preprocessing, max_upload_bytes: int):
+    def __init__(
+        self, folder: str | Path, preprocessing: Preprocessing, max_upload_bytes: int, lists: bool = True
+    ):
+        self.lists = lists
         self.folder = Path(folder).resolve()
         if not self.folder.is_dir():
             raise FileNotFoundError(f"'{folder}': no such folder")
@@ -102,6 +108,8 @@ class VideoLibrary:
 
     def list_folder(self) -> list[LibraryVideo]:
         """Return the folder's videos by name, as it is now; ``clip2`` comes before ``clip10``."""
+        if not self.lists:
+            return []
         names = {
             path.relative_to(self.folder).as_posix(): path
             for path in find_media(self.folder, self.preprocessing.media)
@@ -114,6 +122,22 @@ class VideoLibrary:
 
     def _is_inside(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self.folder)
+
+    def show(self, name: str) -> LibraryVideo:
+        """Return a video of the folder by its path in it, which may be shown from now on.
+
+        Raises:
+            UnknownVideoError: if it is not there, or outside of the folder.
+        """
+        path = self.folder / name
+        if not path.is_file() or not self._is_inside(path):
+            raise UnknownVideoError(f"{name} is not there any more")
+        video = LibraryVideo(_name_id(name), name, path)
+        with self._lock:
+            self._listed[video.video_id] = video
+            while not self.lists and len(self._listed) > MAX_SHOWN:
+                del self._listed[next(iter(self._listed))]
+        return video
 
     def list_uploads(self) -> list[LibraryVideo]:
         """Return the uploads, latest first."""
@@ -188,8 +212,8 @@ class VideoLibrary:
         except MediaError as error:
             raise UploadError(f"'{name}' cannot be read: {_without(path, error.reason, name)}") from error
 
-    def read_clips(self, video: LibraryVideo) -> Clips:
-        """Return the clips that the model sees of a video.
+    def read_clips(self, video: LibraryVideo, window_sec: tuple[float, float] | None = None) -> Clips:
+        """Return the clips that the model sees of a video, or of a part of it.
 
         Raises:
             MediaError: if it cannot be read; the message holds its name and no path.
@@ -197,23 +221,30 @@ class VideoLibrary:
         # In the reader process too, and one at a time: each may take as much memory as it is allowed.
         try:
             with self._reading:
-                return self._reader.read_source(video.path, key=video.name)
+                return self._reader.read_source(video.path, None, window_sec, video.name)
         except MediaError as error:
             raise MediaError(_without(video.path, error.reason, video.name), video.name) from error
 
-    def draw_picture(self, video: LibraryVideo, draw: Callable[[Clips], bytes]) -> bytes:
-        """Return the picture of a video that ``draw`` makes of its clips; kept until the file changes.
+    def draw_picture(
+        self,
+        video: LibraryVideo,
+        draw: Callable[[Clips], bytes],
+        window_sec: tuple[float, float] | None = None,
+    ) -> bytes:
+        """Return the picture of a video, or of a part of it, that ``draw`` makes of its clips.
+
+        It is kept until the file changes.
 
         Raises:
             MediaError: as ``read_clips``.
         """
         with self._drawing:
             try:
-                key = (video.video_id, stamp_file(video.path))
+                key = (f"{video.video_id} {window_sec}", stamp_file(video.path))
             except OSError as error:
                 raise MediaError("it is not there any more", video.name) from error
             if key not in self._pictures:
-                self._pictures[key] = draw(self.read_clips(video))
+                self._pictures[key] = draw(self.read_clips(video, window_sec))
                 while len(self._pictures) > MAX_PICTURES:
                     self._pictures.popitem(last=False)
             self._pictures.move_to_end(key)

@@ -53,7 +53,7 @@ class FoundVideo:
         rank: place among the hits, from 1.
         probability: probability that it matches the text, 0 to 1.
         span_sec: start and end of the clip that fits best, or None.
-        picture: data URL of a frame of that clip; empty if it cannot be read any more.
+        picture: URL of a frame of that clip; empty if it cannot be read any more.
     """
 
     video: LibraryVideo
@@ -76,6 +76,7 @@ class AnswerView:
         evidence: evidence for the first row; None where nothing can be explained, and ``missing`` says why.
         found: videos that a search found.
         missing: sentence on what could not be shown.
+        next_page: number of the next page of found videos; 0 for none.
     """
 
     headline: str
@@ -86,3 +87,4 @@ class AnswerView:
     evidence: EvidenceView | None = None
     found: tuple[FoundVideo, ...] = ()
     missing: str = ""
+    next_page: int = 0
