@@ -70,7 +70,7 @@ def upload_model(
         except (OSError, ValueError) as error:  # those of the hub are subclasses, those of requests too
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise OSError(
-                f"'{repo}' cannot be written on {api.endpoint}: {reason}. A token that may write is needed: 'hf auth "
+                f"'{repo}' cannot be written on {api.endpoint}: {reason.rstrip('.')}. A token that may write is needed: 'hf auth "
                 f"login', or HF_TOKEN"
             ) from error
     return str(commit.commit_url)

@@ -62,6 +62,8 @@ def register_backend(name: str, read: Backend) -> None:
 
 
 register_backend("torchcodec", read_with_torchcodec)
+#: Backends of this package, which all show the pictures of PyAV; one of a user's own may show others.
+OWN_BACKENDS = frozenset(BACKENDS)
 
 
 def read_frames(
