@@ -58,7 +58,7 @@ def search_folder(
     if index is None or not _may_keep(Path(index)):
         if where:
             raise ValueError(
-                "--where needs an index: install clipbert_mmf[library], and leave --no-index out"
+                "--where needs an index: pip install lancedb, and leave --no-index out"
             )
         return model.search(texts, files, top_k, progress, rerank_top_k)
     library = open_folder_index(model, model_name, folder, index)
@@ -111,7 +111,7 @@ def drop_index(index: str | Path) -> None:
 def _may_keep(index: Path) -> bool:
     if importlib.util.find_spec("lancedb") is None:
         logger.warning(
-            "every video is encoded again at each search: pip install 'clipbert_mmf[library]' keeps encodings"
+            "every video is encoded again at each search: pip install lancedb keeps encodings"
         )
         return False
     place = index if index.is_dir() else index.parent

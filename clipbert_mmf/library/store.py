@@ -113,7 +113,7 @@ def import_lancedb() -> Any:
         import lancedb  # pyright: ignore[reportMissingImports]  # an optional library
     except ImportError as error:
         raise ImportError(
-            f"an index of a library needs LanceDB ({error}): pip install 'clipbert_mmf[library]'"
+            f"an index of a library needs LanceDB ({error}): pip install lancedb"
         ) from error
     return lancedb
 
