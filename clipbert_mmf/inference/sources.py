@@ -17,7 +17,8 @@ from clipbert_mmf.weights.trained_with import TrainedWith
 _CHECKPOINTS = ("best.ckpt", "clipbert_final.pth", "current.ckpt")
 #: Graphs that ``onnx_export`` writes.
 ONNX_FILES = ENCODER_FILE, SCORER_FILE = "encoder.onnx", "scorer.onnx"
-_RUN_CONFIG = "config.yaml"
+#: Configuration that a run saves in its folder.
+RUN_CONFIG = "config.yaml"
 _HUB_NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 #: Files of a saved folder; nothing else of a hub's repository is fetched.
 _HUB_FILES = [
@@ -118,7 +119,7 @@ def read_run(path: Path, config: str | Path | None = None, dataset: str | None =
             )
         path = found[0]
     checkpoint = read_weights(path)
-    beside = [folder / _RUN_CONFIG for folder in (path.parent, path.parent.parent)]
+    beside = [folder / RUN_CONFIG for folder in (path.parent, path.parent.parent)]
     folder = next((file.parent for file in beside if file.is_file()), path.parent)
     trained_with = checkpoint.trained_with
     if config is not None:
@@ -130,10 +131,10 @@ def read_run(path: Path, config: str | Path | None = None, dataset: str | None =
         return RunFiles(
             checkpoint, trained_with.to_config(), f"the description in {path}", folder, trained_with
         )
-    if not (folder / _RUN_CONFIG).is_file():
+    if not (folder / RUN_CONFIG).is_file():
         raise RecipeError(
-            f"{path} holds weights alone and no {_RUN_CONFIG} lies beside it, so what network they are of is "
-            f"unknown; give the {_RUN_CONFIG} of its run, or the YAML of a project "
+            f"{path} holds weights alone and no {RUN_CONFIG} lies beside it, so what network they are of is "
+            f"unknown; give the {RUN_CONFIG} of its run, or the YAML of a project "
             f"(projects/clipbert/configs/<dataset>/defaults.yaml), as --config (in Python, config=)"
         )
-    return RunFiles(checkpoint, read_yaml(folder / _RUN_CONFIG), str(folder / _RUN_CONFIG), folder)
+    return RunFiles(checkpoint, read_yaml(folder / RUN_CONFIG), str(folder / RUN_CONFIG), folder)

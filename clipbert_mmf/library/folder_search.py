@@ -57,9 +57,7 @@ def search_folder(
     model.check_search(texts, top_k, rerank_top_k)
     if index is None or not _may_keep(Path(index)):
         if where:
-            raise ValueError(
-                "--where needs an index: pip install lancedb, and leave --no-index out"
-            )
+            raise ValueError("--where needs an index: pip install lancedb, and leave --no-index out")
         return model.search(texts, files, top_k, progress, rerank_top_k)
     library = open_folder_index(model, model_name, folder, index)
     found = library.search(texts, top_k, rerank_top_k, where, progress)
@@ -110,9 +108,7 @@ def drop_index(index: str | Path) -> None:
 
 def _may_keep(index: Path) -> bool:
     if importlib.util.find_spec("lancedb") is None:
-        logger.warning(
-            "every video is encoded again at each search: pip install lancedb keeps encodings"
-        )
+        logger.warning("every video is encoded again at each search: pip install lancedb keeps encodings")
         return False
     place = index if index.is_dir() else index.parent
     if not os.access(place, os.W_OK):

@@ -112,9 +112,7 @@ def import_lancedb() -> Any:
     try:
         import lancedb  # pyright: ignore[reportMissingImports]  # an optional library
     except ImportError as error:
-        raise ImportError(
-            f"an index of a library needs LanceDB ({error}): pip install lancedb"
-        ) from error
+        raise ImportError(f"an index of a library needs LanceDB ({error}): pip install lancedb") from error
     return lancedb
 
 

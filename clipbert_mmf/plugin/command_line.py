@@ -11,6 +11,7 @@ import dataclasses
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,6 +19,8 @@ from mmf.common.registry import registry
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from clipbert_mmf.configuration import ConfigurationError, suggest, to_plain
+from clipbert_mmf.inference.settings import read_yaml
+from clipbert_mmf.inference.sources import RUN_CONFIG
 from clipbert_mmf.plugin.known_keys import find_known_keys, is_open_section
 
 logger = logging.getLogger(__name__)
@@ -207,12 +210,15 @@ def decode_value(text: str, option: str) -> Any:
 def select_early_options(arguments: Sequence[Any] | None) -> DictConfig:
     """Return the options that MMF reads before it has a configuration; None for those that are not given.
 
+    Model and datasets may be left out where ``config`` is the ``config.yaml`` of a run.
+
     Raises:
         ConfigurationError: if the command line names no model or no dataset, with the word that was meant.
     """
     options = parse_options(arguments)
     warn_of_repeats(options)
     given = {option.key: option.value for option in options}
+    given = {**_read_run_names(given.get("config")), **given}
     names = {key.partition(".")[0].partition("[")[0] for key in given}
     for name, keys in (("model", ("model",)), ("dataset", ("datasets",))):
         if not any(given.get(key) for key in keys):
@@ -223,6 +229,15 @@ def select_early_options(arguments: Sequence[Any] | None) -> DictConfig:
     early = {key: given.get(key) for key in _EARLY}
     user_dir = given.get("env.user_dir") or (given.get("env") or {}).get("user_dir")
     return OmegaConf.create({**early, **({"env": {"user_dir": user_dir}} if user_dir else {})})
+
+
+def _read_run_names(file: Any) -> dict[str, str]:
+    """Return model and datasets of the ``config.yaml`` that a run saved; nothing of any other file."""
+    path = Path(str(file or "")).expanduser()
+    if path.name != RUN_CONFIG or not path.is_file():
+        return {}
+    saved = read_yaml(path)
+    return {key: saved[key] for key in ("model", "datasets") if isinstance(saved.get(key), str)}
 
 
 def set_options(

@@ -13,7 +13,10 @@ from typing import Any
 
 from mmf.common.registry import registry
 
-from clipbert_mmf.configuration import ConfigurationError, parse_config
+from clipbert_mmf.configuration import ConfigurationError, parse_config, to_plain
+from clipbert_mmf.inference.settings import read_yaml, select
+from clipbert_mmf.inference.sources import RUN_CONFIG, read_run
+from clipbert_mmf.models.config import SECTION
 from clipbert_mmf.processes import end_with_parent
 from clipbert_mmf.training.checkpoint_files import refuse_damaged, unshare
 from clipbert_mmf.training.checkpoints import find_resumed
@@ -51,6 +54,8 @@ def settle_run_folder(config: Any, predict: bool) -> None:
         config["run_type"] = name_evaluation(str(config["run_type"]) if "run_type" in config else "")
     _require_best(config, folder)
     use = _read_use(config, predict)
+    if model == _OURS and not use.trains:
+        _use_own_weights(config)
     answer: tuple[Path, str] = (folder, "")
     if get_rank() == 0:
         try:
@@ -76,6 +81,20 @@ def settle_run_folder(config: Any, predict: bool) -> None:
 def name_evaluation(run_type: str) -> str:
     """Return a ``run_type`` without training, for ``mmf_predict``, whose default is a run that trains."""
     return "_".join(word for word in run_type.split("_") if word != "train") or "inference"
+
+
+def _use_own_weights(config: Any) -> None:
+    """Give an evaluation by a run's own ``config.yaml`` the run's weights, in place of those that it started from."""
+    file = Path(str(config["config"] if "config" in config else ""))  # noqa: SIM401 old OmegaConf raises in get
+    if file.name != RUN_CONFIG or not holds_run(file.parent):
+        return
+    section = config["checkpoint"]
+    if any(section.get(key) for key in ("resume", "resume_best", "resume_file", "resume_zoo")):
+        return
+    weights = config["model_config"][_OURS]["weights"]
+    if to_plain(weights) == select(read_yaml(file), f"{SECTION}.weights", str(file)):
+        weights["clipbert"] = str(read_run(file.parent).checkpoint.path.resolve())
+        weights["backbone"] = weights["transformer"] = None
 
 
 def _require_best(config: Mapping[str, Any], folder: Path) -> None:

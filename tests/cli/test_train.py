@@ -1,6 +1,8 @@
 """``clipbert train`` goes on from a trained model with a folder of videos, and types nothing of the network again."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -42,6 +44,16 @@ def test_a_model_goes_on_with_a_folder_of_videos(model, captioned, tmp_path, mon
     (report,) = json.loads((save / "weights_report.json").read_text())
     assert report["path"].endswith("best.ckpt") and len(report["used"]) > 50
     assert not report["missing"] and not report["left_over"] and not report["wrong_shape"], report
+    # MMF's own command needs the run's configuration alone, and takes the weights that the run ended with.
+    predict = "import clipbert_mmf\nfrom mmf_cli.predict import predict\npredict()"
+    words = [f"config={save / 'config.yaml'}", f"env.report_dir={tmp_path / 'out'}"]
+    done = subprocess.run(
+        [sys.executable, "-c", predict, *words], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(list((tmp_path / "out").glob("video_text_csv_run_test_*.json"))) == 1
+    (report,) = json.loads(next(save.glob("predict-*/weights_report.json")).read_text())
+    assert report["path"] == str(save / "best.ckpt")
 
 
 def test_questions_are_recognised_and_the_recipe_is_theirs(model, tmp_path, capsys):
