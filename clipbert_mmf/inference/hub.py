@@ -67,10 +67,10 @@ def upload_model(
                 revision=revision,
                 commit_message=message or "Upload a model of clipbert_mmf",
             )
-        except (OSError, ValueError) as error:  # those of the hub are subclasses, those of requests too
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        except Exception as error:  # the library raises its own and whatever its HTTP client raises
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise OSError(
-                f"'{repo}' cannot be written on {api.endpoint}: {reason.rstrip('.')}. A token that may write is needed: 'hf auth "
-                f"login', or HF_TOKEN"
+                f"'{repo}' cannot be written on {api.endpoint}: {reason}. A token that may write is needed: "
+                f"'hf auth login', or HF_TOKEN"
             ) from error
     return str(commit.commit_url)

@@ -49,6 +49,8 @@ scores, clip_scores = scorer.run(
 Frames are read as preprocessor_config.json says. Scores are those before softmax with clips folded, `clip_scores` those
 of each clip. With a head that matches, column 1 minus column 0 is the logit of a match."""
 _NEED = "the export to ONNX needs onnx, onnxscript and onnxruntime"
+#: The first with an exporter that takes what ``torch.export`` traced.
+_OLDEST_TORCH = (2, 6)
 #: Largest difference of scores between PyTorch and ONNX Runtime, relative and absolute.
 _MAX_ERROR = 1e-3
 
@@ -93,11 +95,14 @@ def save_onnx(model: ClipBert, folder: str | Path) -> None:
 
     Raises:
         ImportError: if a package of the extra is not installed.
-        ExportError: if a part cannot be exported, or the graphs give other scores; names the part.
+        ExportError: if a part cannot be exported, or the graphs give other scores; names the part. For an old
+            torch too.
         RecipeError: if the answers of a classifying head are not known.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         import_extra(package, "onnx", _NEED)
+    if tuple(map(int, torch.__version__.split(".")[:2])) < _OLDEST_TORCH:
+        raise ExportError(f"the export to ONNX needs torch 2.6, and {torch.__version__} is installed")
     model.require_answers()
     network, folder = model.network.cpu(), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
