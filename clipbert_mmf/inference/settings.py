@@ -5,6 +5,7 @@ A run's saved ``config.yaml``, and the model files of ``configs/``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -81,10 +82,17 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def _read_yaml(path: str | Path, above: tuple[Path, ...]) -> dict[str, Any]:
     """Return the content of a file; ``above`` are those that include it."""
     path = Path(path).expanduser()
-    path = path if path.exists() else find_config(path) or path
-    if not path.is_file():
-        raise FileNotFoundError(f"configuration '{path}': no such file")
-    own = path.resolve()
+    try:
+        path = path if path.exists() else find_config(path) or path
+        if not path.is_file():
+            raise FileNotFoundError(f"configuration '{path}': no such file")
+        own = path.resolve()
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:  # a name that no file can have, or a link to itself
+        raise RecipeError(
+            f"configuration '{str(path)[:200]}': {getattr(error, 'strerror', None) or error}"
+        ) from error
     if own in above:
         raise RecipeError(f"{path} includes itself: {' includes '.join(map(str, (*above, own)))}")
     try:
@@ -114,7 +122,7 @@ def _read_yaml(path: str | Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise RecipeError(f"{path}: includes is {str(includes)[:200]!r}; expected a list of files")
     for include in cast(list[str], includes):
         beside = path.parent / include
-        merged = merge(merged, _read_yaml(beside if beside.is_file() else include, (*above, own)))
+        merged = merge(merged, _read_yaml(beside if os.path.isfile(beside) else include, (*above, own)))
     return merge(merged, content)
 
 

@@ -115,7 +115,8 @@ def find_damage(path: Path) -> str | None:
             return f"it is cut off, or no checkpoint ({size} bytes)"
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError, RuntimeError):
+        # OSError: a place before the file; RuntimeError: a part that says it is encrypted
         return f"it is cut off, or no checkpoint ({size} bytes)"
     return f"its part {broken} is damaged" if broken else None
 

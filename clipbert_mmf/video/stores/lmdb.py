@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from clipbert_mmf.video.endings import choose_names
 from clipbert_mmf.video.errors import StoreError
+from clipbert_mmf.video.sources import require_regular
 from clipbert_mmf.video.stores.base import MediaStore
-from clipbert_mmf.video.stores.lmdb_pages import find_cut
+from clipbert_mmf.video.stores.lmdb_pages import find_damage
 from clipbert_mmf.video.stores.names import NameIndex, is_safe_name, split_readable
 
 #: Real path -> the process that opened it with the file's number there, and the environment.
 _OPEN: dict[str, tuple[tuple[int, int], Any]] = {}
+#: Files that were found whole.
+_WHOLE: set[tuple[int, int, int, int]] = set()
 
 
 class LmdbStore(MediaStore):
@@ -48,10 +52,10 @@ class LmdbStore(MediaStore):
             if environment is not None:
                 # Inherited through a fork, or the file was replaced. Without locks closing only drops this
                 # process's own mapping.
-                environment.close()
-            cut = find_cut(os.path.join(name, "data.mdb") if in_folder else name)
-            if cut:
-                raise StoreError(cut, "", self.location)
+                _OPEN.pop(name)[1].close()
+            damage = _find_damage_once(os.path.join(name, "data.mdb") if in_folder else name)
+            if damage:
+                raise StoreError(damage, "", self.location)
             try:
                 environment = lmdb.open(
                     path,
@@ -89,14 +93,28 @@ class LmdbStore(MediaStore):
             return None
         if not name or len(name) > handle.max_key_size():
             return None
-        with handle.begin(buffers=False) as transaction:
+        with self._naming_damage(), handle.begin(buffers=False) as transaction:
             return transaction.get(name)
+
+    @contextmanager
+    def _naming_damage(self) -> Generator[None]:
+        import lmdb
+
+        try:
+            yield
+        except lmdb.Error as error:
+            raise StoreError(f"the LMDB is damaged: {error}", "", self.location) from error
 
     @property
     def index(self) -> NameIndex:
         """The names of all media, listed once."""
         if self._index is None:
-            with self.handle.begin(buffers=False) as transaction, transaction.cursor() as cursor:
+            handle = self.handle
+            with (
+                self._naming_damage(),
+                handle.begin(buffers=False) as transaction,
+                transaction.cursor() as cursor,
+            ):
                 names = [
                     name.decode("utf-8", "surrogateescape")
                     for name in cursor.iternext(keys=True, values=False)
@@ -118,6 +136,18 @@ class LmdbStore(MediaStore):
 
     def __len__(self) -> int:
         return len(self.index.names)
+
+
+def _find_damage_once(path: str) -> str:
+    """Return what is wrong with a file; a process and those it starts by a fork look at one file once."""
+    state = require_regular(path)
+    identity = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    if identity not in _WHOLE:
+        damage = find_damage(path)
+        if damage:
+            return damage
+        _WHOLE.add(identity)
+    return ""
 
 
 def _number_file(path: str) -> int:

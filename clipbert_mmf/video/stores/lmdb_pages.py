@@ -1,4 +1,7 @@
-"""Tells whether an LMDB file is whole before it is mapped: a page that is not there would kill the process."""
+"""Tells whether an LMDB file is whole before it is mapped.
+
+LMDB trusts its pages: one that is not there, or that points to a place outside the file, would kill the process.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,18 @@ _MAGIC = 0xBEEFC0DE
 _HEADER_BYTES = 16
 #: Magic; page size and root of the database of free pages; root of that of entries; last page; transaction.
 _META = struct.Struct("<I20xI36xQ40xQQQ")
-_BRANCH, _LEAF = 0x01, 0x02
+_BRANCH, _LEAF, _DIRTY = 0x01, 0x02, 0x10
 #: The value of an entry lies in pages of its own.
 _BIG = 0x01
 _NO_PAGE = (1 << 64) - 1
 
 
-def find_cut(path: str | os.PathLike[str]) -> str:
-    """Return how an LMDB file contradicts its meta page, empty if it does not.
+#: Longest key, deepest tree, and flags of databases with several values for a key, which no store of media has.
+_MAX_KEY_BYTES, _MAX_DEPTH, _UNUSUAL = 511, 30, 0x7C
+
+
+def find_damage(path: str | os.PathLike[str]) -> str:
+    """Return how an LMDB file contradicts itself, empty if it does not; values are not looked at.
 
     Args:
         path: the file, ``data.mdb``.
@@ -37,44 +44,65 @@ def find_cut(path: str | os.PathLike[str]) -> str:
         found = [meta for meta in metas if meta is not None]
         if not found:
             raise StoreError("not a readable LMDB: it has no meta page", "", os.fspath(path))
-        page_bytes, last, _, roots = max(found, key=lambda meta: meta[2])
-        if size >= (last + 1) * page_bytes:
-            return ""
-        # The last pages may be free and were never written: what counts is that those in use are there.
+        page_bytes, last, _, roots, flags = max(found, key=lambda meta: meta[2])
+        if flags & _UNUSUAL:
+            return "its meta page is damaged, or its keys have several values"
         num_pages = size // page_bytes
-        if all(end <= num_pages for end in _list_ends(number, page_bytes, roots, num_pages)):
-            return ""
-        return f"it is cut: the file has {size} bytes, its meta page says {(last + 1) * page_bytes}"
+        try:
+            # The last pages may be free and were never written: what counts is that those in use are there.
+            is_whole = all(end <= num_pages for end in _list_ends(number, page_bytes, roots, num_pages))
+        except _DamagedPageError as error:
+            return f"its page {error} is damaged"
+        if not is_whole:
+            return f"it is cut: the file has {size} bytes, its meta page says {(last + 1) * page_bytes}"
+    return ""
 
 
-def _read_meta(data: bytes) -> tuple[int, int, int, tuple[int, int]] | None:
-    """Return page size, last page, transaction and the roots of both databases; None for no meta page."""
+class _DamagedPageError(Exception):
+    """A page whose entries lie outside of it, or that is in the tree twice."""
+
+
+def _read_meta(data: bytes) -> tuple[int, int, int, tuple[int, int], int] | None:
+    """Return page size, last page, transaction, the roots of both databases, and flags; None for no meta page."""
     if len(data) < _HEADER_BYTES + _META.size:
         return None
     magic, page_bytes, free, root, last, transaction = _META.unpack_from(data, _HEADER_BYTES)
-    is_one = magic == _MAGIC and 256 <= page_bytes <= 1 << 16
-    return (page_bytes, last, transaction, (free, root)) if is_one else None
+    (flags,) = struct.unpack_from("<H", data, _HEADER_BYTES + 76)
+    is_one = magic == _MAGIC and 256 <= page_bytes <= 1 << 16 and page_bytes & (page_bytes - 1) == 0
+    return (page_bytes, last, transaction, (free, root), flags) if is_one else None
 
 
 def _list_ends(number: int, page_bytes: int, roots: tuple[int, int], num_pages: int) -> Iterator[int]:
-    """Yield the number of pages that the file needs for each page of the trees."""
-    waiting = [root for root in roots if root != _NO_PAGE]
+    """Yield the number of pages that the file needs for each page of the trees.
+
+    Raises:
+        _DamagedPageError: for a page whose entries lie outside of it.
+    """
+    waiting = [(root, 1) for root in roots if root != _NO_PAGE]
     seen: set[int] = set()
     while waiting:
-        page = waiting.pop()
+        page, depth = waiting.pop()
         yield page + 1
-        if page >= num_pages or page in seen:
+        if page >= num_pages:
             continue
-        seen.add(page)
         data = os.pread(number, page_bytes, page * page_bytes)
-        flags, lower = struct.unpack_from("<HH", data, 10)
-        for place in range(_HEADER_BYTES, min(lower, page_bytes - 1), 2):
-            (node,) = struct.unpack_from("<H", data, place)
-            if node + 8 > page_bytes:
-                continue
+        flags, lower, upper = struct.unpack_from("<HHH", data, 10)
+        is_leaf = bool(flags & _LEAF)
+        is_tree = flags & ~_DIRTY in (_BRANCH, _LEAF) and _HEADER_BYTES <= lower <= upper <= page_bytes
+        if page in seen or depth > _MAX_DEPTH or not is_tree:
+            raise _DamagedPageError(page)
+        seen.add(page)
+        for (node,) in struct.iter_unpack("<H", data[_HEADER_BYTES : lower & ~1]):
+            if not upper <= node <= page_bytes - 8:
+                raise _DamagedPageError(page)
             low, high, node_flags, key_bytes = struct.unpack_from("<HHHH", data, node)
-            if flags & _BRANCH:
-                waiting.append(low | high << 16 | node_flags << 32)
-            elif flags & _LEAF and node_flags & _BIG and node + 16 + key_bytes <= page_bytes:
-                (first,) = struct.unpack_from("<Q", data, node + 8 + key_bytes)
+            value = node + 8 + key_bytes
+            if key_bytes > _MAX_KEY_BYTES or value > page_bytes:
+                raise _DamagedPageError(page)
+            if not is_leaf:
+                waiting.append((low | high << 16 | node_flags << 32, depth + 1))
+            elif node_flags & _BIG and value + 8 <= page_bytes:
+                (first,) = struct.unpack_from("<Q", data, value)
                 yield first - (-((low | high << 16) + _HEADER_BYTES) // page_bytes)
+            elif node_flags & _BIG or value + (low | high << 16) > page_bytes:
+                raise _DamagedPageError(page)
