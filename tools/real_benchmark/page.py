@@ -14,6 +14,16 @@ from typing import Any
 BEGIN = "<!-- Made by tools/real_benchmark/page.py from docs/results/real_*.json: -->"
 END = "<!-- End of what tools/real_benchmark/page.py makes. -->"
 _RECALLS = ("r1", "r5", "r10")
+_INTRODUCTION = (
+    "`bash tools/real_benchmark.sh DATA --seeds 2` makes all of it from downloaded material; on a GPU with",
+    "`--device cuda --curve --jobs 6`. `DATA/flickr8k` holds the photos of Flickr8k (Hodosh et al. 2013; here",
+    "176 x 176 pixels) as `photos.tar` and Karpathy's `dataset_flickr8k.json` (6,000 train, 1,000 val, 1,000 test);",
+    "`DATA/ucf20` clips of 20 actions of UCF101 (Soomro et al. 2012) as `clips.tar` and `clips.csv` (video, text,",
+    "class, group). EfficientNet-Lite0 (ImageNet) and MiniLM are packages, see [weights](weights.md). Recipes:",
+    "`projects/clipbert/configs/real`. In brackets: 95 % interval over photos, or groups of clips; behind ± the",
+    "standard deviation over seeds. Linear maps are chosen on the validation photos. `head conv` is the mean over",
+    "places behind Lite0's last convolution (1,280 channels), `last stage` that before it (320).",
+)
 
 
 def run_part(part: str, material: Any, options: argparse.Namespace) -> None:
@@ -47,7 +57,7 @@ def write_page(results: Path, page: Path) -> None:
 
 def _write_section(found: Mapping[str, Any], figures: Path) -> list[str]:
     date = max(content["date"] for content in found.values())
-    lines = [f"## Real photos and clips, {date}", ""]
+    lines = [f"## Real photos and clips, {date}", "", *_INTRODUCTION, ""]
     for name, write in (("flickr8k", _write_flickr8k), ("clips", _write_clips), ("trends", _write_trends)):
         if name in found:
             lines += write(found[name], figures)
