@@ -38,6 +38,26 @@ def test_exact_frame_times_find_their_frame_however_they_were_computed():
         assert timeline.frames_at(times).tolist() == list(range(3000))
 
 
+#: Ticks a second, ticks from frame to frame: MP4 of 30, 29.97 and 25 frames a second, Matroska's milliseconds.
+CLOCKS = [(15360, [512]), (30000, [1001]), (12800, [512]), (1000, [33, 34, 33]), (90000, [3003, 3754])]
+
+
+@pytest.mark.parametrize("ticks_per_sec, steps", CLOCKS)
+def test_frames_at_boundaries_are_those_that_exact_fractions_give(ticks_per_sec, steps):
+    tick = Fraction(1, ticks_per_sec)
+    ticks = np.concatenate([[0], np.cumsum(np.resize(steps, 359))])
+    timeline = make_timeline(ticks, tick, steps[0])
+    tolerance = min(tick / 2, Fraction(1, 1000))
+    starts = [int(start) * tick for start in ticks]
+    # On a start, a quarter of a tick beside it, three quarters beside it, and 32 uniform moments.
+    exact = [start + shift * tick / 4 for start in starts for shift in (0, -1, 1, -3, 3)]
+    exact += [Fraction(timeline.duration_sec) * Fraction(n, 31) for n in range(32)]
+    expected = [
+        max((n for n, start in enumerate(starts) if start <= time + tolerance), default=0) for time in exact
+    ]
+    assert timeline.frames_at(np.array([float(time) for time in exact])).tolist() == expected
+
+
 @pytest.mark.parametrize("last", [None, 0])
 def test_a_last_frame_of_unknown_length_is_as_long_as_the_typical_one(last):
     assert make_timeline([0, 4, 8, 20], Fraction(1, 4), last).duration_sec == 6.0
