@@ -13,6 +13,7 @@ import sys
 BENCHMARKS = {
     "data": "encoded video and images to frames",
     "eval": "retrieval of all pairs and its options",
+    "library": "an index of many videos: store, growth, recall of the first stage",
     "model": "training and scoring against a plain build",
     "scale": "how time and memory grow with batch, clips, frames, videos, texts, records and processes",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from tqdm import tqdm
@@ -11,7 +12,9 @@ from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import count, filled, positive
 from clipbert_mmf.library.building import IndexOptions, build_index
-from clipbert_mmf.library.engines import ThisProcess, WorkerProcesses
+from clipbert_mmf.library.engines import Engine, ThisProcess, WorkerProcesses
+from clipbert_mmf.library.ray_engine import RayEngine, import_ray
+from clipbert_mmf.library.shares import find_rank
 from clipbert_mmf.library.store import import_lancedb
 from clipbert_mmf.shown_text import escape_text
 
@@ -50,7 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("bf16", "fp32"),
         help="keep the visual tokens too, so that a search reads no video (default: bf16 where it is given)",
     )
-    parser.add_argument("--workers", type=count(), default=1, help="processes that encode (default: 1)")
+    parser.add_argument("--workers", type=count(), help="processes that encode (default: 1)")
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        type=filled,
+        help="encode on a Ray cluster: its address, or auto for the one that is there or a new one on this machine; "
+        "--workers is its number of actors (default: one for each core or GPU)",
+    )
     parser.add_argument("--timeout", type=positive, default=60.0, help="seconds for reading one video")
 
 
@@ -64,6 +74,8 @@ def run(options: argparse.Namespace) -> int:
         timeout_sec=options.timeout,
     )
     import_lancedb()
+    if options.ray is not None:
+        import_ray()
     model = load_model(options)
     with tqdm(unit="file", desc="indexing", disable=None) as bar:
 
@@ -77,11 +89,19 @@ def run(options: argparse.Namespace) -> int:
             options.source,
             options.out,
             settings,
-            WorkerProcesses(options.workers) if options.workers > 1 else ThisProcess(),
+            _choose_engine(options.ray, options.workers),
             tell=lambda line: sys.stderr.write(line + "\n"),
             advance=advance,
         )
+    if find_rank(os.environ)[0] > 0:
+        return 0
     print_result(options, {"out": options.out, **report.to_dict()}, [f"{options.out}: {report.describe()}"])
     for path, reason in report.unreadable.items():
         sys.stderr.write(escape_text(f"unreadable: {path}: {reason}") + "\n")
     return 0
+
+
+def _choose_engine(ray: str | None, num_workers: int | None) -> Engine:
+    if ray is not None:
+        return RayEngine(ray, num_workers)
+    return WorkerProcesses(num_workers) if num_workers and num_workers > 1 else ThisProcess()

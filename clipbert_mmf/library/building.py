@@ -18,6 +18,7 @@ from clipbert_mmf.library.encoding import Encoded, Encoder, Work
 from clipbert_mmf.library.engines import Engine, ThisProcess
 from clipbert_mmf.library.media import MediaSource, open_media_source, require_paths
 from clipbert_mmf.library.rows import CLIP, UNREADABLE, Row
+from clipbert_mmf.library.shares import join_shares
 from clipbert_mmf.library.store import (
     LibraryError,
     LibrarySettings,
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 BATCH_MEDIA, BATCH_SEC = 64, 20.0
 #: Bytes of a row beside its embedding and tokens.
 ROW_BYTES = 512
+#: Rows from which partitions of embeddings are scanned faster than the table: at 100,000 of 256, 13 ms in place of 120.
+VECTOR_ROWS = 20_000
 #: Media after which rate, time and size are told.
 NUM_FIRST = 20
 
@@ -78,6 +81,13 @@ class IndexReport:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         return asdict(self)
+
+    def add(self, other: IndexReport) -> None:
+        """Add what another process encoded."""
+        self.num_new += other.num_new
+        self.num_changed += other.num_changed
+        self.num_renamed += other.num_renamed
+        self.unreadable.update(other.unreadable)
 
     def describe(self) -> str:
         """Return the report as one sentence."""
@@ -161,7 +171,8 @@ def build_index(
 ) -> IndexReport:
     """Encode the media of a source into an index; one that is there goes on.
 
-    All that can fail is checked before the first medium is read.
+    All that can fail is checked before the first medium is read. Under ``torchrun`` or ``srun`` each process takes
+    its share and appends it; process 0 plans before and finishes after, and its report counts for all.
 
     Args:
         model: a trained model.
@@ -182,16 +193,29 @@ def build_index(
     import_lancedb()
     settings, bytes_per_medium = check_model(model, model_name, source, options)
     media = open_media_source(source, settings.media)
-    paths = require_paths(media, settings.media)
-    with hold_lock(out):
-        store, report = open_for_writing(out, settings, options), IndexReport(num_media=len(paths))
-        report.num_repaired = repair(store, options.verifies)
-        plan = make_plan(store, media, paths, options)
-        report.num_outdated = plan.num_outdated
-        require_room(store, len(plan.works) * bytes_per_medium, len(plan.works))
+    with join_shares() as shares, hold_lock(out if shares.rank == 0 else "://"):
+        store, paths, plan, report = None, [], Plan(()), IndexReport()
+        if shares.rank == 0:
+            paths = require_paths(media, settings.media)
+            store = open_for_writing(out, settings, options)
+            report.num_media = len(paths)
+            report.num_repaired = repair(store, options.verifies)
+            plan = make_plan(store, media, paths, options)
+            report.num_outdated = plan.num_outdated
+            require_room(store, len(plan.works) * bytes_per_medium, len(plan.works))
+        plan = shares.send(plan)
+        store = store or open_library_store(out)
         encoder = Encoder(model, media, settings, options.timeout_sec, plan.known)
-        writer = Writer(store, report, options.batch_media, tell, advance, len(plan.works))
-        writer.write((engine or ThisProcess()).encode(encoder, plan.works))
+        works = plan.works[shares.rank :: shares.size]
+        writer = Writer(store, report, options.batch_media, tell, advance, len(works), shares.size == 1)
+        writer.write((engine or ThisProcess()).encode(encoder, works))
+        everyone = shares.gather((report, writer.taken))
+        if shares.rank > 0:
+            return report
+        for other, taken in everyone[1:]:
+            report.add(other)
+            writer.taken |= taken
+        store.reopen()
         if plan.gone:
             store.remove(plan.gone)
             report.num_removed = len(set(plan.gone).difference(writer.taken))
@@ -327,6 +351,8 @@ def repair(store: LibraryStore, verifies: bool) -> int:
     """Remove damaged rows where files changed behind the index's back; return the number of their media."""
     if store.is_sealed() and not verifies:
         return 0
+    # Partitions have no checksums: made anew at the end.
+    store.drop_vector_index()
     damaged = store.find_damaged()
     if damaged:
         logger.warning(
@@ -500,6 +526,12 @@ def finish(store: LibraryStore, report: IndexReport, tell: Callable[[str], objec
     """Join the files of an index, note their states, and count."""
     if report.num_new + report.num_changed + report.num_renamed + report.num_removed + report.num_repaired:
         store.compact()
+    num_rows = len(store)
+    if num_rows >= VECTOR_ROWS and store.settings.embedding_size and not store.has_vector_index:
+        recall = store.build_vector_index()
+        tell(
+            f"{num_rows} embeddings lie in partitions; a search scans all of them: {recall} % of the nearest are found"
+        )
     store.seal()
     report.num_rows = len(store)
     report.num_unreadable = store.count(f"kind = '{UNREADABLE}'")

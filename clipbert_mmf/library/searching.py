@@ -191,16 +191,13 @@ class Library:
             Candidate(rows[key], tuple(sorted(columns))) for key, columns in sorted(chosen.items(), key=str)
         ]
 
-    def find_similar(
-        self, vector: np.ndarray, count: int, where: str | None = None, is_exact: bool = True
-    ) -> list[Row]:
+    def find_similar(self, vector: np.ndarray, count: int, where: str | None = None) -> list[Row]:
         """Return the media or windows whose embeddings are most similar to that of a text, best first.
 
         Args:
             vector: ``(E,)`` float32 unit vector.
             count: number of them.
             where: filter in SQL.
-            is_exact: compare all rows.
 
         Returns:
             One row of each: the one that is most similar, of the medium or of a clip.
@@ -210,9 +207,7 @@ class Library:
         if self.store.settings.window_sec is None:
             num_clips = self.model.preprocessing.clips.num_clips
             per_medium = 1 + (num_clips if num_clips > 1 else 0)
-        found = self.store.search(
-            vector, count * per_medium, _join(_READABLE, where) if where else None, is_exact
-        )
+        found = self.store.search(vector, count * per_medium, _join(_READABLE, where) if where else None)
         best: dict[tuple[str, float | None], Row] = {}
         for row, _ in found:
             best.setdefault(_key(row), row)

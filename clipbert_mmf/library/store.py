@@ -45,6 +45,8 @@ _SETTINGS_KEY = b"clipbert_mmf"
 _SEAL = "clipbert_seal.json"
 #: Rows that are read at a time where all are.
 _ROWS_PER_READ = 4096
+#: Rows of one partition of embeddings, and a number of partitions that is never reached: all are scanned.
+_ROWS_PER_PARTITION, _ALL_PARTITIONS = 50_000, 100_000
 #: Times that a commit is tried again which met that of another process.
 _MAX_TRIES = 20
 #: Columns that a filter may name.
@@ -125,7 +127,7 @@ class LibraryStore:
         settings: what its rows have in common.
 
     Attributes:
-        trusts_vectors: whether the approximate index of vectors may be used.
+        trusts_vectors: whether the partitions of embeddings may be used.
     """
 
     def __init__(self, location: str, table: Any, settings: LibrarySettings):
@@ -178,6 +180,11 @@ class LibraryStore:
                 time.sleep(0.05 * (number + 1))
                 self._table.checkout_latest()
 
+    def reopen(self) -> None:
+        """See what other processes committed."""
+        with explain(self.location, "read"):
+            self._table.checkout_latest()
+
     def compact(self) -> None:
         """Join the small files of many commits, and remove those of old versions; readers of now finish first."""
         from datetime import timedelta
@@ -225,7 +232,7 @@ class LibraryStore:
         return found
 
     def search(
-        self, vector: NDArray[np.float32], limit: int, where: str | None = None, is_exact: bool = True
+        self, vector: NDArray[np.float32], limit: int, where: str | None = None
     ) -> list[tuple[Row, float]]:
         """Return the rows whose embeddings have the largest dot product with a vector, checked.
 
@@ -233,7 +240,6 @@ class LibraryStore:
             vector: ``(E,)`` float32 unit vector.
             limit: number of rows.
             where: filter in SQL over ``FILTER_COLUMNS``; None takes all rows with an embedding.
-            is_exact: compare all rows; otherwise some of the partitions where there is an index of vectors.
 
         Raises:
             LibraryError: if a row is damaged.
@@ -241,13 +247,10 @@ class LibraryStore:
         columns = [name for name in self._schema.names if name != TOKENS]
         with explain(self.location, "read"):
             query = self._table.search(vector, vector_column_name=EMBEDDING).distance_type("dot")
-            partitions = self.count_partitions()
-            if not partitions or not self.trusts_vectors:
-                query = query.bypass_vector_index()
-            elif is_exact:
-                query = query.nprobes(partitions)
+            if self.trusts_vectors and self.has_vector_index:
+                query = query.nprobes(_ALL_PARTITIONS)
             else:
-                query = query.nprobes(max(1, partitions // 8))
+                query = query.bypass_vector_index()
             if where:
                 query = query.where(where, prefilter=True)
             table = query.limit(limit).select([*columns, TOKENS, "_distance"]).to_arrow()
@@ -255,14 +258,54 @@ class LibraryStore:
         self.refuse_damaged(damaged)
         return list(zip(rows, [1.0 - distance for distance in table["_distance"].to_pylist()], strict=True))
 
-    def count_partitions(self) -> int:
-        """Return the number of partitions of the index of vectors; 0 without one."""
-        if not hasattr(self, "_partitions"):
-            self._partitions = 0
+    @property
+    def has_vector_index(self) -> bool:
+        """Whether the embeddings lie in partitions, which are scanned faster than rows of the table."""
+        return any(EMBEDDING in index.columns for index in self._table.list_indices())
+
+    def build_vector_index(self) -> int:
+        """Put the embeddings into partitions, which a search all scans: the result stays the exact one.
+
+        Returns:
+            Percentage of the nearest rows of some rows that are those of a scan of the table, 100 if all is well.
+
+        Raises:
+            LibraryError: if it cannot be written.
+        """
+        from lancedb.index import IvfFlat  # pyright: ignore[reportMissingImports]
+
+        num_partitions = max(8, len(self) // _ROWS_PER_PARTITION)
+        config = IvfFlat(distance_type="dot", num_partitions=num_partitions, max_iterations=10)
+        with explain(self.location, "written"):
+            self._commit(lambda: self._table.create_index(EMBEDDING, config=config))
+        return self._measure_recall()
+
+    def drop_vector_index(self) -> None:
+        """Remove the partitions of embeddings, if there are any."""
+        with explain(self.location, "written"):
             for index in self._table.list_indices():
-                if EMBEDDING in index.columns:
-                    self._partitions = _read_partitions(self._table, index.name)
-        return self._partitions
+                self._table.drop_index(index.name)
+
+    def _measure_recall(self, num_queries: int = 8, limit: int = 100) -> int:
+        same, total = 0, 0
+        for rows, damaged in self.iterate_rows(f"{EMBEDDING} IS NOT NULL"):
+            self.refuse_damaged(damaged)
+            for row in rows[:: max(1, len(rows) // num_queries)]:
+                assert row.embedding is not None
+                found = [
+                    {id_ for id_, _ in self._find_ids(row.embedding, limit, uses_index)}
+                    for uses_index in (True, False)
+                ]
+                same, total = same + len(found[0] & found[1]), total + len(found[1])
+            break
+        return round(100 * same / max(1, total))
+
+    def _find_ids(self, vector: NDArray[np.float32], limit: int, uses_index: bool) -> list[tuple[int, float]]:
+        with explain(self.location, "read"):
+            query = self._table.search(vector, vector_column_name=EMBEDDING).distance_type("dot").limit(limit)
+            query = query.nprobes(_ALL_PARTITIONS) if uses_index else query.bypass_vector_index()
+            table = query.with_row_id(True).select(["_distance"]).to_arrow()
+        return list(zip(table["_rowid"].to_pylist(), table["_distance"].to_pylist(), strict=True))
 
     def refuse_damaged(self, paths: Sequence[str]) -> None:
         """Raise ``LibraryError`` if there are paths of damaged rows."""
@@ -308,11 +351,6 @@ class LibraryStore:
                 except FileNotFoundError:  # of an old version, cleaned up meanwhile
                     continue
         return files
-
-
-def _read_partitions(table: Any, name: str) -> int:
-    stats = table.index_stats(name)
-    return int(getattr(stats, "num_partitions", 0) or 0) or 1
 
 
 def create_library_store(location: str | Path, settings: LibrarySettings) -> LibraryStore:

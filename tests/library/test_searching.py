@@ -9,6 +9,7 @@ import torch
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.library.searching import Library
 from clipbert_mmf.library.store import LibraryError
+from tests.encoded_media import write_video
 from tests.inference.small_run import make_run
 
 TEXTS = ["a red circle", "two dogs near a man with a square", "blue"]
@@ -125,3 +126,20 @@ def test_numbers_and_texts_are_checked(model, shared_index):
         library.search([" "])
     found = library.search(["blue", "blue"], 3, 9)
     assert list(found) == ["blue"] and len({hit.video for hit in found["blue"]}) == 3
+
+
+def test_partitions_of_embeddings_change_no_result(build, model, videos, tmp_path, monkeypatch):
+    monkeypatch.setattr("clipbert_mmf.library.building.VECTOR_ROWS", 10)
+    build(videos, tmp_path / "index")
+    library = Library(tmp_path / "index", model)
+    assert library.store.has_vector_index
+    vector = model.network.embed_texts(*model.encode_texts(["blue"]))[0].numpy()
+    with_index = [(row.facts, score) for row, score in library.store.search(vector, 24)]
+    library.store.trusts_vectors = False
+    without = [(row.facts, score) for row, score in library.store.search(vector, 24)]
+    assert {facts for facts, _ in with_index} == {facts for facts, _ in without} and len(without) == 24
+    assert [score for _, score in with_index] == pytest.approx([score for _, score in without], abs=1e-6)
+    write_video(videos / "later.mp4", 44, fps=10)
+    build(videos, tmp_path / "index")
+    found = Library(tmp_path / "index", model).search(["blue"], 9, 9)["blue"]
+    assert "later.mp4" in {hit.video for hit in found} and len(found) == 7

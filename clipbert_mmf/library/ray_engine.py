@@ -1,0 +1,120 @@
+"""Runs one call per item on a Ray cluster: a pool of actors, each with the model; Ray retries what a lost node had.
+
+Results come back to the process that started, which is the only one that writes, batch by batch. Lance fragments
+that the workers write would become visible in one commit at the end, and a kill before it would lose everything.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from clipbert_mmf.library.encoding import Encoded, Encoder, Work
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+#: Items of one task: what is done again when a node goes.
+_ITEMS_PER_TASK = 8
+
+
+def import_ray() -> Any:
+    """Return Ray.
+
+    Raises:
+        ImportError: says how to install it.
+    """
+    # No connection to anywhere but the cluster; read when Ray is imported.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray  # pyright: ignore[reportMissingImports]  # an optional library
+        import ray.data  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ImportError(f"--ray needs Ray Data ({error}): pip install 'clipbert_mmf[ray]'") from error
+    return ray
+
+
+class RayEngine:
+    """Encodes on a Ray cluster.
+
+    Args:
+        address: of a cluster; ``auto`` takes the one of ``RAY_ADDRESS`` or of this machine, or starts one here.
+        num_workers: actors; None makes one for each core, or each GPU where the model is on one.
+    """
+
+    def __init__(self, address: str = "auto", num_workers: int | None = None):
+        self.address, self.num_workers = address, num_workers
+
+    def encode(self, encoder: Encoder, works: Iterable[Work]) -> Iterator[Encoded]:
+        """See ``engines.Engine``."""
+        needs_gpu = encoder.model.device.type == "cuda"
+        return map_with_ray(encoder, works, self.address, self.num_workers, needs_gpu)
+
+
+class _Caller:
+    """An actor: holds what is called."""
+
+    def __init__(self, call: bytes):
+        import torch
+
+        torch.set_num_threads(1)
+        self._call: Callable[[Any], Any] = pickle.loads(call)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        done = [pickle.dumps(self._call(pickle.loads(item))) for item in batch["item"].tolist()]
+        return {"number": batch["number"], "done": done}
+
+
+def map_with_ray(
+    call: Callable[[Item], Result],
+    items: Iterable[Item],
+    address: str = "auto",
+    num_workers: int | None = None,
+    needs_gpu: bool = False,
+) -> Iterator[Result]:
+    """Yield ``call(item)`` for each item once, in the order in which they are done.
+
+    Args:
+        call: sent to each actor; the package must be importable on all nodes.
+        items: all are listed first.
+        address: of a cluster, or ``auto``.
+        num_workers: actors; None makes one for each core or GPU of the cluster.
+        needs_gpu: whether each actor takes a GPU.
+
+    Raises:
+        ConnectionError: if there is no cluster at the address.
+    """
+    ray = import_ray()
+    if not ray.is_initialized():
+        where = {} if address == "auto" else {"address": address}
+        ray.init(**where, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.verbose_stats_logs = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    rows = [{"number": number, "item": pickle.dumps(item)} for number, item in enumerate(items)]
+    if not rows:
+        return
+    resources = ray.cluster_resources()
+    size = num_workers or max(1, int(resources.get("GPU" if needs_gpu else "CPU", 1)))
+    blocks = ray.data.from_items(rows, override_num_blocks=math.ceil(len(rows) / _ITEMS_PER_TASK))
+    found = blocks.map_batches(
+        _Caller,
+        fn_constructor_args=(pickle.dumps(call),),
+        batch_size=_ITEMS_PER_TASK,
+        # As many as there are places; a pool may lose a node and go on.
+        concurrency=(1, size),
+        num_cpus=None if needs_gpu else 1,
+        num_gpus=1 if needs_gpu else None,
+        max_restarts=-1,
+        max_task_retries=-1,
+    )
+    seen: set[int] = set()
+    for row in found.iter_rows():
+        # A task that was done twice gives its results twice.
+        if row["number"] not in seen:
+            seen.add(row["number"])
+            yield pickle.loads(row["done"])
