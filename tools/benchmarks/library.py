@@ -109,7 +109,7 @@ def measure_store(folder: Path, num_rows: int, size: int) -> dict[str, float]:
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     result["store ms"] = _time(lambda query: store.search(query, 100), queries)
     try:
-        import faiss
+        import faiss  # pyright: ignore[reportMissingImports]  # an optional library
 
         faiss.omp_set_num_threads(1)
         index = faiss.IndexFlatIP(size)
