@@ -57,7 +57,7 @@ def read_gradients(network):
 def test_scores_and_gradients_are_those_of_a_cpu(device):
     here, there = make_network("cpu"), make_network(device)
     losses = [compute_loss(network.train(), make_batch(network.device)) for network in (here, there)]
-    assert losses[1].cpu() == pytest.approx(losses[0].item(), abs=1e-5)
+    assert losses[1].item() == pytest.approx(losses[0].item(), abs=1e-5)
     expected, found = read_gradients(here), read_gradients(there)
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
@@ -79,7 +79,7 @@ def test_half_precision_gives_the_scores_and_the_loss_of_fp32(device, precision)
     full = compute_loss(network.train(), batch)
     with torch.autocast(device.type, dtype=HALF[precision]):
         half = compute_loss(network, batch)
-    assert half == pytest.approx(full.item(), abs=2e-2)
+    assert half.item() == pytest.approx(full.item(), abs=2e-2)
     assert all(gradient.isfinite().all() for gradient in read_gradients(network).values())
 
 
@@ -114,7 +114,7 @@ def test_every_attention_kernel_that_takes_a_mask_gives_the_same_scores(card, ba
 def test_activation_checkpointing_gives_the_same_gradients(device):
     plain, checkpointed = (make_network(device, activation_checkpointing=on).train() for on in (False, True))
     losses = [compute_loss(network, make_batch(device)) for network in (plain, checkpointed)]
-    assert losses[0] == pytest.approx(losses[1].item(), abs=1e-6)
+    assert losses[0].item() == pytest.approx(losses[1].item(), abs=1e-6)
     found = read_gradients(checkpointed)
     for name, gradient in read_gradients(plain).items():
         torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-5)
