@@ -7,6 +7,7 @@ import argparse
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import count, filled
+from clipbert_mmf.inference.media import require_location
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the answer, the next best ones, and the clip that speaks for it most."""
+    require_location(options.video)  # before the model is loaded
     answer = load_model(options).answer(options.video, options.question, options.options, options.top)
     if answer.probability is None:
         lines = [f"{answer.answer}  (before rounding: {answer.value:.2f})"]

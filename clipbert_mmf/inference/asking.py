@@ -200,14 +200,28 @@ def _require_unicode(text: str) -> None:
         raise ValueError(f"the text '{escape_text(text)}' is not UTF-8; type it in UTF-8") from None
 
 
+#: Ability -> how a user asks for it.
+_WAYS: dict[Ability, str] = {
+    "score": "clipbert score or search",
+    "answer": "clipbert answer",
+    "choose": "clipbert answer with --options",
+    "count": "clipbert answer",
+}
+
+
 def require_ability(model: AskedModel, ability: Ability) -> None:
     """Raise ``WrongHeadError`` where a model's head lacks an ability."""
     if ability not in model.asks:
         raise WrongHeadError(
             f"this model's head is '{model.head_type}', which can be asked to {_join(model.asks)} and not to "
             f"{ability}; "
-            f"heads that can are {', '.join(list_heads(ability))}"
+            f"heads that can are {', '.join(list_heads(ability))}{_tell_ways(model.asks)}"
         )
+
+
+def _tell_ways(asks: Sequence[Ability]) -> str:
+    ways = dict.fromkeys(_WAYS[ability] for ability in asks if ability in _WAYS)
+    return f". Use {' or '.join(ways)} (in Python, the method of that name)" if ways else ""
 
 
 def _join(asks: Sequence[str]) -> str:
@@ -281,7 +295,10 @@ def choose_option(
         ValueError: if there are no options, or two differ in words and not in tokens.
     """
     if not options:
-        raise ValueError(f"this model's head is '{model.head_type}', which chooses: give the options")
+        raise ValueError(
+            f"this model's head is '{model.head_type}', which chooses: give the options, --options A B (in Python, "
+            f"options=[...])"
+        )
     texts = model.join_options(question, options)
     _refuse_equal_tokens(model, options, texts)
     clips, folded = (rate_options(scores) for scores in _score_clips(model, encoded, texts))
@@ -324,6 +341,25 @@ ANSWERING: dict[Ability, Callable[[AskedModel, EncodedMedia, str, list[str], int
 }
 
 
+def clean_question(question: str, options: Sequence[str] | None, top_k: int) -> tuple[str, list[str]]:
+    """Return a question and its options with the white space normalised; reads no video.
+
+    Raises:
+        TypeError: if the question is no text, or the options are one.
+        ValueError: if question and options are empty, or ``top_k`` is below 1.
+    """
+    if top_k < 1:
+        raise ValueError(f"top_k is {top_k}; expected at least 1")
+    if not isinstance(question, str):
+        raise TypeError(f"question is {type(question).__name__}; expected one text, ask each question alone")
+    cleaned = clean_texts(options) if options else []
+    question = normalize_whitespace(question)
+    _require_unicode(question)
+    if not question and not cleaned:
+        raise ValueError("the question is empty")
+    return question, cleaned
+
+
 def answer_question(
     model: AskedModel,
     encoded: EncodedMedia,
@@ -347,15 +383,7 @@ def answer_question(
         WrongHeadError: if the head answers no questions, or lacks the ability.
         ValueError: for options where the head takes none, none where it needs them, or unknown ones.
     """
-    if top_k < 1:
-        raise ValueError(f"top_k is {top_k}; expected at least 1")
-    if not isinstance(question, str):
-        raise TypeError(f"question is {type(question).__name__}; expected one text, ask each question alone")
-    cleaned = clean_texts(options) if options else []
-    question = normalize_whitespace(question)
-    _require_unicode(question)
-    if not question and not cleaned:
-        raise ValueError("the question is empty")
+    question, cleaned = clean_question(question, options, top_k)
     if ability is not None:
         require_ability(model, ability)
     chosen: Ability | None = ability or next((one for one in model.asks if one in ANSWERING), None)

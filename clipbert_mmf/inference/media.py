@@ -39,16 +39,31 @@ def open_media(media: Media) -> tuple[bytes | Path | FrameFolder | DecodedVideo,
         return DecodedVideo(np.asarray(media)), "the given frames"
     if not isinstance(media, (str, Path)):
         raise TypeError(f"found {type(media).__name__}; expected a path, a URL, bytes, or an array of frames")
+    path = require_location(media)
+    if path is None:
+        return _download(str(media)), str(media)
+    return (FrameFolder(path) if path.is_dir() else path), str(media)
+
+
+def require_location(media: str | Path) -> Path | None:
+    """Return the path of one video or image, a file or a folder of frames; None for a URL. Nothing is opened.
+
+    Raises:
+        MissingMediaError: if there is nothing, or a folder of several.
+    """
     if str(media).startswith("file://"):
         media = url2pathname(urlsplit(str(media)).path)
     if "://" in str(media):
-        return _download(str(media)), str(media)
+        return None
     path = Path(media).expanduser()
-    if path.is_dir() and is_frame_folder(path):
-        return FrameFolder(path), str(media)
-    if not path.is_file():
-        raise MissingMediaError(f"no file {path}", str(media))
-    return path, str(media)
+    if path.is_file() or (path.is_dir() and is_frame_folder(path)):
+        return path
+    if path.is_dir():
+        raise MissingMediaError(
+            "it is a folder; name one video in it, or look through all of them with clipbert search",
+            str(media),
+        )
+    raise MissingMediaError(f"no file {path}", str(media))
 
 
 def find_media(folder: str | Path, media: str) -> list[Path]:
@@ -92,4 +107,9 @@ def _download(url: str) -> bytes:
     except MediaError as error:
         raise type(error)(error.reason, url) from error
     except Exception as error:  # handlers raise whatever their client library raises
-        raise StoreError(f"reading it failed: {error}", url) from error
+        scheme = url.partition("://")[0]
+        raise StoreError(
+            f"reading it failed: {error}; iopath must know the scheme '{scheme}' (a handler of g_pathmgr), or give "
+            f"a file",
+            url,
+        ) from error

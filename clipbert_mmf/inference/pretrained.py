@@ -22,6 +22,7 @@ from clipbert_mmf.inference.asking import (
     Hit,
     Scored,
     answer_question,
+    clean_question,
     clean_texts,
     require_ability,
     score_matches,
@@ -392,6 +393,7 @@ class ClipBert:
         self, video: Media, question: str, options: Sequence[str] | None = None, top_k: int = 5
     ) -> Answer:
         """Answer a question about a video; ``asking.answer_question`` has the arguments and errors."""
+        clean_question(question, options, top_k)  # what is wrong is told before the video is read
         return answer_question(self, self.encode(video), question, options, top_k)
 
     def describe_evidence(

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from clipbert_mmf.inference.project_config import read_model_description
 from clipbert_mmf.inference.recipe import CONFIG_FILE, PREPROCESSING_FILE
@@ -53,6 +54,12 @@ def find_model(location: str | Path, revision: str | None = None) -> Path:
                 f"that they were made of"
             )
         return path
+    if "://" in str(location):
+        name = urlsplit(str(location)).path.strip("/")
+        raise FileNotFoundError(
+            f"model '{location}': a URL is no model; give a path, or the name on the hub"
+            + (f", {name}" if _HUB_NAME.fullmatch(name) else "")
+        )
     if not _HUB_NAME.fullmatch(str(location)) or path.suffix in (".ckpt", ".pth", ".pt", ".safetensors"):
         raise FileNotFoundError(f"model '{location}': no such file or folder")
     from huggingface_hub import snapshot_download
@@ -75,6 +82,10 @@ def find_model(location: str | Path, revision: str | None = None) -> Path:
 def is_saved_folder(path: Path) -> bool:
     """Return whether a path is a folder with a ``config.json``, as ``ClipBert.save_pretrained`` writes it."""
     return path.is_dir() and (path / CONFIG_FILE).is_file()
+
+
+def _holds_model(path: Path) -> bool:
+    return is_saved_folder(path) or any((path / name).is_file() for name in _CHECKPOINTS)
 
 
 @dataclass(frozen=True)
@@ -112,10 +123,11 @@ def read_run(path: Path, config: str | Path | None = None, dataset: str | None =
     if path.is_dir():
         found = [path / name for name in _CHECKPOINTS if (path / name).is_file()]
         if not found:
+            inner = [child for child in sorted(path.iterdir()) if _holds_model(child)]
             raise RecipeError(
                 f"{path} is neither a saved model (it has no {CONFIG_FILE}) nor the folder of a run (it has "
                 f"none of "
-                f"{', '.join(_CHECKPOINTS)})"
+                f"{', '.join(_CHECKPOINTS)})" + (f"; {inner[0]} is one" if inner else "")
             )
         path = found[0]
     checkpoint = read_weights(path)

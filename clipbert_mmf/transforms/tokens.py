@@ -203,7 +203,35 @@ def _open_tokenizer(name_or_dir: str, files: set[str]) -> PreTrainedTokenizerBas
         known = tokenizer.get_vocab()
         tokenizer.add_special_tokens({key: token for key, token in _SPECIAL_TOKENS.items() if token in known})
         return tokenizer
+    if not path.exists():
+        _require_hub(name_or_dir)
     return AutoTokenizer.from_pretrained(name_or_dir, use_fast=True)
+
+
+#: Longest wait for the hub, when a tokenizer is not in the cache; its client would try for half a minute.
+_HUB_WAIT_SEC = 5.0
+
+
+def _require_hub(name: str) -> None:
+    """Raise ``OSError`` at once where a name of the hub is not in the cache and the hub cannot be reached."""
+    from huggingface_hub import HfApi, constants, try_to_load_from_cache
+
+    cached = (
+        try_to_load_from_cache(name, file)
+        for file in ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
+    )
+    if constants.HF_HUB_OFFLINE or any(isinstance(place, str) for place in cached):
+        return  # transformers needs no network, or says itself that it may not use it
+    try:
+        HfApi().model_info(name, timeout=_HUB_WAIT_SEC)
+    except OSError as error:
+        # A name that the hub does not have is transformers' to tell.
+        if getattr(error, "response", None) is None:
+            raise OSError(
+                f"it is not in the cache of Hugging Face, and {constants.ENDPOINT} cannot be reached: without a "
+                f"network, copy the tokenizer's folder here and give its path, or fill the cache where there is one: "
+                f"hf download {name}"
+            ) from error
 
 
 def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int) -> TokenBatch:

@@ -204,6 +204,10 @@ def test_other_folders_and_names_are_told_apart(tmp_path, monkeypatch):
     ).save_pretrained(tmp_path / "bert")
     with pytest.raises(RecipeError, match="of a 'bert' model.*weights.transformer"):
         ClipBert.from_pretrained(tmp_path / "bert")
+    with pytest.raises(
+        FileNotFoundError, match="a URL is no model; give a path, or the name on the hub, me/mine"
+    ):
+        ClipBert.from_pretrained("https://huggingface.co/me/mine")
     with pytest.raises(RecipeError, match="neither a saved model .* nor the folder of a run"):
         ClipBert.from_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere.ckpt': no such file or folder"):
