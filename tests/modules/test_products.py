@@ -159,6 +159,18 @@ def test_a_measurement_is_kept_and_read_by_the_next_process(undecided, monkeypat
     assert choose_library() == odd
 
 
+def test_processes_that_start_together_take_what_the_first_kept(undecided, monkeypatch):
+    odd = Choice(False, True, True, False)
+
+    def measure_while_another_finishes():
+        undecided.parent.mkdir()
+        undecided.write_text(json.dumps({products._describe_machine(): vars(odd)}))
+        return MKL
+
+    monkeypatch.setattr(products, "measure_choice", measure_while_another_finishes)
+    assert choose_library() == odd
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 1}'])
 def test_a_file_that_says_nothing_is_measured_again(undecided, content):
     undecided.parent.mkdir()
