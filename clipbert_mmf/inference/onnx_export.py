@@ -121,7 +121,7 @@ def save_onnx(model: ClipBert, folder: str | Path) -> None:
     )
     with torch.no_grad():
         visual = network.encode_clips(frames)
-    tokens = _make_tokens(model, 3, 5)
+    tokens = _make_tokens(model, 5, 7)
     _export(
         _Scorer(network),
         {"visual": visual, **tokens},
@@ -162,7 +162,7 @@ def _export(
             program.save(str(path))
     except Exception as error:  # the exporter raises whatever its passes raise
         raise ExportError(
-            f"the {parts} of this model cannot be exported to ONNX: {_first_line(error)}"
+            f"the {parts} of this model cannot be exported to ONNX: {_shorten(error)}"
         ) from error
     fixed = [
         f"{value.name} ({value.shape[place]})"
@@ -177,9 +177,10 @@ def _export(
         )
 
 
-def _first_line(error: BaseException) -> str:
+def _shorten(error: BaseException) -> str:
+    """Return what went wrong in one line of at most 300 letters."""
     cause = error.__cause__ or error
-    return f"{type(cause).__name__}: {(str(cause).strip().splitlines() or [''])[0]}"
+    return f"{type(cause).__name__}: {' '.join(str(cause).split())}"[:300]
 
 
 def _make_frames(model: ClipBert, videos: int, clips: int) -> Tensor:
@@ -231,5 +232,5 @@ def _compare(model: ClipBert, folder: Path) -> None:
             torch.testing.assert_close(found, wanted, rtol=_MAX_ERROR, atol=_MAX_ERROR)
     except Exception as error:
         raise ExportError(
-            f"the graphs do not compute this model's scores, so they are not written: {_first_line(error)}"
+            f"the graphs do not compute this model's scores, so they are not written: {_shorten(error)}"
         ) from error
