@@ -15,6 +15,7 @@ import yaml
 from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.models.config import SECTION, ModelConfig, parse_model_config
 from clipbert_mmf.paths import find_config
+from clipbert_mmf.shown_text import escape_text
 from clipbert_mmf.training.run_folder import list_evaluation_folders
 
 
@@ -85,13 +86,13 @@ def _read_yaml(path: str | Path, above: tuple[Path, ...]) -> dict[str, Any]:
     try:
         path = path if path.exists() else find_config(path) or path
         if not path.is_file():
-            raise FileNotFoundError(f"configuration '{path}': no such file")
+            raise FileNotFoundError(f"configuration '{escape_text(str(path))}': no such file")
         own = path.resolve()
     except FileNotFoundError:
         raise
     except (OSError, RuntimeError, ValueError) as error:  # a name that no file can have, or a link to itself
         raise RecipeError(
-            f"configuration '{str(path)[:200]}': {getattr(error, 'strerror', None) or error}"
+            f"configuration '{escape_text(str(path)[:200])}': {getattr(error, 'strerror', None) or error}"
         ) from error
     if own in above:
         raise RecipeError(f"{path} includes itself: {' includes '.join(map(str, (*above, own)))}")

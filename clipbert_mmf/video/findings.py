@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,12 @@ class Finding:
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
+#: Field of a finding -> what a journal may hold there.
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    field.name: {"str": str, "int": int, "float": (int, float)}[str(field.type)] for field in fields(Finding)
+}
+
+
 @dataclass(frozen=True)
 class StoreTotals:
     """Sums over all findings of a store.
@@ -101,9 +107,12 @@ def read_journal(journal: Path) -> list[Finding]:
     data = journal.read_bytes()
     for line in data.splitlines(keepends=True):
         try:
-            findings.append(Finding(**parse_json(line.decode())))
+            finding = Finding(**parse_json(line.decode()))
         except (ValueError, TypeError):
             break
+        if not all(isinstance(getattr(finding, name), kind) for name, kind in _KINDS.items()):
+            break
+        findings.append(finding)
         num_good_bytes += len(line)
     if num_good_bytes < len(data):
         os.truncate(journal, num_good_bytes)

@@ -47,7 +47,7 @@ from tests.encoded_media import write_video
 #: Errors that say what is wrong with a file; anything else is a defect.
 TYPED = (MediaError, ValueError, FileNotFoundError)
 #: Longest time for one input.
-LIMIT_SEC = 20
+LIMIT_SEC = 60
 #: A form with a file that is no video.
 _UPLOAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n\r\nhi\r\n--x--'
 _WORDS = [
@@ -238,8 +238,6 @@ class Inputs:
         assert read_image(damage(buffer.getvalue(), rng)).shape[0] == 3
 
     def read_request(self, rng: random.Random) -> None:
-        if self.client is None:
-            self.client = make_client(self.folder)
         method, path, form = rng.choice(
             (
                 ("GET", "/", None),
@@ -307,6 +305,8 @@ def run(num_inputs: int, seed: int, kinds: list[str]) -> dict[str, Any]:
     inputs, counts, defects = Inputs(folder), Counter[str](), list[str]()
     signal.signal(signal.SIGALRM, _end)
     chosen = [kind for kind in inputs.kinds if not kinds or kind in kinds]
+    if "request" in chosen:
+        inputs.client = make_client(folder)
     slowest, began = 0.0, time.monotonic()
     for number in range(num_inputs):
         kind = chosen[number % len(chosen)]

@@ -24,3 +24,16 @@ def test_totals_count_media_hours_and_reasons():
     assert (totals.num_media, totals.num_bad, totals.hours, totals.num_bytes) == (4, 3, 0.5, 7)
     assert totals.reasons == {"DecodeError": 2, "EmptyMediaError": 1} and totals.store == "/data"
     assert "strip" not in findings[0].describe() and findings[0].describe()["key"] == "a"
+
+
+def test_a_line_of_other_types_ends_what_a_journal_says(tmp_path):
+    journal = tmp_path / "journal.jsonl"
+    for wrong in (
+        '{"key": 3}',
+        '{"key": "b", "num_bytes": "3"}',
+        '{"key": "b", "fps": null}',
+        '{"key": null}',
+    ):
+        journal.write_text('{"key": "a", "fps": 25}\n' + wrong + "\n")
+        assert [finding.key for finding in read_journal(journal)] == ["a"]
+        assert journal.read_text() == '{"key": "a", "fps": 25}\n'
