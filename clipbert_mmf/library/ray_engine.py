@@ -33,7 +33,7 @@ def import_ray() -> Any:
         import ray  # pyright: ignore[reportMissingImports]  # an optional library
         import ray.data  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise ImportError(f"--ray needs Ray Data ({error}): pip install 'clipbert_mmf[ray]'") from error
+        raise ImportError(f"--ray needs Ray Data ({error}): pip install 'ray[data]'") from error
     return ray
 
 
