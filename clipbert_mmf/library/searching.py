@@ -125,6 +125,8 @@ class Library:
         cleaned = clean_texts(texts)
         texts, cleaned = list(dict.fromkeys(texts)), list(dict(zip(texts, cleaned, strict=True)).values())
         self._check_numbers(top_k, rerank_top_k)
+        # A writer removes the files of versions before its own.
+        self.store.reopen()
         if where is not None:
             self.store.check_filter(where)
         if rerank_top_k is None:

@@ -135,6 +135,8 @@ class LibraryStore:
         self._table = table
         self._schema = make_schema(settings.embedding_size, table.schema.metadata or {})
         self.trusts_vectors = True
+        #: Version of the table that was looked at, and whether it has partitions.
+        self._indexed = (-1, False)
 
     def __len__(self) -> int:
         with explain(self.location, "read"):
@@ -186,11 +188,11 @@ class LibraryStore:
             self._table.checkout_latest()
 
     def compact(self) -> None:
-        """Join the small files of many commits, and remove those of old versions; readers of now finish first."""
+        """Join the small files of many commits, and remove those of old versions."""
         from datetime import timedelta
 
         with explain(self.location, "written"):
-            self._commit(lambda: self._table.optimize(cleanup_older_than=timedelta(minutes=10)))
+            self._commit(lambda: self._table.optimize(cleanup_older_than=timedelta(0)))
 
     def check_filter(self, where: str) -> None:
         """Raise ``ValueError`` where a filter cannot be used; says what is wrong and which columns there are."""
@@ -261,7 +263,11 @@ class LibraryStore:
     @property
     def has_vector_index(self) -> bool:
         """Whether the embeddings lie in partitions, which are scanned faster than rows of the table."""
-        return any(EMBEDDING in index.columns for index in self._table.list_indices())
+        version = self._table.version
+        if self._indexed[0] != version:
+            found = any(EMBEDDING in index.columns for index in self._table.list_indices())
+            self._indexed = (version, found)
+        return self._indexed[1]
 
     def build_vector_index(self) -> int:
         """Put the embeddings into partitions, which a search all scans: the result stays the exact one.

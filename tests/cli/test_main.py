@@ -110,7 +110,7 @@ def test_a_misspelt_option_gets_the_nearest_name(words, capsys):
             "--index is empty; give a value, or leave it out",
         ),
         (["search", "--model", "m", "--index=", "clips", "x"], "--index is empty"),
-        (["search", "--model", "m", "", "x"], "argument folder: it is empty"),
+        (["search", "--model", "m", "", "x"], "argument INDEX: it is empty"),
         (["check", ""], "argument store: it is empty"),
         (["search", "--top", "3", "--model", "m", "--top", "1", "c", "x"], "--top is given more than once"),
         (["search", "--mod", "m", "--model=n", "c", "x"], "--model is given more than once"),
