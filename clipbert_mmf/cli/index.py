@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         type=filled,
         help="encode on a Ray cluster: its address, or auto for the one that is there or a new one on this machine; "
-        "--workers is its number of actors (default: one for each core or GPU)",
+        "--workers is its number of tasks at a time (default: one for each core or GPU)",
     )
     parser.add_argument("--timeout", type=positive, default=60.0, help="seconds for reading one video")
 

@@ -1,4 +1,4 @@
-"""Runs one call per item on a Ray cluster: a pool of actors, each with the model; Ray retries what a lost node had.
+"""Runs one call per item on a Ray cluster: a pool of processes, each with the model; Ray retries what a lost node had.
 
 Results come back to the process that started, which is the only one that writes, batch by batch. Lance fragments
 that the workers write would become visible in one commit at the end, and a kill before it would lose everything.
@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import pickle
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ class RayEngine:
 
     Args:
         address: of a cluster; ``auto`` takes the one of ``RAY_ADDRESS`` or of this machine, or starts one here.
-        num_workers: actors; None makes one for each core, or each GPU where the model is on one.
+        num_workers: tasks at a time; None takes one for each core, or each GPU where the model is on one.
     """
 
     def __init__(self, address: str = "auto", num_workers: int | None = None):
@@ -54,18 +55,22 @@ class RayEngine:
         return map_with_ray(encoder, works, self.address, self.num_workers, needs_gpu)
 
 
-class _Caller:
-    """An actor: holds what is called."""
+#: What this worker process calls, by the name of its call: read once.
+_CALLS: dict[str, Callable[[Any], Any]] = {}
 
-    def __init__(self, call: bytes):
+
+def _call_batch(batch: dict[str, Any], name: str, held: list[Any]) -> dict[str, Any]:
+    """Call for each item of a batch; ``held`` has the reference of what is called, which each process reads once."""
+    if name not in _CALLS:
+        import ray  # pyright: ignore[reportMissingImports]
         import torch
 
         torch.set_num_threads(1)
-        self._call: Callable[[Any], Any] = pickle.loads(call)
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        done = [pickle.dumps(self._call(pickle.loads(item))) for item in batch["item"].tolist()]
-        return {"number": batch["number"], "done": done}
+        _CALLS.clear()
+        _CALLS[name] = pickle.loads(ray.get(held[0]))
+    call = _CALLS[name]
+    done = [pickle.dumps(call(pickle.loads(item))) for item in batch["item"].tolist()]
+    return {"number": batch["number"], "done": done}
 
 
 def map_with_ray(
@@ -78,11 +83,11 @@ def map_with_ray(
     """Yield ``call(item)`` for each item once, in the order in which they are done.
 
     Args:
-        call: sent to each actor; the package must be importable on all nodes.
+        call: sent to each process once; the package must be importable on all nodes.
         items: all are listed first.
         address: of a cluster, or ``auto``.
-        num_workers: actors; None makes one for each core or GPU of the cluster.
-        needs_gpu: whether each actor takes a GPU.
+        num_workers: tasks at a time; None takes one for each core or GPU of the cluster.
+        needs_gpu: whether each task takes a GPU.
 
     Raises:
         ConnectionError: if there is no cluster at the address.
@@ -101,16 +106,15 @@ def map_with_ray(
     resources = ray.cluster_resources()
     size = num_workers or max(1, int(resources.get("GPU" if needs_gpu else "CPU", 1)))
     blocks = ray.data.from_items(rows, override_num_blocks=math.ceil(len(rows) / _ITEMS_PER_TASK))
+    # Tasks and no actors: one of a lost node goes to any other, where an actor would wait for room to start again.
     found = blocks.map_batches(
-        _Caller,
-        fn_constructor_args=(pickle.dumps(call),),
+        _call_batch,
+        fn_kwargs={"name": uuid.uuid4().hex, "held": [ray.put(pickle.dumps(call))]},
         batch_size=_ITEMS_PER_TASK,
-        # As many as there are places; a pool may lose a node and go on.
-        concurrency=(1, size),
+        concurrency=size,
         num_cpus=None if needs_gpu else 1,
         num_gpus=1 if needs_gpu else None,
-        max_restarts=-1,
-        max_task_retries=-1,
+        max_retries=-1,
     )
     seen: set[int] = set()
     for row in found.iter_rows():
