@@ -20,7 +20,7 @@ import yaml
 
 from clipbert_mmf.models.config import BackboneConfig, HeadConfig, ModelConfig
 from clipbert_mmf.modules.backbones.grid_resnet import GridResnetOptions
-from clipbert_mmf.plugin.dataset_config import DatasetConfig
+from clipbert_mmf.tasks.dataset_config import DatasetConfig
 from clipbert_mmf.tasks.items import TextsPerItem
 from clipbert_mmf.tasks.task import TASKS
 from clipbert_mmf.training.options import SECTIONS

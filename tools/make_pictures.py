@@ -114,7 +114,10 @@ def picture_page(address: str) -> list[Image.Image]:
 
 def write_gif(steps: list[Image.Image], path: Path, width: int = 840) -> None:
     """Write an animation, two seconds for each step."""
-    small = [step.resize((width, round(step.height * width / step.width)), Image.LANCZOS) for step in steps]
+    small = [
+        step.resize((width, round(step.height * width / step.width)), Image.Resampling.LANCZOS)
+        for step in steps
+    ]
     frames = [one.quantize(224, dither=Image.Dither.NONE) for one in small]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=2200, loop=0, optimize=True)
 

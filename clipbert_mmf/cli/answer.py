@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
+from clipbert_mmf.cli.model_options import add_backend, add_model_options, check_paths, load_model
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import count, filled
-from clipbert_mmf.inference.media import require_location
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the answer, the next best ones, and the clip that speaks for it most."""
-    require_location(options.video)  # before the model is loaded
+    check_paths(options)
     answer = load_model(options).answer(options.video, options.question, options.options, options.top)
     if answer.probability is None:
         lines = [f"{answer.answer}  (before rounding: {answer.value:.2f})"]

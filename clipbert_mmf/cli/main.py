@@ -55,6 +55,7 @@ VERBS: dict[str, Verb] = {
     "embed": Verb("write embeddings of videos and texts to a file", "embed"),
     "demo": Verb("serve a local web page on which a model is asked about videos", "demo"),
     "check": Verb("read every medium of a store and report those that are bad", "check"),
+    "check-data": Verb("count a prepared corpus and compare with its owner's counts", "check_data"),
     "build-store": Verb("pack a folder of videos into LMDB or tar shards, and back", "build_store"),
     "inspect": Verb("identify a file of weights and report what it would fill", "inspect"),
     "convert": Verb(

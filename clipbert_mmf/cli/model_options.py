@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from clipbert_mmf.cli.values import count
+from clipbert_mmf.inference.media import require_location
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.inference.recipe import refuse_old_run
+from clipbert_mmf.inference.settings import read_yaml
 
 MODEL_HELP = "folder of a converted model or of a run, checkpoint, or hub name"
 
@@ -60,6 +64,21 @@ def add_seeds(parser: argparse.ArgumentParser, what: str) -> None:
         metavar="N",
         help=f"train {what} N times, with the seeds 1 to N; tables show mean and spread (default: 1)",
     )
+
+
+def check_paths(options: argparse.Namespace) -> None:
+    """Raise for a video that is not there before the model is loaded; what is wrong with ``--config`` comes first.
+
+    Args:
+        options: with the attributes of ``add_model_options`` and ``video``.
+    """
+    if not Path(options.model).expanduser().exists():
+        return  # loading says so, or fetches it from the hub
+    if options.config:
+        config = read_yaml(options.config)
+        if "datasets" in config:  # of a run; the YAML of a project has no model of its own
+            refuse_old_run(config, str(options.config))
+    require_location(options.video)
 
 
 def load_model(options: argparse.Namespace) -> ClipBert:

@@ -23,8 +23,8 @@ from clipbert_mmf.paths import config_dir
 # middle of it.
 from clipbert_mmf.plugin import dataset as dataset_file
 from clipbert_mmf.plugin import trained_model
-from clipbert_mmf.plugin.dataset_config import DatasetConfig, parse_dataset_config
-from clipbert_mmf.plugin.dataset_files import (
+from clipbert_mmf.tasks.dataset_config import DatasetConfig, parse_dataset_config
+from clipbert_mmf.tasks.dataset_files import (
     MediaIdentity,
     find_answers,
     find_data_dir,

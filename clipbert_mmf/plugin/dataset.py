@@ -19,8 +19,8 @@ from mmf.datasets.base_dataset import BaseDataset
 from clipbert_mmf.annotations.grouping import PackedRecords
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.inference.user_packages import PickledPackage
-from clipbert_mmf.plugin.dataset_config import DatasetConfig
-from clipbert_mmf.plugin.layouts import LAYOUTS
+from clipbert_mmf.tasks.dataset_config import DatasetConfig
+from clipbert_mmf.tasks.layouts import LAYOUTS
 from clipbert_mmf.tasks.items import ItemMaker
 from clipbert_mmf.tasks.predictions import SplitAnnotations
 from clipbert_mmf.tasks.task import TASKS, Task

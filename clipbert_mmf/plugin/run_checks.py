@@ -27,7 +27,7 @@ from clipbert_mmf.configuration import (
     to_plain,
 )
 from clipbert_mmf.models.config import ModelConfig, parse_model_config
-from clipbert_mmf.plugin.dataset_config import parse_dataset_config
+from clipbert_mmf.tasks.dataset_config import parse_dataset_config
 from clipbert_mmf.plugin.known_keys import read_plain
 from clipbert_mmf.plugin.old_names import refuse_old_names
 from clipbert_mmf.plugin.trainer_options import parse_run_options

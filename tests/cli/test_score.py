@@ -42,7 +42,7 @@ def test_a_head_that_scores_nothing_is_named_with_those_that_do(run_verb, run_of
 def test_a_video_that_is_missing_or_no_video_is_named(run_verb, run_of, clip_folder, tmp_path):
     code, _, error = run_verb("score", "--model", run_of("match"), clip_folder / "none.mp4", "blue")
     assert code == 1 and f"no file {clip_folder / 'none.mp4'}" in error
-    code, _, error = run_verb("score", "--model", "no such model", clip_folder, "blue")
+    code, _, error = run_verb("score", "--model", clip_folder, clip_folder, "blue")
     assert code == 1 and "it is a folder; name one video in it" in error  # before the model is loaded
     (tmp_path / "text.mp4").write_bytes(b"no video at all" * 20)
     code, _, error = run_verb("score", "--model", run_of("match"), tmp_path / "text.mp4", "blue")

@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 
 from clipbert_mmf.configuration import parse_config, to_plain
 from clipbert_mmf.models.config import parse_model_config
-from clipbert_mmf.plugin.dataset_config import parse_dataset_config
 from clipbert_mmf.plugin.trainer_options import parse_run_options
+from clipbert_mmf.tasks.dataset_config import parse_dataset_config
 from clipbert_mmf.tasks.datasets import SPECS
 from clipbert_mmf.tasks.items import read_item_values
 from tools.make_config_reference import list_parts, list_rows

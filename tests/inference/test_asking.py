@@ -95,7 +95,7 @@ def test_answers_come_from_the_vocabulary_or_the_given_options(tmp_path, tokeniz
         model.answer(videos / "a.mp4", "what color is it", options=["pink"])
     with pytest.raises(
         WrongHeadError,
-        match="head is 'classify', which can be asked to answer and not to score; heads that can are .*Use clipbert answer",
+        match="'classify', which can be asked to answer and not to score; heads that can are .*Use clipbert answer",
     ):
         model.score(videos / "a.mp4", TEXTS)
 

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import mmf  # noqa: F401
 import pytest
 import torch
 
-from clipbert_mmf.plugin.layouts import IMAGE_MEAN, IMAGE_STD, to_mmf_layout
+from clipbert_mmf.tasks.layouts import IMAGE_MEAN, IMAGE_STD, to_mmf_layout
 
 
 def make_fields(clips=1, frames=1, texts=1):

@@ -1,13 +1,12 @@
 """A dataset's section becomes a dataclass, or an error that names its key in full."""
 
-import mmf  # noqa: F401
 import pytest
 
 from clipbert_mmf.annotations.sources import AnnotationSource
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.inference.settings import read_yaml
 from clipbert_mmf.paths import config_dir
-from clipbert_mmf.plugin.dataset_config import parse_dataset_config
+from clipbert_mmf.tasks.dataset_config import parse_dataset_config
 from clipbert_mmf.tasks.datasets import SPECS
 
 SPLITS = ("train", "val", "test")

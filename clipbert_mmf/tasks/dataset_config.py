@@ -18,8 +18,8 @@ from clipbert_mmf.configuration import (
     refuse_unknown_keys,
     to_plain,
 )
-from clipbert_mmf.plugin.layouts import LAYOUTS
 from clipbert_mmf.tasks.datasets import DatasetSpec
+from clipbert_mmf.tasks.layouts import LAYOUTS
 from clipbert_mmf.tasks.task import TASKS, Task
 
 #: Names of MMF's splits; MMF always builds all of them.

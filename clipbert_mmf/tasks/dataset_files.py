@@ -15,7 +15,7 @@ from clipbert_mmf.annotations.vocabulary import (
     count_answers,
     read_vocabulary,
 )
-from clipbert_mmf.plugin.dataset_config import SPLITS, DatasetConfig
+from clipbert_mmf.tasks.dataset_config import SPLITS, DatasetConfig
 from clipbert_mmf.tasks.datasets import DatasetSpec, explain_wrong_table
 from clipbert_mmf.tasks.task import Task
 from clipbert_mmf.video.errors import AmbiguousNameError, StoreError

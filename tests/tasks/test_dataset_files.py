@@ -1,12 +1,11 @@
 """The files of a dataset are found, or an error names the key and what to set."""
 
-import mmf  # noqa: F401
 import pytest
 
 from clipbert_mmf.annotations.sources import AnnotationSource
 from clipbert_mmf.annotations.vocabulary import AnswersConfig
-from clipbert_mmf.plugin.dataset_config import DatasetConfig
-from clipbert_mmf.plugin.dataset_files import find_answers, find_data_dir, find_media
+from clipbert_mmf.tasks.dataset_config import DatasetConfig
+from clipbert_mmf.tasks.dataset_files import find_answers, find_data_dir, find_media
 from clipbert_mmf.tasks.datasets import SPECS
 
 SPEC = SPECS["video_text_csv"]
