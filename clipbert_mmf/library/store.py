@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -191,7 +192,9 @@ class LibraryStore:
         """Join the small files of many commits, and remove those of old versions."""
         from datetime import timedelta
 
-        with explain(self.location, "written"):
+        with explain(self.location, "written"), warnings.catch_warnings():
+            # It warns of readers of old versions: ours take the last one before each search.
+            warnings.simplefilter("ignore", UserWarning)
             self._commit(lambda: self._table.optimize(cleanup_older_than=timedelta(0)))
 
     def check_filter(self, where: str) -> None:
