@@ -203,7 +203,9 @@ def render() -> str:
         lines += ["| key | default | |", "| --- | --- | --- |"]
         for key, value, text in list_rows(part):
             shown = f"`{value}`".replace("|", "\\|") if value else ""
-            lines.append(f"| `{key}` | {shown} | {text.replace('|', chr(92) + '|')} |")
+            # Outside of code, Markdown takes <dataset> for a tag and shows nothing.
+            text = re.sub(r"(`[^`]*`)|<", lambda found: found[1] or "&lt;", text.replace("|", "\\|"))
+            lines.append(f"| `{key}` | {shown} | {text} |")
     return "\n".join(lines) + "\n"
 
 
