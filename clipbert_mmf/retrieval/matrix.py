@@ -71,7 +71,7 @@ class PairScorer:
         Raises:
             ScoresError: if one is not finite.
         """
-        step = max(1, self.network.pairs_per_chunk)
+        step = self.network.pairs_at_once
         starts = range(0, len(self.order), step)
         parts = [
             self.network.embed_texts(*(x[start : start + step] for x in self.tokens)) for start in starts

@@ -30,6 +30,7 @@ VALUES = {
     "backbone.freeze_at": 3,
     "backbone.stride_in_1x1": False,
     "backbone.frames_per_chunk": 3,
+    "pairs_per_chunk": 65,
     "backbone.out_stage": "res4",
     "backbone.bgr": False,
     "backbone.pixel_mean": [1.0, 2.0, 3.0],

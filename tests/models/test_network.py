@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from clipbert_mmf.models.network import ClipBertNetwork, HeadUse
+from clipbert_mmf.models.network import ClipBertNetwork, HeadUse, choose_pairs_at_once
 from clipbert_mmf.modules.backbones.grid_resnet import GridResnet, GridResnetOptions
 from clipbert_mmf.modules.contrastive import RowsHead
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
@@ -72,6 +72,19 @@ def test_chunks_of_pairs_change_nothing():
     parts = make_network(pairs_per_chunk=2).eval()
     with torch.no_grad():
         torch.testing.assert_close(parts(*make_batch())["scores"], whole(*make_batch())["scores"])
+
+
+def test_without_a_setting_a_card_scores_more_pairs_at_once():
+    devices = torch.device("cpu"), torch.device("cuda", 0)
+    here, there = (choose_pairs_at_once(device) for device in devices)
+    assert (here, there) == (64, 1024)
+    frames, *texts = make_batch(texts=50)
+    chosen, few, many = (make_network(pairs_per_chunk=size).eval() for size in (None, here, there))
+    assert [network.texts_per_chunk(2) for network in (chosen, few, many)] == [32, 32, 512]
+    with torch.no_grad():
+        scores = [network(frames, *texts)["scores"] for network in (chosen, few, many)]
+    torch.testing.assert_close(scores[0], scores[1])
+    torch.testing.assert_close(scores[0], scores[2])
 
 
 def test_each_pair_is_scored_as_if_it_were_alone():

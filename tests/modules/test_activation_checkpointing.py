@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from clipbert_mmf.models.build import build_network
+from clipbert_mmf.modules.activation_checkpointing import choose_rows_at_once, recompute_in_chunks
 from tests.network_settings import small_config
 
 
@@ -75,3 +76,17 @@ def test_training_recomputes_frames_and_layers_and_evaluation_nothing(monkeypatc
     network.backbone.requires_grad_(False)
     network(frames, ids, ids, ids * 0)
     assert network.backbone._encode not in calls
+
+
+def test_without_a_setting_a_card_recomputes_more_rows_at_once():
+    assert choose_rows_at_once(torch.device("cpu")) == 2
+    assert choose_rows_at_once(torch.device("cuda", 1)) == 64
+    layer, rows, sizes = torch.nn.Linear(3, 4), torch.randn(5, 3), []
+
+    def encode(part):
+        sizes.append(len(part))
+        return layer(part)
+
+    found = [recompute_in_chunks(encode, rows, chunk, owner=layer) for chunk in (None, 64)]
+    assert sizes == [2, 2, 1, 5]
+    torch.testing.assert_close(found[0], found[1])

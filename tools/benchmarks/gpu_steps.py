@@ -98,7 +98,7 @@ def measure_checkpointing(bench: Bench) -> Finding:
     clips = 2 if bench.quick else 64
     frames, (ids, mask) = bench.pair.make_frames(1, clips, 1), bench.pair.make_texts(1, 2)
     rows = []
-    for chunk in (None, 2, 16):
+    for chunk in (None, 2, 16, 64):
         network = bench.make_network(activation_checkpointing=chunk is not None)
         if chunk is not None:
             backbone: Any = network.backbone

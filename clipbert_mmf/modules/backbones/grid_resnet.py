@@ -155,7 +155,8 @@ class GridResnetOptions:
         pixel_std: divisor of R, G, B in grey levels.
         bgr: the network wants blue first.
         frames_per_chunk: with activation_checkpointing, frames that go through the convolutions at once. More
-            are faster on a GPU. Norm ``batch`` needs all frames at once and goes stage by stage.
+            are faster on a GPU and take more memory; null is 2 on a CPU and 64 on a GPU. Norm ``batch`` needs
+            all frames at once and goes stage by stage.
     """
 
     depth: Annotated[str, OneOf(DEPTHS)] = "resnet50"
@@ -167,7 +168,7 @@ class GridResnetOptions:
     pixel_mean: tuple[float, float, float] = PIXEL_MEAN
     pixel_std: tuple[float, float, float] = PIXEL_STD
     bgr: bool = True
-    frames_per_chunk: Annotated[int, InRange(at_least=1)] = 2
+    frames_per_chunk: Annotated[int, InRange(at_least=1)] | None = None
 
     def __post_init__(self) -> None:
         check_pixel_options(self.pixel_mean, self.pixel_std)

@@ -54,8 +54,8 @@ class TimmOptions:
         pixel_mean: mean of R, G, B in grey levels; null is timm's for these weights.
         pixel_std: divisor of R, G, B in grey levels; null is timm's for these weights.
         bgr: the network wants blue first; timm's want red first.
-        frames_per_chunk: with activation_checkpointing, frames that go through the network at once. Norm
-            ``batch`` needs all frames at once and checkpoints inside the network.
+        frames_per_chunk: with activation_checkpointing, frames that go through the network at once; null is 2
+            on a CPU and 64 on a GPU. Norm ``batch`` needs all frames at once and checkpoints inside the network.
         model_args: further arguments of ``timm.create_model``, such as ``{drop_path_rate: 0.1}``.
     """
 
@@ -66,7 +66,7 @@ class TimmOptions:
     pixel_mean: Channels | None = None
     pixel_std: Channels | None = None
     bgr: bool = False
-    frames_per_chunk: Annotated[int, InRange(at_least=1)] = 2
+    frames_per_chunk: Annotated[int, InRange(at_least=1)] | None = None
     model_args: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
