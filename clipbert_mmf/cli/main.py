@@ -68,6 +68,7 @@ VERBS: dict[str, Verb] = {
     "evaluate": Verb("compute metrics from a file of predictions", "evaluate"),
     "report": Verb("write one HTML page about a run", "report"),
     "ablate": Verb("run a table or figure of the paper row by row", "ablate"),
+    "reproduce": Verb("run a row of the paper's tables 7 to 9, paper against ours", "reproduce"),
     "compare": Verb("train models on the same data with the same budget", "compare"),
     "install-mmf": Verb("install MMF beside the libraries that are there", "install_mmf"),
     "new-dataset": Verb("write the first files of a dataset of your own", "new_dataset"),

@@ -18,7 +18,7 @@ YAMLS = sorted(
     path
     for folder in ("configs", "projects")
     for path in (ROOT / folder).rglob("*.yaml")
-    if path.name != "ablations.yaml"
+    if path.name not in ("ablations.yaml", "reproduce.yaml")
 )
 #: Kind in MMF's registry -> names of ours.
 OURS = {

@@ -1,0 +1,83 @@
+"""``clipbert reproduce``: a row of the paper's tables 7 to 9 through ``mmf_run``, and paper against ours."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from clipbert_mmf.cli.mmf_process import MMF_RUN, MmfRunError, require_mmf
+from clipbert_mmf.cli.model_options import add_json
+from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.json_text import format_json
+from clipbert_mmf.report.reproduction import (
+    describe_result,
+    find_problems,
+    format_result,
+    load_reproduction,
+)
+from clipbert_mmf.report.run_results import read_final_metrics
+from clipbert_mmf.writing import write_text_atomically
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.add_argument(
+        "recipe", choices=sorted(load_reproduction().rows), metavar="RECIPE", help="%(choices)s"
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with the owner's files of the corpus"
+    )
+    parser.add_argument("--weights", help="checkpoint of the image-text pre-training; of the model to test")
+    parser.add_argument("--tokenizer", help="folder of the tokenizer (default: bert-base-uncased)")
+    parser.add_argument("--save", type=Path, help="folder of the run (default: save/reproduce/RECIPE)")
+    parser.add_argument("--dry-run", action="store_true", help="check and print the plan, run nothing")
+    add_json(parser)
+    parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="options of mmf_run")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check data and weights, print the plan, run it, and write paper against ours."""
+    content = load_reproduction()
+    row = content.rows[options.recipe]
+    data = options.data.expanduser().resolve()
+    save = (options.save or Path("save/reproduce") / options.recipe).expanduser().resolve()
+    words = [*row.write_options(data, save, options.weights, options.tokenizer), *options.options]
+    problems = find_problems(row, data, options.weights, options.options)
+    training, test = row.estimate_hours(content.costs)
+    plan = {
+        "recipe": options.recipe,
+        "table": row.table,
+        "command": ["mmf_run", *words],
+        "problems": problems,
+        "estimated_hours": {"card": content.costs.card, "training": training, "test": test},
+        "metric": row.metric_label,
+        "paper": row.paper,
+    }
+    figure = "not in its text" if row.paper is None else f"{row.paper} %"
+    lines = [
+        f"{row.label}, table {row.table}; the paper's {row.metric_label}: {figure}",
+        f"an estimate for one {content.costs.card}: {training:.1f} h of training, {test:.2f} h of test, "
+        f"validations not counted",
+        shlex.join(plan["command"]),
+        *(f"missing: {problem}" for problem in problems),
+    ]
+    if options.dry_run:
+        print_result(options, plan, lines)
+        return int(bool(problems))
+    if problems:
+        raise ValueError("\n".join(problems))
+    require_mmf()
+    sys.stderr.write("\n".join(lines) + "\n")
+    # What the run prints is for whoever waits for it; the result alone goes to stdout.
+    code = subprocess.run([*MMF_RUN, *words], stdout=sys.stderr.fileno(), check=False).returncode
+    if code:
+        raise MmfRunError(f"mmf_run ended with {code}; what it printed says why, and {save} has its log")
+    result = describe_result(row, read_final_metrics(save, "test"))
+    table = format_result(row, result)
+    write_text_atomically(format_json({**plan, "result": result}, 1) + "\n", save / "reproduction.json")
+    write_text_atomically(table + "\n", save / "reproduction.md")
+    print_result(options, {**plan, "result": result}, ["", table])
+    return 0
