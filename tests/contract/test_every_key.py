@@ -153,6 +153,11 @@ ALONE = {
     "head.std": ["model_config.clipbert.head.type=regress"],
     "heads.<dataset>.num_answers": ["model_config.clipbert.heads.msrvtt_qa.type=classify"],
     "heads.<dataset>.shares": ["config=projects/clipbert/configs/multitask/demo.yaml", f"dataset={MIXED}"],
+    "contrastive.joins_scores": [
+        "model_config.clipbert.contrastive.type=towers",
+        "model_config.clipbert.contrastive.weight=1",
+    ],
+    "contrastive.hard_negatives": ["model_config.clipbert.contrastive.weight=1"],
     "layout": [],
     "clip_len_sec": ["dataset_config.didemo_retrieval.processors.eval_media_processor.params.fps=null"],
     "training.fp16": ["training.precision=fp16"],
@@ -235,6 +240,7 @@ def read_typed(config, section):
     for group in ("loop", "workers", "parallel"):
         typed |= flatten(getattr(options, group), "training")
     typed |= flatten(options.early_stop, "training.early_stop")
+    typed |= flatten(options.first_stage, "training.first_stage")
     typed |= flatten(options.distributed, "distributed")
     return typed | flatten(options.optimizer_params, "optimizer.params")
 

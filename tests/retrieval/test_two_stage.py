@@ -31,7 +31,7 @@ def test_k_candidates_of_each_query_are_chosen_both_ways():
     assert for_videos.nonzero().tolist() == [[0, 0], [1, 1], [2, 2]]
     everything, other = choose_candidates(similarity, 10)
     assert everything[:3].all() and other[:3].all() and not everything[3].any() and not other[3].any()
-    with pytest.raises(ValueError, match="rerank_top_k is 0; expected at least 1"):
+    with pytest.raises(ValueError, match="rerank_top_k is -1; expected at least 0"):
         choose_candidates(similarity, -1)
 
 

@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from clipbert_mmf.modules.backbones.grid_resnet import PIXEL_MEAN, GridResnet, GridResnetOptions
+from clipbert_mmf.modules.backbones.grid_resnet import PIXEL_MEAN, Conv, GridResnet, GridResnetOptions
 from tests.modules.filling import fill
 
 
@@ -56,3 +56,28 @@ def test_stem_and_res2_do_not_train_by_default_and_norms_are_frozen():
     trainable = {name for name, parameter in backbone.named_parameters() if parameter.requires_grad}
     assert trainable and not any(name.startswith(("stem", "stages.res2")) for name in trainable)
     assert not any("norm" in name for name, _ in backbone.named_parameters())
+
+
+@pytest.mark.parametrize("uses_onednn", [True, False])
+@pytest.mark.parametrize("has_residual", [True, False])
+def test_a_folded_frozen_norm_gives_the_values_and_gradients_of_one_of_its_own(uses_onednn, has_residual):
+    """Without oneDNN it is the path of a card: a convolution with bias, a sum and ReLU."""
+    torch.manual_seed(0)
+    conv = Conv(6, 8, 3, 2, "frozen_batch")
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        getattr(conv.norm, name).copy_(torch.rand(8) + 0.5)
+    frames, residual = torch.randn(2, 6, 9, 9), torch.randn(2, 8, 5, 5) if has_residual else None
+
+    def run(fold):
+        inputs = [None if value is None else value.clone().requires_grad_() for value in (frames, residual)]
+        if fold:
+            found = conv(*inputs)
+        else:
+            normed = conv.norm(conv.conv(inputs[0]))
+            found = torch.relu(normed if inputs[1] is None else normed + inputs[1])
+        leaves = [conv.conv.weight, *(value for value in inputs if value is not None)]
+        return [found, *torch.autograd.grad(found.square().sum(), leaves)]
+
+    with torch.backends.mkldnn.flags(enabled=uses_onednn):
+        for found, expected in zip(run(True), run(False), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
