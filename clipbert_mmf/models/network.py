@@ -581,9 +581,9 @@ def choose_pairs(
     logits = embedded["contrastive_scale"].detach() * texts @ embedded["video_embeddings"].detach().T
     # Text x text: the second is correct for the first one's video.
     same_words = (input_ids[matching][:, None] == input_ids[matching][None]).all(-1)
-    correct_texts = (media[:, None] == media[None]) | same_words
-    correct_videos = media[:, None] == media_index[None]
-    correct_videos |= (same_words.float() @ correct_videos.float()) > 0
+    # Words that some text of a medium has are correct for all its videos.
+    correct_texts = ((media[:, None] == media[None]).float() @ same_words.float()) > 0
+    correct_videos = (same_words.float() @ (media[:, None] == media_index[None]).float()) > 0
     fewest = int(torch.minimum((~correct_videos).sum(1), (~correct_texts).sum(1)).min()) if len(own) else 0
     count = min(count, fewest)
     if not count:

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from clipbert_mmf.models.network import ClipBertNetwork, HeadUse, choose_pairs_at_once
+from clipbert_mmf.models.network import ClipBertNetwork, HeadUse, choose_pairs, choose_pairs_at_once
 from clipbert_mmf.modules.backbones.grid_resnet import GridResnet, GridResnetOptions
-from clipbert_mmf.modules.contrastive import RowsHead
+from clipbert_mmf.modules.contrastive import RowsHead, TowersHead
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
 from clipbert_mmf.modules.grid_encoder import GridEncoder
@@ -14,7 +14,14 @@ from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
 
 
 def make_network(
-    head="match", fusion="mean", fold="lse", pairs_per_chunk=64, seed=0, clip_fusion="fold", contrastive=False
+    head="match",
+    fusion="mean",
+    fold="lse",
+    pairs_per_chunk=64,
+    seed=0,
+    clip_fusion="fold",
+    contrastive=False,
+    hard_negatives=0,
 ):
     torch.manual_seed(seed)
     backbone = GridResnet(GridResnetOptions("resnet18", "group", width=8, out_stage="res4", freeze_at=0))
@@ -36,8 +43,15 @@ def make_network(
         HeadUse(fold=fold, group_options=head == "choose"),
         pairs_per_chunk=pairs_per_chunk,
         clip_fusion=clip_fusion,
-        contrastive=RowsHead(16, 6) if contrastive else None,
+        contrastive=_make_contrastive(contrastive, backbone.out_channels),
+        hard_negatives=hard_negatives,
     )
+
+
+def _make_contrastive(kind, channels):
+    if kind == "towers":
+        return TowersHead(channels, 16, 20, 8, 0.0, joins_scores=True)
+    return RowsHead(16, 6) if kind else None
 
 
 def make_batch(batch=2, texts=3, clips=2, frames=2, length=9):
@@ -216,3 +230,71 @@ def test_state_dict_round_trip():
     second.load_state_dict(first.state_dict())
     with torch.no_grad():
         assert torch.equal(first(*make_batch())["scores"], second(*make_batch())["scores"])
+
+
+@pytest.mark.parametrize("clip_fusion", ["fold", "concat"])
+def test_a_joined_score_is_that_of_the_cross_encoder_and_the_dot_product(clip_fusion):
+    network = make_network(contrastive="towers", clip_fusion=clip_fusion).eval()
+    frames, ids, mask, types = make_batch(batch=1, texts=2)
+    with torch.no_grad():
+        joined = network(frames, ids, mask, types)["clip_scores"]
+        visual = network.encode_clips(frames)
+        texts, video = network.embed_texts(ids[0], mask[0], types[0]), network.embed_videos(visual)
+        network.contrastive.midpoint = None
+        alone = network(frames, ids, mask, types)["clip_scores"]
+    added = (joined - alone)[..., 1]
+    assert torch.equal(joined[..., 0], alone[..., 0])
+    if clip_fusion == "concat":
+        torch.testing.assert_close(added[:, 0], network.contrastive.scale * (texts @ video.T)[:, 0])
+    _, clips = network.contrastive.split_summary(visual)
+    if clip_fusion == "fold":
+        for clip in range(2):
+            one = torch.nn.functional.normalize(clips[0, clip], dim=0)
+            torch.testing.assert_close(added[:, clip], network.contrastive.scale * (texts @ one))
+
+
+def test_the_cross_encoder_reads_no_summary():
+    network, batch = make_network(contrastive="towers").eval(), make_batch()
+    plain = make_network().eval()
+    plain.load_state_dict({k: v for k, v in network.state_dict().items() if not k.startswith("contrastive")})
+    network.contrastive.midpoint = None
+    with torch.no_grad():
+        torch.testing.assert_close(network(*batch)["scores"], plain(*batch)["scores"])
+
+
+def test_negatives_are_wrong_pairs_of_the_batch_and_as_many_for_every_match():
+    network = make_network(contrastive="towers", hard_negatives=2).train()
+    frames, ids, mask, types = make_batch(batch=4, texts=2)
+    ids[1, 0], mask[1, 0] = ids[0, 0], mask[0, 0]  # the words of another video's text
+    media = torch.tensor([0, 1, 2, 0])  # the first and the last are parts of one video
+    targets = torch.ones(4, 2, dtype=torch.int64)
+    targets[2, 1] = 0  # a text that the dataset drew
+    output = network(frames, ids, mask, types, targets=targets, media_index=media)
+    videos = torch.arange(4).repeat_interleave(2)
+    texts, chosen, wanted = choose_pairs(output, targets.flatten(), videos, media, ids.flatten(0, 1), 2)
+    # The texts of videos 0, 1 and 3 have one wrong video each at the fewest, so one negative is chosen for all.
+    assert len(texts) == len(chosen) == len(wanted) == 7 * 3 and wanted.sum() == 7 and wanted[:7].all()
+    assert output["scores"].shape == (21, 2) and torch.equal(output["match_targets"], wanted)
+    for text, video in zip(texts[7:].tolist(), chosen[7:].tolist(), strict=True):
+        own = {int(media[videos[text]])} | ({0, 1} if text in (0, 2) else set())
+        assert int(media[video]) not in own
+
+
+def test_hidden_words_are_predicted_from_the_matching_video_alone():
+    network = make_network("pretrain", contrastive="towers", hard_negatives=1).train()
+    frames, ids, mask, types = make_batch(batch=3, texts=1)
+    labels = torch.full_like(ids, -100)
+    labels[:, :, 2] = ids[:, :, 2]
+    targets, media = torch.ones(3, 1, dtype=torch.int64), torch.arange(3)
+    output = network(frames, ids, mask, types, labels, None, targets, media)
+    assert len(output["mlm_targets"]) == 3 and len(output["scores"]) == 9
+
+
+def test_gradients_of_joined_scores_leave_the_towers_alone():
+    network = make_network(contrastive="towers", hard_negatives=1).train()
+    frames, ids, mask, types = make_batch(batch=3, texts=1)
+    targets, media = torch.ones(3, 1, dtype=torch.int64), torch.arange(3)
+    network(frames, ids, mask, types, targets=targets, media_index=media)["scores"].sum().backward()
+    for tower in (network.contrastive.text, network.contrastive.video):
+        assert all(value.grad is None or not value.grad.any() for value in tower.parameters())
+    assert network.contrastive.midpoint.grad is not None
