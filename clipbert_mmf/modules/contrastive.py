@@ -46,7 +46,10 @@ class ContrastiveHead(nn.Module):
         return self.log_scale.float().exp().clamp(max=_LAST_SCALE)
 
     def add_summary(self, visual: Tensor, features: Tensor) -> Tensor:
-        """Return visual tokens ``(B, K, V, D)`` with ``num_summary_rows`` more, from features ``(B, K, T, C, h, w)``."""
+        """Return visual tokens ``(B, K, V, D)`` with ``num_summary_rows`` more.
+
+        They are made from features ``(B, K, T, C, h, w)``.
+        """
         return visual
 
     def split_summary(self, visual: Tensor) -> tuple[Tensor, Tensor | None]:

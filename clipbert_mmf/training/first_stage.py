@@ -139,7 +139,9 @@ def fit_towers(
     head.train()
     for epoch in range(1, options.epochs + 1):
         losses: list[Tensor] = []
-        for rows in torch.randperm(num_texts).to(device).split(size):
+        order = torch.randperm(num_texts).to(device)
+        for start in range(0, num_texts, size):
+            rows = order[start : start + size]
             loss = _contrast(head, moved, rows)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -149,7 +151,8 @@ def fit_towers(
         mean = float(torch.stack(losses).mean())
         if not math.isfinite(mean):
             raise RuntimeError(
-                f"first stage: the loss is {mean} in epoch {epoch}; set training.first_stage.lr lower than {options.lr:g}"
+                f"first stage: the loss is {mean} in epoch {epoch}; set training.first_stage.lr lower than "
+                f"{options.lr:g}"
             )
         logger.info("first stage: epoch %d of %d, loss %.4f", epoch, options.epochs, mean)
     head.train(was_training)

@@ -48,7 +48,10 @@ def draw_change(rng: np.random.Generator, crop_area: float, mirror: float, color
     """
     crop = (0.0, 0.0, 1.0, 1.0)
     if crop_area < 1:
-        area, shape = rng.uniform(crop_area, 1), math.exp(rng.uniform(*map(math.log, _STRETCH)))
+        area, shape = (
+            rng.uniform(crop_area, 1),
+            math.exp(rng.uniform(math.log(_STRETCH[0]), math.log(_STRETCH[1]))),
+        )
         height, width = min(1.0, math.sqrt(area / shape)), min(1.0, math.sqrt(area * shape))
         crop = (rng.uniform(0, 1 - height), rng.uniform(0, 1 - width), height, width)
     is_mirrored = bool(rng.random() < mirror)
