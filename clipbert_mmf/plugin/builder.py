@@ -23,6 +23,7 @@ from clipbert_mmf.paths import config_dir
 # middle of it.
 from clipbert_mmf.plugin import dataset as dataset_file
 from clipbert_mmf.plugin import trained_model
+from clipbert_mmf.plugin.old_names import refuse_old_names
 from clipbert_mmf.tasks.dataset_config import DatasetConfig, parse_dataset_config
 from clipbert_mmf.tasks.dataset_files import (
     MediaIdentity,
@@ -31,7 +32,6 @@ from clipbert_mmf.tasks.dataset_files import (
     find_media,
     load_split,
 )
-from clipbert_mmf.plugin.old_names import refuse_old_names
 from clipbert_mmf.tasks.datasets import REGISTRATION_LISTENERS, SPECS, DatasetSpec
 from clipbert_mmf.tasks.task import Task
 from clipbert_mmf.video.errors import MediaError

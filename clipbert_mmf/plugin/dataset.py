@@ -20,8 +20,8 @@ from clipbert_mmf.annotations.grouping import PackedRecords
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.inference.user_packages import PickledPackage
 from clipbert_mmf.tasks.dataset_config import DatasetConfig
-from clipbert_mmf.tasks.layouts import LAYOUTS
 from clipbert_mmf.tasks.items import ItemMaker
+from clipbert_mmf.tasks.layouts import LAYOUTS
 from clipbert_mmf.tasks.predictions import SplitAnnotations
 from clipbert_mmf.tasks.task import TASKS, Task
 from clipbert_mmf.transforms.tokens import SURVEY_LIMIT

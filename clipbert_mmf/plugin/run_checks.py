@@ -27,12 +27,12 @@ from clipbert_mmf.configuration import (
     to_plain,
 )
 from clipbert_mmf.models.config import ModelConfig, parse_model_config
-from clipbert_mmf.tasks.dataset_config import parse_dataset_config
 from clipbert_mmf.plugin.known_keys import read_plain
 from clipbert_mmf.plugin.old_names import refuse_old_names
 from clipbert_mmf.plugin.trainer_options import parse_run_options
 from clipbert_mmf.scoring.metrics import METRICS
 from clipbert_mmf.shown_text import escape_text
+from clipbert_mmf.tasks.dataset_config import parse_dataset_config
 from clipbert_mmf.tasks.items import read_item_values
 from clipbert_mmf.tasks.task import Task
 
