@@ -21,6 +21,9 @@ from clipbert_mmf.report.reproduction import (
 from clipbert_mmf.report.run_results import read_final_metrics
 from clipbert_mmf.writing import write_text_atomically
 
+#: Options without which a run is another than the row.
+_OF_THE_ROW = ("config", "model", "dataset", "run_type", "env.save_dir")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
@@ -44,6 +47,11 @@ def run(options: argparse.Namespace) -> int:
     row = content.rows[options.recipe]
     data = options.data.expanduser().resolve()
     save = (options.save or Path("save/reproduce") / options.recipe).expanduser().resolve()
+    for option in options.options:
+        if option.partition("=")[0] in _OF_THE_ROW:
+            raise ValueError(
+                f"{option}: the row decides it; --save FOLDER moves the run, other runs go by mmf_run"
+            )
     words = [*row.write_options(data, save, options.weights, options.tokenizer), *options.options]
     problems = find_problems(row, data, options.weights, options.options)
     training, test = row.estimate_hours(content.costs)
@@ -67,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         print_result(options, plan, lines)
         return int(bool(problems))
+    _refuse_reuse(row.weights_of, save)
     if problems:
         raise ValueError("\n".join(problems))
     require_mmf()
@@ -76,8 +85,14 @@ def run(options: argparse.Namespace) -> int:
     if code:
         raise MmfRunError(f"mmf_run ended with {code}; what it printed says why, and {save} has its log")
     result = describe_result(row, read_final_metrics(save, "test"))
-    table = format_result(row, result)
+    table = format_result(row, result, options.options)
     write_text_atomically(format_json({**plan, "result": result}, 1) + "\n", save / "reproduction.json")
     write_text_atomically(table + "\n", save / "reproduction.md")
     print_result(options, {**plan, "result": result}, ["", table])
     return 0
+
+
+def _refuse_reuse(tests: str, save: Path) -> None:
+    """Raise ``FileExistsError`` where a test would leave its result beside an earlier one."""
+    if tests and (save / "metrics.jsonl").exists():
+        raise FileExistsError(f"--save {save}: a test of before is there; give another folder, or remove it")

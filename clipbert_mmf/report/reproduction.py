@@ -218,13 +218,22 @@ def describe_result(row: PaperRow, measured: dict[str, float]) -> dict[str, Any]
     return {"metric": row.metric_label, "paper": row.paper, "ours": ours, "difference": difference}
 
 
-def format_result(row: PaperRow, result: dict[str, Any]) -> str:
-    """Return paper against ours as a Markdown table."""
+def format_result(row: PaperRow, result: dict[str, Any], options: Sequence[str] = ()) -> str:
+    """Return paper against ours as a Markdown table.
+
+    Args:
+        row: the row.
+        result: from ``describe_result``.
+        options: what the user set beside the row's own; the table says it, as the run may be another for it.
+    """
+    remark = "; ".join(filter(None, [row.remark, f"with {' '.join(options)}" if options else ""])).replace(
+        "|", "/"
+    )
     told = {key: "-" if result[key] is None else f"{result[key]:.1f}" for key in ("paper", "ours")}
     difference = "-" if result["difference"] is None else f"{result['difference']:+.1f}"
     lines = [
         f"| table | row | {result['metric']} of the paper | ours | difference | remark |",
         "| --- | --- | --- | --- | --- | --- |",
-        f"| {row.table} | {row.label} | {told['paper']} | {told['ours']} | {difference} | {row.remark or '-'} |",
+        f"| {row.table} | {row.label} | {told['paper']} | {told['ours']} | {difference} | {remark or '-'} |",
     ]
     return "\n".join(lines)

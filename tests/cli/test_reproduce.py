@@ -102,7 +102,19 @@ def test_a_row_runs_and_ends_with_paper_against_ours(corpus, tmp_path, capfd, mo
     (ours,) = [value for key, value in json.loads(line)["metrics"].items() if key.endswith("/t2v_r1")]
     assert saved["result"]["paper"] == 19.8 and saved["result"]["ours"] == pytest.approx(100 * ours)
     assert f"| 7a | MSRVTT retrieval 4x1 | 19.8 | {100 * ours:.1f} |" in out
+    assert f"| with {' '.join(small)} |" in out  # the run is not the paper's, and the table says so
     assert out.strip() == (save / "reproduction.md").read_text().strip() and "an estimate" in err
+
+
+def test_what_makes_a_row_is_not_set_and_an_earlier_test_is_not_taken_for_this_one(
+    corpus, tmp_path, weights, capsys
+):
+    words = ["--data", str(corpus / "msrvtt"), "--weights", str(weights), "--save", str(tmp_path)]
+    assert main(["reproduce", "msrvtt_retrieval", *words, "env.save_dir=elsewhere"]) == 1
+    assert "env.save_dir=elsewhere: the row decides it; --save FOLDER" in capsys.readouterr().err
+    (tmp_path / "metrics.jsonl").write_text("")
+    assert main(["reproduce", "msrvtt_mc_8x2", *words]) == 1
+    assert "a test of before is there" in capsys.readouterr().err
 
 
 def test_every_row_has_a_recipe_and_a_dataset():
