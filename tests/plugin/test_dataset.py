@@ -11,8 +11,8 @@ from mmf.utils.configuration import load_yaml
 from omegaconf import OmegaConf
 
 from clipbert_mmf.paths import project_dir
-from clipbert_mmf.plugin import dataset_files
 from clipbert_mmf.plugin.dataset import UnreadableMediaError
+from clipbert_mmf.tasks import dataset_files
 from clipbert_mmf.video.failures import TooManyFailuresError
 
 DEMOS = {"msrvtt_retrieval": "msrvtt", "msrvtt_qa": "msrvtt", "coco_captions_pretraining": "coco"}
