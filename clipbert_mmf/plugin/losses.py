@@ -113,7 +113,7 @@ class RankLoss(ClipBertLoss):
         Raises:
             ConfigurationError: in training, if the model chose no negatives.
         """
-        is_training = sample_list["dataset_type"] == "train"
+        is_training = "dataset_type" in sample_list and sample_list["dataset_type"] == "train"
         if is_training and self.loss.chosen_targets not in model_output:
             raise ConfigurationError(
                 "model_config.clipbert.losses has clipbert_rank, which needs negatives that the model chooses from the "

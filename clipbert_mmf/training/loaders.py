@@ -124,6 +124,9 @@ class _BoundedIterator:
                 self._end_workers()
             if self._stopped is None:
                 raise
+            # torch's handler would raise once more, for each worker that was ended.
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             named = ", ".join(self._stopped) or "none of them is stopped"
             raise RuntimeError(
                 f"no batch came within training.worker_timeout_sec={self._timeout_sec:g}: a data worker hangs and was "

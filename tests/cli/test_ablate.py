@@ -49,7 +49,7 @@ def test_seeds_run_a_row_as_often_and_tell_the_spread(tmp_path, monkeypatch):
 def test_the_number_of_seeds_is_a_number(capsys):
     with pytest.raises(SystemExit):
         main(["ablate", "table3", "--seeds", "0"])
-    assert "'0': expected a number of seeds, at least 1" in capsys.readouterr().err
+    assert "'0': expected a whole number, at least 1" in capsys.readouterr().err
 
 
 def test_show_prints_command_lines_and_runs_nothing(tmp_path, capsys, monkeypatch):

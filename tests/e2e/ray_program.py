@@ -44,7 +44,12 @@ def main() -> None:
         RayEngine(cluster.address, 2),
         advance=lambda done, total: told.append((done, total)),
     )
-    left = len([node for node in ray.nodes() if node["Alive"]])
+    begin = time.monotonic()
+    # The head learns of the loss when the node has been silent for a while.
+    while (left := len([node for node in ray.nodes() if node["Alive"]])) == num_nodes:
+        if time.monotonic() - begin > 120:
+            break
+        time.sleep(0.5)
     print(json.dumps({"report": report.to_dict(), "nodes": [num_nodes, left]}))
     ray.shutdown()
     cluster.shutdown()

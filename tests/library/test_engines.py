@@ -73,6 +73,7 @@ def test_a_process_finds_its_rank_or_says_what_is_missing():
         pass
 
 
+@pytest.mark.long
 def test_a_lost_ray_node_loses_nothing_and_gives_nothing_twice(run_folder, shared_videos, build, tmp_path):
     pytest.importorskip("ray")
     videos, index = tmp_path / "videos", tmp_path / "index"

@@ -21,6 +21,7 @@ def batch(**fields) -> SampleList:
 CASES = {
     "clipbert_match": ((4, 2), torch.tensor([[1, 0], [1, 0]])),
     "clipbert_itm": ((4, 2), torch.tensor([[1, 0], [0, 0]])),
+    "clipbert_rank": ((4, 2), torch.tensor([[1, 0], [0, 1]])),
     "clipbert_answer_ce": ((4, 3), torch.tensor([[2, -1], [0, 1]])),
     "clipbert_choice_ce": ((2, 5), torch.tensor([4, 0])),
     "clipbert_soft_bce": ((4, 3), torch.full((2, 2, 3), 0.3)),

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.curves import Curve, format_curves
 from benchmarks.largest_batch import search_largest
 
@@ -39,6 +41,7 @@ def test_an_unknown_benchmark_is_named():
     assert result.returncode == 2 and "invalid choice: 'dta'" in result.stderr
 
 
+@pytest.mark.long
 def test_the_model_benchmark_compares_equal_scores_and_writes_json(tmp_path):
     printed, content = run_quick("model", tmp_path)
     assert content["benchmark"] == "model" and len(content["rows"]) == 12
@@ -47,6 +50,7 @@ def test_the_model_benchmark_compares_equal_scores_and_writes_json(tmp_path):
     assert "shares of retrieval" in printed and "training step, 2 videos x 2 texts, bf16" in printed
 
 
+@pytest.mark.long
 def test_the_retrieval_benchmark_checks_what_must_be_equal_and_writes_table_and_picture(tmp_path):
     printed, content = run_quick("eval", tmp_path)
     facts = content["facts"]
@@ -67,6 +71,7 @@ def test_the_retrieval_benchmark_checks_what_must_be_equal_and_writes_table_and_
     ] == b"PNG"
 
 
+@pytest.mark.long
 def test_the_scale_benchmark_draws_curves_and_writes_json(tmp_path):
     printed, content = run_quick("scale", tmp_path)
     sizes = {curve["name"]: [float(size) for size in curve["points"]] for curve in content["curves"]}

@@ -15,6 +15,7 @@ from benchmarks.gpu_finding import Bench, Finding
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.long
 def test_the_kit_measures_at_toy_size_and_writes_json_and_page(tmp_path):
     parts = ["peaks", "steps", "profile", "retrieval", "batches", "graphs"]
     command = ["bash", "tools/gpu_check.sh", "--device", "cpu", "--out", str(tmp_path), "--parts", *parts]

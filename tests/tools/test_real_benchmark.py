@@ -170,6 +170,7 @@ def test_the_material_is_read_by_the_package_in_the_official_split(tmp_path):
         material.require(["ucf20/clips.csv"])
 
 
+@pytest.mark.long
 def test_a_system_is_trained_and_tested_with_the_commands_of_the_package(tmp_path, tokenizer_dir):
     material, store = make_material(tmp_path), ResultStore(tmp_path / "results")
     recipe = ROOT / "projects" / "clipbert" / "configs" / DATASET / "demo.yaml"
