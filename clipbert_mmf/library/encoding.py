@@ -21,7 +21,8 @@ from clipbert_mmf.scoring.validity import ScoresError, check_scores
 from clipbert_mmf.video.clips import ClipReader, Clips, Windows
 from clipbert_mmf.video.errors import DecodeError, MediaError
 from clipbert_mmf.video.frame_folders import FrameFolder
-from clipbert_mmf.video.sources import open_source, read_source
+from clipbert_mmf.video.media_hash import digest_files
+from clipbert_mmf.video.sources import read_source
 
 #: Files up to this size are read into memory once, hashed and decoded from there; larger ones are hashed and decoded
 #: from the disk, and must not change between.
@@ -228,16 +229,10 @@ def hold_source(source: bytes | Path | FrameFolder) -> tuple[bytes | Path | Fram
     """
     if isinstance(source, Path) and os.stat(source).st_size <= _HELD_BYTES:
         source = read_source(source)
-    digest, size = hashlib.sha256(), 0
     if isinstance(source, bytes):
-        digest.update(source)
-        size = len(source)
+        digest, size = hashlib.sha256(source), len(source)
     else:
-        for part in source.list_frames() if isinstance(source, FrameFolder) else [source]:
-            with open_source(part) as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-                    size += len(block)
+        digest, size = digest_files(source.list_frames() if isinstance(source, FrameFolder) else [source])
     return source, size, digest.digest()[:16]
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,7 @@ from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.models.network import ClipBertNetwork, DatasetNetwork
 from clipbert_mmf.modules.contrastive import TowersHead, average_features, average_words, normalize
+from clipbert_mmf.optim.schedules import make_warmup_schedule
 from clipbert_mmf.scoring.contrastive import contrastive_loss
 from clipbert_mmf.scoring.gathering import as_gathered
 from clipbert_mmf.training.distributed import (
@@ -134,7 +134,7 @@ def fit_towers(
         ],
         lr=options.lr,
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _make_schedule(total))
+    schedule = make_warmup_schedule(optimizer, "cosine", total, _WARMUP_SHARE)
     was_training = head.training
     head.train()
     for epoch in range(1, options.epochs + 1):
@@ -158,17 +158,6 @@ def fit_towers(
     head.train(was_training)
     if head.midpoint is not None:
         _place_midpoint(head, moved)
-
-
-def _make_schedule(total: int) -> Callable[[int], float]:
-    warmup = max(1, round(_WARMUP_SHARE * total))
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
-
-    return factor
 
 
 def _contrast(head: TowersHead, features: FrozenFeatures, rows: Tensor) -> Tensor:
@@ -255,9 +244,8 @@ def _compute_features(
     media = torch.stack([torch.cat(rows) for rows in found.values()])
     row_of_segment = {segment: row for row, segment in enumerate(found)}
     records = maker.records
-    kept = [
-        row for row, segment in enumerate(maker.groups.segment_of_row.tolist()) if segment in row_of_segment
-    ]
+    segment_of_row = maker.groups.segment_of_row.tolist()
+    kept = [row for row, segment in enumerate(segment_of_row) if segment in row_of_segment]
     tokens = maker.text_processor([records.text(row) for row in kept])
     texts: list[Tensor] = []
     for start in range(0, len(kept), _TEXTS_PER_BATCH):
@@ -267,7 +255,6 @@ def _compute_features(
             rows = whole.read_texts(ids[:, :length], mask[:, :length], types[:, :length])
         texts.append(average_words(rows, mask[:, :length]).cpu())
     run.model.train(was_training)
-    segment_of_row = maker.groups.segment_of_row.tolist()
     medium = torch.tensor([row_of_segment[segment_of_row[row]] for row in kept])
     return FrozenFeatures(media, torch.cat(texts), medium, tokens.input_ids)
 

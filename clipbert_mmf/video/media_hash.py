@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.sources import open_source
@@ -15,9 +17,19 @@ def hash_media(path: Path) -> str:
     Raises:
         MediaError: if it cannot be read.
     """
-    digest = hashlib.sha256()
-    for part in FrameFolder(path).list_frames() if path.is_dir() else [path]:
-        with open_source(part) as stream:
+    return digest_files(FrameFolder(path).list_frames() if path.is_dir() else [path])[0].hexdigest()
+
+
+def digest_files(paths: Iterable[Path]) -> tuple[Any, int]:
+    """Return the SHA-256 object of the files' bytes, one after the other, and their number of bytes.
+
+    Raises:
+        MediaError: if one cannot be read.
+    """
+    digest, size = hashlib.sha256(), 0
+    for path in paths:
+        with open_source(path) as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
-    return digest.hexdigest()
+                size += len(block)
+    return digest, size

@@ -114,3 +114,15 @@ def same_state(one, other) -> bool:
 def same_tensors(ours: dict, theirs: dict) -> bool:
     """Tell whether two state dicts hold the same numbers, bit for bit."""
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def read_test_captions(corpus: Path) -> dict[str, tuple[str, str]]:
+    """Return file and caption of each test video of the demo corpus, by name."""
+    table = json.loads((corpus / "msrvtt" / "MSRVTT_data.json").read_text())
+    test = {entry["video_id"] for entry in table["videos"] if entry["split"] == "test"}
+    files = {file.stem: str(file) for file in (corpus / "msrvtt" / "videos").iterdir()}
+    return {
+        entry["video_id"]: (files[entry["video_id"]], entry["caption"])
+        for entry in table["sentences"]
+        if entry["video_id"] in test
+    }

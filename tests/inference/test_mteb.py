@@ -1,12 +1,10 @@
 """MTEB's own evaluation of a local task of the demo corpus gives what our own scores give."""
 
-import json
-
 import numpy as np
 import pytest
 
 from clipbert_mmf.inference.mteb import ClipBertSearch
-from tests.inference.small_run import load_sharp, make_run
+from tests.inference.small_run import load_sharp, make_run, read_test_captions
 
 mteb = pytest.importorskip("mteb")
 datasets = pytest.importorskip("datasets")
@@ -22,14 +20,7 @@ def model(tmp_path_factory, tokenizer_dir):
 @pytest.fixture(scope="module")
 def captions(corpus):
     """Video file and caption of each test video of the demo corpus, by name."""
-    table = json.loads((corpus / "msrvtt" / "MSRVTT_data.json").read_text())
-    test = {entry["video_id"] for entry in table["videos"] if entry["split"] == "test"}
-    files = {file.stem: str(file) for file in (corpus / "msrvtt" / "videos").iterdir()}
-    return {
-        entry["video_id"]: (files[entry["video_id"]], entry["caption"])
-        for entry in table["sentences"]
-        if entry["video_id"] in test
-    }
+    return read_test_captions(corpus)
 
 
 def make_task(captions, category, candidates=None, modalities=("text", "video")):

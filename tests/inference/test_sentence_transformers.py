@@ -1,13 +1,11 @@
 """A model is a real CrossEncoder: its predict, rank and evaluators give what our own search gives."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
 from clipbert_mmf.inference import sentence_transformers as adapter
-from tests.inference.small_run import load_sharp, make_run, same_state
+from tests.inference.small_run import load_sharp, make_run, read_test_captions, same_state
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +18,7 @@ def model(tmp_path_factory, tokenizer_dir):
 @pytest.fixture(scope="module")
 def captions(corpus):
     """Caption and video of each test video of the demo corpus."""
-    table = json.loads((corpus / "msrvtt" / "MSRVTT_data.json").read_text())
-    test = {entry["video_id"] for entry in table["videos"] if entry["split"] == "test"}
-    found = {entry["video_id"]: entry["caption"] for entry in table["sentences"] if entry["video_id"] in test}
-    files = {file.stem: str(file) for file in (corpus / "msrvtt" / "videos").iterdir()}
-    return [(text, files[name]) for name, text in found.items()]
+    return [(text, file) for file, text in read_test_captions(corpus).values()]
 
 
 @pytest.mark.skipif(adapter._CrossEncoder is not object, reason="sentence-transformers is installed")
