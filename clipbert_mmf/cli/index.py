@@ -11,11 +11,11 @@ from tqdm import tqdm
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import count, filled, positive
-from clipbert_mmf.library.building import IndexOptions, build_index
+from clipbert_mmf.library.building import APPROXIMATE_ROWS, NEAREST, IndexOptions, build_index
 from clipbert_mmf.library.engines import Engine, ThisProcess, WorkerProcesses
+from clipbert_mmf.library.lance import import_lancedb
 from clipbert_mmf.library.ray_engine import RayEngine, import_ray
 from clipbert_mmf.library.shares import find_rank
-from clipbert_mmf.library.store import import_lancedb
 from clipbert_mmf.shown_text import escape_text
 
 
@@ -53,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("bf16", "fp32"),
         help="keep the visual tokens too, so that a search reads no video (default: bf16 where it is given)",
     )
+    parser.add_argument(
+        "--nearest",
+        choices=NEAREST,
+        default="auto",
+        help="how searches find candidates: exact, approximate, or auto, which from "
+        f"{APPROXIMATE_ROWS} rows on measures both and takes what costs less (default: auto)",
+    )
     parser.add_argument("--workers", type=count(), help="processes that encode (default: 1)")
     parser.add_argument(
         "--ray",
@@ -72,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
         options.update,
         options.verify,
         timeout_sec=options.timeout,
+        nearest=options.nearest,
     )
     import_lancedb()
     if options.ray is not None:

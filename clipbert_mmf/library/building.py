@@ -16,16 +16,18 @@ from clipbert_mmf.inference.model_identity import hash_model
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.library.encoding import Encoded, Encoder, Work
 from clipbert_mmf.library.engines import Engine, ThisProcess
+from clipbert_mmf.library.lance import import_lancedb
 from clipbert_mmf.library.media import MediaSource, open_media_source, require_paths
 from clipbert_mmf.library.rows import CLIP, UNREADABLE, Row
 from clipbert_mmf.library.shares import join_shares
 from clipbert_mmf.library.store import (
+    GOOD_RECALL,
     LibraryError,
     LibrarySettings,
     LibraryStore,
     ModelIdentity,
+    VectorReport,
     create_library_store,
-    import_lancedb,
     is_library,
     open_library_store,
 )
@@ -40,6 +42,10 @@ BATCH_MEDIA, BATCH_SEC = 64, 20.0
 ROW_BYTES = 512
 #: Rows from which partitions of embeddings are scanned faster than the table: at 100,000 of 256, 13 ms in place of 120.
 VECTOR_ROWS = 20_000
+#: Rows from which an approximate search is tried: an exact one reads 1 GB there.
+APPROXIMATE_ROWS = 1_000_000
+#: How a search finds candidates.
+NEAREST = ("auto", "exact", "approximate")
 #: Media after which rate, time and size are told.
 NUM_FIRST = 20
 
@@ -77,6 +83,11 @@ class IndexReport:
     num_rows: int = 0
     num_bytes: int = 0
     seconds: float = 0.0
+
+    @property
+    def has_written(self) -> bool:
+        """Whether rows came or went."""
+        return bool(self.num_new + self.num_changed + self.num_renamed + self.num_removed + self.num_repaired)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -122,6 +133,8 @@ class IndexOptions:
         needs_embeddings: refuse a model without a contrastive head.
         timeout_sec: longest time for reading one medium in a reader process; None reads in this process.
         batch_media: media of one commit.
+        nearest: how a search finds candidates: ``exact``, ``approximate``, or ``auto``, which takes what costs less
+            and finds enough, as measured, for many rows.
 
     Raises:
         ValueError: for a value out of range.
@@ -134,12 +147,15 @@ class IndexOptions:
     needs_embeddings: bool = True
     timeout_sec: float | None = 60.0
     batch_media: int = BATCH_MEDIA
+    nearest: str = "auto"
 
     def __post_init__(self) -> None:
         if self.window_sec is not None and not 0 < self.window_sec < float("inf"):
             raise ValueError(f"--window-sec is {self.window_sec}; expected seconds above 0")
         if self.timeout_sec is not None and not 0 < self.timeout_sec < float("inf"):
             raise ValueError(f"--timeout is {self.timeout_sec}; expected seconds above 0")
+        if self.nearest not in NEAREST:
+            raise ValueError(f"--nearest is {self.nearest!r}; allowed are {', '.join(NEAREST)}")
 
 
 @dataclass(frozen=True)
@@ -219,7 +235,7 @@ def build_index(
         if plan.gone:
             store.remove(plan.gone)
             report.num_removed = len(set(plan.gone).difference(writer.taken))
-        finish(store, report, tell)
+        finish(store, report, options, tell)
     report.num_unchanged = len(paths) - report.num_new - report.num_changed - report.num_renamed
     report.num_unchanged = max(0, report.num_unchanged - report.num_repaired)
     report.seconds = round(time.perf_counter() - start, 3)
@@ -522,18 +538,50 @@ def _say_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def finish(store: LibraryStore, report: IndexReport, tell: Callable[[str], object]) -> None:
+def finish(
+    store: LibraryStore, report: IndexReport, options: IndexOptions, tell: Callable[[str], object]
+) -> None:
     """Join the files of an index, note their states, and count."""
-    if report.num_new + report.num_changed + report.num_renamed + report.num_removed + report.num_repaired:
+    if report.has_written:
         store.compact()
-    num_rows = len(store)
-    if num_rows >= VECTOR_ROWS and store.settings.embedding_size and not store.has_vector_index:
-        recall = store.build_vector_index()
-        tell(
-            f"{num_rows} embeddings lie in partitions; a search scans all of them: {recall} % of the nearest are found"
-        )
+    arrange_vectors(store, options.nearest, report.has_written, tell)
     store.seal()
     report.num_rows = len(store)
     report.num_unreadable = store.count(f"kind = '{UNREADABLE}'")
     if store.folder is not None:
         report.num_bytes = sum(path.stat().st_size for path in store.folder.rglob("*") if path.is_file())
+
+
+def arrange_vectors(
+    store: LibraryStore, nearest: str, has_written: bool, tell: Callable[[str], object]
+) -> None:
+    """Put the embeddings into partitions where a search gains by it; tell what is found and what it costs."""
+    num_rows, there = len(store), store.vector_index
+    if not store.settings.embedding_size or (num_rows < VECTOR_ROWS and nearest != "approximate"):
+        return
+    wants_exact = nearest == "exact" or (nearest == "auto" and num_rows < APPROXIMATE_ROWS)
+    if there is not None and there.is_exact:
+        # The exact one was measured against the other at so many rows, and stayed.
+        has_stayed = nearest == "auto" and num_rows < 2 * there.num_tried
+        is_settled = wants_exact or has_stayed
+    elif there is not None:
+        is_settled = not wants_exact and (not has_written or store.measure(there).recall >= GOOD_RECALL)
+    else:
+        is_settled = False
+    if is_settled:
+        return
+    exact = store.build_vector_index(is_exact=True) if nearest == "auto" or wants_exact else None
+    if exact is not None:
+        tell(f"exact search of {num_rows} embeddings in partitions: {_describe_nearest(exact)}")
+    if wants_exact:
+        return
+    approximate = store.build_vector_index(is_exact=False)
+    tell(f"approximate search of {num_rows} embeddings: {_describe_nearest(approximate)}")
+    if exact is None or (approximate.recall >= GOOD_RECALL and approximate.seconds < exact.seconds):
+        return
+    tell("the exact search stays: the approximate one finds too little or costs more")
+    store.build_vector_index(is_exact=True, num_tried=num_rows)
+
+
+def _describe_nearest(report: VectorReport) -> str:
+    return f"{report.recall:.1%} of the 100 nearest rows are found, in {1e3 * report.seconds:.0f} ms of processor time"

@@ -6,6 +6,7 @@ Only the candidates' media are read, one after the other, so that memory does no
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,7 +90,7 @@ class Library:
             logger.warning("%s: files changed since they were written; all rows are checked", location)
             self.store.refuse_damaged(self.store.find_damaged())
             self.store.trusts_vectors = False
-        self.verifies = verifies
+        self.verifies, self._lock = verifies, threading.Lock()
         self.source: MediaSource = open_media_source(self.store.settings.source, self.store.settings.media)
         preprocessing = self.model.preprocessing
         if timeout_sec is not None:
@@ -126,7 +127,8 @@ class Library:
         texts, cleaned = list(dict.fromkeys(texts)), list(dict(zip(texts, cleaned, strict=True)).values())
         self._check_numbers(top_k, rerank_top_k)
         # A writer removes the files of versions before its own.
-        self.store.reopen()
+        with self._lock:
+            self.store.reopen()
         if where is not None:
             self.store.check_filter(where)
         if rerank_top_k is None:
@@ -209,11 +211,17 @@ class Library:
         if self.store.settings.window_sec is None:
             num_clips = self.model.preprocessing.clips.num_clips
             per_medium = 1 + (num_clips if num_clips > 1 else 0)
-        found = self.store.search(vector, count * per_medium, _join(_READABLE, where) if where else None)
-        best: dict[tuple[str, float | None], Row] = {}
-        for row, _ in found:
-            best.setdefault(_key(row), row)
-        return list(best.values())[:count]
+        only = _join(_READABLE, where) if where else None
+        # Numbers of rows hold until another thread looks at a later version.
+        with self._lock:
+            found = self.store.find_nearest(vector, count * per_medium, only, self.store.vector_index)
+            numbers = [number for number, _ in found]
+            if per_medium > 1:
+                best: dict[tuple[str, float | None], int] = {}
+                for number, (path, kind, start) in zip(numbers, self.store.read_keys(numbers), strict=True):
+                    best.setdefault((path, start if kind == WINDOW else None), number)
+                numbers = list(best.values())[:count]
+            return self.store.read_numbered(numbers)
 
     def _fetch_whole(self, rows: dict[tuple[str, float | None], Row]) -> None:
         """Replace rows of clips by those of their media, which hold the tokens."""

@@ -13,21 +13,21 @@ import re
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipbert_mmf.configuration import suggest
 from clipbert_mmf.json_text import parse_json
+from clipbert_mmf.library.lance import connect, wait_for
 from clipbert_mmf.library.rows import (
     EMBEDDING,
     FACTS,
-    TOKENS,
     Row,
     make_schema,
     make_table,
@@ -48,12 +48,16 @@ _SEAL = "clipbert_seal.json"
 _ROWS_PER_READ = 4096
 #: Rows of one partition of embeddings, and a number of partitions that is never reached: all are scanned.
 _ROWS_PER_PARTITION, _ALL_PARTITIONS = 50_000, 100_000
+#: Rows of one partition of codes, the parts of all partitions that are tried until enough is found, the multiple of
+#: the rows that is compared by the embeddings themselves, and the keys of what the column's metadata notes.
+_ROWS_PER_CODE_PARTITION, _PARTS_OF_PARTITIONS, _REFINE = 4096, (0.01, 0.02, 0.05, 0.1, 0.2, 0.5), 5
+_PROBES_KEY, _TRIED_KEY = "clipbert_num_probes", "clipbert_num_tried"
+#: Part of the 100 nearest rows that an approximate search has to find.
+GOOD_RECALL = 0.95
 #: Times that a commit is tried again which met that of another process.
 _MAX_TRIES = 20
 #: Columns that a filter may name.
 FILTER_COLUMNS = tuple(name for name in FACTS if name not in ("content", "clips_sec", "tokens_shape"))
-
-Result = TypeVar("Result")
 
 
 class LibraryError(RuntimeError):
@@ -99,6 +103,36 @@ class LibrarySettings:
     version: int = FORMAT_VERSION
 
 
+@dataclass(frozen=True)
+class VectorIndex:
+    """Embeddings beside the rows, in partitions.
+
+    Attributes:
+        num_probes: partitions that a search looks in, those whose centres are nearest.
+        is_exact: whether they hold the embeddings themselves and all are scanned.
+        num_tried: rows at which an approximate search was measured, and the exact one stayed.
+    """
+
+    num_probes: int
+    is_exact: bool
+    num_tried: int = 0
+
+
+@dataclass(frozen=True)
+class VectorReport:
+    """What partitions find, measured against a scan of the table.
+
+    Attributes:
+        index: the partitions.
+        recall: part of the 100 nearest rows that they find.
+        seconds: CPU time of a search in them.
+    """
+
+    index: VectorIndex
+    recall: float
+    seconds: float
+
+
 def is_library(location: str | Path) -> bool:
     """Return whether a folder or an address holds an index."""
     if "://" in str(location):
@@ -106,47 +140,35 @@ def is_library(location: str | Path) -> bool:
     return Path(location, f"{_TABLE}.lance").is_dir()
 
 
-def import_lancedb() -> Any:
-    """Return LanceDB.
-
-    Raises:
-        ImportError: says how to install it.
-    """
-    try:
-        import lancedb  # pyright: ignore[reportMissingImports]  # an optional library
-    except ImportError as error:
-        raise ImportError(f"an index of a library needs LanceDB ({error}): pip install lancedb") from error
-    return lancedb
-
-
 class LibraryStore:
     """The rows of an index. ``open_store`` and ``create_store`` make one.
 
     Args:
         location: its folder or address.
-        table: the table of LanceDB.
+        table: the asynchronous table of LanceDB.
+        schema: its columns.
         settings: what its rows have in common.
 
     Attributes:
         trusts_vectors: whether the partitions of embeddings may be used.
     """
 
-    def __init__(self, location: str, table: Any, settings: LibrarySettings):
+    def __init__(self, location: str, table: Any, schema: pa.Schema, settings: LibrarySettings):
         self.location, self.settings = location, settings
         self._table = table
-        self._schema = make_schema(settings.embedding_size, table.schema.metadata or {})
+        self._schema = make_schema(settings.embedding_size, schema.metadata or {})
         self.trusts_vectors = True
-        #: Version of the table that was looked at, and whether it has partitions.
-        self._indexed = (-1, False)
+        #: Version of the table that was looked at, and its partitions.
+        self._indexed: tuple[int, VectorIndex | None] = (-1, None)
 
     def __len__(self) -> int:
         with explain(self.location, "read"):
-            return self._table.count_rows()
+            return wait_for(self._table.count_rows())
 
     def count(self, where: str) -> int:
         """Return the number of rows that a filter leaves."""
         with explain(self.location, "read"):
-            return self._table.count_rows(where)
+            return wait_for(self._table.count_rows(where))
 
     @property
     def folder(self) -> Path | None:
@@ -172,21 +194,21 @@ class LibraryStore:
                 where = f"path IN ({', '.join(map(_quote, paths[start : start + 1000]))})"
                 self._commit(lambda where=where: self._table.delete(where))
 
-    def _commit(self, call: Callable[[], Any]) -> None:
+    def _commit(self, call: Callable[[], Awaitable[Any]]) -> None:
         for number in range(_MAX_TRIES):
             try:
-                call()
+                wait_for(call())
                 return
             except Exception as error:  # LanceDB has no class of its own for it
                 if "conflict" not in str(error).lower() or number + 1 == _MAX_TRIES:
                     raise
                 time.sleep(0.05 * (number + 1))
-                self._table.checkout_latest()
+                wait_for(self._table.checkout_latest())
 
     def reopen(self) -> None:
         """See what other processes committed."""
         with explain(self.location, "read"):
-            self._table.checkout_latest()
+            wait_for(self._table.checkout_latest())
 
     def compact(self) -> None:
         """Join the small files of many commits, and remove those of old versions."""
@@ -202,24 +224,25 @@ class LibraryStore:
         if not where.strip():
             raise ValueError(f"--where is empty; expected SQL over {', '.join(FILTER_COLUMNS)}")
         try:
-            self._table.search().where(where).select(["path"]).limit(1).to_arrow()
+            wait_for(self._table.query().where(where).select(["path"]).limit(1).to_arrow())
         except Exception as error:  # LanceDB raises RuntimeError and ValueError
             raise ValueError(_describe_filter(where, " ".join(str(error).split()))) from error
 
     def read_columns(self, names: Sequence[str], where: str | None = None) -> pa.Table:
         """Return some columns of all rows, or of those that a filter leaves."""
         with explain(self.location, "read"):
-            query = self._table.search().select(list(names))
-            return (query.where(where) if where else query).to_arrow()
+            query = self._table.query().select(list(names))
+            return wait_for((query.where(where) if where else query).to_arrow())
 
     def iterate_rows(self, where: str | None = None) -> Iterator[tuple[list[Row], list[str]]]:
         """Yield rows some thousand at a time, each time with the paths of damaged ones."""
         with explain(self.location, "read"):
-            query = self._table.search().select(self._schema.names)
-            query = query.where(where) if where else query
-            for batch in query.to_batches(batch_size=_ROWS_PER_READ):
-                import pyarrow as pa
+            import pyarrow as pa
 
+            query = self._table.query().select(self._schema.names)
+            query = query.where(where) if where else query
+            batches = wait_for(query.to_batches(max_batch_length=_ROWS_PER_READ))
+            while (batch := wait_for(anext(batches, None))) is not None:
                 yield read_rows(pa.Table.from_batches([batch]))
 
     def read_paths(self, paths: Sequence[str]) -> list[Row]:
@@ -236,85 +259,148 @@ class LibraryStore:
                 found += rows
         return found
 
-    def search(
-        self, vector: NDArray[np.float32], limit: int, where: str | None = None
-    ) -> list[tuple[Row, float]]:
-        """Return the rows whose embeddings have the largest dot product with a vector, checked.
+    def find_nearest(
+        self,
+        vector: NDArray[np.float32],
+        limit: int,
+        where: str | None = None,
+        index: VectorIndex | None = None,
+    ) -> list[tuple[int, float]]:
+        """Return numbers of the rows whose embeddings have the largest dot product with a vector, and that product.
+
+        Numbers hold until the next commit. No row is read.
 
         Args:
             vector: ``(E,)`` float32 unit vector.
             limit: number of rows.
             where: filter in SQL over ``FILTER_COLUMNS``; None takes all rows with an embedding.
+            index: partitions of embeddings to look in; None reads the table.
+        """
+        with explain(self.location, "read"):
+            query = self._table.query().nearest_to(vector).column(EMBEDDING).distance_type("dot").limit(limit)
+            if index is None:
+                query = query.bypass_vector_index()
+            else:
+                query = query.nprobes(index.num_probes)
+                query = query if index.is_exact else query.refine_factor(_REFINE)
+            query = query.where(where) if where else query
+            table = wait_for(query.with_row_id().select(["_distance"]).to_arrow())
+        return [
+            (number, 1.0 - distance)
+            for number, distance in zip(
+                table["_rowid"].to_pylist(), table["_distance"].to_pylist(), strict=True
+            )
+        ]
+
+    def read_keys(self, numbers: Sequence[int]) -> list[tuple[str, str, float | None]]:
+        """Return path, kind and start of some rows, in their order."""
+        table = self._take(numbers, ["path", "kind", "start_sec"])
+        keys = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
+        return cast("list[tuple[str, str, float | None]]", list(keys))
+
+    def read_numbered(self, numbers: Sequence[int]) -> list[Row]:
+        """Return some rows in their order, checked.
 
         Raises:
-            LibraryError: if a row is damaged.
+            LibraryError: if one is damaged.
         """
-        columns = [name for name in self._schema.names if name != TOKENS]
-        with explain(self.location, "read"):
-            query = self._table.search(vector, vector_column_name=EMBEDDING).distance_type("dot")
-            if self.trusts_vectors and self.has_vector_index:
-                query = query.nprobes(_ALL_PARTITIONS)
-            else:
-                query = query.bypass_vector_index()
-            if where:
-                query = query.where(where, prefilter=True)
-            table = query.limit(limit).select([*columns, TOKENS, "_distance"]).to_arrow()
-        rows, damaged = read_rows(table)
+        rows, damaged = read_rows(self._take(numbers, self._schema.names))
         self.refuse_damaged(damaged)
-        return list(zip(rows, [1.0 - distance for distance in table["_distance"].to_pylist()], strict=True))
+        return rows
+
+    def _take(self, numbers: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """Return columns of some rows, in their order; Lance gives each once, sorted."""
+        import pyarrow as pa
+
+        with explain(self.location, "read"):
+            if not numbers:
+                return self._schema.empty_table().select(list(columns))
+            query = self._table.take_row_ids(list(dict.fromkeys(numbers))).select(list(columns)).with_row_id()
+            table = wait_for(query.to_arrow())
+            places = {number: place for place, number in enumerate(table["_rowid"].to_pylist())}
+            return table.select(list(columns)).take(pa.array([places[number] for number in numbers]))
 
     @property
-    def has_vector_index(self) -> bool:
-        """Whether the embeddings lie in partitions, which are scanned faster than rows of the table."""
-        version = self._table.version
-        if self._indexed[0] != version:
-            found = any(EMBEDDING in index.columns for index in self._table.list_indices())
-            self._indexed = (version, found)
+    def vector_index(self) -> VectorIndex | None:
+        """Partitions of embeddings that a search may look in; None without, and where they are not trusted."""
+        if not self.trusts_vectors:
+            return None
+        with explain(self.location, "read"):
+            version = wait_for(self._table.version())
+            if self._indexed[0] != version:
+                self._indexed = (version, self._find_vector_index())
         return self._indexed[1]
 
-    def build_vector_index(self) -> int:
-        """Put the embeddings into partitions, which a search all scans: the result stays the exact one.
+    def _find_vector_index(self) -> VectorIndex | None:
+        found = [index for index in wait_for(self._table.list_indices()) if EMBEDDING in index.columns]
+        if not found:
+            return None
+        notes = wait_for(self._table.schema()).field(EMBEDDING).metadata or {}
+        if found[0].index_type == "IvfFlat":
+            return VectorIndex(_ALL_PARTITIONS, True, int(notes.get(_TRIED_KEY.encode(), 0)))
+        return VectorIndex(int(notes.get(_PROBES_KEY.encode(), _ALL_PARTITIONS)), False)
 
-        Returns:
-            Percentage of the nearest rows of some rows that are those of a scan of the table, 100 if all is well.
+    def build_vector_index(self, is_exact: bool = True, num_tried: int = 0) -> VectorReport:
+        """Put the embeddings into partitions, which a search scans: all, or those that are near in short codes.
+
+        Args:
+            is_exact: whether all are scanned, and the result is that of a scan of the table.
+            num_tried: rows at which the other way was measured and cost more.
 
         Raises:
             LibraryError: if it cannot be written.
         """
-        from lancedb.index import IvfFlat  # pyright: ignore[reportMissingImports]
+        from lancedb.index import IvfFlat, IvfPq  # pyright: ignore[reportMissingImports]
 
-        num_partitions = max(8, len(self) // _ROWS_PER_PARTITION)
-        config = IvfFlat(distance_type="dot", num_partitions=num_partitions, max_iterations=10)
+        num_rows = len(self)
+        if is_exact:
+            num_partitions = max(8, num_rows // _ROWS_PER_PARTITION)
+            config = IvfFlat(distance_type="dot", num_partitions=num_partitions, max_iterations=10)
+        else:
+            num_partitions = max(1, num_rows // _ROWS_PER_CODE_PARTITION)
+            codes = _count_codes(self.settings.embedding_size)
+            config = IvfPq(
+                distance_type="dot", num_partitions=num_partitions, num_sub_vectors=codes, max_iterations=10
+            )
         with explain(self.location, "written"):
             self._commit(lambda: self._table.create_index(EMBEDDING, config=config))
-        return self._measure_recall()
+            if is_exact:
+                self._note(_TRIED_KEY, num_tried)
+                return self.measure(VectorIndex(_ALL_PARTITIONS, True))
+            report = VectorReport(VectorIndex(0, False), 0.0, 0.0)
+            for part in _PARTS_OF_PARTITIONS:
+                report = self.measure(VectorIndex(max(1, round(part * num_partitions)), False))
+                if report.recall >= GOOD_RECALL:
+                    break
+            self._note(_PROBES_KEY, report.index.num_probes)
+        return report
+
+    def _note(self, key: str, number: int) -> None:
+        update = {"path": EMBEDDING, "metadata": {key: str(number)}}
+        self._commit(lambda: self._table.update_field_metadata(update))
 
     def drop_vector_index(self) -> None:
         """Remove the partitions of embeddings, if there are any."""
         with explain(self.location, "written"):
-            for index in self._table.list_indices():
-                self._table.drop_index(index.name)
+            for index in wait_for(self._table.list_indices()):
+                self._commit(lambda name=index.name: self._table.drop_index(name))
 
-    def _measure_recall(self, num_queries: int = 8, limit: int = 100) -> int:
-        same, total = 0, 0
-        for rows, damaged in self.iterate_rows(f"{EMBEDDING} IS NOT NULL"):
-            self.refuse_damaged(damaged)
-            for row in rows[:: max(1, len(rows) // num_queries)]:
-                assert row.embedding is not None
-                found = [
-                    {id_ for id_, _ in self._find_ids(row.embedding, limit, uses_index)}
-                    for uses_index in (True, False)
-                ]
-                same, total = same + len(found[0] & found[1]), total + len(found[1])
-            break
-        return round(100 * same / max(1, total))
-
-    def _find_ids(self, vector: NDArray[np.float32], limit: int, uses_index: bool) -> list[tuple[int, float]]:
-        with explain(self.location, "read"):
-            query = self._table.search(vector, vector_column_name=EMBEDDING).distance_type("dot").limit(limit)
-            query = query.nprobes(_ALL_PARTITIONS) if uses_index else query.bypass_vector_index()
-            table = query.with_row_id(True).select(["_distance"]).to_arrow()
-        return list(zip(table["_rowid"].to_pylist(), table["_distance"].to_pylist(), strict=True))
+    def measure(self, index: VectorIndex, num_queries: int = 16, limit: int = 100) -> VectorReport:
+        """Compare what an index finds with a scan of the table, for embeddings of some rows."""
+        step = max(1, len(self) // num_queries)
+        query = self._table.take_offsets(list(range(0, len(self), step))).select(self._schema.names)
+        rows, damaged = read_rows(wait_for(query.to_arrow()))
+        self.refuse_damaged(damaged)
+        vectors = [row.embedding for row in rows if row.embedding is not None]
+        same, total, seconds = 0, 0, 0.0
+        for vector in vectors:
+            exact = {number for number, _ in self.find_nearest(vector, limit)}
+            self.find_nearest(vector, limit, index=index)
+            begin = time.process_time()
+            found = {number for number, _ in self.find_nearest(vector, limit, index=index)}
+            seconds += time.process_time() - begin
+            same, total = same + len(found & exact), total + len(exact)
+        return VectorReport(index, same / max(1, total), seconds / max(1, len(vectors)))
 
     def refuse_damaged(self, paths: Sequence[str]) -> None:
         """Raise ``LibraryError`` if there are paths of damaged rows."""
@@ -384,9 +470,9 @@ def create_library_store(location: str | Path, settings: LibrarySettings) -> Lib
     with explain(location, "written"):
         if "://" not in location:
             Path(location).mkdir(parents=True, exist_ok=True)
-        database = import_lancedb().connect(location)
-        table = database.create_table(_TABLE, schema=make_schema(settings.embedding_size, metadata))
-    store = LibraryStore(location, table, settings)
+        schema = make_schema(settings.embedding_size, metadata)
+        table = wait_for(connect(location).create_table(_TABLE, schema=schema))
+    store = LibraryStore(location, table, schema, settings)
     store.seal()
     return store
 
@@ -408,14 +494,14 @@ def open_library_store(location: str | Path) -> LibraryStore:
             f"'{location}' is no index; make one with clipbert index SOURCE --out {location}"
         )
     with explain(location, "read"):
-        table = import_lancedb().connect(location).open_table(_TABLE)
-        metadata = table.schema.metadata or {}
-    settings = _read_settings(location, metadata)
-    store = LibraryStore(location, table, settings)
+        table = wait_for(connect(location).open_table(_TABLE))
+        schema = wait_for(table.schema())
+    settings = _read_settings(location, schema.metadata or {})
+    store = LibraryStore(location, table, schema, settings)
     expected = make_schema(settings.embedding_size, {})
-    if table.schema.remove_metadata() != expected:
+    if schema.remove_metadata() != expected:
         raise LibraryError(
-            f"the index {location} has the columns {table.schema.names}; expected {expected.names}; delete it and "
+            f"the index {location} has the columns {schema.names}; expected {expected.names}; delete it and "
             f"build it again"
         )
     return store
@@ -478,3 +564,8 @@ def _describe_filter(where: str, reason: str) -> str:
 
 def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def _count_codes(size: int) -> int:
+    """Return the number of codes of an embedding: one for four of its values, or what divides its size."""
+    return next(count for count in range(max(1, size // 4), 0, -1) if size % count == 0)

@@ -190,10 +190,11 @@ def test_damaged_rows_are_refused_by_a_search_and_made_anew_by_a_build(build, mo
     index = tmp_path / "index"
     build(videos, index)
     expected = Library(index, model).search(["blue"], 9, 9)
-    store = open_library_store(index)
-    row = next(row for row in store.read_paths(["a.mp4"]) if row.facts.kind == "video")
+    row = next(row for row in open_library_store(index).read_paths(["a.mp4"]) if row.facts.kind == "video")
     vector = "[" + ", ".join(str(float(value)) for value in -row.embedding) + "]"
-    store._table.update(where="path = 'a.mp4' and kind = 'video'", values_sql={"embedding": vector})
+    pytest.importorskip("lancedb").connect(str(index)).open_table("media").update(
+        where="path = 'a.mp4' and kind = 'video'", values_sql={"embedding": vector}
+    )
     with pytest.raises(
         LibraryError, match=r"1 rows of the index .* damaged, the first of 'a\.mp4'.*--update --verify"
     ):

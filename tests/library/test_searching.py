@@ -128,18 +128,37 @@ def test_numbers_and_texts_are_checked(model, shared_index):
     assert list(found) == ["blue"] and len({hit.video for hit in found["blue"]}) == 3
 
 
+def find(library, vector, count, index):
+    """Return facts and similarity of the nearest rows."""
+    found = library.store.find_nearest(vector, count, index=index)
+    rows = library.store.read_numbered([number for number, _ in found])
+    assert [float(row.embedding @ vector) for row in rows] == pytest.approx(
+        [value for _, value in found], abs=1e-5
+    )
+    return {row.facts for row in rows}, [value for _, value in found]
+
+
 def test_partitions_of_embeddings_change_no_result(build, model, videos, tmp_path, monkeypatch):
     monkeypatch.setattr("clipbert_mmf.library.building.VECTOR_ROWS", 10)
     build(videos, tmp_path / "index")
     library = Library(tmp_path / "index", model)
-    assert library.store.has_vector_index
+    index = library.store.vector_index
+    assert index is not None and index.is_exact
     vector = model.network.embed_texts(*model.encode_texts(["blue"]))[0].numpy()
-    with_index = [(row.facts, score) for row, score in library.store.search(vector, 24)]
-    library.store.trusts_vectors = False
-    without = [(row.facts, score) for row, score in library.store.search(vector, 24)]
-    assert {facts for facts, _ in with_index} == {facts for facts, _ in without} and len(without) == 24
-    assert [score for _, score in with_index] == pytest.approx([score for _, score in without], abs=1e-6)
+    with_index, without = (find(library, vector, 24, one) for one in (index, None))
+    assert with_index[0] == without[0] and len(without[0]) == 24
+    assert with_index[1] == pytest.approx(without[1], abs=1e-6)
     write_video(videos / "later.mp4", 44, fps=10)
     build(videos, tmp_path / "index")
     found = Library(tmp_path / "index", model).search(["blue"], 9, 9)["blue"]
     assert "later.mp4" in {hit.video for hit in found} and len(found) == 7
+
+
+def test_candidates_of_a_text_are_the_media_of_its_best_rows_in_order(model, shared_index):
+    library = Library(shared_index, model)
+    vector = model.network.embed_texts(*model.encode_texts(["blue"]))[0].numpy()
+    rows = [row for rows, _ in library.store.iterate_rows() for row in rows if row.embedding is not None]
+    rows.sort(key=lambda row: -float(row.embedding @ vector))
+    expected = list(dict.fromkeys(row.facts.path for row in rows))
+    assert [row.facts.path for row in library.find_similar(vector, 4)] == expected[:4]
+    assert library.find_similar(vector, 1, "path = 'a.mp4'")[0].facts.path == "a.mp4"

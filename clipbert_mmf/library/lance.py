@@ -1,0 +1,60 @@
+"""Reaches LanceDB through its asynchronous tables, which answer in a third of the time of the others."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+#: Bytes of embeddings and of facts about files that one process keeps between searches.
+_INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES = 512 << 20, 64 << 20
+
+
+def import_lancedb() -> Any:
+    """Return LanceDB.
+
+    Raises:
+        ImportError: says how to install it.
+    """
+    try:
+        import lancedb  # pyright: ignore[reportMissingImports]  # an optional library
+    except ImportError as error:
+        raise ImportError(f"an index of a library needs LanceDB ({error}): pip install lancedb") from error
+    return lancedb
+
+
+def connect(location: str) -> Any:
+    """Return a database; what it keeps in memory is bounded."""
+    lancedb = import_lancedb()
+    session = lancedb.Session(
+        index_cache_size_bytes=_INDEX_CACHE_BYTES, metadata_cache_size_bytes=_METADATA_CACHE_BYTES
+    )
+    return wait_for(lancedb.connect_async(location, session=session))
+
+
+_LOCK = threading.Lock()
+#: Loop of this process, by its number: a child of ``fork`` has none of its parent's threads.
+_LOOPS: dict[int, asyncio.AbstractEventLoop] = {}
+
+
+def wait_for(awaitable: Awaitable[Result]) -> Result:
+    """Return what an awaitable gives; works in any thread, also where another loop runs, as in a notebook."""
+
+    async def give() -> Result:
+        return await awaitable
+
+    return asyncio.run_coroutine_threadsafe(give(), _find_loop()).result()
+
+
+def _find_loop() -> asyncio.AbstractEventLoop:
+    with _LOCK:
+        process = os.getpid()
+        if process not in _LOOPS:
+            _LOOPS.clear()
+            _LOOPS[process] = asyncio.new_event_loop()
+            threading.Thread(target=_LOOPS[process].run_forever, name="lance", daemon=True).start()
+        return _LOOPS[process]
