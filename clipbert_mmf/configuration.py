@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,22 @@ T = TypeVar("T")
 
 class ConfigurationError(ValueError):
     """A key or a value of a configuration that cannot be used."""
+
+
+class ArgumentError(ValueError):
+    """An argument of a call that cannot be used; a command line tells it with the names of its own options.
+
+    Args:
+        message: with the arguments' names in braces: ``{top_k} is 0; expected at least 1``.
+    """
+
+    def __init__(self, message: str):
+        self.message = message
+        super().__init__(self.describe({}))
+
+    def describe(self, options: Mapping[str, str]) -> str:
+        """Return the message with the arguments named as in ``options``; one that is not there keeps its name."""
+        return re.sub(r"\{(\w+)\}", lambda found: options.get(found[1], found[1]), self.message)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -21,6 +21,11 @@ _CHOSEN_BY = (*_WAITING, "GOMP_SPINCOUNT")
 _GPU_DEVICES = ("nvidia[0-9]*", "kfd")
 
 
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
     """Let the system send this process a signal when its parent ends, however that ends (Linux).
 

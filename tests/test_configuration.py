@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from clipbert_mmf.configuration import ConfigurationError, InRange, OneOf, choose, parse_config, to_plain
+from clipbert_mmf.configuration import (
+    ArgumentError,
+    ConfigurationError,
+    InRange,
+    OneOf,
+    choose,
+    parse_config,
+    to_plain,
+)
 
 
 @dataclass(frozen=True)
@@ -157,3 +165,9 @@ def test_a_name_that_is_registered_later_is_allowed(monkeypatch):
 
 def test_a_section_may_parse_itself():
     assert parse_config(Holder, {"keyed": {"kind": "a"}}, "x") == Holder(Keyed("x.keyed=a"))
+
+
+def test_an_argument_that_is_refused_is_named_as_its_caller_names_it():
+    error = ArgumentError("{top_k} is 0; expected at least 1, or leave {where} out")
+    assert str(error) == "top_k is 0; expected at least 1, or leave where out"
+    assert error.describe({"top_k": "--top"}) == "--top is 0; expected at least 1, or leave where out"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from clipbert_mmf.cli.model_options import add_backend, add_model_options, check_paths, load_model
+from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import count, filled
+from clipbert_mmf.inference.asking import clean_question
+from clipbert_mmf.inference.media import require_location
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,13 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("video", type=filled, help="video or image file, or an iopath URL")
     parser.add_argument("question")
     parser.add_argument("--options", nargs="+", metavar="option", help="answers to choose from")
-    parser.add_argument("--top", type=count(), default=5, help="answers to list (default: 5)")
+    parser.add_argument(
+        "--top", dest="top_k", metavar="N", type=count(), default=5, help="answers to list (default: 5)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the answer, the next best ones, and the clip that speaks for it most."""
-    check_paths(options)
-    answer = load_model(options).answer(options.video, options.question, options.options, options.top)
+    clean_question(options.question, options.options, options.top_k)
+    model = load_model(options, lambda: require_location(options.video))
+    answer = model.answer(options.video, options.question, options.options, options.top_k)
     if answer.probability is None:
         lines = [f"{answer.answer}  (before rounding: {answer.value:.2f})"]
     else:

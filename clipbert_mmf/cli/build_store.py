@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from clipbert_mmf.cli.model_options import add_json
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import count, filled, place, positive
+from clipbert_mmf.processes import count_cores
 from clipbert_mmf.shown_text import escape_text
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
 from clipbert_mmf.video.stores.build import build_store, describe_report, report_path, write_report
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=sorted(MEDIA_ENDINGS),
         help="what to take (default: videos, or images where there are none)",
     )
-    parser.add_argument("--workers", type=count(), default=os.cpu_count() or 1, help="media at the same time")
+    parser.add_argument("--workers", type=count(), default=count_cores(), help="media at the same time")
     parser.add_argument("--shard-mib", type=count(), default=1024, help="size of a tar shard")
     parser.add_argument(
         "--reencode", action="store_true", help="re-encode videos to H.264 with the options below"

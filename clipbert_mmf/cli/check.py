@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,6 +10,7 @@ from tqdm import tqdm
 from clipbert_mmf.cli.model_options import add_backend, add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import count, filled, positive
+from clipbert_mmf.processes import count_cores
 from clipbert_mmf.shown_text import escape_text
 from clipbert_mmf.video.check import check_into_folder
 from clipbert_mmf.video.endings import MEDIA_ENDINGS
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("save/check"), help="folder of journal and report"
     )
-    parser.add_argument("--workers", type=count(), default=os.cpu_count() or 1, help="media at the same time")
+    parser.add_argument("--workers", type=count(), default=count_cores(), help="media at the same time")
     parser.add_argument("--random", type=count(0), default=2, help="frames beside the first and the last")
     parser.add_argument("--timeout", type=positive, default=60.0, help="seconds for one medium")
     parser.add_argument(

@@ -18,7 +18,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from clipbert_mmf.cli.mmf_process import run_mmf
 from clipbert_mmf.cli.model_options import add_json, add_seeds, add_user_dir
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.cli.values import count, positive
+from clipbert_mmf.cli.values import count, positive, require_folder
 from clipbert_mmf.inference.settings import RecipeError, read_yaml
 from clipbert_mmf.json_text import format_json, parse_json
 from clipbert_mmf.paths import project_dir
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         extra.append(f"env.user_dir={Path(options.user_dir).resolve()}")
     comparison = Comparison(
         options.corpus,
-        options.data.resolve(),
+        require_folder(options.data, "--data") if options.corpus == "demo" else options.data.resolve(),
         options.save.resolve(),
         options.updates,
         options.seconds,

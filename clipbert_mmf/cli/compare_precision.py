@@ -5,19 +5,24 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+from pathlib import Path
 
+from clipbert_mmf.annotations import FORMATS
 from clipbert_mmf.cli.model_options import add_model_options
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.cli.values import count
+from clipbert_mmf.cli.values import count, filled
+from clipbert_mmf.configuration import choose
 from clipbert_mmf.inference.precision import PRECISIONS, compare_on_annotations
+from clipbert_mmf.inference.sources import find_local_model
+from clipbert_mmf.video.stores.open import detect_store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_model_options(parser)
-    parser.add_argument("--media", required=True, help="folder or LMDB of videos or images")
+    parser.add_argument("--media", type=filled, required=True, help="folder or LMDB of videos or images")
     parser.add_argument(
-        "--texts", required=True, help="annotation file; its texts and the media it names are used"
+        "--texts", type=Path, required=True, help="annotation file; its texts and the media it names are used"
     )
     parser.add_argument("--corpus", default="msrvtt", help="annotation format (default: msrvtt)")
     known = sorted(PRECISIONS)
@@ -28,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print one line for each precision."""
     logging.getLogger("clipbert_mmf").setLevel(logging.ERROR)
+    find_local_model(options.model)
+    choose("--corpus", options.corpus, FORMATS)
+    if not options.texts.is_file():
+        raise FileNotFoundError(f"--texts {options.texts}: no such file")
+    detect_store(options.media)
     found = compare_on_annotations(
         options.model,
         options.media,

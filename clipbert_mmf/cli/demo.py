@@ -11,13 +11,14 @@ from types import FrameType
 
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.cli.values import place
-from clipbert_mmf.demo.index_search import IndexSearch, require_folder
+from clipbert_mmf.cli.values import place, require_folder
+from clipbert_mmf.demo.index_search import IndexSearch, require_folder_source
 from clipbert_mmf.demo.session import DemoSession
 from clipbert_mmf.demo.video_library import READ_TIMEOUT_SEC, VideoLibrary
 from clipbert_mmf.inference.media import require_media
 from clipbert_mmf.inference.saliency import SALIENCY_METHODS
 from clipbert_mmf.library.searching import Library
+from clipbert_mmf.library.store import require_library
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(
             "--model is missing: a folder of videos has none; an index of clipbert index names its own"
         )
-    model = load_model(options) if options.model else None
+    model = load_model(options, lambda: _require_place(options)) if options.model else None
     opened = None
     if options.videos is None:
         opened = Library(options.index, model, options.model or "", timeout_sec=READ_TIMEOUT_SEC)
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     assert model is not None
     model.require_answers()
     model.tokenizer  # noqa: B018  read now: a question would find out that it is not there
-    folder = require_folder(opened, options.index) if opened is not None else options.videos
+    folder = require_folder_source(opened, options.index) if opened is not None else options.videos
     assert folder is not None
     max_bytes = int(options.max_upload_mb * 1e6)
     library = VideoLibrary(folder, model.preprocessing, max_bytes, lists=opened is None)
@@ -125,3 +126,10 @@ def run(options: argparse.Namespace) -> int:
         server.run()
     # A polite kill is how a service is ended, no failure.
     return 0 if not ended or ended[0] == signal.SIGTERM else 128 + ended[0]
+
+
+def _require_place(options: argparse.Namespace) -> None:
+    if options.videos is None:
+        require_library(options.index)
+    else:
+        require_folder(options.videos, "--videos")

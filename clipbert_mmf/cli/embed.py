@@ -33,11 +33,13 @@ def run(options: argparse.Namespace) -> int:
     require_embedding_file(options.out)
     texts = list(options.texts)
     if options.texts_file:
+        if not options.texts_file.is_file():
+            raise FileNotFoundError(f"--texts-file {options.texts_file}: no such file")
         lines = options.texts_file.read_text(encoding="utf-8").splitlines()
         texts += [line.strip() for line in lines if line.strip()]
     if not options.media and not texts:
         raise ValueError("nothing to embed; give videos or folders, --texts or --texts-file")
-    model = load_model(options)
+    model = load_model(options, lambda: [_require_there(media) for media in options.media])
     require_contrastive_head(model)
     files = list_media(options.media, model.preprocessing.media)
     found = embed(model, tqdm(files, desc="videos", unit="file", disable=not files), texts, files)
@@ -61,3 +63,9 @@ def run(options: argparse.Namespace) -> int:
     )
     print_result(options, content, [line])
     return 0
+
+
+def _require_there(media: Path) -> None:
+    """Raise ``FileNotFoundError`` where neither a file nor a folder is."""
+    if not media.exists():
+        raise FileNotFoundError(f"'{media}': no such file or folder")

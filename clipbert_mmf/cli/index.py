@@ -14,6 +14,7 @@ from clipbert_mmf.cli.values import count, filled, positive
 from clipbert_mmf.library.building import APPROXIMATE_ROWS, NEAREST, IndexOptions, build_index
 from clipbert_mmf.library.engines import Engine, ThisProcess, WorkerProcesses
 from clipbert_mmf.library.lance import import_lancedb
+from clipbert_mmf.library.media import detect_source
 from clipbert_mmf.library.ray_engine import RayEngine, import_ray
 from clipbert_mmf.library.shares import find_rank
 from clipbert_mmf.shown_text import escape_text
@@ -84,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     import_lancedb()
     if options.ray is not None:
         import_ray()
-    model = load_model(options)
+    model = load_model(options, lambda: detect_source(options.source))
     with tqdm(unit="file", desc="indexing", disable=None) as bar:
 
         def advance(done: int, total: int) -> None:

@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol, cast
 
 from clipbert_mmf.cli.printing import EscapingFormatter
 from clipbert_mmf.cli.streams import PIPE_CLOSED, open_closed_streams, silence, write_output
-from clipbert_mmf.configuration import suggest
+from clipbert_mmf.configuration import ArgumentError, suggest
 from clipbert_mmf.processes import let_idle_threads_sleep
 from clipbert_mmf.shown_text import escape_text
 from clipbert_mmf.version import __version__
@@ -192,8 +192,10 @@ def run_words(words: list[str]) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(EscapingFormatter("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    names: dict[str, str] = {}
     try:
         parser, run = load_verb(name)
+        names = {action.dest: option for action in parser._actions for option in action.option_strings}
         check_words(parser, words[1:])
         options = parser.parse_intermixed_args(words[1:])
         user_dir = getattr(options, "user_dir", None) or os.environ.get("MMF_USER_DIR")
@@ -205,7 +207,8 @@ def run_words(words: list[str]) -> int:
     except BrokenPipeError:
         raise
     except EXPECTED_ERRORS as error:
-        sys.stderr.write(escape_text(f"clipbert {name}: {error}", keeps="\n\t") + "\n")
+        told = error.describe(names) if isinstance(error, ArgumentError) else str(error)
+        sys.stderr.write(escape_text(f"clipbert {name}: {told}", keeps="\n\t") + "\n")
         return 1
     except KeyboardInterrupt:
         return 130

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import logging
+from collections.abc import Callable
 
 from clipbert_mmf.cli.values import count
-from clipbert_mmf.inference.media import require_location
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.recipe import refuse_old_run
 from clipbert_mmf.inference.settings import read_yaml
+from clipbert_mmf.inference.sources import find_local_model
+from clipbert_mmf.modules.heads import find_head
+from clipbert_mmf.transforms.tokens import load_tokenizer
+
+logger = logging.getLogger(__name__)
 
 MODEL_HELP = "folder of a converted model or of a run, checkpoint, or hub name"
 
@@ -66,28 +71,24 @@ def add_seeds(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
-def check_paths(options: argparse.Namespace) -> None:
-    """Raise for a video that is not there before the model is loaded; what is wrong with ``--config`` comes first.
+def load_model(options: argparse.Namespace, *checks: Callable[[], object]) -> ClipBert:
+    """Load the model that the options name, after a look at everything else that they name.
 
     Args:
-        options: with the attributes of ``add_model_options`` and ``video``.
+        options: with the attributes of ``add_model_options``, and of ``add_backend`` where the verb has it.
+        checks: called before the model is loaded, each raises what is wrong with another argument. A model or
+            ``--config`` that is not there comes first.
     """
-    if not Path(options.model).expanduser().exists():
-        return  # loading says so, or fetches it from the hub
+    find_local_model(options.model)
     if options.config:
         config = read_yaml(options.config)
         if "datasets" in config:  # of a run; the YAML of a project has no model of its own
             refuse_old_run(config, str(options.config))
-    require_location(options.video)
-
-
-def load_model(options: argparse.Namespace) -> ClipBert:
-    """Load the model that the options name.
-
-    Args:
-        options: with the attributes of ``add_model_options``, and of ``add_backend`` where the verb has it.
-    """
-    return ClipBert.from_pretrained(
+    for check in checks:
+        check()
+    if options.tokenizer:
+        load_tokenizer(options.tokenizer, "--tokenizer")
+    model = ClipBert.from_pretrained(
         options.model,
         device=options.device,
         config=options.config,
@@ -96,3 +97,12 @@ def load_model(options: argparse.Namespace) -> ClipBert:
         answers=options.answers,
         backend=getattr(options, "backend", "auto"),
     )
+    if hasattr(options, "backend") and find_head(model.head_type).predicts_words:
+        logger.warning(
+            "%s is a pre-training run: it has no head for retrieval or questions, and tells how well a caption fits "
+            "%ss, nothing else. This trains one: clipbert train --from %s --data FOLDER_WITH_VIDEOS_AND_TABLE",
+            options.model,
+            model.preprocessing.media,
+            options.model,
+        )
+    return model

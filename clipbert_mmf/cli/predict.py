@@ -8,7 +8,7 @@ from pathlib import Path
 from clipbert_mmf.cli.mmf_process import run_mmf
 from clipbert_mmf.cli.model_options import add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.cli.values import place
+from clipbert_mmf.cli.values import place, require_folder
 from clipbert_mmf.inference.recipe import RecipeError, refuse_old_run
 from clipbert_mmf.inference.settings import read_yaml
 from clipbert_mmf.inference.sources import read_run
@@ -81,7 +81,8 @@ def make_options(options: argparse.Namespace, out: Path) -> list[str]:
         f"{weights}.transformer=null",
     ]
     if options.data_dir:
-        words += [f"dataset_config.{name}.data_dir={Path(options.data_dir).resolve()}" for name in chosen]
+        data = require_folder(options.data_dir, "--data-dir")
+        words += [f"dataset_config.{name}.data_dir={data}" for name in chosen]
     if options.user_dir:
         words.append(f"env.user_dir={Path(options.user_dir).resolve()}")
     return [*words, *options.options]

@@ -6,6 +6,7 @@ import argparse
 
 from clipbert_mmf.cli.model_options import add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.inference.hub import require_repo_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Upload the model and print where it is."""
-    commit = load_model(options).push_to_hub(
+    commit = load_model(options, lambda: require_repo_name(options.repo)).push_to_hub(
         options.repo,
         private=options.private,
         license=options.license,

@@ -13,11 +13,12 @@ from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.timeline import LEGEND, draw_timeline
 from clipbert_mmf.cli.values import count, filled, place
-from clipbert_mmf.inference.asking import EncodedMedia, Hit, score_texts
+from clipbert_mmf.inference.asking import EncodedMedia, Hit, clean_texts, score_texts
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.library.folder_search import search_folder
 from clipbert_mmf.library.searching import RERANK_TOP_K, Library
 from clipbert_mmf.library.store import is_library
+from clipbert_mmf.retrieval.two_stage import check_numbers
 from clipbert_mmf.shown_text import escape_text
 
 
@@ -32,7 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="index of clipbert index, or a folder of videos (or images) at any depth",
     )
     parser.add_argument("texts", nargs="+", metavar="text", help="what to look for")
-    parser.add_argument("--top", type=count(), default=10, help="videos for each text (default: 10)")
+    parser.add_argument(
+        "--top",
+        dest="top_k",
+        metavar="N",
+        type=count(),
+        default=10,
+        help="videos for each text (default: 10)",
+    )
     parser.add_argument(
         "--rerank-top-k",
         type=_parse_count,
@@ -64,6 +72,8 @@ def _parse_count(text: str) -> int | None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the best videos for each text."""
+    clean_texts(options.texts)
+    check_numbers(options.top_k, None if options.rerank_top_k == -1 else options.rerank_top_k)
     model, hits, encode = (_search_index if is_library(options.place) else _search_folder)(options)
     content: dict[str, Any] = {text: [hit.to_dict() for hit in found] for text, found in hits.items()}
     lines = [LEGEND] if options.show and not options.json else []
@@ -99,8 +109,8 @@ def _search_index(options: argparse.Namespace) -> Found:
     num_candidates = options.rerank_top_k
     hits = library.search(
         options.texts,
-        options.top,
-        max(RERANK_TOP_K, options.top) if num_candidates == -1 else num_candidates,
+        options.top_k,
+        max(RERANK_TOP_K, options.top_k) if num_candidates == -1 else num_candidates,
         options.where,
         progress=lambda candidates: tqdm(candidates, desc="candidates", unit="file", disable=None),
     )
@@ -109,25 +119,34 @@ def _search_index(options: argparse.Namespace) -> Found:
 
 def _search_folder(options: argparse.Namespace) -> Found:
     if not options.model:
-        if Path(options.place).is_dir():
-            raise ValueError(f"'{options.place}' is a folder of videos and no index: say with which --model")
-        raise FileNotFoundError(
-            f"'{options.place}': no such index or folder; make one with clipbert index SOURCE --model MODEL --out "
-            f"{options.place}"
-        )
-    model = load_model(options)
+        _require_folder(options.place)
+        raise ValueError(f"'{options.place}' is a folder of videos and no index: say with which --model")
+    model = load_model(options, lambda: _require_folder(options.place))
     hits = search_folder(
         model,
         options.model,
         Path(options.place),
         options.texts,
-        options.top,
+        options.top_k,
         None if options.rerank_top_k == -1 else options.rerank_top_k,
         options.where,
         index=None if options.no_index else options.index or Path(options.place) / ".clipbert_index",
         progress=lambda videos: tqdm(videos, desc="videos", unit="file", disable=None),
     )
     return model, hits, model.encode
+
+
+def _require_folder(place: str) -> None:
+    path = Path(place)
+    if path.is_file():
+        raise NotADirectoryError(
+            f"'{place}' is a file; give the folder it is in, or ask about this one: clipbert score --model MODEL "
+            f"{place} TEXT"
+        )
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"'{place}': no such index or folder; make one with clipbert index SOURCE --model MODEL --out {place}"
+        )
 
 
 def _describe(hit: Hit, place: str) -> str:

@@ -17,11 +17,14 @@ from clipbert_mmf.annotations.formats import has_column
 from clipbert_mmf.cli.mmf_process import MMF_RUN, require_mmf
 from clipbert_mmf.cli.model_options import MODEL_HELP, add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.cli.values import require_folder
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.recipe import TOKENIZER_FOLDER
-from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
+from clipbert_mmf.inference.settings import read_yaml
+from clipbert_mmf.inference.sources import find_local_model, find_model, is_saved_folder, read_run
 from clipbert_mmf.models.config import dump_model_config
 from clipbert_mmf.paths import project_dir
+from clipbert_mmf.processes import count_cores
 from clipbert_mmf.tasks.task import TASKS
 from clipbert_mmf.training.options import CheckpointOptions
 from clipbert_mmf.training.run_folder import FolderUse, check_use
@@ -59,14 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the configuration and run ``mmf_run`` with it; return its exit status."""
     require_mmf()
-    data = options.data.expanduser().resolve()
-    if not data.is_dir():
-        raise FileNotFoundError(
-            f"--data {options.data}: no such folder; expected one with a table and videos"
-        )
+    find_local_model(options.model)
+    data = require_folder(options.data, "--data")
     table = _find_table(data, options.table)
     task = options.task or guess_task(data / table)
     save = (options.save or Path("save") / data.name).expanduser().resolve()
+    if not options.show:
+        goes_on = CheckpointOptions(resume="checkpoint.resume=true" in options.options)
+        overwrites = "env.overwrite=true" in options.options
+        use = FolderUse("train", trains=True, predicts=False, overwrite=overwrites, checkpoint=goes_on)
+        check_use(save, use, "--save")
     model = ClipBert.from_pretrained(options.model, config=options.config, dataset=options.dataset)
     config = describe_run(options, model, data, table, task, save)
     file = save / CONFIG_FILE
@@ -80,9 +85,6 @@ def run(options: argparse.Namespace) -> int:
             options, {"command": command, "config": config}, [shlex.join(command), yaml.safe_dump(config)]
         )
         return 0
-    goes_on = CheckpointOptions(resume="checkpoint.resume=true" in options.options)
-    overwrites = "env.overwrite=true" in options.options
-    check_use(save, FolderUse("train", trains=True, predicts=False, overwrite=overwrites, checkpoint=goes_on))
     save.mkdir(parents=True, exist_ok=True)
     model.save_tokenizer(save / TOKENIZER_FOLDER)
     write_text_atomically(yaml.safe_dump(config, sort_keys=False), file)
@@ -116,8 +118,11 @@ def describe_run(
         read["fps"] = None  # the recipe's; one of the two gives the length of a clip
     in_training = {key: value for key, value in read.items() if key not in ("num_clips", "sampling")}
     path = find_model(options.model)
+    recipe = project_dir() / "clipbert" / "configs" / DATASET / TASKS[task].recipe
     config: dict[str, Any] = {
-        "includes": [str(project_dir() / "clipbert" / "configs" / DATASET / TASKS[task].recipe)],
+        "includes": [str(recipe)],
+        # More processes than cores would take the cores from each other.
+        "training": {"num_workers": min(read_yaml(recipe)["training"]["num_workers"], count_cores())},
         "model_config": {
             "clipbert": {
                 **{key: value for key, value in network.items() if key not in _OF_THE_TASK},
@@ -144,7 +149,7 @@ def describe_run(
         config["model_config"]["clipbert"]["weights"]["clipbert"] = str(files.checkpoint.path.resolve())
         if "optimizer" in files.config:  # weights that lie alone tell the model only
             config["optimizer"] = files.config["optimizer"]
-            config["training"] = {"precision": files.config["training"].get("precision", "fp32")}
+            config["training"]["precision"] = files.config["training"].get("precision", "fp32")
     return config
 
 

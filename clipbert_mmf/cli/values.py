@@ -45,6 +45,20 @@ def filled(text: str) -> str:
     return text
 
 
+def require_folder(path: str | Path, argument: str) -> Path:
+    """Return the absolute path of a folder that a user named.
+
+    Raises:
+        FileNotFoundError: if it is no folder; names the argument.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{argument} {path}: {'it is a file' if folder.exists() else 'no such folder'}"
+        )
+    return folder.resolve()
+
+
 def place(text: str) -> Path:
     """Return the path of an argument that is not empty."""
     return Path(filled(text))

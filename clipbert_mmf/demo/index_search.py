@@ -102,7 +102,7 @@ class IndexSearch:
         return self._kept[key]
 
 
-def require_folder(index: Library, location: str | Path) -> Path:
+def require_folder_source(index: Library, location: str | Path) -> Path:
     """Return the folder whose media an index holds.
 
     Raises:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from clipbert_mmf.configuration import ArgumentError
 from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.modules.heads import Ability, list_heads
 from clipbert_mmf.scoring.answers import round_counts
@@ -349,7 +350,7 @@ def clean_question(question: str, options: Sequence[str] | None, top_k: int) -> 
         ValueError: if question and options are empty, or ``top_k`` is below 1.
     """
     if top_k < 1:
-        raise ValueError(f"top_k is {top_k}; expected at least 1")
+        raise ArgumentError(f"{{top_k}} is {top_k}; expected at least 1")
     if not isinstance(question, str):
         raise TypeError(f"question is {type(question).__name__}; expected one text, ask each question alone")
     cleaned = clean_texts(options) if options else []

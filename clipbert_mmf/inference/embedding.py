@@ -16,6 +16,7 @@ from torch import Tensor
 from clipbert_mmf.inference.media import require_media
 from clipbert_mmf.inference.model_identity import hash_model
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.retrieval.two_stage import tell_contrastive_training
 from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.frame_folders import is_frame_folder
@@ -100,8 +101,8 @@ def require_contrastive_head(model: ClipBert) -> None:
     """Raise ``ValueError`` where a model has no contrastive head."""
     if model.network.contrastive is None:
         raise ValueError(
-            "this model has no contrastive head, so it has no embeddings of videos and texts on their own; "
-            "train one with model_config.clipbert.contrastive.weight above 0"
+            f"this model has no contrastive head, so it has no embeddings of videos and texts on their own; "
+            f"{tell_contrastive_training()}"
         )
 
 

@@ -43,15 +43,8 @@ def upload_model(
         OSError: if the server cannot be reached, or refuses; nothing is uploaded in part.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import (  # older versions have no huggingface_hub.errors
-        HFValidationError,  # pyright: ignore[reportPrivateImportUsage]
-        validate_repo_id,  # pyright: ignore[reportPrivateImportUsage]
-    )
 
-    try:
-        validate_repo_id(repo)
-    except HFValidationError as error:
-        raise ValueError(f"'{repo}' is no name of a repository: {error}") from error
+    require_repo_name(repo)
     api = HfApi(token=token)
     with tempfile.TemporaryDirectory(prefix="clipbert_push_") as folder:
         save(Path(folder))
@@ -74,3 +67,16 @@ def upload_model(
                 f"'hf auth login', or HF_TOKEN"
             ) from error
     return str(commit.commit_url)
+
+
+def require_repo_name(repo: str) -> None:
+    """Raise ``ValueError`` for a name that the hub does not allow."""
+    from huggingface_hub.utils import (  # older versions have no huggingface_hub.errors
+        HFValidationError,  # pyright: ignore[reportPrivateImportUsage]
+        validate_repo_id,  # pyright: ignore[reportPrivateImportUsage]
+    )
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise ValueError(f"'{repo}' is no name of a repository: {error}") from error

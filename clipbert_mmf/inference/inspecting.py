@@ -30,7 +30,7 @@ def inspect_weights(location: str | Path, config: str | Path | None = None) -> I
         FileNotFoundError: if it is not there.
         ValueError: if it cannot be read, or its names are of no known format.
     """
-    file = read_weights(find_weights(location, "transformer"))
+    file = read_weights(find_weights(location, "transformer", "the file of weights"))
     with torch.device("meta"):
         network = build_network(_choose_config(file, config))
     return inspect_file(file, network)

@@ -92,7 +92,9 @@ def require_media(folder: str | Path, media: str) -> list[Path]:
     files = find_media(folder, media)
     if not files:
         endings = ", ".join(sorted(MEDIA_ENDINGS[media]))
-        raise FileNotFoundError(f"'{folder}' holds no {media}s; looked for {endings}")
+        others = [kind for kind in MEDIA_ENDINGS if kind != media and find_media(folder, kind)]
+        instead = f"; it holds {others[0]}s, and this model reads {media}s" if others else ""
+        raise FileNotFoundError(f"'{folder}' holds no {media}s; looked for {endings}{instead}")
     return files
 
 

@@ -92,7 +92,13 @@ def _require(precision: str, device: torch.device) -> None:
 
 
 def compare_on_annotations(
-    location: str, media: str, texts: str, corpus: str, precisions: Sequence[str], limit: int = 100, **options
+    location: str,
+    media: str,
+    texts: str | Path,
+    corpus: str,
+    precisions: Sequence[str],
+    limit: int = 100,
+    **options,
 ) -> list[PrecisionComparison]:
     """Load a model and compare precisions on the media and texts of an annotation file.
 

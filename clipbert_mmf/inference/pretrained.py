@@ -51,7 +51,7 @@ from clipbert_mmf.inference.settings import RecipeError
 from clipbert_mmf.inference.sources import find_model, is_saved_folder, read_run
 from clipbert_mmf.models.network import ClipBertNetwork
 from clipbert_mmf.modules.heads import Ability, find_head
-from clipbert_mmf.retrieval.two_stage import choose_candidates, compare_embeddings
+from clipbert_mmf.retrieval.two_stage import check_numbers, choose_candidates, compare_embeddings
 from clipbert_mmf.scoring.clips import match_times
 from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.shapes import TokenBatch
@@ -66,7 +66,8 @@ from clipbert_mmf.transforms.tokens import (
     survey_texts,
 )
 from clipbert_mmf.video.clips import Clips
-from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.endings import MEDIA_ENDINGS, ending_of
+from clipbert_mmf.video.errors import DecodeError, MediaError
 from clipbert_mmf.weights.files import read_weights, with_one_head
 from clipbert_mmf.writing import naming
 
@@ -349,7 +350,13 @@ class ClipBert:
         if isinstance(video, Clips):
             return video
         source, name = open_media(video)
-        return self.preprocessing.read_clips(source, key=name)
+        try:
+            return self.preprocessing.read_clips(source, key=name)
+        except DecodeError as error:
+            ending = ending_of(name)
+            if self.preprocessing.media != "image" or ending not in MEDIA_ENDINGS["video"]:
+                raise
+            raise DecodeError("it is a video, and this model reads images", name) from error
 
     @torch.inference_mode()
     def encode(self, video: Media | Clips) -> EncodedMedia:
@@ -469,21 +476,8 @@ class ClipBert:
     def check_search(self, texts: Sequence[str], top_k: int, rerank_top_k: int | None) -> None:
         """Check what a search can be refused for before a video is read; see ``search``."""
         require_ability(self, "score")
-        if top_k < 1:
-            raise ValueError(f"top_k is {top_k}; expected at least 1")
-        if rerank_top_k is not None:
-            self._require_candidates(top_k, rerank_top_k)
+        check_numbers(top_k, rerank_top_k, self.network.contrastive is not None)
         self.encode_texts(clean_texts(texts))
-
-    def _require_candidates(self, top_k: int, rerank_top_k: int) -> None:
-        """Raise ``ValueError`` if the model cannot choose candidates, or too few are asked for."""
-        if self.network.contrastive is None:
-            raise ValueError(
-                f"rerank_top_k is {rerank_top_k}, and this model has no contrastive head to choose with; it is "
-                "trained with model_config.clipbert.contrastive.weight. Leave rerank_top_k out to score every video"
-            )
-        if rerank_top_k < top_k:
-            raise ValueError(f"rerank_top_k is {rerank_top_k}; expected at least top_k, {top_k}")
 
     @torch.inference_mode()
     def _choose_texts(

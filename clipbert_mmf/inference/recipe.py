@@ -90,7 +90,8 @@ def choose_dataset(config: Mapping[str, Any], where: str, dataset: str | None = 
     names = names or sorted(sections)
     if dataset is None and len(names) > 1:
         raise RecipeError(
-            f"{where} is of a run with several datasets: {names}; say which one's preprocessing to keep"
+            f"{where} is of a run with several datasets: {names}; say which one's head and "
+            f"preprocessing: --dataset {names[0]} (in Python, dataset=)"
         )
     name = dataset or names[0]
     if name not in sections:

@@ -34,16 +34,11 @@ _HUB_FILES = [
 ]
 
 
-def find_model(location: str | Path, revision: str | None = None) -> Path:
-    """Return the folder or file of a location; fetch it where it is a name on the hub.
-
-    Args:
-        location: path or hub name.
-        revision: branch, tag or commit on the hub.
+def find_local_model(location: str | Path) -> Path | None:
+    """Return the folder or file of a location, None for a name that may be one on the hub; fetches nothing.
 
     Raises:
-        FileNotFoundError: if there is no such path, and the model is neither in the hub's cache nor can be
-            fetched.
+        FileNotFoundError: if there is no such path, and it is no name on the hub either.
         RecipeError: for a folder of ONNX graphs.
     """
     path = Path(location).expanduser()
@@ -62,6 +57,24 @@ def find_model(location: str | Path, revision: str | None = None) -> Path:
         )
     if not _HUB_NAME.fullmatch(str(location)) or path.suffix in (".ckpt", ".pth", ".pt", ".safetensors"):
         raise FileNotFoundError(f"model '{location}': no such file or folder")
+    return None
+
+
+def find_model(location: str | Path, revision: str | None = None) -> Path:
+    """Return the folder or file of a location; fetch it where it is a name on the hub.
+
+    Args:
+        location: path or hub name.
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        FileNotFoundError: if there is no such path, and the model is neither in the hub's cache nor can be
+            fetched.
+        RecipeError: for a folder of ONNX graphs.
+    """
+    path = find_local_model(location)
+    if path is not None:
+        return path
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import (  # older versions have no huggingface_hub.errors
         HfHubHTTPError,  # pyright: ignore[reportPrivateImportUsage]

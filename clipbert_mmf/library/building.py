@@ -31,6 +31,7 @@ from clipbert_mmf.library.store import (
     is_library,
     open_library_store,
 )
+from clipbert_mmf.retrieval.two_stage import tell_contrastive_training
 from clipbert_mmf.training.run_lock import RunLock, acquire_lock
 from clipbert_mmf.video.errors import MediaError
 
@@ -257,9 +258,8 @@ def check_model(
     head = model.network.contrastive
     if head is None and options.needs_embeddings:
         raise ValueError(
-            f"this model has no contrastive head, so its videos have no embeddings to index; this adds one and trains "
-            f"it: clipbert train --from {model_name} --data FOLDER_WITH_VIDEOS_AND_TABLE "
-            f"model_config.clipbert.contrastive.weight=0.1"
+            f"this model has no contrastive head, so its videos have no embeddings to index; "
+            f"{tell_contrastive_training(model_name)}"
         )
     size = 0 if head is None else head.size
     model.encode_texts(["a"])

@@ -140,6 +140,19 @@ class TableSource:
         return found
 
 
+def detect_source(location: str | Path) -> str:
+    """Return ``table``, or the kind of store at a location; opens nothing.
+
+    Raises:
+        StoreError: if nothing is there, or a file that is neither a store nor a table.
+    """
+    location = str(location)
+    if not location:
+        raise StoreError("the source is empty; expected a folder, a store, a table or scheme://...")
+    is_table = Path(location).suffix.lower() in TABLE_ENDINGS and Path(location).is_file()
+    return "table" if is_table else detect_store(location)
+
+
 def open_media_source(location: str | Path, media: str) -> MediaSource:
     """Return the media at a location.
 
@@ -150,12 +163,9 @@ def open_media_source(location: str | Path, media: str) -> MediaSource:
     Raises:
         StoreError: if nothing is there, or a file that is neither a store nor a table.
     """
-    location = str(location)
-    if not location:
-        raise StoreError("the source is empty; expected a folder, a store, a table or scheme://...")
-    if Path(location).suffix.lower() in TABLE_ENDINGS and Path(location).is_file():
+    location, kind = str(location), detect_source(location)
+    if kind == "table":
         return TableSource(os.path.realpath(location))
-    kind = detect_store(location)
     if kind == "folder":
         return FolderSource(os.path.realpath(location), media)
     return StoreSource(open_store(location, kind, media=media))

@@ -28,6 +28,7 @@ from clipbert_mmf.library.encoding import decode_tokens, hold_source
 from clipbert_mmf.library.media import MediaSource, open_media_source
 from clipbert_mmf.library.rows import CLIP, UNREADABLE, VIDEO, WINDOW, Row
 from clipbert_mmf.library.store import LibraryError, LibraryStore, ModelIdentity, open_library_store
+from clipbert_mmf.retrieval.two_stage import check_numbers
 from clipbert_mmf.scoring.clips import match_times
 from clipbert_mmf.video.errors import MediaError
 
@@ -125,7 +126,7 @@ class Library:
         """
         cleaned = clean_texts(texts)
         texts, cleaned = list(dict.fromkeys(texts)), list(dict(zip(texts, cleaned, strict=True)).values())
-        self._check_numbers(top_k, rerank_top_k)
+        check_numbers(top_k, rerank_top_k, bool(self.store.settings.embedding_size))
         # A writer removes the files of versions before its own.
         with self._lock:
             self.store.reopen()
@@ -157,19 +158,6 @@ class Library:
         """
         clips = self._read_clips(self.source.read(path), key=path)
         return replace(self.model.encode(clips), name=path)
-
-    def _check_numbers(self, top_k: int, rerank_top_k: int | None) -> None:
-        if top_k < 1:
-            raise ValueError(f"top_k is {top_k}; expected at least 1")
-        if rerank_top_k is None:
-            return
-        if rerank_top_k < top_k:
-            raise ValueError(f"rerank_top_k is {rerank_top_k}; expected at least top_k, {top_k}")
-        if not self.store.settings.embedding_size:
-            raise ValueError(
-                f"rerank_top_k is {rerank_top_k}, and this model has no contrastive head to choose with; it is "
-                "trained with model_config.clipbert.contrastive.weight. Leave rerank_top_k out to score every video"
-            )
 
     def _list_all(self, num_texts: int, where: str | None) -> Iterator[Candidate]:
         """Yield every medium or window, for all texts."""

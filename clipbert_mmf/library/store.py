@@ -481,6 +481,14 @@ def _is_ours(name: str) -> bool:
     return name in (FILE_NAME, _SEAL) or name.startswith(f".{_SEAL}")
 
 
+def require_library(location: str | Path) -> None:
+    """Raise ``FileNotFoundError`` where no index is."""
+    if not is_library(location):
+        raise FileNotFoundError(
+            f"'{location}' is no index; make one with clipbert index SOURCE --model MODEL --out {location}"
+        )
+
+
 def open_library_store(location: str | Path) -> LibraryStore:
     """Open an index.
 
@@ -489,10 +497,7 @@ def open_library_store(location: str | Path) -> LibraryStore:
         LibraryError: if it cannot be read, or is of another version.
     """
     location = str(location)
-    if not is_library(location):
-        raise FileNotFoundError(
-            f"'{location}' is no index; make one with clipbert index SOURCE --out {location}"
-        )
+    require_library(location)
     with explain(location, "read"):
         table = wait_for(connect(location).open_table(_TABLE))
         schema = wait_for(table.schema())

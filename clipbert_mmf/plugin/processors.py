@@ -146,7 +146,7 @@ class ClipBertTextProcessor(BaseProcessor):
     def __init__(self, config: Mapping[str, Any] | None, *args: Any, **kwargs: Any):
         self.options = parse_config(TextOptions, config, f"{self.NAME}.params")
         # Any: transformers types its special ids too widely.
-        self.tokenizer: Any = load_tokenizer(str(self.options.tokenizer))
+        self.tokenizer: Any = load_tokenizer(str(self.options.tokenizer), "text_processor.params.tokenizer")
 
     @property
     def vocab_size(self) -> int:

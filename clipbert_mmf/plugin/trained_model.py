@@ -209,7 +209,11 @@ class RunModel:
             return False
         is_other = configured != trained.tokenizer_name and self.is_typed(f"{where}.{key}")
         # A name of the hub is looked up only where somebody asks for it.
-        given = StoredTokenizer.of(load_tokenizer(configured)) if is_other else _read_if_there(configured)
+        given = (
+            StoredTokenizer.of(load_tokenizer(configured, f"{where}.{key}"))
+            if is_other
+            else _read_if_there(configured)
+        )
         differs = given is not None and given.identity != stored.identity
         if is_other and (differs or given is None):
             raise ConfigurationError(

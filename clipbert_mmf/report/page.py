@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 import clipbert_mmf
+from clipbert_mmf.configuration import ArgumentError, suggest
 from clipbert_mmf.extras import import_extra
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.report.differences import describe_difference, format_difference
@@ -55,13 +56,21 @@ def make_report(
 
     Raises:
         FileNotFoundError: if a folder is not that of a run.
+        ArgumentError: if the data are not there, or the run has no such dataset.
         ImportError: if Jinja2 or matplotlib is not installed.
     """
     import_extra("jinja2", "report", "a report needs Jinja2")
     import_extra("matplotlib", "report", "a report needs matplotlib")
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise ArgumentError(f"{{data_dir}} is '{data_dir}': no such folder")
     run, others = read_run_record(run_dir, dataset), [read_run_record(path, dataset) for path in baselines]
+    known = [name.strip() for name in run.datasets.split(",")]
+    if dataset is not None and not run.predictions and dataset not in known:
+        raise ArgumentError(
+            f"{run.folder} has no dataset '{dataset}'{suggest(dataset, known)}; it has {known}"
+        )
     environment = Environment(
         loader=PackageLoader("clipbert_mmf.report", "."),
         autoescape=True,

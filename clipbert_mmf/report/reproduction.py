@@ -192,8 +192,10 @@ def _check_weights(row: PaperRow, weights: str | None, options: Sequence[str]) -
         )
         return [f"--weights: not given; expected {wanted}"]
     try:
-        file = read_weights(find_weights(weights))
-    except (OSError, WeightsFileError) as error:
+        file = read_weights(find_weights(weights, where="--weights"))
+    except OSError as error:
+        return [str(error)]
+    except WeightsFileError as error:
         return [f"--weights {weights}: {error}"]
     if detect_format(file.tensors) is None:
         return [f"--weights {weights}: no weights of ClipBERT are in it; see clipbert inspect {weights}"]

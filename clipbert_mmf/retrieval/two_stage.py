@@ -9,6 +9,40 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from clipbert_mmf.configuration import ArgumentError
+
+
+def tell_contrastive_training(model_name: str = "MODEL") -> str:
+    """Return what to type for a model that lacks the head which embeddings come from."""
+    return (
+        f"this adds one and trains it: clipbert train --from {model_name} --data FOLDER_WITH_VIDEOS_AND_TABLE "
+        f"model_config.clipbert.contrastive.weight=0.1"
+    )
+
+
+def check_numbers(top_k: int, rerank_top_k: int | None, has_embeddings: bool = True) -> None:
+    """Check how many hits and candidates a search is asked for.
+
+    Args:
+        top_k: hits of each text.
+        rerank_top_k: candidates of each text; None for all.
+        has_embeddings: whether there are embeddings to choose candidates with.
+
+    Raises:
+        ArgumentError: if a number is too small, or candidates cannot be chosen.
+    """
+    if top_k < 1:
+        raise ArgumentError(f"{{top_k}} is {top_k}; expected at least 1")
+    if rerank_top_k is None:
+        return
+    if rerank_top_k < top_k:
+        raise ArgumentError(f"{{rerank_top_k}} is {rerank_top_k}; expected at least {{top_k}}, {top_k}")
+    if not has_embeddings:
+        raise ArgumentError(
+            f"{{rerank_top_k}} is {rerank_top_k}, and this model has no contrastive head to choose with. Leave "
+            f"{{rerank_top_k}} out to score every video; {tell_contrastive_training()}"
+        )
+
 
 def compare_embeddings(videos: Tensor, texts: Tensor, readable: Tensor) -> Tensor:
     """Return ``(V, N)`` dot products of ``(V, E)`` videos and ``(N, E)`` texts.

@@ -64,8 +64,13 @@ def _list_states(folder: Path) -> Iterator[Path]:
         yield from folder.glob(pattern)
 
 
-def check_use(folder: Path, use: FolderUse) -> None:
+def check_use(folder: Path, use: FolderUse, name: str = "env.save_dir") -> None:
     """Refuse a training that would mix with the run that is in the folder; write nothing.
+
+    Args:
+        folder: the run's.
+        use: what the training is about to do with it.
+        name: key or option that names the folder.
 
     Raises:
         ConfigurationError: says which options decide.
@@ -75,8 +80,8 @@ def check_use(folder: Path, use: FolderUse) -> None:
     goes_on = use.checkpoint.resume and not use.checkpoint.resets_counts
     if goes_on and use.overwrite:
         raise ConfigurationError(
-            "checkpoint.resume=true goes on with the run in env.save_dir, and env.overwrite=true deletes it; set one "
-            "of them"
+            f"checkpoint.resume=true goes on with the run in {name}, and env.overwrite=true deletes it; set one of "
+            "them"
         )
     if goes_on or use.overwrite or not holds_run(folder):
         return
@@ -85,8 +90,8 @@ def check_use(folder: Path, use: FolderUse) -> None:
         begins = " (checkpoint.reset.all or checkpoint.reset.counts begins a new run from its weights)"
     resume = "checkpoint.resume=true goes on with it, " if any(folder.glob("*.ckpt")) and not begins else ""
     raise ConfigurationError(
-        f"env.save_dir={folder} holds a run already: {describe_run(folder)}{begins}. {resume}"
-        "env.overwrite=true deletes it and begins anew, another env.save_dir keeps it"
+        f"{name}={folder} holds a run already: {describe_run(folder)}{begins}. {resume}"
+        f"env.overwrite=true deletes it and begins anew, another {name} keeps it"
     )
 
 

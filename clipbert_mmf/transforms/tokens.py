@@ -140,12 +140,13 @@ def count_words(tokenizer: PreTrainedTokenizerBase) -> int:
     return max(tokenizer.get_vocab().values(), default=-1) + 1
 
 
-def load_tokenizer(name_or_dir: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(name_or_dir: str, where: str = "the model's tokenizer") -> PreTrainedTokenizerBase:
     """Load a fast Hugging Face tokenizer, once per process.
 
     Args:
         name_or_dir: a directory, a ``vocab.txt``, ``pkg:<package>/<directory>`` of an installed package, a name
             of the hub, or one that ``keep_tokenizer`` gave.
+        where: key or option that named it, for messages.
 
     Raises:
         FileNotFoundError: if a package is not installed or has no tokenizer.
@@ -154,32 +155,29 @@ def load_tokenizer(name_or_dir: str) -> PreTrainedTokenizerBase:
     if name_or_dir in _STORED:
         return _STORED[name_or_dir].load()
     if name_or_dir.startswith(PACKAGE_PREFIX):
-        key = "text_processor.params.tokenizer"
-        name_or_dir = str(find_in_package(name_or_dir, key, ("tokenizer.json", "vocab.txt")))
+        name_or_dir = str(find_in_package(name_or_dir, where, ("tokenizer.json", "vocab.txt")))
     folder = Path(name_or_dir).expanduser()
     if folder.is_file():
         folder = folder.parent
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     # Files that were replaced since are another tokenizer.
     state = tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
-    return _load_tokenizer(str(folder) if files else name_or_dir, state)
+    try:
+        return _load_tokenizer(str(folder) if files else name_or_dir, state)
+    except OSError as error:
+        what = "this directory holds no tokenizer" if folder.is_dir() else "no such directory or hub name"
+        raise ValueError(
+            f"{where} is '{name_or_dir}': {what}. Give a directory with tokenizer.json or vocab.txt, or a model name "
+            f"of the Hugging Face hub such as 'bert-base-uncased' ({str(error).partition('. Should have a')[0]})"
+        ) from error
 
 
 @functools.lru_cache(maxsize=4)
 def _load_tokenizer(name_or_dir: str, state: tuple[tuple[str, int, int], ...]) -> PreTrainedTokenizerBase:
     try:
         tokenizer = _open_tokenizer(name_or_dir, {name for name, _, _ in state})
-    except (OSError, ValueError) as error:
-        what = (
-            "this directory holds no tokenizer"
-            if Path(name_or_dir).expanduser().is_dir()
-            else "no such directory or hub name"
-        )
-        raise ValueError(
-            f"text_processor.params.tokenizer is '{name_or_dir}': {what}. Give a directory with "
-            f"tokenizer.json or "
-            f"vocab.txt, or a model name of the Hugging Face hub such as 'bert-base-uncased' ({error})"
-        ) from error
+    except ValueError as error:
+        raise OSError(str(error)) from error
     if tokenizer.mask_token_id is None or tokenizer.cls_token_id is None:
         raise ValueError(f"tokenizer '{name_or_dir}' is not BERT-like: it lacks [MASK] or [CLS]")
     return tokenizer

@@ -140,21 +140,27 @@ def _warn_of_vocabulary(report: LoadReport) -> None:
         )
 
 
-def find_weights(location: str | Path, part: str = "clipbert") -> Path:
+def find_weights(location: str | Path, part: str = "clipbert", where: str = "") -> Path:
     """Return the file or folder of a location, from the Hugging Face hub or its cache where it is a name there.
+
+    Args:
+        location: what a user named.
+        part: key of ``model_config.clipbert.weights``.
+        where: what named the location, for messages; empty for that key.
 
     Raises:
         FileNotFoundError: if there is neither.
     """
+    where = where or f"model_config.clipbert.weights.{part}"
     if str(location).startswith(PACKAGE_PREFIX):
-        return find_in_package(str(location), f"model_config.clipbert.weights.{part}", _WEIGHTS_PATTERNS)
+        return find_in_package(str(location), where, _WEIGHTS_PATTERNS)
     path = Path(location).expanduser()
     if path.exists():
         return path
     is_file_name = path.suffix.lower() in _ENDINGS
     looks_like_name = not path.is_absolute() and str(location).count("/") <= 1 and not is_file_name
     if not looks_like_name:
-        raise FileNotFoundError(f"model_config.clipbert.weights.{part} is '{location}': no such file")
+        raise FileNotFoundError(f"{where} is '{location}': no such file")
     from transformers.utils.hub import cached_file
 
     for name in ("model.safetensors", "pytorch_model.bin"):
@@ -166,9 +172,8 @@ def find_weights(location: str | Path, part: str = "clipbert") -> Path:
         except OSError:
             continue
     raise FileNotFoundError(
-        f"model_config.clipbert.weights.{part} is '{location}': no such file or folder, and no model of that "
-        f"name is in "
-        f"the Hugging Face cache or could be fetched from the hub"
+        f"{where} is '{location}': no such file or folder, and no model of that name is in the Hugging Face cache or "
+        f"could be fetched from the hub"
     )
 
 

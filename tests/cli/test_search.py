@@ -43,11 +43,18 @@ def test_an_index_changes_no_score(read_json, run_of, clip_folder, tmp_path):
 def test_re_ranking_needs_a_contrastive_head(run_verb, run_of, clip_folder):
     words = (clip_folder, "blue", "--no-index", "--top", "2", "--rerank-top-k", "2")
     code, _, error = run_verb("search", "--model", run_of("match"), *words)
-    assert code == 1 and "rerank_top_k is 2, and this model has no contrastive head" in error
+    assert code == 1 and "--rerank-top-k is 2, and this model has no contrastive head" in error
+    assert "Leave --rerank-top-k out" in error and "clipbert train --from MODEL" in error
     code, out, _ = run_verb(
         "search", "--model", run_of("match", contrastive={"weight": 0.1, "size": 8}), *words
     )
     assert code == 0 and len(out.splitlines()) == 2
+
+
+def test_numbers_are_refused_by_the_names_of_their_options(run_verb, run_of, clip_folder):
+    model = ("--model", run_of("match"))
+    code, _, error = run_verb("search", *model, clip_folder, "blue", "--rerank-top-k", "2")
+    assert code == 1 and error == "clipbert search: --rerank-top-k is 2; expected at least --top, 10\n"
 
 
 def test_an_empty_folder_is_named_with_the_endings_that_were_looked_for(run_verb, run_of, tmp_path):

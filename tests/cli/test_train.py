@@ -71,6 +71,21 @@ def test_questions_are_recognised_and_the_recipe_is_theirs(model, tmp_path, caps
     assert texts["max_length"] == 12 and texts["tokenizer"].startswith("/")
 
 
+def test_no_more_workers_read_than_there_are_cores(model, captioned, monkeypatch, capsys):
+    for num_cores, expected in ((2, 2), (64, 4)):
+        monkeypatch.setattr("clipbert_mmf.cli.train.count_cores", lambda number=num_cores: number)
+        assert main(["train", "--from", str(model), "--data", str(captioned), "--show", "--json"]) == 0
+        config = json.loads(capsys.readouterr().out)["config"]
+        assert config["training"] == {"num_workers": expected, "precision": "fp32"}
+
+
+def test_a_folder_with_a_run_is_refused_before_the_model_is_loaded(model, captioned, monkeypatch, capsys):
+    monkeypatch.setattr("clipbert_mmf.cli.train.ClipBert", None)
+    assert main(["train", "--from", str(model), "--data", str(captioned), "--save", str(model)]) == 1
+    error = capsys.readouterr().err
+    assert f"--save={model} holds a run already" in error and "another --save keeps it" in error
+
+
 def test_what_cannot_be_trained_on_is_named(model, captioned, tmp_path, capsys):
     def fails(*words):
         assert main(["train", "--from", str(model), *map(str, words)]) == 1

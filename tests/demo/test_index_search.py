@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from clipbert_mmf.demo.index_search import HITS_PER_PAGE, IndexSearch, require_folder
+from clipbert_mmf.demo.index_search import HITS_PER_PAGE, IndexSearch, require_folder_source
 from clipbert_mmf.demo.jobs import Job
 from clipbert_mmf.demo.session import DemoSession
 from clipbert_mmf.demo.video_library import VideoLibrary
@@ -35,7 +35,7 @@ def session(tmp_path_factory, tokenizer_dir):
         model, str(folder / "run"), folder / "videos", folder / "index", IndexOptions(timeout_sec=None)
     )
     index = Library(folder / "index", model)
-    videos = VideoLibrary(require_folder(index, folder / "index"), model.preprocessing, 0, lists=False)
+    videos = VideoLibrary(require_folder_source(index, folder / "index"), model.preprocessing, 0, lists=False)
     session = DemoSession(model, videos, folder / "none", index=IndexSearch(index, videos))
     yield session
     videos.close()
