@@ -18,6 +18,8 @@ EXCEPTIONS = {
     # They replace MMF's reading of command lines; named as text, imported when MMF builds a configuration.
     "host.shims.config imports plugin.command_line",
     "host.shims.config imports plugin.run_checks",
+    "host.shims.config imports plugin.places",
+    "host.shims.startup imports plugin.places",  # MMF asks where a user's package is; named as text too.
     "host.shims.config imports paths",  # MMF finds our configurations; named as text, imported when it looks for one.
 }
 

@@ -116,7 +116,7 @@ def find_file(root: Path, name: str, where: str) -> Path:
     Raises:
         FileNotFoundError: if nothing or more than one file fits.
     """
-    direct = root / name
+    direct = root / Path(name).expanduser()
     if direct.is_file():
         return direct
     parts = Path(name).parts

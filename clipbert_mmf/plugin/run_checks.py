@@ -7,6 +7,7 @@ seconds. Runs without a model, dataset or trainer of ours are left to MMF.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -127,10 +128,12 @@ def check_optimizer(config: Mapping[str, Any], needs_rate: bool = True) -> None:
             "optimizer.params.lr is missing; set it, for example optimizer.params.lr=1e-4"
         )
     for key, value in params.items():
-        if key in ("lr", "weight_decay", "eps") and (
-            isinstance(value, bool) or not isinstance(value, (int, float))
-        ):
+        if key not in ("lr", "weight_decay", "eps"):
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ConfigurationError(f"optimizer.params.{key} is {value!r}; expected a number")
+        if not 0 <= value < math.inf:
+            raise ConfigurationError(f"optimizer.params.{key} is {value!r}; expected at least 0, and finite")
 
 
 def check_scheduler(config: Mapping[str, Any]) -> None:

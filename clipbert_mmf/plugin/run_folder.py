@@ -62,6 +62,12 @@ def settle_run_folder(config: Any, predict: bool) -> None:
             answer = (_settle(folder, use, trainer == _OURS), "")
         except ConfigurationError as error:
             answer = (folder, str(error))
+        except OSError as error:  # every process must know, not this one alone
+            problem = f"{error.strerror}: {error.filename}"
+            answer = (
+                folder,
+                f"env.save_dir={folder} cannot be written: {problem}; set env.save_dir to another folder",
+            )
     written, problem = broadcast_from_rank_0(answer)
     if problem:
         raise ConfigurationError(problem)
@@ -113,6 +119,7 @@ def _require_best(config: Mapping[str, Any], folder: Path) -> None:
 
 def _settle(folder: Path, use: FolderUse, is_our_trainer: bool) -> Path:
     """Return the folder to write into."""
+    folder.mkdir(parents=True, exist_ok=True)
     check_use(folder, use)
     loaded = find_resumed(use.checkpoint, folder)
     if loaded is not None:

@@ -64,8 +64,8 @@ class DatasetConfig:
     processors: Any = None
     file: Any = None
     columns: Any = None
-    batch_size: Any = None
-    num_workers: Any = None
+    batch_size: Annotated[int, InRange(at_least=1)] | None = None
+    num_workers: Annotated[int, InRange(at_least=0)] | None = None
     pin_memory: Any = None
     persistent_workers: Any = None
     shuffle: Any = None

@@ -272,6 +272,8 @@ class Checkpointer:
         if not starts_anew:
             check_version(state, source)
         changes = Changes(state.get("config"), self.host.describe_checkpoint().get("config", {}))
+        if weights_only:
+            self._require_shapes(weights, source)
         self.run.model.load_state_dict(weights, strict=False)
         self._report_keys(weights, source)
         reset = self.options.reset
@@ -284,6 +286,22 @@ class Checkpointer:
                 self._load_scaler(state)
         if not starts_anew:
             self._load_place(state, changes)
+
+    def _require_shapes(self, weights: Mapping[str, Tensor], source: str) -> None:
+        """Refuse weights of another shape, which a run that begins anew may leave out in another way."""
+        own = self.run.model.state_dict()
+        differing = [
+            f"{name} is {tuple(tensor.shape)} there and {tuple(own[name].shape)} in the model"
+            for name, tensor in weights.items()
+            if name in own and own[name].shape != tensor.shape
+        ]
+        if differing:
+            more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+            raise ConfigurationError(
+                f"checkpoint.resume_pretrained=true loads all weights of {source}, and {differing[0]}{more}; "
+                f"checkpoint.pretrained_state_mapping names parts to load, and of ClipBERT "
+                f"model_config.clipbert.weights.clipbert={source} checkpoint.resume_file=null loads what fits"
+            )
 
     def _report_keys(self, weights: Mapping[str, Tensor], source: str) -> None:
         own, theirs = set(self.run.model.state_dict()), set(weights)

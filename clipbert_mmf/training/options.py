@@ -27,34 +27,30 @@ class LoopOptions:
     seed: int | None = None
     precision: PrecisionName | None = None
     fp16: bool = False
-    batch_size: int = 512
-    batch_size_per_device: int | None = None
-    update_frequency: int = 1
-    max_updates: int | None = None
-    max_epochs: float | None = None
+    batch_size: Annotated[int, InRange(at_least=1)] = 512
+    batch_size_per_device: Annotated[int, InRange(at_least=1)] | None = None
+    update_frequency: Annotated[int, InRange(at_least=1)] = 1
+    max_updates: Annotated[int, InRange(at_least=0)] | None = None
+    max_epochs: Annotated[float, InRange(at_least=0)] | None = None
     lr_scheduler: bool = False
     clip_gradients: bool = False
-    max_grad_l2_norm: float | None = None
+    max_grad_l2_norm: Annotated[float, InRange(above=0)] | None = None
     clip_norm_mode: ClipNormMode = "all"
     detect_anomaly: bool = False
     exit_on_nan_losses: bool = True
     cudnn_benchmark: bool = False
     evaluate_metrics: bool = False
-    log_interval: int | None = 100
-    evaluation_interval: int | None = 1000
-    checkpoint_interval: int | None = 1000
+    log_interval: Annotated[int, InRange(at_least=0)] | None = 100
+    evaluation_interval: Annotated[int, InRange(at_least=0)] | None = 1000
+    checkpoint_interval: Annotated[int, InRange(at_least=0)] | None = 1000
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse values that contradict each other or are out of range."""
+        """Refuse values that contradict each other."""
         if self.fp16 and self.precision not in (None, "fp16"):
             raise ConfigurationError(
                 f"training.fp16=true contradicts training.precision={self.precision}; "
                 "set training.precision=fp16 alone"
-            )
-        if self.update_frequency < 1:
-            raise ConfigurationError(
-                f"training.update_frequency is {self.update_frequency}; it must be at least 1"
             )
 
     @property
@@ -95,6 +91,7 @@ class WorkerOptions:
     """Holds the keys of ``training`` that say how workers read ahead.
 
     Attributes:
+        num_workers: processes that read; MMF makes them.
         persistent_workers: keep training's workers between epochs; else each pass starts them anew, so that
             datasets without shared memory see what ``set_epoch`` changed.
         prefetch_factor: batches each worker reads ahead; None for torch's 2.
@@ -103,6 +100,7 @@ class WorkerOptions:
         worker_start_method: None for the system's.
     """
 
+    num_workers: Annotated[int, InRange(at_least=0)] = 4
     persistent_workers: bool = False
     prefetch_factor: int | None = None
     worker_timeout_sec: float | None = None
@@ -161,7 +159,7 @@ class EarlyStopOptions:
     """
 
     enabled: bool = False
-    patience: int = 4000
+    patience: Annotated[int, InRange(at_least=0)] = 4000
     criteria: str = "total_loss"
     minimize: bool = True
 

@@ -155,7 +155,7 @@ class Run:
         position = self.data.order.find_place(state["order"], state["epoch_position"])
         if position is not None:
             self.epoch_position = position
-        else:
+        elif self.options.trains:
             logger.warning(
                 "data or batch size changed since the checkpoint (%s, now %s): starting with epoch %d",
                 state["order"],

@@ -54,6 +54,18 @@ def check_settle_run_folder():
             raise AssertionError("a second run writes into the folder of the first")
 
 
+def check_find_user_dir():
+    import mmf  # noqa: F401
+    from mmf.utils.env import import_user_module
+
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder, "package_of_a_check")
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+        import_user_module(f"{package}/")
+        assert package.name in sys.modules
+
+
 def check_import_from_any_directory():
     # As if MMF were installed below a directory of that name.
     import importlib.util
@@ -623,6 +635,7 @@ def check_tell_batches_from_tuples():
 
 CHECKS = {
     "settle_run_folder": BOTH,
+    "find_user_dir": BOTH,
     "tell_batches_from_tuples": RELEASE,
     "return_tuples_from_text_encoders": MAIN,
     "load_without_running_code": BOTH,

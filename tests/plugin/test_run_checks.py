@@ -58,6 +58,16 @@ def test_another_run_type_is_refused_with_the_nearest_word(run_type, message):
             r"optimizer.params.weight_decy is unknown to 'AdamW' \(did you mean 'weight_decay'",
         ),
         ("optimizer.params.lr=fast", "optimizer.params.lr is 'fast'; expected a number"),
+        ("optimizer.params.lr=-1", "optimizer.params.lr is -1; expected at least 0, and finite"),
+        ("training.batch_size=0", "training.batch_size is 0; expected at least 1"),
+        ("training.num_workers=-1", "training.num_workers is -1; expected at least 0"),
+        ("training.max_updates=-1", "training.max_updates is -1; expected at least 0"),
+        ("training.max_grad_l2_norm=0", "training.max_grad_l2_norm is 0.0; expected more than 0"),
+        ("training.early_stop.patience=-1", "training.early_stop.patience is -1; expected at least 0"),
+        (
+            "dataset_config.msrvtt_qa.batch_size=0",
+            "dataset_config.msrvtt_qa.batch_size is 0; expected at least",
+        ),
         ("scheduler.type=clipbert_linear", "scheduler.type is 'clipbert_linear'"),
         (
             "scheduler.params.warmup=1",

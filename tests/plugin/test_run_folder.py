@@ -52,6 +52,15 @@ def test_the_command_line_ends_with_the_sentence_and_writes_nothing_either(folde
     assert read_all(folder) == before
 
 
+@pytest.mark.parametrize("run_type", ["train", "test"])
+def test_a_folder_that_cannot_be_made_is_named_with_its_key(run_type, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        ValueError, match=r"env.save_dir=.*/file cannot be written: File exists.*another folder"
+    ):
+        run_here(tmp_path / "file", *SHORT, f"run_type={run_type}")
+
+
 def test_overwriting_deletes_the_old_run_when_the_new_one_begins_and_not_before(folder):
     before = read_all(folder)
     with pytest.raises(ValueError, match="update_frequency is 0"):

@@ -247,6 +247,17 @@ def test_weights_of_another_run_start_a_new_one(plain, tmp_path):
     assert losses_by_update(records)[1] < losses_by_update(plain[0])[1]
 
 
+def test_weights_of_another_shape_start_no_new_run_and_say_how_parts_of_them_do(plain, tmp_path):
+    state = torch.load(plain[1] / "current.ckpt", weights_only=True)
+    state["model"]["layers.3.weight"] = torch.zeros(5, 16)
+    torch.save(state, tmp_path / "other.ckpt")
+    given = [f"checkpoint.resume_file={tmp_path / 'other.ckpt'}", "checkpoint.resume_pretrained=true"]
+    with pytest.raises(
+        ValueError, match=r"layers.3.weight is \(5, 16\) there and \(4, 16\) in the model; .*mapping"
+    ):
+        run_here(tmp_path / "new", *given)
+
+
 def test_a_finished_run_started_again_only_evaluates(plain, tmp_path):
     records, folder = plain
     (tmp_path / "current.ckpt").write_bytes((folder / "current.ckpt").read_bytes())
@@ -299,7 +310,7 @@ def test_precision_holds_in_training_evaluation_and_prediction(tmp_path, precisi
     [
         ("training.precision=fp16", "fp16 needs a CUDA device.*use bf16 or fp32"),
         ("training.precision=half", "training.precision is 'half'; allowed are fp32, bf16, fp16"),
-        ("training.update_frequency=0", "training.update_frequency is 0; it must be at least 1"),
+        ("training.update_frequency=0", "training.update_frequency is 0; expected at least 1"),
         ("training.fp16=true", "training.fp16=true contradicts training.precision=fp32"),
         ("training.prefetch_factor=0", "training.prefetch_factor is 0; expected at least 1"),
         (

@@ -25,7 +25,6 @@ REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
             lambda: LoopOptions(fp16=True, precision="bf16"),
             "training.fp16=true contradicts training.precision=bf16",
         ),
-        (lambda: LoopOptions(update_frequency=0), "training.update_frequency is 0; it must be at least 1"),
         (lambda: WorkerOptions(prefetch_factor=0), "training.prefetch_factor is 0; expected at least 1"),
         (
             lambda: WorkerOptions(worker_timeout_sec=-1.0),

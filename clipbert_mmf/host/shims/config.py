@@ -19,8 +19,9 @@ _replaced: set[str] = set()
 
 #: Tells where the package's configurations lie; a name, because this package must not know ours.
 PATHS = "clipbert_mmf.paths"
-#: Reads command lines, and checks configurations.
+#: Read command lines, check configurations, and find the places that they name.
 OPTIONS, CHECKS = "clipbert_mmf.plugin.command_line", "clipbert_mmf.plugin.run_checks"
+PLACES = "clipbert_mmf.plugin.places"
 
 
 def accept_missing_learning_rate(module: Any) -> None:
@@ -121,6 +122,7 @@ def check_configurations(module: Any) -> None:
     @functools.wraps(start)
     def __init__(self: Any, args: Any = None, default_only: bool = False) -> None:  # noqa: N807  replaces MMF's
         start(self, args, default_only)
+        importlib.import_module(PLACES).expand_homes(self.config)
         if args and not default_only:
             importlib.import_module(CHECKS).check_run(self.config)
 
@@ -139,7 +141,7 @@ def find_our_configs(module: Any) -> None:
 
     @functools.wraps(find)
     def get_absolute_path(paths: Any) -> Any:
-        found = find(paths)
+        found = find(os.path.expanduser(paths) if isinstance(paths, str) else paths)
         if not isinstance(found, str) or found != paths or os.path.isabs(found) or os.path.exists(found):
             return found
         return str(importlib.import_module(PATHS).find_config(found) or found)

@@ -9,8 +9,9 @@ import os
 import sys
 from typing import Any
 
-#: Decides what a run may do with its folder; a name, because this package must not know ours.
-RUN_FOLDER = "clipbert_mmf.plugin.run_folder"
+#: Decide what a run may do with its folder, and where a user's package is; names, because this package must not
+#: know ours.
+RUN_FOLDER, PLACES = "clipbert_mmf.plugin.run_folder", "clipbert_mmf.plugin.places"
 
 
 def skip_importing_all_transformers(module: Any) -> None:
@@ -42,6 +43,23 @@ def import_from_any_directory(module: Any) -> None:
         registry.register("imports_setup", True)
 
     module.setup_imports = setup_imports
+
+
+def find_user_dir(module: Any) -> None:
+    """Find ``env.user_dir`` before MMF imports it, and say what is wrong with it.
+
+    MMF takes a slash at its end for an empty name, skips a folder with the name of any module that is there, and
+    the release imports no file. Remove when MMF imports a package by its path.
+    """
+    load = module.import_user_module
+
+    @functools.wraps(load)
+    def import_user_module(user_dir: Any, *args: Any, **kwargs: Any) -> None:
+        place = importlib.import_module(PLACES).find_user_dir(str(user_dir)) if user_dir else ""
+        if place:
+            load(place, *args, **kwargs)
+
+    module.import_user_module = import_user_module
 
 
 def settle_run_folder(module: Any) -> None:

@@ -62,6 +62,7 @@ SHIMS = (
     Shim(BOTH, ("mmf.utils",), messages.quiet_warnings),
     Shim(MAIN, ("mmf.utils.patch",), startup.skip_importing_all_transformers),
     Shim(RELEASE, ("mmf.utils.env",), startup.import_from_any_directory),
+    Shim(BOTH, ("mmf.utils.env",), startup.find_user_dir),
     Shim(BOTH, ("mmf.utils.build",), startup.settle_run_folder),
     Shim(BOTH, ("mmf.utils.distributed",), distributed.count_processes_without_nccl),
     Shim(BOTH, ("mmf.utils.distributed",), distributed.join_with_any_backend),
