@@ -109,7 +109,7 @@ def _require_kind(source: Source, kind: str, place: str) -> None:
 
 
 def _read_count(answer: str, source: Source, place: str) -> int:
-    match = re.fullmatch(r"(\d+)(\.0*)?", answer)
+    match = re.fullmatch(r"([0-9]{1,18})(\.0*)?", answer)
     if not match:
         raise AnnotationError(source.path, f"{place}, 'answer'", answer, "a whole number in digits")
     return int(match.group(1))
@@ -127,7 +127,9 @@ class _Row:
             raise AnnotationError(
                 source.path, f"{place}, 'video'", name, "a file's name, with or without its ending"
             )
-        self.text_id = str(entry.get("id") or number)
+        given = entry.get("id")
+        self.given_id = "" if given is None else str(given).strip()
+        self.text_id = self.given_id or str(number)
         self.window_sec = read_window(entry, source.path, place)
 
 
@@ -138,13 +140,17 @@ def _walk(source: Source, entries: Entries) -> Iterator[_Row]:
     # A configuration with names of its own may leave some splits out.
     is_known = wanted is not None and wanted <= set(SPLITS)
     found = False
+    has_id: bool | None = None
     has_split: bool | None = None
     # A value that was checked once needs no second look.
     checked: dict[object, str] = {}
     undivided = _SplitSearch()
     for number, (place, entry) in enumerate(entries):
         row = _Row(source, place, entry, number)
-        if entry.get("id"):
+        has_id = bool(row.given_id) if has_id is None else has_id
+        if has_id != bool(row.given_id):  # a row's number may be another row's id
+            raise AnnotationError(source.path, f"{place}, 'id'", row.given_id, "an id in every row, or in none")
+        if has_id:
             refuse_twice(seen, row.text_id, "id", source.path, place)
             seen.add(row.text_id)
         raw = str(entry.get("split") or "")
@@ -248,7 +254,7 @@ def _find_option(answer: str, options: tuple[str, ...], source: Source, place: s
     answer = " ".join(answer.split())
     if answer in options:
         return options.index(answer)
-    if answer.isdigit() and int(answer) < len(options):
+    if re.fullmatch("[0-9]{1,9}", answer) and int(answer) < len(options):
         # Of equal options, the first is chosen as well.
         return options.index(options[int(answer)])
     raise AnnotationError(source.path, f"{place}, 'answer'", answer, f"one of {list(options)} or its index")

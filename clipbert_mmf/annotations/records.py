@@ -154,7 +154,7 @@ def parse_option_index(value: object, num_options: int, path: str | Path, place:
         AnnotationError: if it is none, or there is no such option.
     """
     text = str(value).strip()
-    if isinstance(value, bool) or not text.isdecimal() or int(text) >= num_options:
+    if isinstance(value, bool) or not re.fullmatch("[0-9]{1,9}", text) or int(text) >= num_options:
         raise AnnotationError(path, f"{place}, 'answer'", value, f"an option's index, 0 to {num_options - 1}")
     return int(text)
 
@@ -179,7 +179,7 @@ def parse_time(given: object) -> float:
         if (int(minutes) > 59 and hours) or float(seconds.replace(",", ".")) >= 60:
             raise ValueError(f"{given!r} is no time of day")
         return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds.replace(",", "."))
-    time = float(text)
+    time = math.nan if "_" in text else float(text)  # Python's own way to write a number
     if isinstance(given, bool) or not 0 <= time < math.inf:
         raise ValueError(f"{given!r} is no time")
     return time

@@ -144,3 +144,29 @@ def test_of_equal_options_the_first_is_the_answer(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("video,question,options,answer\nv,what,red|blue|red,2\nv,what,red|blue|red,red\n")
     assert [record.answer for record in read_annotations(path, "video_text")] == [0, 0]
+
+
+def test_an_id_of_0_is_an_id():
+    rows = [{"video": "a", "text": "x", "id": number} for number in (1, 2, 0, " 3 ")]
+    assert [record.text_id for record in parse(parse_texts, *rows)] == ["1", "2", "0", "3"]
+    with pytest.raises(AnnotationError, match="line 3: found '0'; expected each id once"):
+        parse(parse_texts, *[{"video": "a", "text": "x", "id": 0}] * 2)
+
+
+@pytest.mark.parametrize("ids", [("1", None), (None, 0), ("1", " ")])
+def test_the_number_of_a_row_is_never_another_rows_id(ids):
+    rows = [{"video": "a", "text": "x", **({} if given is None else {"id": given})} for given in ids]
+    with pytest.raises(AnnotationError, match="line 3, 'id': found .*an id in every row, or in none"):
+        parse(parse_texts, *rows)
+
+
+def test_what_looks_like_a_number_and_is_none_is_refused_with_its_line():
+    rows = [{"video": "a", "question": "x", "answer": answer, "options": "p|q|r"} for answer in ("²", "9" * 5000)]
+    for row in rows:
+        with pytest.raises(AnnotationError, match="line 2, 'answer': found"):
+            parse(parse_questions, row)
+    row = {"video": "a", "question": "x", "answer": "9" * 5000}
+    with pytest.raises(AnnotationError, match="a whole number in digits"):
+        list(parse_questions(Source(SOURCE, needs="counts"), iter([("line 2", row)])))
+    with pytest.raises(AnnotationError, match="seconds or HH:MM:SS"):
+        parse(parse_texts, {"video": "a", "text": "x", "start_sec": "1_0", "end_sec": 20})

@@ -129,6 +129,15 @@ def test_random_tables_come_back_as_they_were_written_or_are_refused(tmp_path):
     assert num_refused < 40
 
 
+@pytest.mark.parametrize("more", ['[{"video": "b", "text": "y"}]', "{}", "]", " x"])
+def test_what_follows_an_array_is_never_lost(tmp_path, more):
+    path = write(tmp_path / "t.json", '[{"video": "a", "text": "x"}]\n\n')
+    assert len(list(read_annotations(path, "video_text"))) == 1
+    write(path, path.read_text() + more)
+    with pytest.raises(AnnotationError, match="behind record 0: found .*one array, and no more"):
+        list(read_annotations(path, "video_text"))
+
+
 def test_parquet_is_read_row_by_row(tmp_path):
     path = tmp_path / "t.parquet"
     table = pyarrow.table({"video_id": ["v0", "v1"], "caption": [["a", "b"], ["c"]]})
