@@ -149,7 +149,9 @@ def _walk(source: Source, entries: Entries) -> Iterator[_Row]:
         row = _Row(source, place, entry, number)
         has_id = bool(row.given_id) if has_id is None else has_id
         if has_id != bool(row.given_id):  # a row's number may be another row's id
-            raise AnnotationError(source.path, f"{place}, 'id'", row.given_id, "an id in every row, or in none")
+            raise AnnotationError(
+                source.path, f"{place}, 'id'", row.given_id, "an id in every row, or in none"
+            )
         if has_id:
             refuse_twice(seen, row.text_id, "id", source.path, place)
             seen.add(row.text_id)

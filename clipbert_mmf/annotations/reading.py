@@ -104,7 +104,9 @@ def iterate_array(path: Path) -> Iterator[tuple[str, Any]]:
             if position < len(buffer) and buffer[position] == "]":
                 rest = buffer[position + 1 :].strip() or file.read(_CHUNK).strip()
                 if rest:
-                    raise AnnotationError(path, f"behind record {number - 1}", rest[:40], "one array, and no more")
+                    raise AnnotationError(
+                        path, f"behind record {number - 1}", rest[:40], "one array, and no more"
+                    )
                 return
             problem: json.JSONDecodeError | None = None
             try:

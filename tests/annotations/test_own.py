@@ -161,7 +161,9 @@ def test_the_number_of_a_row_is_never_another_rows_id(ids):
 
 
 def test_what_looks_like_a_number_and_is_none_is_refused_with_its_line():
-    rows = [{"video": "a", "question": "x", "answer": answer, "options": "p|q|r"} for answer in ("²", "9" * 5000)]
+    rows = [
+        {"video": "a", "question": "x", "answer": answer, "options": "p|q|r"} for answer in ("²", "9" * 5000)
+    ]
     for row in rows:
         with pytest.raises(AnnotationError, match="line 2, 'answer': found"):
             parse(parse_questions, row)
