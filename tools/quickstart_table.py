@@ -8,6 +8,9 @@ import json
 import sys
 from pathlib import Path
 
+from clipbert_mmf.report.run_record import read_run_record
+from clipbert_mmf.tasks.datasets import SPECS
+
 ROWS = (
     ("R@1", "r1", "share"),
     ("R@5", "r5", "share"),
@@ -15,38 +18,6 @@ ROWS = (
     ("median rank", "median_rank", "rank"),
     ("mean rank", "mean_rank", "rank"),
 )
-
-
-def find_final_metrics(run: Path, dataset: str, split: str) -> dict[str, float] | None:
-    """Return the last metrics of a split that the run wrote, as ``<metric>/<name>``, or None where it has none."""
-    path, prefix = run / "metrics.jsonl", f"{split}/{dataset}/"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    for line in reversed(lines):
-        entry = json.loads(line)
-        if entry.get("split") == split and entry.get("metrics"):
-            return {name.removeprefix(prefix): value for name, value in entry["metrics"].items()}
-    return None
-
-
-def read_final_metrics(run: Path, dataset: str, split: str) -> dict[str, float]:
-    """Return what ``find_final_metrics`` finds.
-
-    Raises:
-        SystemExit: if the run has not finished its test.
-    """
-    metrics = find_final_metrics(run, dataset, split)
-    if metrics is None:
-        sys.exit(f"{run / 'metrics.jsonl'} has no metrics of '{split}' of {dataset}; did the run finish?")
-    return metrics
-
-
-def read_intervals(run: Path, dataset: str, split: str) -> dict[str, list[float]]:
-    """Return the 95 % intervals of the last final evaluation, by ``<metric>/<name>``."""
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    entries = [json.loads(line) for line in lines]
-    results = [entry["results"] for entry in entries if entry.get("split") == split and entry.get("results")]
-    found = results[-1] if results else []
-    return {one["metric"]: one["interval"] for one in found if one["dataset"] == dataset and one["interval"]}
 
 
 def chance(num_items: int) -> dict[str, float]:
@@ -64,12 +35,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="how long training took")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args()
-    metrics = read_final_metrics(arguments.run, arguments.dataset, arguments.split)
-    num_items = int(metrics["clipbert_retrieval/num_items"])
+    try:
+        run = read_run_record(arguments.run, arguments.dataset)
+    except FileNotFoundError as error:
+        sys.exit(str(error))
+    metrics = run.read_metrics(arguments.split, arguments.dataset)
+    if not metrics:
+        sys.exit(
+            f"{arguments.run / 'metrics.jsonl'} has no metrics of '{arguments.split}' of {arguments.dataset}; did the "
+            f"run finish?"
+        )
+    num_items, media = int(metrics["clipbert_retrieval/num_items"]), SPECS[arguments.dataset].media
     guess = chance(num_items)
-    intervals = read_intervals(arguments.run, arguments.dataset, arguments.split)
+    told = run.read_told_results(arguments.split, arguments.dataset)
+    intervals = {metric: one["interval"] for metric, one in told.items() if one["interval"]}
     width = 28 if intervals else 16
-    print(f"{'':<14}{'text to video':>{width}}{'video to text':>{width}}{'chance':>10}")
+    print(f"{'':<14}{f'text to {media}':>{width}}{f'{media} to text':>{width}}{'chance':>10}")
     for title, name, kind in ROWS:
 
         def show(value: float, unit: str = " %", is_share: bool = kind == "share") -> str:
@@ -82,11 +63,11 @@ def main() -> None:
             shown.append(show(metrics[key]) + ends)
         print(f"{title:<14}{shown[0]:>{width}}{shown[1]:>{width}}{show(guess[name]):>10}")
     print(
-        f"{num_items} videos, {num_items**2} pairs, {int(metrics['clipbert_retrieval/num_unreadable'])} "
+        f"{num_items} {media}s, {num_items**2} pairs, {int(metrics['clipbert_retrieval/num_unreadable'])} "
         f"unreadable" + (f", {arguments.seconds:.0f} s of training and testing" if arguments.seconds else "")
     )
     if intervals:
-        print("in brackets: 95 % intervals over videos; another seed may differ by more")
+        print(f"in brackets: 95 % intervals over {media}s; another seed may differ by more")
     result = {
         "dataset": arguments.dataset,
         "split": arguments.split,

@@ -65,11 +65,17 @@ class RunRecord:
         """Task of the predictions, or None where there are none."""
         return TASKS[self.predictions[0]["task"]] if self.predictions else None
 
-    def read_metrics(self, split: str) -> dict[str, float]:
-        """Return the last metrics of a split by short name, those of ``dataset`` where there are several datasets."""
+    def read_metrics(self, split: str, dataset: str | None = None) -> dict[str, float]:
+        """Return the last metrics of a split by short name.
+
+        Args:
+            split: ``val`` or ``test``.
+            dataset: whose alone; None takes those of the record's ``dataset`` where it has some.
+        """
         found = [r["metrics"] for r in self.records if r.get("split") == split and r.get("metrics")]
         every = {split_metric_name(name): value for name, value in (found[-1] if found else {}).items()}
-        own = {name: value for name, value in every.items() if name[1] == self.dataset} or every
+        own = {name: value for name, value in every.items() if name[1] == (dataset or self.dataset)}
+        own = own or ({} if dataset else every)
         return {short: value for (_, _, short), value in own.items()}
 
     @property
@@ -103,14 +109,20 @@ class RunRecord:
         words = {
             name: {"title": rows.title or name, "is_share": rows.is_share} for name, rows in known.items()
         }
-        told = self._read_told_results()
+        told = self.read_told_results(self.final_split)
         return [replace(one, **{**words.get(one.metric, {}), **told.get(one.metric, {})}) for one in results]
 
-    def _read_told_results(self) -> dict[str, dict[str, Any]]:
-        """Return what the last evaluation of ``final_split`` said about each number; empty for an older run."""
-        lines = [r for r in self.records if r.get("split") == self.final_split and r.get("metrics")]
-        results = lines[-1].get("results") or []
-        own = [one for one in results if one["dataset"] == self.dataset] or results
+    def read_told_results(self, split: str, dataset: str | None = None) -> dict[str, dict[str, Any]]:
+        """Return what the last evaluation of a split said about each number; empty for an older run.
+
+        Args:
+            split: ``val`` or ``test``.
+            dataset: whose alone; None takes those of the record's ``dataset`` where it has some.
+        """
+        lines = [r for r in self.records if r.get("split") == split and r.get("metrics")]
+        results = (lines[-1].get("results") or []) if lines else []
+        own = [one for one in results if one["dataset"] == (dataset or self.dataset)]
+        own = own or ([] if dataset else results)
         known = {entry.name for entry in fields(Result)}
         return {one["metric"]: {key: value for key, value in one.items() if key in known} for one in own}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from clipbert_mmf.scoring.metrics import split_metric_name
 from clipbert_mmf.scoring.outcomes import Outcomes
 from clipbert_mmf.scoring.uncertainty import LEVEL, NUM_RESAMPLES, estimate_intervals
+from clipbert_mmf.tasks.datasets import SPECS
 
 #: A split of fewer media is called tiny.
 FEW_MEDIA = 50
@@ -84,7 +86,9 @@ def describe_results(
                 split,
                 dataset,
                 metric,
-                rows.title if rows is not None and rows.title else number.replace("_", " "),
+                _name_media(rows.title, dataset)
+                if rows is not None and rows.title
+                else number.replace("_", " "),
                 value,
                 rows is not None and rows.is_share,
                 (interval.low, interval.high) if interval else None,
@@ -96,6 +100,12 @@ def describe_results(
             )
         )
     return results
+
+
+def _name_media(title: str, dataset: str) -> str:
+    """Return the title of a number in the words of its dataset: ``text to image`` for one of images."""
+    spec = SPECS.get(dataset)
+    return title if spec is None else re.sub(r"\bvideo\b", spec.media, title)
 
 
 def _is_count(number: str) -> bool:

@@ -50,4 +50,9 @@ def test_the_table_shows_the_last_test_beside_chance(tmp_path):
 
 def test_a_run_without_a_test_is_named(tmp_path):
     done = print_table(tmp_path)
+    assert done.returncode != 0 and "neither config.yaml nor metrics.jsonl" in done.stderr
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"split": "val", "metrics": {"val/msrvtt_retrieval/a/b": 1.0}}\n'
+    )
+    done = print_table(tmp_path)
     assert done.returncode != 0 and "has no metrics of 'test' of msrvtt_retrieval" in done.stderr

@@ -76,6 +76,16 @@ def test_datasets_are_named_where_there_are_several():
     assert "dataset" in format_results(describe_results(numbers, {}, {})).splitlines()[0]
 
 
+@pytest.mark.parametrize(
+    "dataset, words", [("coco_captions_retrieval", "image"), ("msrvtt_retrieval", "video")]
+)
+def test_retrieval_is_told_in_the_words_of_its_media(dataset, words):
+    name = f"test/{dataset}/clipbert_retrieval/t2v_r1"
+    rows = Outcomes(np.ones(4), np.arange(4), title="text to video, recall at 1", is_share=True)
+    (found,) = describe_results({name: 1.0}, {name: rows}, {})
+    assert found.title == f"text to {words}, recall at 1"
+
+
 def test_items_of_one_video_are_one_medium(tmp_path, monkeypatch):
     maker = types.SimpleNamespace(media_key=lambda item: f"video{item // 2}", records=())
     monkeypatch.setattr(Points, "maker", maker, raising=False)
