@@ -55,6 +55,13 @@ def commands_of(page):
     return found
 
 
+def test_every_verb_is_in_the_table_of_verbs():
+    rows = re.findall(
+        r"^\| `([\w-]+)` \|", (ROOT / "docs/asking.md").read_text().partition("## All verbs")[2], re.M
+    )
+    assert sorted(rows) == sorted(VERBS)
+
+
 COMMANDS = sorted({(page.relative_to(ROOT).as_posix(), line) for page in PAGES for line in commands_of(page)})
 
 

@@ -24,7 +24,7 @@ if [ -n "${LIBRARIES:-}" ]; then
   realpath "$LIBRARIES" >"$("$work/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/libraries.pth"
   "$work/venv/bin/python" -m pip install --quiet --no-deps --ignore-installed "$wheel"
 else
-  "$work/venv/bin/python" -m pip install --quiet "$wheel[report,demo]"
+  "$work/venv/bin/python" -m pip install --quiet "$wheel[report,demo,library]"
   "$work/venv/bin/clipbert" install-mmf
 fi
 export PATH=$work/venv/bin:$PATH

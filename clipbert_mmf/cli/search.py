@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
+from clipbert_mmf.cli.model_options import NOT_CALIBRATED, add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.timeline import LEGEND, draw_timeline
 from clipbert_mmf.cli.values import count, filled, place
@@ -24,6 +24,7 @@ from clipbert_mmf.shown_text import escape_text
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
+    parser.epilog = NOT_CALIBRATED
     add_model_options(parser, is_required=False)
     add_backend(parser)
     parser.add_argument(

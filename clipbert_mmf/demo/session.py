@@ -28,6 +28,8 @@ from clipbert_mmf.video.errors import MediaError
 #: Longer input is refused.
 MAX_LINES, MAX_LETTERS = 100, 1000
 MAX_HITS = 50
+_NOT_CALIBRATED = "Percentages are not calibrated."
+_OPTIONS = f"Only these options compete. {_NOT_CALIBRATED}"
 
 #: Field name -> lines that were typed.
 Lines = Mapping[str, list[str]]
@@ -193,9 +195,7 @@ def _answer(session: DemoSession, video: LibraryVideo | None, lines: Lines, job:
     def ask(encoded: EncodedMedia) -> Reply:
         answer = answer_question(session.model, encoded, question, options, ability="answer")
         rows = tuple(Row(str(word), chance, question, str(word)) for word, chance in answer.candidates)
-        note = (
-            "Only these options compete." if options else "Probabilities of the answers that the model knows."
-        )
+        note = _OPTIONS if options else f"Of all answers that the model knows. {_NOT_CALIBRATED}"
         return Reply(f"{answer.answer}: {answer.probability:.0%}", question, note, rows)
 
     return session.answer(_require(video), job, ask)
@@ -212,7 +212,7 @@ def _choose(session: DemoSession, video: LibraryVideo | None, lines: Lines, job:
             for (option, chance), text in zip(answer.candidates, texts, strict=True)
         )
         headline = f"{answer.answer}: {answer.probability:.0%}"
-        return Reply(headline, question or "Which text fits?", "Only these options compete.", rows)
+        return Reply(headline, question or "Which text fits?", _OPTIONS, rows)
 
     return session.answer(_require(video), job, ask)
 
@@ -235,7 +235,7 @@ def _score(session: DemoSession, video: LibraryVideo | None, lines: Lines, job: 
         rows = tuple(Row(scored.texts[n], scored.probabilities[n], scored.texts[n]) for n in order)
         chance = scored.probabilities[order[0]]
         headline = f"{rows[0].label}: fit {chance:.0%}" if chance >= 0.5 else "Nothing that was asked fits"
-        note = "Each text is judged alone: several may fit, or none."
+        note = f"Each text is judged alone: several may fit, or none. {_NOT_CALIBRATED}"
         return Reply(headline, "How well each text fits", note, rows)
 
     return session.answer(_require(video), job, ask)
