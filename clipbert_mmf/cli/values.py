@@ -53,9 +53,8 @@ def require_folder(path: str | Path, argument: str) -> Path:
     """
     folder = Path(path).expanduser()
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{argument} {path}: {'it is a file' if folder.exists() else 'no such folder'}"
-        )
+        what = "it is a file" if folder.exists() else "no such folder"
+        raise FileNotFoundError(f"{argument} '{path}': {what}")
     return folder.resolve()
 
 

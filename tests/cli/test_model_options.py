@@ -42,7 +42,7 @@ def test_a_checkpoint_that_lies_alone_is_loaded_with_its_config(run_of, tmp_path
         (["search", "FOLDER", " "], "texts are [' ']"),
         (["embed", "none", "--out", "x.npz"], "'none': no such file or folder"),
         (["embed", "--texts-file", "none", "--out", "x.npz"], "--texts-file none: no such file"),
-        (["demo", "--videos", "none"], "--videos none: no such folder"),
+        (["demo", "--videos", "none"], "--videos 'none': no such folder"),
         (["demo", "--videos", "VIDEO"], "it is a file"),
         (["demo", "--index", "none"], "'none' is no index"),
         (["compare-precision", "--media", "none", "--texts", "none"], "--texts none: no such file"),
