@@ -13,6 +13,7 @@ LEVEL = {name: level for level, names in enumerate(ORDER.split("<")) for name in
 EXCEPTIONS = {
     " imports host.hook",  # Importing the package puts the import hook in place.
     "host.hook imports processes",  # Threads are told how to wait before MMF imports PyTorch; imported then.
+    "host.loading imports processes",  # Garbage is collected after an import of MMF, not ten times during it.
     "host.loading imports plugin.registration",  # Importing MMF registers the plugin; named as text, imported then.
     "host.shims.startup imports plugin.run_folder",  # MMF asks before it writes; named as text, imported then.
     # They replace MMF's reading of command lines; named as text, imported when MMF builds a configuration.

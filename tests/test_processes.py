@@ -1,5 +1,6 @@
-"""How the threads of a process wait for work."""
+"""How the threads of a process wait for work, and when it looks for garbage."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from clipbert_mmf import processes
-from clipbert_mmf.processes import let_idle_threads_sleep
+from clipbert_mmf.processes import let_idle_threads_sleep, pause_garbage_collection
 
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
@@ -55,3 +56,22 @@ def test_threads_know_before_mmf_imports_pytorch():
     environment = {key: value for key, value in os.environ.items() if key not in (*PASSIVE, "GOMP_SPINCOUNT")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.stdout.split() == ["PASSIVE"], done.stderr
+
+
+def test_garbage_waits_inside_alone_and_also_after_an_error():
+    with pytest.raises(ValueError), pause_garbage_collection():
+        with pause_garbage_collection():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+        raise ValueError
+    assert gc.isenabled()
+
+
+def test_who_collects_no_garbage_stays_with_it():
+    gc.disable()
+    try:
+        with pause_garbage_collection():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from clipbert_mmf.cli.mmf_process import run_mmf
 from clipbert_mmf.cli.model_options import add_json, add_seeds, add_user_dir
@@ -238,6 +237,8 @@ def write_small_bert(tokenizer: Path, folder: Path) -> None:
     """
     if (folder / "config.json").is_file():
         return
+    from transformers import BertConfig, BertModel, BertTokenizerFast  # seconds, for this alone
+
     words = BertTokenizerFast.from_pretrained(str(tokenizer))
     torch.manual_seed(0)
     words.save_pretrained(folder)

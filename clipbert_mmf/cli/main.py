@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol, cast
 from clipbert_mmf.cli.printing import EscapingFormatter
 from clipbert_mmf.cli.streams import PIPE_CLOSED, open_closed_streams, silence, write_output
 from clipbert_mmf.configuration import ArgumentError, suggest
-from clipbert_mmf.processes import let_idle_threads_sleep
+from clipbert_mmf.processes import let_idle_threads_sleep, pause_garbage_collection
 from clipbert_mmf.shown_text import escape_text
 from clipbert_mmf.version import __version__
 from clipbert_mmf.video.errors import MediaError
@@ -106,7 +106,8 @@ def load_verb(name: str) -> tuple[argparse.ArgumentParser, Callable[[argparse.Na
         The parser of its arguments and the function that runs it.
     """
     verb = VERBS[name]
-    module = cast(VerbModule, importlib.import_module(f"clipbert_mmf.cli.{verb.module}"))
+    with pause_garbage_collection():
+        module = cast(VerbModule, importlib.import_module(f"clipbert_mmf.cli.{verb.module}"))
     about = f"{verb.about[0].upper()}{verb.about[1:]}."
     parser = argparse.ArgumentParser(prog=f"clipbert {name}", description=about)
     module.add_arguments(parser)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 OFF_SWITCH = "CLIPBERT_MMF_HOST"
+#: Packages with modules that MMF brings and ``late_imports`` lists.
+_LATE_IMPORTERS = ("transformers.generation.", "transformers.loss.")
 
 
 class MmfFinder:
@@ -31,20 +33,26 @@ class MmfFinder:
     ) -> "ModuleSpec | None":
         """Return the spec of an MMF module with our loader around its own, or None."""
         if fullname != "mmf" and not fullname.startswith("mmf."):
-            return None
+            if not fullname.startswith(_LATE_IMPORTERS) or "mmf" not in sys.modules:
+                return None
+            from clipbert_mmf.host.late_imports import LATE_IMPORTS
+
+            if fullname not in LATE_IMPORTS:
+                return None
         if fullname == "mmf" and sys.meta_path[0] is not MmfFinder and MmfFinder in sys.meta_path:
             # pytest puts itself first and takes every file named test_*, MMF's test_reporter.py too.
             sys.meta_path.remove(MmfFinder)
             sys.meta_path.insert(0, MmfFinder)
+        from clipbert_mmf.processes import let_idle_threads_sleep, pause_garbage_collection
+
         if fullname == "mmf":
             # Before PyTorch, which the next import brings.
-            from clipbert_mmf.processes import let_idle_threads_sleep
-
             let_idle_threads_sleep()
-        from clipbert_mmf.host.loading import find_mmf_spec
+        with pause_garbage_collection():
+            from clipbert_mmf.host.loading import find_wrapped_spec
 
         others = [finder for finder in sys.meta_path if finder is not MmfFinder]
-        return find_mmf_spec(fullname, path, target, others)
+        return find_wrapped_spec(fullname, path, target, others)
 
 
 def install() -> None:

@@ -16,8 +16,10 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from clipbert_mmf.host.late_imports import LateLoader, delay_imports
 from clipbert_mmf.host.shims.table import find_shims, find_source_edits
 from clipbert_mmf.host.standins import find_standin
+from clipbert_mmf.processes import pause_garbage_collection
 
 #: Environment variable that names shims and stand-ins to leave out, comma separated; the tests prove with it
 #: that each one is needed.
@@ -31,22 +33,23 @@ def read_skipped_names() -> set[str]:
     return set(filter(None, os.environ.get(SKIP, "").split(",")))
 
 
-def find_mmf_spec(
+def find_wrapped_spec(
     fullname: str, path: Sequence[str] | None, target: ModuleType | None, finders: Iterable[Any]
 ) -> ModuleSpec | None:
-    """Return the spec of an MMF module, its loader wrapped in ``ShimLoader``; None where no finder has it.
+    """Return the spec of a module with one of our loaders around its own; None where no finder has it.
 
     Args:
-        fullname: dotted name of the module.
+        fullname: dotted name of a module of MMF or of ``LATE_IMPORTS``.
         path: ``__path__`` of its package.
         target: the module to reload, if any.
         finders: the entries of ``sys.meta_path`` to ask, ours excluded.
     """
+    wrap = ShimLoader if fullname.partition(".")[0].startswith("mmf") else LateLoader
     for finder in finders:
         spec = finder.find_spec(fullname, path, target) if hasattr(finder, "find_spec") else None
         if spec is not None:
             if spec.loader is not None:
-                spec.loader = ShimLoader(spec.loader)
+                spec.loader = wrap(spec.loader)
             return spec
     return None
 
@@ -68,8 +71,12 @@ class ShimLoader:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module, then its shims; after ``mmf`` itself, register the plugin."""
+        with pause_garbage_collection():
+            self._exec_module(module)
+
+    def _exec_module(self, module: ModuleType) -> None:
         skip = read_skipped_names()
-        module.__dict__["__builtins__"] = make_redirected_builtins()
+        module.__dict__["__builtins__"] = make_redirected_builtins(module.__name__)
         edits = [edit for edit in find_source_edits(module.__name__) if edit.__name__ not in skip]
         if edits:
             source = self._loader.get_source(module.__name__)
@@ -85,10 +92,10 @@ class ShimLoader:
             register_plugin()
 
 
-def make_redirected_builtins() -> dict[str, Any]:
-    """Return builtins whose ``__import__`` knows the stand-ins."""
+def make_redirected_builtins(importer: str = "") -> dict[str, Any]:
+    """Return builtins whose ``__import__`` knows the stand-ins, and what the module ``importer`` imports late."""
     skip = read_skipped_names()
-    plain_import = builtins.__import__
+    plain_import = delay_imports(builtins.__import__, importer)
 
     def import_for_mmf(
         name: str,

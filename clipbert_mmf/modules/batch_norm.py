@@ -1,4 +1,7 @@
-"""Batch norm with the statistics of the items that all processes read together, so that one trains as several."""
+"""Batch norms: with the statistics of the items that all processes read together, and with stored ones.
+
+The first lets one process train as several.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,51 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipbert_mmf.scoring.gathering import counts_here, is_distributed, sum_over_ranks
+
+
+class FrozenBatchNorm(nn.Module):
+    """Normalize with stored statistics, scale and bias, which never train.
+
+    torchvision has the same class; importing torchvision takes a second and a half, and nothing else of it is needed.
+
+    Args:
+        channels: C.
+        eps: added to the variance.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def compute_factors(self) -> tuple[Tensor, Tensor]:
+        """Return ``(C,)`` scale and bias with which the norm is ``scale * x + bias``."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        return scale, self.bias - self.running_mean * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(F, C, h, w)`` for the same shape."""
+        scale, bias = self.compute_factors()
+        return x * _per_channel(scale) + _per_channel(bias)
+
+    def extra_repr(self) -> str:
+        """Return the sizes that ``repr`` shows."""
+        return f"{len(self.weight)}, eps={self.eps}"
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any, **named: Any
+    ) -> None:
+        # Files of norms that trained count their batches.
+        state_dict.pop(prefix + "num_batches_tracked", None)
+        super()._load_from_state_dict(state_dict, prefix, *arguments, **named)
 
 
 class SyncedBatchNorm(nn.BatchNorm2d):

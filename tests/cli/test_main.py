@@ -41,6 +41,18 @@ def test_help_and_version_answer_without_torch_in_half_a_second(words):
     assert all(word in done.stdout for word in expected)
 
 
+def test_no_verb_waits_for_a_library_that_it_may_not_need():
+    code = (
+        "import importlib, sys; from clipbert_mmf.cli.main import VERBS;"
+        "[importlib.import_module('clipbert_mmf.cli.' + verb.module) for verb in VERBS.values()];"
+        "print(*sorted({'torchvision', 'torch._dynamo', 'transformers', 'sklearn', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=make_environment()
+    )
+    assert done.stdout.strip() == "", done.stderr
+
+
 @pytest.mark.parametrize("name", sorted(VERBS))
 def test_every_verb_has_help(name, capsys):
     with pytest.raises(SystemExit) as ended:

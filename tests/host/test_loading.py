@@ -15,7 +15,7 @@ def load(tmp_path, monkeypatch):
 
     def run(source, name="mmf_toy"):
         (tmp_path / f"{name}.py").write_text(source)
-        spec = loading.find_mmf_spec(name, None, None, [importlib.machinery.PathFinder])
+        spec = loading.find_wrapped_spec(name, None, None, [importlib.machinery.PathFinder])
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
@@ -47,5 +47,6 @@ def test_source_is_edited_before_and_patches_are_applied_after_a_module_runs(loa
 
 def test_a_module_that_no_finder_has_stays_unknown():
     assert (
-        loading.find_mmf_spec("mmf_nothing", None, None, [object(), importlib.machinery.PathFinder]) is None
+        loading.find_wrapped_spec("mmf_nothing", None, None, [object(), importlib.machinery.PathFinder])
+        is None
     )

@@ -1,8 +1,9 @@
-"""Two processes normalize and train as one that has all their items."""
+"""Two processes normalize and train as one that has all their items; frozen norms are torchvision's."""
 
 import torch
+import torchvision
 
-from clipbert_mmf.modules.batch_norm import SyncedBatchNorm
+from clipbert_mmf.modules.batch_norm import FrozenBatchNorm, SyncedBatchNorm
 from tests.two_ranks import run_two_ranks
 
 PROGRAM = """
@@ -58,3 +59,17 @@ def test_in_one_process_it_is_torchs_own():
     for _ in range(2):
         assert torch.equal(ours(items), theirs(items))
         ours.eval(), theirs.eval()
+
+
+def test_a_frozen_norm_is_torchvisions_to_the_bit_and_loads_what_a_trained_norm_saved():
+    generator = torch.Generator().manual_seed(0)
+    trained = torch.nn.BatchNorm2d(3)
+    for tensor in (trained.weight.data, trained.bias.data, trained.running_mean, trained.running_var):
+        tensor.copy_(torch.rand(3, generator=generator) + 0.5)
+    own, theirs = FrozenBatchNorm(3), torchvision.ops.FrozenBatchNorm2d(3)
+    assert own.state_dict().keys() == theirs.state_dict().keys() and not list(own.parameters())
+    for norm in (own, theirs):
+        norm.load_state_dict(trained.state_dict())
+    items = torch.randn(2, 3, 4, 5, generator=generator)
+    assert torch.equal(own(items), theirs(items))
+    assert repr(own) == "FrozenBatchNorm(3, eps=1e-05)"

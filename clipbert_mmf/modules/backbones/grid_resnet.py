@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import FrozenBatchNorm2d
 
 from clipbert_mmf.configuration import InRange, OneOf
 from clipbert_mmf.modules.activation_checkpointing import recompute_in_chunks, run_or_recompute
 from clipbert_mmf.modules.backbones.convolution import convolve
 from clipbert_mmf.modules.backbones.pixels import check_pixel_options, normalize_pixels
-from clipbert_mmf.modules.batch_norm import SyncedBatchNorm
+from clipbert_mmf.modules.batch_norm import FrozenBatchNorm, SyncedBatchNorm
 
 #: Mean of R, G, B in grey levels, and their divisors (caffe-style weights).
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -33,7 +32,7 @@ def _group_norm(channels: int) -> nn.Module:
 #: and gives the same result whatever the batch is split into. ``batch`` has the statistics of the items that all
 #: processes read together, so several processes train as one; batches that are accumulated have their own.
 NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "frozen_batch": FrozenBatchNorm2d,
+    "frozen_batch": FrozenBatchNorm,
     "batch": SyncedBatchNorm,
     "group": _group_norm,
 }
@@ -65,12 +64,11 @@ class Conv(nn.Module):
         """
         conv, norm = self.conv, self.norm
         activate = self.activate or residual is not None
-        if isinstance(norm, FrozenBatchNorm2d):
+        if isinstance(norm, FrozenBatchNorm):
             # A norm that never changes becomes part of the convolution: it needs no pass of its own, and
             # under autocast none in full precision. The product is made in the precision of the weights.
-            frozen: Any = norm
-            scale = frozen.weight * (frozen.running_var + frozen.eps).rsqrt()
-            weight, bias = conv.weight * scale.view(-1, 1, 1, 1), frozen.bias - frozen.running_mean * scale
+            scale, bias = norm.compute_factors()
+            weight = conv.weight * scale.view(-1, 1, 1, 1)
             return convolve(x, weight, bias, self.stride, self.padding, residual, activate)
         x = norm(convolve(x, conv.weight, None, self.stride, self.padding))
         # In place: neither sum nor norm needs its result for the gradient.
