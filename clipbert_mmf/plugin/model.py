@@ -6,6 +6,7 @@ Reads its configuration, builds the network, and passes batches through it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mmf.models.base_model import BaseModel
 from omegaconf import OmegaConf
 
 from clipbert_mmf.configuration import ConfigurationError, to_plain
+from clipbert_mmf.inference.sources import is_saved_folder
 from clipbert_mmf.models.build import build_network, freeze_parts
 from clipbert_mmf.models.config import SECTION, HeadConfig, ModelConfig, dump_model_config, parse_model_config
 from clipbert_mmf.modules.heads import HEADS, list_heads
@@ -27,9 +29,12 @@ from clipbert_mmf.plugin import losses as plugin_losses
 from clipbert_mmf.plugin import pretrained as plugin_pretrained
 from clipbert_mmf.plugin import trained_model
 from clipbert_mmf.plugin.weight_fill import WeightFill
-from clipbert_mmf.weights.loading import load_weights
+from clipbert_mmf.plugin.weight_source import read_description
+from clipbert_mmf.weights.files import read_weights
+from clipbert_mmf.weights.loading import find_weights, load_file
 from clipbert_mmf.weights.report import LoadReport, write_reports
 from clipbert_mmf.weights.trained_with import KEY as TRAINED_WITH
+from clipbert_mmf.weights.trained_with import TrainedWith
 
 logger = logging.getLogger(__name__)
 
@@ -102,12 +107,28 @@ class ClipBertModel(BaseModel):
             if given:
                 logger.info("%s holds all weights; weights.%s is not read", model.source, given[-1][0])
             return []
-        reports = [load_weights(self.network, location, part, weights.strict) for part, location in given]
+        reports: list[LoadReport] = []
+        for part, location in given:
+            place = find_weights(location, part)
+            file = read_weights(place)
+            if part == "clipbert":
+                # A converted folder says it beside its weights.
+                trained = read_description(place) if is_saved_folder(place) else file.trained_with
+                file.tensors = self.fit_weights(file.tensors, trained, str(place))
+            reports.append(load_file(self.network, file, part, weights.strict))
         for report in reports:
             fill.add_report(report)
         if model is not None and model.is_bound:
             fill.require_all(describe_source(model, given), reports)
         return reports
+
+    def fit_weights(
+        self, tensors: Mapping[str, torch.Tensor], trained: TrainedWith | None, source: str
+    ) -> dict[str, torch.Tensor]:
+        """Return the weights of a trained model for this one, where it begins anew; see ``RunModel.fit_weights``."""
+        if self.run_model is None or self.run_model.is_bound:
+            return dict(tensors)
+        return self.run_model.fit_weights(tensors, self.network.state_dict(), trained, source)
 
     def list_unused_heads(self, run: Any) -> list[str]:
         """Return the heads that no dataset of the run asks."""

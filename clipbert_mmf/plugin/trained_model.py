@@ -17,6 +17,7 @@ import yaml
 from mmf.common.registry import registry
 from mmf.utils.configuration import get_mmf_env
 from omegaconf import OmegaConf
+from torch import Tensor
 
 from clipbert_mmf.annotations.sources import find_file
 from clipbert_mmf.configuration import ConfigurationError, parse_config, to_plain
@@ -32,6 +33,7 @@ from clipbert_mmf.plugin.weight_fill import HOW_TO_GIVE
 from clipbert_mmf.training.distributed import get_rank
 from clipbert_mmf.transforms.tokens import StoredTokenizer, TextOptions, keep_tokenizer, load_tokenizer
 from clipbert_mmf.video.clips import MACHINE_OPTIONS, MEDIA_OPTIONS
+from clipbert_mmf.weights.answer_rows import reorder_answers
 from clipbert_mmf.weights.loading import PARTS, find_weights
 from clipbert_mmf.weights.trained_with import KEY, TrainedDataset, TrainedWith
 from clipbert_mmf.writing import naming
@@ -343,6 +345,45 @@ class RunModel:
             )
 
     # ---- the model
+
+    def fit_weights(
+        self,
+        tensors: Mapping[str, Tensor],
+        own: Mapping[str, Tensor],
+        trained: TrainedWith | None,
+        source: str,
+    ) -> dict[str, Tensor]:
+        """Return a trained model's weights for a run that begins anew with answers and a tokenizer of its own.
+
+        Args:
+            tensors: of the trained model.
+            own: of the network.
+            trained: what the file says about its model.
+            source: the file, for messages.
+        """
+        if trained is None or not self.trains:
+            return dict(tensors)
+        theirs = {name: found for name in self.datasets if (found := trained.find(name)) is not None}
+        for name, other in theirs.items():
+            here = self.datasets[name].tokenizer
+            if here is not None and other.tokenizer is not None and here.identity != other.tokenizer.identity:
+                logger.warning(
+                    "%s was trained with another tokenizer, '%s' (%d words), than '%s' (%d words) of %s: its word "
+                    "embeddings are those of other words; "
+                    "dataset_config.%s.processors.text_processor.params.tokenizer=<its run>/%s keeps them",
+                    *(source, other.tokenizer_name, other.tokenizer.num_words),
+                    *(self.datasets[name].tokenizer_name, here.num_words, name, name, TOKENIZER_FOLDER),
+                )
+        answers = {name: dataset.answers for name, dataset in self.datasets.items() if dataset.answers}
+        changed, known = reorder_answers(
+            tensors, own, {name: other.answers for name, other in theirs.items()}, answers
+        )
+        for name, number in known.items():
+            logger.info(
+                "%s: %d of %d answers keep what %s learned of them; the others begin anew",
+                *(name, number, len(answers[name]), source),
+            )
+        return changed
 
     def bind_model(self, settings: ModelConfig, datasets: Sequence[str]) -> ModelConfig:
         """Return the model's settings with those of the trained model that its weights do not tell.

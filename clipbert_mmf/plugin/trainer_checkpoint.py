@@ -22,6 +22,7 @@ from clipbert_mmf.training.run import Run
 from clipbert_mmf.training.sharding import is_fully_sharded
 from clipbert_mmf.weights.files import read_checkpoint
 from clipbert_mmf.weights.trained_with import KEY as TRAINED_WITH
+from clipbert_mmf.weights.trained_with import read_trained_with
 from clipbert_mmf.writing import write_text_atomically
 
 logger = logging.getLogger(__name__)
@@ -122,8 +123,10 @@ class RunCheckpoint(Checkpoint):
         else:
             state = self._torch_load(file)
         # Weights alone, as Lightning's trainer and ours write them, have no section of their own.
-        weights = state.get("model", state.get("state_dict", state))
+        weights = self.upgrade_state_dict(state.get("model", state.get("state_dict", state)))
         self.run.loaded_file = None if load_zoo else Path(file).resolve()
-        self.checkpointer.load(
-            state, self.upgrade_state_dict(weights), str(file), weights_only=load_pretrained and not force
-        )
+        weights_only = load_pretrained and not force
+        fit_weights = getattr(unwrap_model(self.trainer.model), "fit_weights", None)
+        if fit_weights is not None and (weights_only or self.checkpointer.options.resets_counts):
+            weights = fit_weights(weights, read_trained_with(state), str(file))
+        self.checkpointer.load(state, weights, str(file), weights_only=weights_only)

@@ -91,6 +91,11 @@ def trained(tmp_path_factory):
     codes = run_plan("tasks_program.py", plan, folder)
     assert codes == dict.fromkeys(plan, 0), (folder / "plan.json.run.log").read_text()[-4000:]
     (folder / "answers_before.json").write_bytes((run / f"answers_{DATASET}.json").read_bytes())
+    answers = json.loads((run / f"answers_{DATASET}.json").read_text())
+    last = len(answers) - 1
+    (folder / "reversed.json").write_text(
+        json.dumps({answer: last - place for answer, place in answers.items()})
+    )
     write_variants(folder, run)
     change_surroundings(corpora, folder)
     return folder
@@ -136,6 +141,16 @@ def runs(trained):
         "none.predicted": task_options(corpora, DATASET, folder / "none", same),
         "other": task_options(corpora, OTHER, folder / "other_run", "run_type=train", start(best)),
     }
+    anew = [
+        "run_type=train",
+        grown,
+        f"{SECTION}.answers.file={folder / 'reversed.json'}",
+        "training.max_updates=1",
+    ]
+    anew += ["optimizer.params.lr=0"]
+    plan["anew"] = task_options(corpora, DATASET, folder / "anew", *anew, start(best))
+    resumed = [resume(best), "checkpoint.resume_pretrained=true", same]
+    plan["anew_resumed"] = task_options(corpora, DATASET, folder / "anew_resumed", *anew, *resumed)
     return folder, {**codes, **run_plan("tasks_program.py", plan, folder)}
 
 
@@ -191,6 +206,20 @@ def test_a_test_says_in_one_line_what_of_the_checkpoint_it_uses(runs):
     assert "holds another tokenizer now" in line and "image_size=48, not 64" in line
     assert f"it has no {KEY}" in read_log(runs, "renamed")
     assert f"the answers are those of {runs[0] / 'old' / f'answers_{DATASET}.json'}" in read_log(runs, "old")
+
+
+@pytest.mark.parametrize("name", ["anew", "anew_resumed"])
+def test_a_new_run_keeps_what_was_learned_of_each_answer_under_its_new_number(runs, name):
+    folder, codes = runs
+    assert codes[name] == 0, read_log(runs, name)[-3000:]
+    best, after = (
+        torch.load(folder / file, weights_only=True)["model"]["network.head.output.weight"]
+        for file in ("run/best.ckpt", f"{name}/current.ckpt")
+    )
+    assert torch.equal(after, best.flip(0))
+    log = read_log(runs, name)
+    assert f"{len(best)} of {len(best)} answers keep what" in log
+    assert ("was trained with another tokenizer" in log) == (name == "anew")
 
 
 def test_a_test_in_the_run_leaves_its_answers(runs):
