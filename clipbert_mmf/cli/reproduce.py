@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
                 f"{option}: the row decides it; --save FOLDER moves the run, other runs go by mmf_run"
             )
     words = [*row.write_options(data, save, options.weights, options.tokenizer), *options.options]
-    problems = find_problems(row, data, options.weights, options.options)
+    problems = find_problems(row, data, options.weights, options.options, options.tokenizer)
     training, test = row.estimate_hours(content.costs)
     plan = {
         "recipe": options.recipe,
@@ -63,14 +63,17 @@ def run(options: argparse.Namespace) -> int:
         "estimated_hours": {"card": content.costs.card, "training": training, "test": test},
         "metric": row.metric_label,
         "paper": row.paper,
+        "stated": row.stated,
     }
-    figure = "not in its text" if row.paper is None else f"{row.paper} %"
+    figure = "not known here" if row.paper is None else f"{row.paper} %"
+    stated = f" (its text: {row.stated})" if row.stated else ""
     lines = [
-        f"{row.label}, table {row.table}; the paper's {row.metric_label}: {figure}",
+        f"{row.label}, table {row.table}; the paper's {row.metric_label}: {figure}{stated}",
         f"an estimate for one {content.costs.card}: {training:.1f} h of training, {test:.2f} h of test, "
         f"validations not counted",
         shlex.join(plan["command"]),
         *(f"missing: {problem}" for problem in problems),
+        f"clipbert check-data {row.dataset} data_dir={shlex.quote(str(data))} counts its rows and media",
     ]
     if options.dry_run:
         print_result(options, plan, lines)

@@ -53,7 +53,8 @@ class PaperRow:
         dataset: registry key.
         metric: name of the row's metric in ``metrics.jsonl``.
         metric_label: the paper's name of it.
-        paper: the paper's figure, per cent; None where its text does not say it.
+        paper: the figure of the paper's table, per cent; None where it is not known here.
+        stated: what the paper's running text says about the row.
         items: training items of an epoch; 0 where nothing is trained.
         epochs: passes over them.
         clips: N_train.
@@ -80,6 +81,7 @@ class PaperRow:
     test_videos: int
     test_pairs: int
     test_clips: int
+    stated: str = ""
     weights_of: str = ""
     remark: str = ""
 
@@ -141,7 +143,9 @@ def load_reproduction() -> Reproduction:
     return parse_config(Reproduction, read_yaml(file), file.name)
 
 
-def find_problems(row: PaperRow, data: Path, weights: str | None, options: Sequence[str] = ()) -> list[str]:
+def find_problems(
+    row: PaperRow, data: Path, weights: str | None, options: Sequence[str] = (), tokenizer: str | None = None
+) -> list[str]:
     """Return what is missing for a row, one sentence each.
 
     Args:
@@ -149,27 +153,40 @@ def find_problems(row: PaperRow, data: Path, weights: str | None, options: Seque
         data: folder of the corpus.
         weights: file to start from.
         options: options of ``mmf_run``; annotations, media and weights that they set are left to the run.
+        tokenizer: folder of the tokenizer, or its name on the hub.
     """
-    return [*_check_data(row, data, options), *_check_weights(row, weights, options)]
+    problems = [*_check_data(row, data, options), *_check_weights(row, weights, options)]
+    if tokenizer and tokenizer.startswith(("/", ".", "~")) and not Path(tokenizer).expanduser().is_dir():
+        problems.append(f"--tokenizer {tokenizer}: no such folder")
+    return problems
 
 
 def _check_data(row: PaperRow, data: Path, options: Sequence[str]) -> list[str]:
-    if not data.is_dir():
-        return [f"--data {data}: no such folder; expected the owner's files of {row.dataset} (docs/data.md)"]
     section = f"dataset_config.{row.dataset}"
     own = read_yaml(config_dir() / "datasets" / row.dataset / "defaults.yaml")["dataset_config"][row.dataset]
-    problems: dict[str, None] = {}
     splits = ("test",) if row.weights_of else ("train", "val", "test")
-    for split in splits:
-        if not _sets(options, f"{section}.annotations"):
-            for source in own["annotations"][split]:
-                for key in {"file", "answers", "exclude", "only"} & source.keys():
-                    problems.update(_check_file(data, source[key], f"{section}.annotations.{split}.{key}"))
-        place = data / os.path.expanduser(own["media"][split])
-        if not _sets(options, f"{section}.media") and not place.exists():
-            problems[
-                f"{section}.media.{split}: {place} does not exist; set {section}.media.{split}=FOLDER"
-            ] = None
+    files = {
+        f"{section}.annotations.{split}.{key}": str(source[key])
+        for split in splits
+        for source in own["annotations"][split]
+        for key in sorted({"file", "answers", "exclude", "only"} & source.keys())
+    }
+    if not data.is_dir():
+        names = dict.fromkeys([*files.values(), *(str(own["media"][split]) for split in splits)])
+        state = "is a file" if data.exists() else "no such folder"
+        return [f"--data {data}: {state}; expected a folder with {', '.join(names)}"]
+    problems: dict[str, None] = {}
+    if not _sets(options, f"{section}.annotations"):
+        for where, name in files.items():
+            problems.update(_check_file(data, name, where))
+    if not _sets(options, f"{section}.media"):
+        for split in splits:
+            place = data / os.path.expanduser(own["media"][split])
+            if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+                state = "is empty" if place.exists() else "does not exist"
+                problems[f"{section}.media.{split}: {place} {state}; set {section}.media.{split}=FOLDER"] = (
+                    None
+                )
     return list(problems)
 
 

@@ -18,13 +18,13 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 from torch.nn.parallel import DistributedDataParallel
 
 from clipbert_mmf.configuration import ConfigurationError
-from clipbert_mmf.training.options import ParallelOptions, PrecisionName
+from clipbert_mmf.training.options import ParallelOptions, ReductionName
 
 logger = logging.getLogger(__name__)
 
 #: Value of ``training.gradient_reduction`` -> arithmetic in which gradients are summed over processes; None
 #: is theirs.
-REDUCTIONS: dict[PrecisionName, torch.dtype | None] = {
+REDUCTIONS: dict[ReductionName, torch.dtype | None] = {
     "fp32": None,
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
@@ -133,7 +133,7 @@ def wrap_model(model: nn.Module, options: ParallelOptions = _DEFAULTS) -> nn.Mod
     return wrapped
 
 
-def _check_reduction(model: nn.Module, reduction: PrecisionName) -> None:
+def _check_reduction(model: nn.Module, reduction: ReductionName) -> None:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     try:
         _collectives.all_reduce(torch.zeros(1, dtype=REDUCTIONS[reduction], device=device))

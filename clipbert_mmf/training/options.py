@@ -14,7 +14,9 @@ from typing import Annotated, Any, Literal
 
 from clipbert_mmf.configuration import ConfigurationError, InRange
 
-PrecisionName = Literal["fp32", "bf16", "fp16"]
+PrecisionName = Literal["fp32", "tf32", "bf16", "fp16"]
+#: Arithmetic of sums over processes.
+ReductionName = Literal["fp32", "bf16", "fp16"]
 #: Whose gradients are clipped: the whole model's, or those of its ``question_embedding_module`` alone.
 ClipNormMode = Literal["all", "question"]
 
@@ -133,7 +135,7 @@ class ParallelOptions:
     """
 
     sharding: Literal["none", "optimizer", "full"] = "none"
-    gradient_reduction: PrecisionName = "fp32"
+    gradient_reduction: ReductionName = "fp32"
     find_unused_parameters: bool = False
     static_graph: bool = False
 

@@ -309,7 +309,7 @@ def test_precision_holds_in_training_evaluation_and_prediction(tmp_path, precisi
     "option, message",
     [
         ("training.precision=fp16", "fp16 needs a CUDA device.*use bf16 or fp32"),
-        ("training.precision=half", "training.precision is 'half'; allowed are fp32, bf16, fp16"),
+        ("training.precision=half", "training.precision is 'half'; allowed are fp32, tf32, bf16, fp16"),
         ("training.update_frequency=0", "training.update_frequency is 0; expected at least 1"),
         ("training.fp16=true", "training.fp16=true contradicts training.precision=fp32"),
         ("training.prefetch_factor=0", "training.prefetch_factor is 0; expected at least 1"),

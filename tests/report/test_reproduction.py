@@ -7,7 +7,7 @@ import pytest
 
 from clipbert_mmf.inference.settings import read_yaml
 from clipbert_mmf.paths import project_dir
-from clipbert_mmf.report.reproduction import describe_result, format_result, load_reproduction
+from clipbert_mmf.report.reproduction import describe_result, find_problems, format_result, load_reproduction
 
 MEASURED = Path(__file__).parents[2] / "docs/results/gpu-nvidia-h100-80gb-hbm3-2026-11-26.json"
 
@@ -43,6 +43,32 @@ def test_rows_have_the_epochs_and_metrics_of_their_recipes():
         recipe = read_yaml(project_dir() / "clipbert" / "configs" / row.dataset / "defaults.yaml")
         assert row.metric.split("/")[0] in recipe["evaluation"]["metrics"], name
         assert row.weights_of or row.epochs == recipe["training"]["max_epochs"], name
+
+
+def test_rows_of_one_table_lie_as_far_apart_as_the_papers_text_says():
+    rows = load_reproduction().rows
+    assert sum(bool(row.stated) for row in rows.values()) == 11
+    for small, large in (("msrvtt_retrieval", "msrvtt_retrieval_8x2"), ("msrvtt_qa", "msrvtt_qa_8x2")):
+        above = [float(rows[name].stated.split()[0]) for name in (large, small)]
+        figures = [rows[name].paper or 0 for name in (large, small)]
+        assert figures[0] - figures[1] == pytest.approx(above[0] - above[1])
+
+
+def test_an_empty_folder_of_media_is_missing_and_an_absent_corpus_is_described(tmp_path):
+    row = load_reproduction().rows["didemo_retrieval"]
+    (tmp_path / "videos").mkdir()
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}_data.json").write_text("[]")
+    problems = find_problems(row, tmp_path, None)
+    assert any("media.test: " in problem and "videos is empty" in problem for problem in problems)
+    assert not any("annotations" in problem for problem in problems)
+    names = "train_data.json, val_data.json, test_data.json, videos"
+    assert f"no such folder; expected a folder with {names}" in find_problems(row, tmp_path / "x", None)[0]
+    file = tmp_path / "train_data.json"
+    assert f"{file}: is a file; expected a folder" in find_problems(row, file, None)[0]
+    assert (
+        find_problems(row, tmp_path, None, tokenizer=str(file))[-1] == f"--tokenizer {file}: no such folder"
+    )
 
 
 def test_a_result_without_a_figure_of_the_paper_has_no_difference():
