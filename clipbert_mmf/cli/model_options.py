@@ -17,7 +17,9 @@ from clipbert_mmf.transforms.tokens import load_tokenizer
 logger = logging.getLogger(__name__)
 
 #: Last line of the help of verbs that print how well something fits.
-NOT_CALIBRATED = "Percentages are the model's own, and not calibrated: what gets 80 % need not be right in 80 of 100 cases."
+NOT_CALIBRATED = (
+    "Percentages are the model's own and not calibrated: 80 % need not be right in 80 of 100 cases."
+)
 MODEL_HELP = "folder of a converted model or of a run, checkpoint, or hub name"
 
 
