@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from clipbert_mmf.cli.model_options import add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.cli.values import count, filled
+from clipbert_mmf.cli.values import count, filled, require_folder
 from clipbert_mmf.inference.saliency import SALIENCY_METHODS
 from clipbert_mmf.report.page import write_report
 
@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page and print its path."""
+    if options.data_dir:
+        require_folder(options.data_dir, "--data-dir")
     path = write_report(
         options.run_dir,
         options.out,

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 import clipbert_mmf
-from clipbert_mmf.configuration import ArgumentError, suggest
+from clipbert_mmf.configuration import suggest
 from clipbert_mmf.extras import import_extra
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.report.differences import describe_difference, format_difference
@@ -56,21 +56,17 @@ def make_report(
 
     Raises:
         FileNotFoundError: if a folder is not that of a run.
-        ArgumentError: if the data are not there, or the run has no such dataset.
+        ValueError: if the run has no such dataset.
         ImportError: if Jinja2 or matplotlib is not installed.
     """
     import_extra("jinja2", "report", "a report needs Jinja2")
     import_extra("matplotlib", "report", "a report needs matplotlib")
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    if data_dir is not None and not Path(data_dir).is_dir():
-        raise ArgumentError(f"{{data_dir}} is '{data_dir}': no such folder")
     run, others = read_run_record(run_dir, dataset), [read_run_record(path, dataset) for path in baselines]
     known = [name.strip() for name in run.datasets.split(",")]
     if dataset is not None and not run.predictions and dataset not in known:
-        raise ArgumentError(
-            f"{run.folder} has no dataset '{dataset}'{suggest(dataset, known)}; it has {known}"
-        )
+        raise ValueError(f"{run.folder} has no dataset '{dataset}'{suggest(dataset, known)}; it has {known}")
     environment = Environment(
         loader=PackageLoader("clipbert_mmf.report", "."),
         autoescape=True,
@@ -118,6 +114,7 @@ def _show_number(value: float) -> str:
 def _draw_all(run: RunRecord) -> list[dict[str, str]]:
     """Return title, description and picture of each curve that the run has points for."""
     several = "," in run.datasets
+    shares = {one.metric: one.title for one in run.final_results() if one.is_share}
 
     def collect(
         split: str, section: str, wanted: Callable[[str], bool]
@@ -129,22 +126,24 @@ def _draw_all(run: RunRecord) -> list[dict[str, str]]:
             for name, value in (record.get(section) or {}).items():
                 if wanted(name) and isinstance(value, (int, float)) and math.isfinite(value):
                     _, dataset, metric = split_metric_name(name)
-                    title = _shorten(metric)
+                    title = shares.get(metric) or _shorten(metric)
                     points = found.setdefault(f"{dataset} {title}" if several else title, ([], []))
                     points[0].append(record.get("update", 0))
-                    points[1].append(value)
+                    points[1].append(100 * value if metric in shares else value)
         return found
 
     losses = collect("train", "losses", lambda name: not name.endswith("total_loss"))
     names = {f"{task.metric}/{number}" for task in TASKS.values() for number in task.curves}
     metrics = collect("val", "metrics", lambda name: split_metric_name(name)[2] in names)
+    in_percent = bool(metrics) and all(any(title in name for title in shares.values()) for name in metrics)
     pictures = []
     for title, curves, label in (
         ("Training loss", losses, "loss"),
-        ("Validation", metrics, "metric"),
+        ("Validation", metrics, "per cent" if in_percent else "metric"),
     ):
         if curves:
-            last = "; ".join(f"{name} ends at {values[-1]:.4g}" for name, (_, values) in curves.items())
+            unit = " %" if label == "per cent" else ""
+            last = "; ".join(f"{name} ends at {values[-1]:.4g}{unit}" for name, (_, values) in curves.items())
             pictures.append({"title": title, "about": last, "svg": draw_curves(curves, label)})
     return pictures
 

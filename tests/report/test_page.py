@@ -114,6 +114,27 @@ def test_moved_media_are_named(run, tmp_path):
     assert "could not be opened" in page and "Give --data-dir" in page
 
 
+def test_curves_of_shares_are_in_words_and_per_cent(tmp_path, tokenizer_dir):
+    make_run(tmp_path / "run", tokenizer_dir)
+    told = {"dataset": "msrvtt_retrieval", "metric": "clipbert_retrieval/t2v_r1", "is_share": True}
+    results = [{**told, "title": "text to video, recall at 1"}]
+    line = {
+        "split": "test",
+        "metrics": {"test/msrvtt_retrieval/clipbert_retrieval/t2v_r1": 0.5},
+        "results": results,
+    }
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write("\n" + json.dumps(line) + "\n")
+    page = make_report(tmp_path / "run")
+    assert "Validation: text to video, recall at 1 ends at 25 %" in page and ">per cent<" in page
+
+
+def test_a_dataset_that_the_run_has_not_is_refused_with_the_nearest_name(tmp_path, tokenizer_dir):
+    make_run(tmp_path / "run", tokenizer_dir)
+    with pytest.raises(ValueError, match="has no dataset 'msrvtt_retrieva' .did you mean 'msrvtt_retrieval'"):
+        make_report(tmp_path / "run", dataset="msrvtt_retrieva")
+
+
 def test_the_command_writes_the_page(run, tmp_path):
     done = subprocess.run(
         [

@@ -51,7 +51,7 @@ def test_the_metrics_of_a_run_over_several_datasets_is_told_apart(tmp_path, toke
             "clipbert_answers/accuracy": metrics[f"{dataset}/clipbert_answers/accuracy"]
         }
     page = make_report(tmp_path / "run", num_examples=0)
-    assert "msrvtt_retrieval answers/accuracy ends at 0.25; quiz answers/accuracy ends at 0.75" in page
+    assert "msrvtt_retrieval accuracy ends at 25 %; quiz accuracy ends at 75 %" in page
 
 
 def test_metrics_are_those_of_the_test_and_else_of_the_predictions(tmp_path):
