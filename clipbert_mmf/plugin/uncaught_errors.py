@@ -23,6 +23,7 @@ from mmf.common.registry import registry
 from mmf.utils.configuration import get_mmf_env
 
 from clipbert_mmf.cli.main import EXPECTED_ERRORS
+from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.plugin.run_folder import may_write_into
 from clipbert_mmf.training.distributed import get_rank
 from clipbert_mmf.training.failure_reports import LostProcessError
@@ -64,7 +65,7 @@ class UncaughtErrors:
         folder, sentence = find_folder(frames), read_sentence(error)
         is_ours = may_write_into(folder)
         log = write_traceback(folder, error) if is_ours else None
-        is_told = log is not None or not is_ours or isinstance(error, OSError)
+        is_told = log is not None or not is_ours or isinstance(error, (OSError, ConfigurationError))
         if sentence is None or not is_told:
             self.fallback(kind, error, trace)
         elif claim_terminal(is_first=not isinstance(error, LostProcessError)):
@@ -109,7 +110,7 @@ def find_folder(frames: list[FrameType]) -> Path:
             for option in getattr(frame.f_locals.get("args"), "opts", None) or ():
                 name, _, value = str(option).partition("=")
                 if name == "env.save_dir" and value:
-                    return Path(value)
+                    return Path(value).expanduser()
     return Path(str(get_mmf_env(key="save_dir") or "save"))
 
 

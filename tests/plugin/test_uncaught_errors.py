@@ -64,6 +64,16 @@ def test_a_folder_that_cannot_be_written_leaves_the_traceback_on_the_terminal(ho
     assert hook[1] == [error]
 
 
+def test_a_sentence_of_our_own_needs_no_traceback(hook, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(uncaught_errors.registry, "get", lambda *args, **more: None)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "file").write_text("")
+    error = raise_from("/x/mmf_cli/run.py", ConfigurationError("a.b is 1"), ["env.save_dir=~/file/run"])
+    hook[0](type(error), error, error.__traceback__)
+    assert hook[1] == [] and capfd.readouterr().err == "mmf_run: a.b is 1\n"
+    assert not (Path.cwd() / "~").exists()
+
+
 def test_a_data_workers_error_is_told_without_its_traceback():
     inner = "Traceback (most recent call last):\n  File 'x', line 1\n"
     inner += "clipbert_mmf.configuration.ConfigurationError: a.b is 1\nc"
