@@ -20,7 +20,7 @@ import numpy as np
 from clipbert_mmf.json_text import format_json, parse_json
 from clipbert_mmf.video.arrays import Times
 from clipbert_mmf.video.decode import VideoInfo, describe_video, read_frames
-from clipbert_mmf.video.endings import ALL_ENDINGS, ending_of
+from clipbert_mmf.video.endings import ALL_ENDINGS, MEDIA_ENDINGS, ending_of
 from clipbert_mmf.video.errors import MediaError, StoreError
 from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.images import is_image, read_image
@@ -214,11 +214,11 @@ class _Converter:
                 reason = "a folder of frames: make a video of it first, for example with ffmpeg"
                 return _Made(key, reason=f"StoreError: {reason}")
             data = found if isinstance(found, bytes) else read_source(found)
+            extension = found.suffix if isinstance(found, Path) else ending_of(key)
             if self.verifies:
-                _verify(data)
+                _verify(data, extension.lower())
                 if self.source.stamp(key) != stamp:
                     return _Made(key, reason="StoreError: it changed while it was read; build again later")
-            extension = found.suffix if isinstance(found, Path) else ending_of(key)
             extension = extension if extension.lower() in ALL_ENDINGS else guess_extension(data)
             if self.encoding is None or is_image(data[:16]):
                 return _Made(key, stamp, len(data), extension, data)
@@ -227,9 +227,10 @@ class _Converter:
             return _Made(key, reason=f"{type(error).__name__}: {getattr(error, 'reason', error)}")
 
 
-def _verify(data: bytes) -> None:
+def _verify(data: bytes, ending: str) -> None:
     """Raise ``MediaError`` for bytes that training could not read; no more than the first picture is decoded."""
-    if is_image(data[:16]):
+    # A picture under a video's name is read as a video, and is none.
+    if is_image(data[:16]) and ending not in MEDIA_ENDINGS["video"] - MEDIA_ENDINGS["image"]:
         read_image(data)
     else:
         describe_video(data)

@@ -10,7 +10,7 @@ import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from clipbert_mmf.video.endings import MEDIA_ENDINGS, ending_of
+from clipbert_mmf.video.endings import ALL_ENDINGS, MEDIA_ENDINGS, SIDE_ENDINGS, ending_of, strip_ending
 from clipbert_mmf.video.errors import StoreError
 from clipbert_mmf.video.stores.folder import FolderStore
 from clipbert_mmf.video.stores.lmdb import close_environment
@@ -55,6 +55,16 @@ class StoreWriter(ABC):
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+#: Endings that say what a file is.
+_TELLING = ALL_ENDINGS | SIDE_ENDINGS
+
+
+def _find_lmdb_key(name: str) -> str:
+    """Return the key of a name that ``LmdbWriter.put`` wrote."""
+    stem = strip_ending(name)
+    return stem if ending_of(stem) in _TELLING else name
 
 
 def name_member(key: str, extension: str) -> str:
@@ -132,21 +142,25 @@ class LmdbWriter(StoreWriter):
 
     def done_keys(self) -> set[str]:
         """Return the keys that are safely in the store."""
+        return set(self._names())
+
+    def _names(self) -> dict[str, bytes]:
+        """Return the names in the LMDB by key."""
         with self._environment.begin() as transaction:
-            return {
-                key.decode("utf-8", "replace")
-                for key in transaction.cursor().iternext(keys=True, values=False)
-            }
+            names = list(transaction.cursor().iternext(keys=True, values=False))
+        return {_find_lmdb_key(name.decode("utf-8", "replace")): name for name in names}
 
     def remove(self, keys: set[str]) -> None:
         """Take media out of the store."""
+        names = self._names()
         with naming(self.target / "data.mdb"), self._environment.begin(write=True) as transaction:
-            for key in keys:
-                transaction.delete(key.encode("utf-8"))
+            for key in keys & names.keys():
+                transaction.delete(names[key])
 
     def put(self, key: str, extension: str, data: bytes) -> None:
         """Add a medium; ``extension`` begins with a dot."""
-        name = key.encode("utf-8")
+        # ``talk.txt`` of ``talk.txt.mp4`` would look like a file beside media, ``talk.jpg`` like an image.
+        name = (name_member(key, extension) if ending_of(key) in _TELLING else key).encode("utf-8")
         if len(name) > self._environment.max_key_size():
             raise StoreError(
                 f"the name has {len(name)} bytes, an LMDB takes {self._environment.max_key_size()}; build tar shards",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from clipbert_mmf.cli.main import main
 from clipbert_mmf.video.errors import AmbiguousNameError
@@ -225,3 +226,30 @@ def test_names_as_long_as_a_file_system_allows_are_built(tmp_path, kind, num_byt
     assert report.failed == {} and content_of(open_store(tmp_path / "built")) == content_of(
         open_store(source)
     )
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "tar", "folder"])
+def test_names_with_other_endings_in_them_are_kept_and_followed(folder, tmp_path, kind):
+    names = {"talk.txt.mp4", "set.tar.mp4", "photo.jpg.mp4", "loop.gif.mp4", "plain.mp4"}
+    (tmp_path / "source").mkdir()
+    for name in names:
+        shutil.copy(folder / "plain.mp4", tmp_path / "source" / name)
+    source, target = open_store(tmp_path / "source"), tmp_path / "built"
+    assert build_store(source, target, kind, verifies=True).num_written == len(names)
+    built = open_store(target)
+    assert built.keys() == source.keys() and content_of(built) == content_of(source)
+    assert built.resolve("talk.txt.mp4") == built.resolve("talk.txt") == "talk.txt"
+    assert build_store(open_store(tmp_path / "source"), target, kind).num_skipped == len(names)
+    (tmp_path / "source" / "talk.txt.mp4").unlink()
+    report = build_store(open_store(tmp_path / "source"), target, kind)
+    assert (report.num_removed, report.num_written) == (1, 0)
+    assert len(open_store(target).keys()) == len(names) - 1
+
+
+def test_a_picture_under_a_videos_name_is_not_taken_for_a_video(folder, tmp_path):
+    Image.new("RGB", (32, 24)).save(tmp_path / "still.png")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "still.png").rename(tmp_path / "source" / "still.mp4")
+    shutil.copy(folder / "plain.mp4", tmp_path / "source")
+    report = build_store(open_store(tmp_path / "source"), tmp_path / "built", "folder", verifies=True)
+    assert report.num_written == 1 and "not a video" in report.failed["still"]
