@@ -59,7 +59,12 @@ class IopathStore(MediaStore):
                 found = sorted(manager.ls(self._join(folder)))
             except Exception as error:  # handlers raise whatever their client library raises
                 if not folder:
-                    raise StoreError(f"cannot be listed: {error}", "", self.location) from error
+                    scheme = self.location.partition("://")[0]
+                    raise StoreError(
+                        f"cannot be listed: {error}; iopath must know the scheme '{scheme}' (a handler of g_pathmgr)",
+                        "",
+                        self.location,
+                    ) from error
                 logger.warning("%s cannot be listed and is left out: %s", self._join(folder), error)
                 continue
             for entry in found:

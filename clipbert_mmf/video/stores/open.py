@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from clipbert_mmf.video.errors import StoreError
 from clipbert_mmf.video.stores.base import MediaStore
@@ -21,6 +23,8 @@ STORES: dict[str, Callable[[str, str | None, str | None], MediaStore]] = {
     "tar": lambda location, cache_dir, media: TarStore(location, media),
     "iopath": IopathStore,
 }
+#: Endings of archives in which no single medium can be read.
+_ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z", ".rar", ".gz")
 _EXPECTED = "expected a folder of files, an LMDB, tar shards, or something://..."
 
 
@@ -46,6 +50,8 @@ def open_store(
     if not isinstance(location, (str, Path)):
         return UnionStore([open_store(one, kind, cache_dir, media) for one in location])
     location = str(location)
+    if location.startswith("file://"):
+        location = url2pathname(urlsplit(location).path)
     if kind == "auto":
         kind = detect_store(location)
     if kind not in STORES:
@@ -73,7 +79,8 @@ def detect_store(location: str) -> str:
     if path.suffix == ".tar" and find_shards(location):
         return "tar"
     what = "a file that is no store" if path.is_file() else "nothing is there"
-    raise StoreError(f"{what}; {_EXPECTED}", "", location)
+    hint = " (unpack it first)" if path.is_file() and path.name.lower().endswith(_ARCHIVES) else ""
+    raise StoreError(f"{what}{hint}; {_EXPECTED}", "", location)
 
 
 def _holds_shards(folder: str) -> bool:

@@ -76,3 +76,8 @@ def test_a_remote_file_has_a_limit_and_no_key_leads_out_of_the_cache(tmp_path, s
     store = open_store("endless://{key}.mp4", cache_dir=str(tmp_path / "file"))
     assert [store.read("good"), store.read("good")] == [b"ten"] * 2
     assert caplog.text.count("could not be written") == 1
+
+
+def test_a_scheme_that_nothing_handles_is_named():
+    with pytest.raises(StoreError, match=r"cannot be listed: .*; iopath must know the scheme 'nowhere'"):
+        open_store("nowhere://bucket/videos").keys()

@@ -12,14 +12,20 @@ from tests.video.stores.conftest import write_tar
     ("location", "kind", "message"),
     [
         ("gone", "auto", "nothing is there"),
-        ("file.txt", "auto", "no store"),
+        ("file.txt", "auto", "no store; expected"),
+        ("v.tar.gz", "auto", r"no store \(unpack it first\); expected"),
         ("", "ftp", "store kind is 'ftp'; allowed are auto, "),
     ],
 )
 def test_a_wrong_location_is_named(tmp_path, location, kind, message):
-    (tmp_path / "file.txt").write_text("x")
+    for name in ("file.txt", "v.tar.gz"):
+        (tmp_path / name).write_text("x")
     with pytest.raises(StoreError, match=message):
         open_store(tmp_path / location, kind)
+
+
+def test_an_address_of_this_machine_is_a_path(folder):
+    assert open_store(folder.resolve().as_uri()).keys() == open_store(folder).keys()
 
 
 def test_a_leftover_tar_does_not_make_a_folder_a_tar_store(folder):
