@@ -14,7 +14,7 @@ from clipbert_mmf.modules.contrastive import CONTRASTIVE_HEADS
 from clipbert_mmf.modules.cross_encoder import CrossEncoder
 from clipbert_mmf.modules.embedding import TextEmbedding, VisualEmbedding
 from clipbert_mmf.modules.grid_encoder import GridEncoder
-from clipbert_mmf.modules.heads import HEADS
+from clipbert_mmf.modules.heads import HEADS, PairHead, PretrainHead
 from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
 
 
@@ -81,6 +81,8 @@ def build_network(config: ModelConfig) -> ClipBertNetwork:
     for name, part in network.named_children():
         if name != "backbone":
             fill_randomly(part, sizes.init_std)
+    if contrastive is not None and section.joins_scores:
+        _silence_matches(head)
     return network
 
 
@@ -118,6 +120,18 @@ def _make_head(config: ModelConfig, head: HeadConfig, where: str, words: nn.Embe
     values = {**vars(head), **head.options}
     settings = {key: values[key] for key in kind.settings if key in values}
     return kind.make(sizes.hidden_size, num_outputs, sizes.dropout, **settings)
+
+
+def _silence_matches(head: nn.Module) -> None:
+    """Let joined scores begin as the dot product: what the cross-encoder adds is 0 until it has learned.
+
+    Random last layers would shuffle the order of a model whose cross-encoder was never trained.
+    """
+    for part in head.modules():
+        if isinstance(part, (PairHead, PretrainHead)) and part.num_outputs == 2:
+            last = part.output if isinstance(part, PairHead) else part.match
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
 
 def fill_randomly(network: nn.Module, std: float) -> None:

@@ -25,7 +25,7 @@ from clipbert_mmf.configuration import (
 from clipbert_mmf.modules.backbones.grid_resnet import GridResnetOptions
 from clipbert_mmf.modules.backbones.registry import BACKBONES
 from clipbert_mmf.modules.clip_fusion import CLIP_FUSIONS
-from clipbert_mmf.modules.contrastive import CONTRASTIVE_HEADS
+from clipbert_mmf.modules.contrastive import CONTRASTIVE_HEADS, TOWER_INPUTS
 from clipbert_mmf.modules.embedding import TEXT_FAMILIES, TextFamily
 from clipbert_mmf.modules.heads import HEADS
 from clipbert_mmf.modules.temporal_fusion import TEMPORAL_FUSIONS
@@ -195,6 +195,14 @@ class ContrastiveConfig:
             the text, so that ``training.first_stage`` can fit it to a frozen network.
         width: towers: width of the layers between.
         dropout: towers: share of values that training drops.
+        input_dropout: towers: the same of their inputs; None for ``dropout``.
+        inputs: towers: layer_norm normalizes each input; standardized gives it unit length (a video's after the
+            square root of each value) and each value mean 0 and deviation 1 over the training split, as
+            ``training.first_stage`` finds them.
+        num_members: towers: pairs of towers side by side, each with ``size / num_members`` of the values; a dot
+            product is the mean of theirs.
+        has_linear_member: towers: whether the last pair is linear, as ``training.first_stage`` finds it from
+            correlations; it weighs as much as all others together.
         joins_scores: towers: whether the scaled dot product of a clip and a text is added to the pair's
             score, so that the cross-encoder learns what the dot product lacks.
         hard_negatives: videos, and as many texts, that training chooses from the batch for every matching
@@ -206,6 +214,10 @@ class ContrastiveConfig:
     type: Annotated[str, OneOf(CONTRASTIVE_HEADS)] = "rows"
     width: Annotated[int, InRange(at_least=1)] = 1024
     dropout: Annotated[float, InRange(at_least=0, at_most=1)] = 0.1
+    input_dropout: Annotated[float, InRange(at_least=0, at_most=1)] | None = None
+    inputs: Annotated[str, OneOf(TOWER_INPUTS)] = "layer_norm"
+    num_members: Annotated[int, InRange(at_least=1)] = 1
+    has_linear_member: bool = False
     joins_scores: bool = False
     hard_negatives: Annotated[int, InRange(at_least=0)] = 0
 
@@ -213,6 +225,16 @@ class ContrastiveConfig:
         if self.joins_scores and self.type != "towers":
             raise ValueError(
                 f"joins_scores is true with type '{self.type}', which has no dot product of a clip; set type to towers"
+            )
+        if self.type != "towers" and (self.num_members > 1 or self.has_linear_member):
+            raise ValueError(
+                f"num_members is {self.num_members} and has_linear_member {self.has_linear_member} with type "
+                f"'{self.type}', which has no towers; set type to towers"
+            )
+        if self.size % self.num_members:
+            raise ValueError(
+                f"size is {self.size}, which num_members ({self.num_members}) does not divide; set size to "
+                f"{self.num_members * max(1, self.size // self.num_members)}"
             )
         unused = [name for name in ("joins_scores", "hard_negatives") if getattr(self, name)]
         if unused and not self.weight:

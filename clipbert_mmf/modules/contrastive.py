@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 #: Scale of dot products before training, and the largest one, as in CLIP (Radford et al. 2021, section 2.5).
 _FIRST_SCALE, _LAST_SCALE = 1 / 0.07, 100.0
+#: Below it an activation, or the deviation of one, counts as none.
+_SMALL = 1e-4
 
 
 class ContrastiveHead(nn.Module):
@@ -111,20 +113,66 @@ class TowersHead(ContrastiveHead):
         hidden_size: D.
         size: E, length of the embeddings.
         width: of the layers between.
-        dropout: share of values that training drops.
+        dropout: share of their values that training drops.
         joins_scores: whether the dot product of a clip and a text is part of the pair's score.
+        input_dropout: share of the inputs that training drops.
+        inputs: a key of ``TOWER_INPUTS``.
+        num_members: pairs of towers that learn on their own; an embedding holds ``size / num_members`` values of
+            each, so that a dot product is the mean of theirs.
+        has_linear_member: whether the last pair is linear; it weighs as much as all others together.
     """
 
     reads_words = True
 
     def __init__(
-        self, channels: int, hidden_size: int, size: int, width: int, dropout: float, joins_scores: bool
+        self,
+        channels: int,
+        hidden_size: int,
+        size: int,
+        width: int,
+        dropout: float,
+        joins_scores: bool,
+        input_dropout: float = 0.0,
+        num_members: int = 1,
+        inputs: str = "layer_norm",
+        has_linear_member: bool = False,
     ):
         super().__init__(size, joins_scores)
-        self.text = make_tower(hidden_size, width, size, dropout)
-        self.video = make_tower(channels, width, size, dropout)
+        own = size // num_members
+
+        def make(width_in: int, is_video: bool) -> nn.Module:
+            towers = [
+                nn.Sequential(first, nn.Linear(width_in, own))
+                if has_linear_member and number == num_members - 1
+                else make_tower(first, width_in, width, own, dropout, input_dropout)
+                for number in range(num_members)
+                for first in [TOWER_INPUTS[inputs](width_in, is_video)]
+            ]
+            return towers[0] if num_members == 1 else Members(towers, has_linear_member)
+
+        self.text, self.video = make(hidden_size, False), make(channels, True)
+        self.has_linear_member = has_linear_member
         self.hidden_size = hidden_size
         self.num_summary_rows = math.ceil(size / hidden_size)
+
+    @property
+    def members(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Pairs of towers, of text and video; the linear one is the last."""
+        if isinstance(self.text, Members) and isinstance(self.video, Members):
+            return list(zip(self.text, self.video, strict=True))
+        return [(self.text, self.video)]
+
+    def standardize_inputs(self, texts: Tensor, media: Tensor) -> None:
+        """Let inputs have mean 0 and deviation 1 over given ones, where the head standardizes them.
+
+        Args:
+            texts: ``(N, D)``.
+            media: ``(M, K, C)``.
+        """
+        for tower, rows in ((self.text, texts), (self.video, media.flatten(0, 1))):
+            for part in tower.modules():
+                if isinstance(part, StandardizedInputs):
+                    part.fit(rows)
 
     def add_summary(self, visual: Tensor, features: Tensor) -> Tensor:
         """Return visual tokens with the projected mean over frames and positions behind those of each clip."""
@@ -144,11 +192,79 @@ class TowersHead(ContrastiveHead):
         return normalize(self.text(average_words(rows, mask)))
 
 
-def make_tower(width_in: int, width: int, width_out: int, dropout: float) -> nn.Sequential:
-    """Return a projection of two layers, its input normalized."""
+class Members(nn.ModuleList):
+    """Towers side by side: the unit vectors of all of them in one row.
+
+    Args:
+        towers: at least two.
+        has_linear: whether the last one is linear, and weighs as much as all others in a dot product.
+    """
+
+    def __init__(self, towers: Iterable[nn.Module], has_linear: bool):
+        super().__init__(towers)
+        self.factors = [1.0] * len(self)
+        if has_linear:
+            self.factors[-1] = math.sqrt(len(self) - 1)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return ``(..., members * E)`` for rows ``(..., C)``."""
+        parts = [factor * normalize(tower(rows)) for factor, tower in zip(self.factors, self, strict=True)]
+        return torch.cat(parts, -1)
+
+
+class StandardizedInputs(nn.Module):
+    """Give inputs unit length, then each value mean 0 and deviation 1 over those that it was fitted to.
+
+    Args:
+        size: C.
+        takes_roots: whether the square root of each value comes first, its sign kept. Means of activations have
+            few large values among many small ones.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, size: int, takes_roots: bool):
+        super().__init__()
+        self.takes_roots = takes_roots
+        self.register_buffer("mean", torch.zeros(size))
+        # As if the values of a unit vector were alike in size.
+        self.register_buffer("deviation", torch.full((size,), size**-0.5))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return ``(..., C)`` for ``(..., C)``."""
+        return (self._normalize(rows) - self.mean) / self.deviation
+
+    def _normalize(self, rows: Tensor) -> Tensor:
+        rows = rows.float()
+        if self.takes_roots:
+            # Shifted: a root has no derivative at 0, where activations often are.
+            rows = rows.sign() * ((rows.abs() + _SMALL).sqrt() - _SMALL**0.5)
+        return normalize(rows)
+
+    @torch.no_grad()
+    def fit(self, rows: Tensor) -> None:
+        """Take mean and deviation of rows ``(N, C)``, N at least 2."""
+        deviation, mean = torch.std_mean(self._normalize(rows), 0, correction=0)
+        self.mean.copy_(mean)
+        self.deviation.copy_(deviation.clamp(min=_SMALL))
+
+
+#: Value of ``model_config.clipbert.contrastive.inputs`` -> makes the first layer of a tower from the length of its
+#: inputs, and whether they are a video's.
+TOWER_INPUTS: dict[str, Callable[[int, bool], nn.Module]] = {
+    "layer_norm": lambda size, is_video: nn.LayerNorm(size),
+    "standardized": StandardizedInputs,
+}
+
+
+def make_tower(
+    inputs: nn.Module, width_in: int, width: int, width_out: int, dropout: float, input_dropout: float
+) -> nn.Sequential:
+    """Return a projection of two layers behind a layer that normalizes inputs."""
     return nn.Sequential(
-        nn.LayerNorm(width_in),
-        nn.Dropout(dropout),
+        inputs,
+        nn.Dropout(input_dropout),
         nn.Linear(width_in, width),
         nn.GELU(),
         nn.Dropout(dropout),
@@ -176,6 +292,15 @@ def normalize(rows: Tensor) -> Tensor:
 CONTRASTIVE_HEADS: dict[str, Callable[[int, int, Any], ContrastiveHead]] = {
     "rows": lambda channels, hidden_size, section: RowsHead(hidden_size, section.size),
     "towers": lambda channels, hidden_size, section: TowersHead(
-        channels, hidden_size, section.size, section.width, section.dropout, section.joins_scores
+        channels,
+        hidden_size,
+        section.size,
+        section.width,
+        section.dropout,
+        section.joins_scores,
+        section.dropout if section.input_dropout is None else section.input_dropout,
+        section.num_members,
+        section.inputs,
+        section.has_linear_member,
     ),
 }

@@ -11,11 +11,13 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from clipbert_mmf.configuration import ConfigurationError
@@ -42,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 _TEXTS_PER_BATCH = 256
 _WARMUP_SHARE = 0.05
+#: Concentration of the random means of texts: below 1 one of them is most of each.
+_MIXING = 0.3
 #: Matches and wrong pairs that place the midpoint of joined scores.
 _NUM_PLACED = 2000
 
@@ -103,15 +107,21 @@ def fit_first_stage(run: Run, host: Host) -> None:
     )
     # Every process fits the same; the first one's result counts.
     seed_all(run.seed, "first stage")
+    # fp16 needs a scaler of gradients, which steps this cheap are not worth.
+    autocast = run.precision.autocast if run.precision.name == "bf16" else nullcontext
     with as_gathered():
-        fit_towers(heads[0], features, options, run.device)
+        fit_towers(heads[0], features, options, run.device, autocast)
     state = broadcast_from_rank_0({name: value.cpu() for name, value in heads[0].state_dict().items()})
     heads[0].load_state_dict(state)
     logger.info("first stage: done after %s", format_seconds(time.monotonic() - begin))
 
 
 def fit_towers(
-    head: TowersHead, features: FrozenFeatures, options: FirstStageOptions, device: torch.device
+    head: TowersHead,
+    features: FrozenFeatures,
+    options: FirstStageOptions,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> None:
     """Fit a head to frozen features with the symmetric InfoNCE loss; its parameters change in place.
 
@@ -120,13 +130,19 @@ def fit_towers(
         features: on the CPU.
         options: say how long, and how fast.
         device: where it is computed.
+        autocast: entered anew in every step, as it keeps the weights that it has cast until it is left.
     """
     moved = FrozenFeatures(*(value.to(device) for value in vars(features).values()))
-    num_texts = len(moved.texts)
-    size = min(options.batch_size, num_texts)
-    total = options.epochs * math.ceil(num_texts / size)
-    decayed = [value for value in head.parameters() if value.dim() > 1]
-    others = [value for name, value in head.named_parameters() if value.dim() <= 1 and name != "midpoint"]
+    head.standardize_inputs(moved.texts, moved.media)
+    draw = _DRAWS[options.texts](moved)
+    size = min(options.batch_size, draw.length)
+    total = options.epochs * math.ceil(draw.length / size)
+    learning = head.members
+    if head.has_linear_member:
+        _fit_linear_member(learning.pop(), moved, options.ridge)
+    values = [value for pair in learning for tower in pair for value in tower.parameters()]
+    decayed = [value for value in values if value.dim() > 1]
+    others = [*(value for value in values if value.dim() <= 1), head.log_scale]
     optimizer = torch.optim.AdamW(
         [
             {"params": decayed, "weight_decay": options.weight_decay},
@@ -137,12 +153,12 @@ def fit_towers(
     schedule = make_warmup_schedule(optimizer, "cosine", total, _WARMUP_SHARE)
     was_training = head.training
     head.train()
-    for epoch in range(1, options.epochs + 1):
+    for epoch in range(1, options.epochs + 1 if learning else 1):
         losses: list[Tensor] = []
-        order = torch.randperm(num_texts).to(device)
-        for start in range(0, num_texts, size):
-            rows = order[start : start + size]
-            loss = _contrast(head, moved, rows)
+        order = torch.randperm(draw.length).to(device)
+        for start in range(0, draw.length, size):
+            with autocast():
+                loss = _contrast(head, learning, moved, *draw(order[start : start + size]))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -160,21 +176,133 @@ def fit_towers(
         _place_midpoint(head, moved)
 
 
-def _contrast(head: TowersHead, features: FrozenFeatures, rows: Tensor) -> Tensor:
-    media = features.medium_of_text[rows]
+class _EachText:
+    """Draws every text once in an epoch.
+
+    Args:
+        features: on the device of the computation.
+
+    Attributes:
+        length: drawings of an epoch.
+    """
+
+    def __init__(self, features: FrozenFeatures):
+        self.features = features
+        self.length = len(features.texts)
+
+    def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features of texts ``(B, D)``, words ``(B, L)`` and media ``(B,)`` for numbers below ``length``."""
+        features = self.features
+        return features.texts[rows], features.input_ids[rows], features.medium_of_text[rows]
+
+
+class _OneText(_EachText):
+    """Draws every medium once in an epoch, with a random one of its texts."""
+
+    def __init__(self, features: FrozenFeatures):
+        super().__init__(features)
+        counts = torch.bincount(features.medium_of_text, minlength=len(features.media))
+        # Texts of each medium side by side, those of the others as -1.
+        order = features.medium_of_text.argsort(stable=True)
+        starts = counts.cumsum(0) - counts
+        places = torch.arange(int(counts.max()), device=counts.device)
+        inside = places < counts[:, None]
+        rows = torch.where(inside, starts[:, None] + places, 0)
+        self.texts_of_medium = torch.where(inside, order[rows], -1)[counts > 0]
+        self.media = torch.nonzero(counts)[:, 0]
+        self.length = len(self.media)
+
+    def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the same as of ``_EachText``."""
+        weights, texts = self.weigh(rows)
+        chosen = texts.gather(1, weights.argmax(1, keepdim=True))[:, 0]
+        features = self.features
+        return self.mix(weights, texts, chosen), features.input_ids[chosen], self.media[rows]
+
+    def weigh(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return random weights ``(B, N)``, 0 where a medium has no further text, and the rows of the texts."""
+        texts = self.texts_of_medium[rows]
+        # Weights as of a Dirichlet distribution: gamma variables over their sum.
+        shape = torch.full(texts.shape, _MIXING)
+        drawn = torch.distributions.Gamma(shape, 1.0).sample().clamp(min=1e-6).to(texts.device)
+        drawn = drawn.masked_fill(texts < 0, 0.0)
+        return drawn / drawn.sum(1, keepdim=True), texts.clamp(min=0)
+
+    def mix(self, weights: Tensor, texts: Tensor, chosen: Tensor) -> Tensor:
+        """Return the features ``(B, D)`` that stand for the texts of each medium."""
+        return self.features.texts[chosen]
+
+
+class _MixedTexts(_OneText):
+    """Draws every medium once in an epoch, with a random mean of its texts."""
+
+    def mix(self, weights: Tensor, texts: Tensor, chosen: Tensor) -> Tensor:
+        """Return the weighted means."""
+        return (self.features.texts[texts] * weights[..., None]).sum(1)
+
+
+#: Value of ``training.first_stage.texts`` -> what an epoch passes over.
+_DRAWS: dict[str, type[_EachText]] = {"each": _EachText, "one": _OneText, "mixed": _MixedTexts}
+
+
+def _contrast(
+    head: TowersHead,
+    members: list[tuple[nn.Module, nn.Module]],
+    features: FrozenFeatures,
+    texts: Tensor,
+    words: Tensor,
+    media: Tensor,
+) -> Tensor:
+    """Return the mean of the losses of members, each on its own."""
     clips = features.media[media]
     if clips.shape[1] > 1:  # one of the readings of each
-        chosen = torch.randint(clips.shape[1], (len(rows),), device=rows.device)
-        clips = clips[torch.arange(len(rows), device=rows.device), chosen][:, None]
-    return contrastive_loss(
-        text_embeddings=normalize(head.text(features.texts[rows]))[:, None],
-        video_embeddings=normalize(head.video(clips).mean(1)),
-        scale=head.scale,
-        targets=torch.ones(len(rows), 1, dtype=torch.int64, device=rows.device),
-        input_ids=features.input_ids[rows][:, None],
-        item_index=media,
-        media_index=media,
+        chosen = torch.randint(clips.shape[1], (len(media),), device=media.device)
+        clips = clips[torch.arange(len(media), device=media.device), chosen][:, None]
+    losses = [
+        contrastive_loss(
+            text_embeddings=normalize(text(texts))[:, None],
+            video_embeddings=normalize(video(clips).mean(1)),
+            scale=head.scale,
+            targets=torch.ones(len(media), 1, dtype=torch.int64, device=media.device),
+            input_ids=words[:, None],
+            item_index=media,
+            media_index=media,
+        )
+        for text, video in members
+    ]
+    return torch.stack(losses).mean()
+
+
+@torch.no_grad()
+def _fit_linear_member(member: tuple[nn.Module, nn.Module], features: FrozenFeatures, ridge: float) -> None:
+    """Set two linear towers to the directions in which texts and media correlate, each weighted by its correlation.
+
+    Regularised canonical correlation analysis (Vinod 1976), in float64.
+    """
+    sides = [cast(nn.Sequential, tower) for tower in member]
+    media = sides[1][0](features.media).double().mean(1)[features.medium_of_text]
+    rows = [sides[0][0](features.texts).double(), media]
+    means = [one.mean(0) for one in rows]
+    centered = [one - mean for one, mean in zip(rows, means, strict=True)]
+    whitening = [_whiten(one, ridge) for one in centered]
+    across = whitening[0].T @ (centered[0].T @ centered[1] / len(media)) @ whitening[1]
+    left, correlations, right = cast(
+        tuple[Tensor, Tensor, Tensor], torch.linalg.svd(across, full_matrices=False)
     )
+    for tower, directions, mean, whiten in zip(sides, (left, right.T), means, whitening, strict=True):
+        layer = cast(nn.Linear, tower[1])
+        count = min(len(correlations), layer.out_features)
+        weight: Tensor = ((whiten @ directions)[:, :count] * correlations[:count]).T
+        layer.weight.zero_()
+        layer.bias.zero_()
+        layer.weight[:count] = weight.to(layer.weight.dtype)
+        layer.bias[:count] = -(weight @ mean).to(layer.bias.dtype)
+
+
+def _whiten(rows: Tensor, ridge: float) -> Tensor:
+    """Return ``(C, C)`` that gives centred rows ``(N, C)`` variance 1 in all directions but those with little."""
+    values, vectors = cast(tuple[Tensor, Tensor], torch.linalg.eigh(rows.T @ rows / len(rows)))
+    return vectors / (values + ridge * values.mean()).sqrt()
 
 
 @torch.no_grad()

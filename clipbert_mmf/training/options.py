@@ -74,18 +74,24 @@ class FirstStageOptions:
     """Holds the keys of ``training.first_stage``: the contrastive head fitted to the network as it is loaded.
 
     Attributes:
-        epochs: passes over the texts of the training split; 0 leaves the stage out.
+        epochs: passes over the training split; 0 leaves the stage out.
+        texts: each passes over the texts; one and mixed pass over the media, with a random one of the medium's
+            texts, or with a random mean of all of them.
         views: readings of each medium whose features are kept; more are worth it where clips or crops are random.
-        batch_size: texts of one step, each against the media of all.
+        batch_size: texts, or media, of one step, each against all others.
         lr: learning rate of AdamW, after 5 % of warm-up and falling to 0 by a cosine.
         weight_decay: of AdamW.
+        ridge: share of the mean variance that is added to that of every direction before correlations are computed, for
+            a linear member of the head.
     """
 
     epochs: Annotated[int, InRange(at_least=0)] = 0
+    texts: Literal["each", "one", "mixed"] = "each"
     views: Annotated[int, InRange(at_least=1)] = 1
     batch_size: Annotated[int, InRange(at_least=2)] = 1000
     lr: Annotated[float, InRange(above=0)] = 1e-3
     weight_decay: Annotated[float, InRange(at_least=0)] = 0.3
+    ridge: Annotated[float, InRange(above=0)] = 0.3
 
 
 @dataclass(frozen=True)

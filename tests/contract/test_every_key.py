@@ -157,6 +157,8 @@ ALONE = {
         "model_config.clipbert.contrastive.type=towers",
         "model_config.clipbert.contrastive.weight=1",
     ],
+    "contrastive.num_members": ["model_config.clipbert.contrastive.type=towers"],
+    "contrastive.has_linear_member": ["model_config.clipbert.contrastive.type=towers"],
     "contrastive.hard_negatives": ["model_config.clipbert.contrastive.weight=1"],
     "layout": [],
     "clip_len_sec": ["dataset_config.didemo_retrieval.processors.eval_media_processor.params.fps=null"],

@@ -13,7 +13,11 @@ TOWERS = (
     f"{HEAD}.size=20",
     f"{HEAD}.width=32",
     f"{HEAD}.joins_scores=true",
+    f"{HEAD}.inputs=standardized",
+    f"{HEAD}.num_members=2",
+    f"{HEAD}.has_linear_member=true",
     "training.first_stage.epochs=3",
+    "training.first_stage.texts=mixed",
     "training.first_stage.views=2",
     "training.first_stage.batch_size=16",
 )
@@ -43,6 +47,7 @@ def test_the_first_stage_alone_trains_the_head_and_nothing_else(fitted):
     state = torch.load(save_dir / "best.ckpt", weights_only=False)
     assert state["num_updates"] == 0
     assert float(state["model"]["network.contrastive.midpoint"]) != 0
+    assert state["model"]["network.contrastive.video.1.0.mean"].any(), "the statistics of the inputs are kept"
     assert read_metrics(save_dir, "test")["clipbert_retrieval/num_items"] == 7
 
 

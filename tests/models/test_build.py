@@ -36,6 +36,27 @@ def test_the_contrastive_head_is_there_when_its_loss_has_a_weight():
     assert network.contrastive.text.out_features == 8
 
 
+@pytest.mark.parametrize("head, last", [({"type": "match"}, "output"), ({"type": "pretrain"}, "match")])
+def test_joined_scores_begin_as_the_dot_product(head, last):
+    towers = {"weight": 1.0, "type": "towers", "size": 8}
+    for joins in (False, True):
+        network = build_network(small_config(head=head, contrastive={**towers, "joins_scores": joins}))
+        layer = getattr(network.head, last)
+        assert bool(layer.weight.any()) is not joins and not layer.bias.any()
+
+
+def test_members_of_a_contrastive_head_share_its_size():
+    towers = {"weight": 1.0, "type": "towers", "num_members": 3}
+    network = build_network(small_config(contrastive={**towers, "size": 12}))
+    assert [tower[-1].out_features for tower in network.contrastive.video] == [4, 4, 4]
+    with pytest.raises(ConfigurationError, match=r"num_members \(3\) does not divide; set size to 6"):
+        small_config(contrastive={**towers, "size": 8})
+    with pytest.raises(
+        ConfigurationError, match="num_members is 3 .* with type 'rows', which has no towers; set type"
+    ):
+        small_config(contrastive={**towers, "size": 12, "type": "rows"})
+
+
 def test_several_heads_are_made_once_each_and_shared_ones_not():
     heads = {
         "a": {"type": "match"},

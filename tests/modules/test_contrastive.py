@@ -66,3 +66,41 @@ def test_a_joined_score_is_the_sum_of_both_and_zero_at_the_midpoint():
     head.midpoint.data.fill_(float(dots[0, 0]))
     joined = head.join(scores, clips, texts)
     torch.testing.assert_close(joined[0, 0], scores[0, 0])
+
+
+def test_a_dot_product_of_members_is_the_mean_of_theirs():
+    head = TowersHead(12, 8, 6, 16, 0.0, False, num_members=2)
+    texts, videos = torch.randn(3, 8), torch.randn(2, 12)
+    whole = normalize(head.text(texts)) @ normalize(head.video(videos)).T
+    own = [
+        normalize(text(texts)) @ normalize(video(videos)).T
+        for text, video in zip(head.text, head.video, strict=True)
+    ]
+    torch.testing.assert_close(whole, torch.stack(own).mean(0))
+
+
+def test_inputs_and_layers_between_drop_their_own_shares():
+    tower = TowersHead(12, 8, 6, 16, 0.4, False, input_dropout=0.1).video
+    assert [layer.p for layer in tower if isinstance(layer, torch.nn.Dropout)] == [0.1, 0.4]
+
+
+def test_standardized_inputs_have_mean_0_and_deviation_1_over_what_they_were_fitted_to():
+    head = TowersHead(12, 8, 6, 16, 0.0, False, num_members=2, inputs="standardized")
+    texts, media = torch.randn(50, 8) + 3, torch.randn(20, 2, 12).relu() ** 4
+    head.standardize_inputs(texts, media)
+    for tower, rows in ((head.text, texts), (head.video, media)):
+        for member in tower:
+            seen = member[0](rows).flatten(0, -2)
+            torch.testing.assert_close(seen.mean(0), torch.zeros(seen.shape[1]), atol=1e-4, rtol=0)
+            torch.testing.assert_close(seen.std(0, correction=0), torch.ones(seen.shape[1]))
+    other = TowersHead(12, 8, 6, 16, 0.0, False, num_members=2, inputs="standardized")
+    other.load_state_dict(head.state_dict())
+    torch.testing.assert_close(other.video(media), head.video(media))
+
+
+def test_roots_of_features_are_finite_and_have_finite_gradients_at_0():
+    head = TowersHead(12, 8, 6, 16, 0.0, False, inputs="standardized")
+    head.standardize_inputs(torch.randn(3, 8), torch.zeros(4, 1, 12))
+    rows = torch.zeros(2, 12, requires_grad=True)
+    head.video(rows).sum().backward()
+    assert rows.grad.isfinite().all()

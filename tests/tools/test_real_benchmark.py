@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from PIL import Image
 
 from clipbert_mmf.scoring.outcomes import Outcomes
-from real_benchmark import tables
+from real_benchmark import tables, towers
 from real_benchmark.clips import PROBE, TEST, Clip, probe, read_clips, split_groups, write_choices
 from real_benchmark.features import Features, read_corpus
 from real_benchmark.flickr8k import DATASET, Flickr8k, Recipe, count_chance, name_test, write_data_options
@@ -72,6 +74,21 @@ def test_a_linear_map_finds_captions_that_are_a_linear_function_of_the_photos(fi
     features = make_features(noise=0.05)
     numbers = measure_split(choose_map(features, "last_stage", fit), features, "last_stage", "test")
     assert numbers["t2v_r1"] > 0.9 and numbers["v2t_r1"] > 0.9 and numbers["num_items"] == 10
+
+
+def test_towers_of_the_recipe_are_fitted_to_the_features_and_kept_once(tmp_path, monkeypatch):
+    features = make_features(noise=0.05)
+    images = features.images["last_stage"]
+    features = replace(features, images={"head_conv": images, "last_stage": images[:, :3]})
+    small = {"contrastive": {"size": 24, "width": 16, "dropout": 0.1}}
+    changes = {"model_config": {"clipbert": small}, "training": {"first_stage": {"epochs": 20}}}
+    monkeypatch.setattr(towers, "fit_head", partial(towers.fit_head, changes=changes))
+    store, told = ResultStore(tmp_path), []
+    for _ in range(2):
+        towers.measure_seeds(features, store, [1, 2], {"10 x 50": ("test", None)}, told.append)
+    found = store.load("10 x 50")[towers.SYSTEM]
+    assert [one.seed for one in found] == [1, 2] and len(told) == 2
+    assert all(one.outcomes["t2v_r1"].value > 0.5 for one in found)
 
 
 def test_a_linear_map_is_chosen_on_the_validation_photos_alone():

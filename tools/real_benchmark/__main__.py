@@ -12,9 +12,11 @@ from real_benchmark.material import FLICKR8K, UCF20, Material, MissingMaterialEr
 #: Part -> module that runs it, imported when it is wanted, and files of the material that it needs.
 PARTS = {
     "baselines": ("flickr8k", FLICKR8K),
+    "towers": ("flickr8k", FLICKR8K),
     "first": ("flickr8k", FLICKR8K),
     "second": ("flickr8k", FLICKR8K),
     "alone": ("flickr8k", FLICKR8K),
+    "zero_shot": ("clips", (*FLICKR8K, *UCF20)),
     "clips": ("clips", (*FLICKR8K, *UCF20)),
     "trends": ("clips", (*FLICKR8K, *UCF20)),
     "tables": ("tables", ()),

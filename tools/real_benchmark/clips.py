@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipbert_mmf.inference.embedding import embed_texts
+from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.scoring.outcomes import Outcomes
 from clipbert_mmf.video.clips import ClipOptions, ClipReader
 from clipbert_mmf.video.stores.open import open_store
@@ -193,6 +195,37 @@ class Actions:
 
         self._run_all([(test, seed, count) for seed in self.weights for count in NUM_TEST_CLIPS])
 
+    def measure_embeddings(self, system: str, model: ClipBert, seed: int) -> None:
+        """Test a model whose cross-encoder was never trained: the nearest of the sentences by dot product.
+
+        Args:
+            system: its name in tables.
+            model: with a contrastive head.
+            seed: of its training.
+        """
+        clips = self.clips
+        sentences = sorted({clip.text for clip in clips})
+        texts = torch.cat(embed_texts(model, sentences))
+        wanted = torch.tensor([sentences.index(clip.text) for clip in clips])
+        store = open_store(self.material.clips, media="video")
+        for count in NUM_TEST_CLIPS:
+            begin = time.perf_counter()
+            reader = ClipReader(
+                ClipOptions(image_size=224, num_clips=count, num_frames=1, sampling="uniform")
+            )
+            rows: list[Tensor] = []
+            for clip in clips:
+                source = store.find(clip.key)
+                assert source is not None, clip.key
+                visual = model.encode(reader.read_source(source, key=clip.key)).visual
+                rows.append(model.network.embed_videos(visual[None]))
+            right = (torch.cat(rows) @ texts.T).argmax(1) == wanted
+            names = np.array([clip.key for clip in clips])
+            found = Outcomes(right.double().numpy(), names, title="accuracy", is_share=True)
+            minutes = {"test": (time.perf_counter() - begin) / 60}
+            note = "no training on clips; the dot product alone"
+            self._keep(f"{system}, N_test {count}", seed, [{"accuracy": found}], minutes, note)
+
     def measure_tuned(self, tunings: Sequence[Tuning]) -> None:
         """Train further on either half of the groups, and test on the other half."""
         self._run_all([(self._tune, tuning, seed) for tuning in tunings for seed in self.weights])
@@ -301,9 +334,18 @@ class Actions:
 
 
 def run_part(part: str, material: Material, options: argparse.Namespace) -> None:
-    """Run the part ``clips`` or ``trends``, with the models of captioned photos that are trained before."""
+    """Run ``zero_shot``, ``clips`` or ``trends``, with the models of captioned photos that are trained before."""
     store = ResultStore(material.work / "results")
     runner = Runner(material.work / "runs", options.device, tuple(options.options))
+    if part == "zero_shot":
+        photos, recipes = Flickr8k(material, store, runner), RECIPES_OF_PART["first"]
+        actions = Actions(material, store, runner)
+        if not store.has(PROBE, TEST, 0):
+            actions.measure_probe()
+        for seed in range(1, options.seeds + 1):
+            place = photos.train(recipes[0], seed, recipes).weights
+            actions.measure_embeddings("first stage", ClipBert.from_pretrained(place), seed)
+        return
     photos, recipes = Flickr8k(material, store, runner), RECIPES_OF_PART["second"]
     weights = {seed: photos.train(recipes[-1], seed, recipes).weights for seed in range(1, options.seeds + 1)}
     actions = Actions(material, store, runner, weights, options.jobs)

@@ -11,6 +11,7 @@ import numpy as np
 
 from clipbert_mmf.scoring.chance import guess_first_rank, guess_recall
 from clipbert_mmf.scoring.outcomes import Outcomes
+from real_benchmark import towers
 from real_benchmark.features import Features, extract_flickr8k
 from real_benchmark.linear import (
     choose_map,
@@ -32,6 +33,8 @@ NUM_CANDIDATES = 20
 DOT_PRODUCT = 0
 #: Candidates of the curve.
 CURVE = (DOT_PRODUCT, 1, 2, 5, 10, 20, 50)
+#: All validation photos: recipes are chosen there.
+VALIDATION = "validation"
 _FITS = {
     "ridge, photos to captions": fit_photos_to_captions,
     "ridge, captions to photos": fit_captions_to_photos,
@@ -44,14 +47,19 @@ def name_test(num_photos: int) -> str:
     return f"{num_photos} x {5 * num_photos}"
 
 
-def measure_baselines(
-    material: Material, store: ResultStore, device: str, tell: Callable[[str], None]
-) -> None:
-    """Extract the frozen features, where no file holds them, and keep what linear maps between them reach."""
+def load_features(material: Material, device: str, tell: Callable[[str], None]) -> Features:
+    """Return the frozen features; where no file holds them, they are extracted and kept."""
     if not material.features.is_file():
         tell("==> frozen features of EfficientNet-Lite0 and MiniLM")
         extract_flickr8k(material.photos, material.captions, device=device, tell=tell).save(material.features)
-    features = Features.load(material.features)
+    return Features.load(material.features)
+
+
+def measure_baselines(
+    material: Material, store: ResultStore, device: str, tell: Callable[[str], None]
+) -> None:
+    """Keep what linear maps between the frozen features reach."""
+    features = load_features(material, device, tell)
     for layer in features.images:
         for name, fit in _FITS.items():
             begin = time.perf_counter()
@@ -261,6 +269,12 @@ def run_part(part: str, material: Material, options: argparse.Namespace) -> None
     store = ResultStore(material.work / "results")
     if part == "baselines":
         measure_baselines(material, store, options.device, print)
+        return
+    if part == "towers":
+        features = load_features(material, options.device, print)
+        tests = {name_test(count): ("test", count) for count in (ALL_PHOTOS, EXACT_PHOTOS)}
+        seeds = range(1, options.seeds + 1)
+        towers.measure_seeds(features, store, seeds, {**tests, VALIDATION: ("val", None)})
         return
     runner = Runner(material.work / "runs", options.device, tuple(options.options))
     photos = Flickr8k(material, store, runner, options.test_photos)

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 NORMS = {"frozen_batch": True, "batch": False}
 #: Value of ``out_stage`` for what the classifier averages.
 FINAL = "final"
+#: Value of ``out_stage`` for that and the last stage, channel behind channel.
+FINAL_AND_LAST = "final_and_last"
 #: Names of features -> their stride.
 STRIDES = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
 #: Arguments that let a network with a fixed image size read frames of any size; the first that it knows.
@@ -46,7 +48,7 @@ class TimmOptions:
         out_stage: grid to use: res2 to res5 for the last one of stride 4, 8, 16, 32; or a number as in timm's
             ``out_indices``, -1 for the last. Null is the last. Layers behind it are not built. ``final`` is what
             the network's classifier averages: of an EfficientNet the 1x1 convolution behind the last stage
-            (1280 channels of Lite0, where the last stage has 320).
+            (1280 channels of Lite0, where the last stage has 320). ``final_and_last`` has the channels of both.
         norm: frozen_batch keeps the statistics and factors of batch norms as they are loaded; batch trains
             them.
         freeze_at: number of parts that do not train: 1 is the stem, 2 everything up to stride 4, 3 up to
@@ -92,7 +94,7 @@ class TimmFeatures(nn.Module):
 
     def __init__(self, options: TimmOptions, recompute: bool = False):
         super().__init__()
-        if options.out_stage == FINAL:
+        if options.out_stage in (FINAL, FINAL_AND_LAST):
             self.net: Any = _FinalGrid(options)
             self.out_channels: int = self.net.num_channels
         else:
@@ -136,6 +138,8 @@ class TimmFeatures(nn.Module):
 class _FinalGrid(nn.Module):
     """Return the grid that the classifier of a network averages, in a list, with the extractor's names.
 
+    With ``final_and_last`` the channels of the last stage are behind its own.
+
     Args:
         options: which network.
 
@@ -147,19 +151,29 @@ class _FinalGrid(nn.Module):
         super().__init__()
         self.model = _create(options, num_classes=0, global_pool="")
         self.pretrained_cfg = self.model.pretrained_cfg
+        self.adds_last = options.out_stage == FINAL_AND_LAST
+        if self.adds_last:
+            _read_features(options)
         with torch.device("meta"):
             probe = _create(options, num_classes=0, global_pool="").eval()
-            shape = probe(torch.empty(1, 3, 224, 224)).shape
-        if len(shape) != 4 or shape[1] < shape[3]:
+            shapes = [grid.shape for grid in self._encode(probe, torch.empty(1, 3, 224, 224))]
+        if any(len(shape) != 4 or shape[1] < shape[3] or shape[2:] != shapes[0][2:] for shape in shapes):
             raise ConfigurationError(
-                f"model_config.clipbert.backbone.out_stage is '{FINAL}', and '{options.name}' ends in "
-                f"{tuple(shape)} and not in channels, rows and columns; take a stage, or null for the last"
+                f"model_config.clipbert.backbone.out_stage is '{options.out_stage}', and '{options.name}' ends in "
+                f"{' and '.join(str(tuple(shape)) for shape in shapes)} and not in channels, rows and columns; take a "
+                "stage, or null for the last"
             )
-        self.num_channels = int(shape[1])
+        self.num_channels = sum(int(shape[1]) for shape in shapes)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Return ``[(F, C, h, w)]``."""
-        return [self.model(pixels)]
+        return [torch.cat(self._encode(self.model, pixels), 1)]
+
+    def _encode(self, model: Any, pixels: Tensor) -> list[Tensor]:
+        if not self.adds_last:
+            return [model(pixels)]
+        final, stages = model.forward_intermediates(pixels, indices=1)
+        return [model.forward_head(final), stages[-1]]
 
 
 #: Every network through the same extractor: channels come before rows and columns, and what is behind the
@@ -229,10 +243,10 @@ def _find_index(options: TimmOptions) -> int:
     if wanted in STRIDES and STRIDES[str(wanted)] in strides:
         return len(strides) - 1 - strides[::-1].index(STRIDES[str(wanted)])
     names = [name for name, stride in STRIDES.items() if stride in strides]
+    allowed = [*names, f"-{len(features)} to {len(features) - 1}", FINAL, FINAL_AND_LAST]
     raise ConfigurationError(
         f"model_config.clipbert.backbone.out_stage is {wanted!r}; '{options.name}' has grids of stride "
-        f"{strides}: allowed are {', '.join([*names, f'-{len(features)} to {len(features) - 1}', FINAL])}, or null "
-        f"for the last"
+        f"{strides}: allowed are {', '.join(allowed)}, or null for the last"
     )
 
 

@@ -179,3 +179,25 @@ def test_linear_layers_keep_timms_random_weights(timm):
 def test_the_configuration_survives_its_dump(timm):
     config = parse_model_config(timm_settings("vit_tiny_patch16_224", model_args={"drop_path_rate": 0.1}))
     assert parse_model_config(dump_model_config(config)) == config
+
+
+def test_the_final_grid_has_the_last_stage_behind_it():
+    pytest.importorskip("timm")
+    name = "tf_efficientnet_lite0"
+    both = build_backbone(name, out_stage="final_and_last").eval()
+    final = build_backbone(name, out_stage="final").eval()
+    last = build_backbone(name, out_stage="res5").eval()
+    final.load_state_dict(both.state_dict())
+    last.load_state_dict({key: both.state_dict()[key] for key in last.state_dict()})
+    grid = both(FRAMES)
+    assert grid.shape[1] == both.out_channels == 1280 + 320
+    torch.testing.assert_close(grid[:, :1280], final(FRAMES))
+    torch.testing.assert_close(grid[:, 1280:], last(FRAMES))
+
+
+def test_a_network_that_averages_no_grid_has_no_final_one():
+    pytest.importorskip("timm")
+    with pytest.raises(
+        ConfigurationError, match=r"out_stage is 'final_and_last', and 'vit_tiny.* take a stage"
+    ):
+        build_backbone("vit_tiny_patch16_224", out_stage="final_and_last")
