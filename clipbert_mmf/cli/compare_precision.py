@@ -8,12 +8,11 @@ import logging
 from pathlib import Path
 
 from clipbert_mmf.annotations import FORMATS
-from clipbert_mmf.cli.model_options import add_model_options
+from clipbert_mmf.cli.model_options import add_model_options, check_model_options
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import count, filled
 from clipbert_mmf.configuration import choose
 from clipbert_mmf.inference.precision import PRECISIONS, compare_on_annotations
-from clipbert_mmf.inference.sources import find_local_model
 from clipbert_mmf.video.stores.open import detect_store
 
 
@@ -33,11 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print one line for each precision."""
     logging.getLogger("clipbert_mmf").setLevel(logging.ERROR)
-    find_local_model(options.model)
     choose("--corpus", options.corpus, FORMATS)
-    if not options.texts.is_file():
-        raise FileNotFoundError(f"--texts {options.texts}: no such file")
-    detect_store(options.media)
+    check_model_options(options, lambda: _check_places(options))
     found = compare_on_annotations(
         options.model,
         options.media,
@@ -52,3 +48,9 @@ def run(options: argparse.Namespace) -> int:
     )
     print_result(options, [dataclasses.asdict(one) for one in found], map(str, found))
     return 0
+
+
+def _check_places(options: argparse.Namespace) -> None:
+    if not options.texts.is_file():
+        raise FileNotFoundError(f"--texts {options.texts}: no such file")
+    detect_store(options.media)

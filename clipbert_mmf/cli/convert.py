@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from clipbert_mmf.cli.model_options import add_model_options
+from clipbert_mmf.cli.model_options import add_model_options, check_model_options
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.inference.conversion import TARGETS, convert_weights
 
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the model and print where it is."""
+    check_model_options(options)
     written = convert_weights(
         options.model,
         options.out,

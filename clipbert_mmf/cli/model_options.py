@@ -75,13 +75,13 @@ def add_seeds(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
-def load_model(options: argparse.Namespace, *checks: Callable[[], object]) -> ClipBert:
-    """Load the model that the options name, after a look at everything else that they name.
+def check_model_options(options: argparse.Namespace, *checks: Callable[[], object]) -> None:
+    """Raise what is wrong with the options of a model, and with other arguments; loads no model.
 
     Args:
-        options: with the attributes of ``add_model_options``, and of ``add_backend`` where the verb has it.
-        checks: called before the model is loaded, each raises what is wrong with another argument. A model or
-            ``--config`` that is not there comes first.
+        options: with the attributes of ``add_model_options``.
+        checks: each raises what is wrong with another argument. A model or ``--config`` that is not there comes
+            first.
     """
     find_local_model(options.model)
     if options.config:
@@ -92,6 +92,16 @@ def load_model(options: argparse.Namespace, *checks: Callable[[], object]) -> Cl
         check()
     if options.tokenizer:
         load_tokenizer(options.tokenizer, "--tokenizer")
+
+
+def load_model(options: argparse.Namespace, *checks: Callable[[], object]) -> ClipBert:
+    """Load the model that the options name, after a look at everything else that they name.
+
+    Args:
+        options: with the attributes of ``add_model_options``, and of ``add_backend`` where the verb has it.
+        checks: as of ``check_model_options``.
+    """
+    check_model_options(options, *checks)
     model = ClipBert.from_pretrained(
         options.model,
         device=options.device,

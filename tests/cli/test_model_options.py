@@ -35,6 +35,7 @@ def test_a_checkpoint_that_lies_alone_is_loaded_with_its_config(run_of, tmp_path
         (["score", "VIDEO", " "], "texts are [' ']"),
         (["score", "none.mp4", "blue"], "no file none.mp4"),
         (["score", "VIDEO", "blue", "--tokenizer", "a/b/c"], "--tokenizer is 'a/b/c': no such directory"),
+        (["convert", "--out", "x", "--tokenizer", "a/b/c"], "--tokenizer is 'a/b/c': no such directory"),
         (["answer", "VIDEO", ""], "the question is empty"),
         (["answer", "none.mp4", "what"], "no file none.mp4"),
         (["search", "none", "blue"], "'none': no such index or folder"),
