@@ -1,7 +1,7 @@
 """Lets modules import at the first call what they import at start and a run seldom calls.
 
-scikit-learn and SciPy take a tenth of the start of ``mmf_run``, for functions of MMF's metrics, and of text
-generation and losses of transformers, that no run of ours calls. Only the modules that are listed see stand-ins:
+scikit-learn, SciPy and pandas take a tenth of the start of ``mmf_run``, for functions of MMF's metrics and of other
+datasets and models, and of text generation and losses of transformers, that no run of ours calls. Only the modules that are listed see stand-ins:
 ``sys.modules`` and the libraries stay as they are.
 """
 
@@ -14,8 +14,13 @@ from types import ModuleType
 from typing import Any
 
 _ASSIGNMENT = {"scipy.optimize": frozenset({"linear_sum_assignment"})}
-#: Module -> the module that it imports late -> functions of that. Any other import happens at once.
+_PANDAS = {"pandas": frozenset[str]()}
+#: Module -> the module that it imports late -> functions of that; none stands for the module itself. Any other import
+#: happens at once.
 LATE_IMPORTS: dict[str, dict[str, frozenset[str]]] = {
+    "mmf.datasets.builders.charades._utils": _PANDAS,
+    "mmf.datasets.builders.retrieval.datasets": _PANDAS,
+    "mmf.models.unit.matcher": _ASSIGNMENT,
     "mmf.modules.metrics": {
         "sklearn.metrics": frozenset(
             {
@@ -53,13 +58,24 @@ def delay_imports(plain_import: Callable[..., ModuleType], importer: str) -> Cal
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> ModuleType:
-        if level == 0 and fromlist and late.get(name, frozenset()).issuperset(fromlist):
+        if level or name not in late:
+            return plain_import(name, globals, locals, fromlist, level)
+        if not fromlist and not late[name]:
+            return _LateModule(name)
+        if fromlist and late[name].issuperset(fromlist):
             module = ModuleType(name)
             vars(module).update({function: _make_late_function(name, function) for function in fromlist})
             return module
         return plain_import(name, globals, locals, fromlist, level)
 
     return import_late
+
+
+class _LateModule(ModuleType):
+    """Stands for a module, which is imported with the first name that it is asked for."""
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), attribute)
 
 
 class LateLoader:

@@ -37,6 +37,16 @@ def test_a_listed_function_is_imported_at_its_call(list_json):
     assert names["dumps"]([1], indent=None) == "[1]"
 
 
+def test_a_listed_module_is_imported_with_its_first_name(list_json, monkeypatch):
+    plain_import, imported = list_json
+    monkeypatch.setitem(LATE_IMPORTS, "toy", {"json": frozenset()})
+    names = run("import json as j", "toy", plain_import)
+    assert imported == [] and names["j"] is not sys.modules["json"]
+    assert names["j"].dumps([1]) == "[1]"
+    run("from json import dumps", "toy", plain_import)
+    assert imported == ["json"]
+
+
 @pytest.mark.parametrize("source", ["from json import dumps, loads", "import json", "from json import *"])
 def test_any_other_import_happens_at_once(list_json, source):
     plain_import, imported = list_json
@@ -61,7 +71,8 @@ def test_the_loader_is_the_modules_own_beside_running_it(list_json):
 
 def test_mmf_starts_without_scikit_learn_and_scipy_and_calls_them_when_asked():
     code = (
-        "import gc, sys, mmf; slow = {'sklearn', 'scipy'} & set(sys.modules);"
+        "import gc, sys, mmf; from mmf.utils.env import setup_imports; setup_imports();"
+        "slow = {'sklearn', 'scipy', 'pandas'} & set(sys.modules);"
         "from mmf.modules.metrics import roc_auc_score;"
         "from transformers.generation.candidate_generator import roc_curve;"
         "print(slow, gc.isenabled(), float(roc_auc_score([0, 1], [0.2, 0.9])), len(roc_curve([0, 1], [0.2, 0.9])))"
