@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from clipbert_mmf.cli.engine_options import add_ray, choose_ray
 from clipbert_mmf.cli.model_options import add_json
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import count, filled, place, positive
@@ -31,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=sorted(MEDIA_ENDINGS),
         help="what to take (default: videos, or images where there are none)",
     )
-    parser.add_argument("--workers", type=count(), default=count_cores(), help="media at the same time")
+    parser.add_argument("--workers", type=count(), help="media at the same time (default: one for each core)")
+    add_ray(parser)
     parser.add_argument("--shard-mib", type=count(), default=1024, help="size of a tar shard")
     parser.add_argument(
         "--reencode", action="store_true", help="re-encode videos to H.264 with the options below"
@@ -52,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     encoding = None
     if options.reencode or options.short_side or options.fps:
         encoding = Encoding(options.short_side, options.fps, options.gop, options.crf)
+    mapper = choose_ray(options)
     source = open_store(options.source, media=options.media)
     shards = {"shard_bytes": options.shard_mib * 2**20} if options.to == "tar" else {}
     with tqdm(total=len(source), unit="file", desc=f"building {options.to}") as progress:
@@ -60,9 +63,10 @@ def run(options: argparse.Namespace) -> int:
             options.target,
             options.to,
             encoding=encoding,
-            num_workers=options.workers,
+            num_workers=options.workers or count_cores(),
             verifies=not options.no_verify,
             advance=lambda count: _advance(progress, count),
+            mapper=mapper,
             **shards,
         )
     write_report(report, options.report or report_path(options.target))

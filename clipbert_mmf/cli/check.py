@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from clipbert_mmf.cli.engine_options import add_ray, choose_ray
 from clipbert_mmf.cli.model_options import add_backend, add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import count, filled, positive
@@ -23,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("save/check"), help="folder of journal and report"
     )
-    parser.add_argument("--workers", type=count(), default=count_cores(), help="media at the same time")
+    parser.add_argument("--workers", type=count(), help="media at the same time (default: one for each core)")
+    add_ray(parser)
     parser.add_argument("--random", type=count(0), default=2, help="frames beside the first and the last")
     parser.add_argument("--timeout", type=positive, default=60.0, help="seconds for one medium")
     parser.add_argument(
@@ -53,12 +55,13 @@ def run(options: argparse.Namespace) -> int:
     totals = check_into_folder(
         options.store,
         options.output,
-        num_workers=options.workers,
+        num_workers=options.workers or count_cores(),
         num_random=options.random,
         timeout_sec=options.timeout,
         is_fresh=options.fresh,
         media=options.media,
         backend=options.backend,
+        mapper=choose_ray(options),
         on_start=start,
         on_finding=show,
     )

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from clipbert_mmf.cli.engine_options import add_ray, choose_mapper, count_in
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.cli.values import place
+from clipbert_mmf.cli.values import count, place
 from clipbert_mmf.inference.embedding import embed, list_media, require_contrastive_head
 from clipbert_mmf.inference.embedding_files import require_embedding_file, write_embeddings
 
@@ -26,11 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="file to write: .npz, .safetensors or .parquet"
     )
+    parser.add_argument("--workers", type=count(), help="processes that read and embed (default: 1)")
+    add_ray(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the embeddings and print what the file holds."""
     require_embedding_file(options.out)
+    mapper = choose_mapper(options) or map
     texts = list(options.texts)
     if options.texts_file:
         if not options.texts_file.is_file():
@@ -42,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
     model = load_model(options, lambda: [_require_there(media) for media in options.media])
     require_contrastive_head(model)
     files = list_media(options.media, model.preprocessing.media)
-    found = embed(model, tqdm(files, desc="videos", unit="file", disable=not files), texts, files)
+    with tqdm(total=len(files), desc="videos", unit="file", disable=not files) as bar:
+        found = embed(model, files, texts, files, count_in(bar, mapper))
     if files and not found.video_files:
         raise ValueError(
             f"none of {len(files)} videos can be read; the first: {next(iter(found.unreadable.values()))}"

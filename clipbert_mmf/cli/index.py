@@ -8,14 +8,13 @@ import sys
 
 from tqdm import tqdm
 
+from clipbert_mmf.cli.engine_options import add_ray, choose_mapper
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import count, filled, positive
 from clipbert_mmf.library.building import APPROXIMATE_ROWS, NEAREST, IndexOptions, build_index
-from clipbert_mmf.library.engines import Engine, ThisProcess, WorkerProcesses
 from clipbert_mmf.library.lance import import_lancedb
 from clipbert_mmf.library.media import detect_source
-from clipbert_mmf.library.ray_engine import RayEngine, import_ray
 from clipbert_mmf.library.shares import find_rank
 from clipbert_mmf.shown_text import escape_text
 
@@ -62,13 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{APPROXIMATE_ROWS} rows on measures both and takes what costs less (default: auto)",
     )
     parser.add_argument("--workers", type=count(), help="processes that encode (default: 1)")
-    parser.add_argument(
-        "--ray",
-        metavar="ADDRESS",
-        type=filled,
-        help="encode on a Ray cluster: its address, or auto for the one that is there or a new one on this machine; "
-        "--workers is its number of tasks at a time (default: one for each core or GPU)",
-    )
+    add_ray(parser)
     parser.add_argument("--timeout", type=positive, default=60.0, help="seconds for reading one video")
 
 
@@ -83,8 +76,7 @@ def run(options: argparse.Namespace) -> int:
         nearest=options.nearest,
     )
     import_lancedb()
-    if options.ray is not None:
-        import_ray()
+    engine = choose_mapper(options)
     model = load_model(options, lambda: detect_source(options.source))
     with tqdm(unit="file", desc="indexing", disable=None) as bar:
 
@@ -98,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
             options.source,
             options.out,
             settings,
-            _choose_engine(options.ray, options.workers),
+            engine,
             tell=lambda line: sys.stderr.write(line + "\n"),
             advance=advance,
         )
@@ -108,9 +100,3 @@ def run(options: argparse.Namespace) -> int:
     for path, reason in report.unreadable.items():
         sys.stderr.write(escape_text(f"unreadable: {path}: {reason}") + "\n")
     return 0
-
-
-def _choose_engine(ray: str | None, num_workers: int | None) -> Engine:
-    if ray is not None:
-        return RayEngine(ray, num_workers)
-    return WorkerProcesses(num_workers) if num_workers and num_workers > 1 else ThisProcess()

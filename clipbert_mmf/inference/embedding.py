@@ -6,7 +6,7 @@ A dot product of a video's and a text's embedding is their similarity before the
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from clipbert_mmf.scoring.validity import check_scores
 from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.frame_folders import is_frame_folder
 from clipbert_mmf.video.media_hash import hash_media
+from clipbert_mmf.video.parallel import Mapper
 from clipbert_mmf.video.stores.names import NameIndex, make_key
 
 logger = logging.getLogger(__name__)
@@ -106,12 +107,42 @@ def require_contrastive_head(model: ClipBert) -> None:
         )
 
 
-@torch.inference_mode()
+@dataclass(frozen=True)
+class _EmbeddedVideo:
+    """One video on its way: its embedding ``(1, E)`` and hash, or why there are none."""
+
+    number: int
+    row: Tensor | None = None
+    digest: str = ""
+    reason: str = ""
+
+
+class _VideoEmbedder:
+    """Embeds one video of a numbered list."""
+
+    def __init__(self, model: ClipBert):
+        self.model = model
+
+    @torch.inference_mode()
+    def __call__(self, item: tuple[int, str | Path]) -> _EmbeddedVideo:
+        number, video = item
+        try:
+            visual = self.model.encode(video).visual
+            digest = "" if "://" in str(video) else hash_media(Path(video))
+        except MediaError as error:
+            return _EmbeddedVideo(number, reason=error.reason)
+        row = self.model.network.embed_videos(visual[None].to(self.model.device)).float().cpu()
+        return _EmbeddedVideo(
+            number, check_scores(row, 1, lambda row: f"the embedding of {video}").clone(), digest
+        )
+
+
 def embed(
     model: ClipBert,
     videos: Iterable[str | Path],
     texts: Sequence[str],
     keys: Mapping[Path, str] | None = None,
+    mapper: Mapper = map,
 ) -> Embeddings:
     """Embed videos and texts, each on its own.
 
@@ -120,6 +151,7 @@ def embed(
         videos: files; those that cannot be read are left out and listed.
         texts: may be empty.
         keys: from ``list_media``; by default a video's key is its path without its ending.
+        mapper: where videos are read and embedded; by default in this process, one after the other.
 
     Raises:
         ValueError: if the model has no contrastive head, or a text is empty.
@@ -128,29 +160,26 @@ def embed(
     require_contrastive_head(model)
     network = model.network
     assert network.contrastive is not None
-    size = network.contrastive.size
-    rows: list[Tensor] = []
-    files: list[str | Path] = []
-    hashes: list[str] = []
-    unreadable: dict[str, str] = {}
-    for video in videos:
-        try:
-            visual = model.encode(video).visual
-            hashes.append("" if "://" in str(video) else hash_media(Path(video)))
-        except MediaError as error:
-            unreadable[str(video)] = error.reason
-            logger.warning("left out: %s", error)
-            continue
-        row = network.embed_videos(visual[None].to(model.device)).float().cpu()
-        rows.append(check_scores(row, 1, lambda row, video=video: f"the embedding of {video}"))
-        files.append(video)
-    empty = torch.empty(0, size)
+    listed: list[str | Path] = []
+
+    def number_videos() -> Iterator[tuple[int, str | Path]]:
+        for number, video in enumerate(videos):
+            listed.append(video)
+            yield number, video
+
+    done = sorted(mapper(_VideoEmbedder(model), number_videos()), key=lambda one: one.number)
+    found = [one for one in done if one.row is not None]
+    files = [listed[one.number] for one in found]
+    unreadable = {str(listed[one.number]): one.reason for one in done if one.row is None}
+    for video, reason in unreadable.items():
+        logger.warning("left out: %s: %s", video, reason)
+    empty = torch.empty(0, network.contrastive.size)
     return Embeddings(
-        torch.cat([empty, *rows]),
+        torch.cat([empty, *(one.row for one in found if one.row is not None)]),
         torch.cat([empty, *embed_texts(model, texts)]),
         tuple(map(str, files)),
         tuple((keys or {}).get(Path(file)) or make_key(str(file)) for file in files),
-        tuple(hashes),
+        tuple(one.digest for one in found),
         tuple(texts),
         unreadable,
         float(network.contrastive.scale),

@@ -15,7 +15,7 @@ from clipbert_mmf.inference.asking import require_ability
 from clipbert_mmf.inference.model_identity import hash_model
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.library.encoding import Encoded, Encoder, Work
-from clipbert_mmf.library.engines import Engine, ThisProcess
+from clipbert_mmf.library.engines import encode_here
 from clipbert_mmf.library.lance import import_lancedb
 from clipbert_mmf.library.media import MediaSource, open_media_source, require_paths
 from clipbert_mmf.library.rows import CLIP, UNREADABLE, Row
@@ -34,6 +34,7 @@ from clipbert_mmf.library.store import (
 from clipbert_mmf.retrieval.two_stage import tell_contrastive_training
 from clipbert_mmf.training.run_lock import RunLock, acquire_lock
 from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.parallel import Mapper
 
 logger = logging.getLogger(__name__)
 
@@ -182,7 +183,7 @@ def build_index(
     source: str | Path,
     out: str | Path,
     options: IndexOptions | None = None,
-    engine: Engine | None = None,
+    engine: Mapper | None = None,
     tell: Callable[[str], object] = logger.info,
     advance: Callable[[int, int], object] = lambda done, total: None,
 ) -> IndexReport:
@@ -225,7 +226,7 @@ def build_index(
         encoder = Encoder(model, media, settings, options.timeout_sec, plan.known)
         works = plan.works[shares.rank :: shares.size]
         writer = Writer(store, report, options.batch_media, tell, advance, len(works), shares.size == 1)
-        writer.write((engine or ThisProcess()).encode(encoder, works))
+        writer.write((engine or encode_here)(encoder, works))
         everyone = shares.gather((report, writer.taken))
         if shares.rank > 0:
             return report
@@ -560,14 +561,12 @@ def arrange_vectors(
     if not store.settings.embedding_size or (num_rows < VECTOR_ROWS and nearest != "approximate"):
         return
     wants_exact = nearest == "exact" or (nearest == "auto" and num_rows < APPROXIMATE_ROWS)
-    if there is not None and there.is_exact:
-        # The exact one was measured against the other at so many rows, and stayed.
-        has_stayed = nearest == "auto" and num_rows < 2 * there.num_tried
-        is_settled = wants_exact or has_stayed
-    elif there is not None:
-        is_settled = not wants_exact and (not has_written or store.measure(there).recall >= GOOD_RECALL)
-    else:
-        is_settled = False
+    is_settled = False
+    if there is not None and there.is_exact == wants_exact:
+        is_settled = not has_written or store.measure(there).recall >= (1 if wants_exact else GOOD_RECALL)
+    elif there is not None and there.is_exact and nearest == "auto":
+        # Both were measured at so many rows, and the exact one stayed.
+        is_settled = num_rows < 2 * there.num_tried
     if is_settled:
         return
     exact = store.build_vector_index(is_exact=True) if nearest == "auto" or wants_exact else None

@@ -12,9 +12,12 @@ import os
 import pickle
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
-from clipbert_mmf.library.encoding import Encoded, Encoder, Work
+from clipbert_mmf.inference.user_packages import PickledPackage
+from clipbert_mmf.library.engines import pickle_package
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,21 +41,26 @@ def import_ray() -> Any:
     return ray
 
 
-class RayEngine:
-    """Encodes on a Ray cluster.
+@dataclass(frozen=True)
+class RayCluster:
+    """Calls on a Ray cluster; a ``Mapper``.
 
-    Args:
+    Attributes:
         address: of a cluster; ``auto`` takes the one of ``RAY_ADDRESS`` or of this machine, or starts one here.
-        num_workers: tasks at a time; None takes one for each core, or each GPU where the model is on one.
+        num_workers: tasks at a time; None takes one for each core, or each GPU where tasks need one.
+        needs_gpu: whether each task takes a GPU.
+        user_dir: package that each process imports first; None for none. All nodes see it at the same path.
     """
 
-    def __init__(self, address: str = "auto", num_workers: int | None = None):
-        self.address, self.num_workers = address, num_workers
+    address: str = "auto"
+    num_workers: int | None = None
+    needs_gpu: bool = False
+    user_dir: str | Path | None = None
 
-    def encode(self, encoder: Encoder, works: Iterable[Work]) -> Iterator[Encoded]:
-        """See ``engines.Engine``."""
-        needs_gpu = encoder.model.device.type == "cuda"
-        return map_with_ray(encoder, works, self.address, self.num_workers, needs_gpu)
+    def __call__(self, call: Callable[[Item], Result], items: Iterable[Item], /) -> Iterator[Result]:
+        """See ``Mapper``."""
+        package = pickle_package(self.user_dir)
+        return map_with_ray(call, items, self.address, self.num_workers, self.needs_gpu, package)
 
 
 #: What this worker process calls, by the name of its call: read once.
@@ -67,7 +75,7 @@ def _call_batch(batch: dict[str, Any], name: str, held: list[Any]) -> dict[str, 
 
         torch.set_num_threads(1)
         _CALLS.clear()
-        _CALLS[name] = pickle.loads(ray.get(held[0]))
+        _, _CALLS[name] = pickle.loads(ray.get(held[0]))
     call = _CALLS[name]
     done = [pickle.dumps(call(pickle.loads(item))) for item in batch["item"].tolist()]
     return {"number": batch["number"], "done": done}
@@ -79,6 +87,7 @@ def map_with_ray(
     address: str = "auto",
     num_workers: int | None = None,
     needs_gpu: bool = False,
+    package: PickledPackage | None = None,
 ) -> Iterator[Result]:
     """Yield ``call(item)`` for each item once, in the order in which they are done.
 
@@ -88,6 +97,7 @@ def map_with_ray(
         address: of a cluster, or ``auto``.
         num_workers: tasks at a time; None takes one for each core or GPU of the cluster.
         needs_gpu: whether each task takes a GPU.
+        package: imported by each process first.
 
     Raises:
         ConnectionError: if there is no cluster at the address.
@@ -109,7 +119,7 @@ def map_with_ray(
     # Tasks and no actors: one of a lost node goes to any other, where an actor would wait for room to start again.
     found = blocks.map_batches(
         _call_batch,
-        fn_kwargs={"name": uuid.uuid4().hex, "held": [ray.put(pickle.dumps(call))]},
+        fn_kwargs={"name": uuid.uuid4().hex, "held": [ray.put(pickle.dumps((package, call)))]},
         batch_size=_ITEMS_PER_TASK,
         concurrency=size,
         num_cpus=None if needs_gpu else 1,

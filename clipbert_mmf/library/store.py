@@ -385,7 +385,7 @@ class LibraryStore:
             for index in wait_for(self._table.list_indices()):
                 self._commit(lambda name=index.name: self._table.drop_index(name))
 
-    def measure(self, index: VectorIndex, num_queries: int = 16, limit: int = 100) -> VectorReport:
+    def measure(self, index: VectorIndex, num_queries: int = 8, limit: int = 100) -> VectorReport:
         """Compare what an index finds with a scan of the table, for embeddings of some rows."""
         step = max(1, len(self) // num_queries)
         query = self._table.take_offsets(list(range(0, len(self), step))).select(self._schema.names)

@@ -17,6 +17,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import av
@@ -37,7 +38,7 @@ from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.findings import Finding, StoreTotals, read_journal, sum_findings
 from clipbert_mmf.video.frame_folders import DEFAULT_FRAMES_FPS, FrameFolder
 from clipbert_mmf.video.images import is_image
-from clipbert_mmf.video.parallel import map_in_threads
+from clipbert_mmf.video.parallel import Mapper, map_in_threads
 from clipbert_mmf.video.sources import read_head
 from clipbert_mmf.video.stores.base import MediaStore, resolve_location
 from clipbert_mmf.video.stores.open import open_store
@@ -81,6 +82,13 @@ class StoreChecker:
             f"{av.__version__}, "
             f"Pillow {PIL.__version__}"
         )
+        self._local = threading.local()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_local": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
         self._local = threading.local()
 
     def find_known(self, journal: Path) -> dict[str, Finding]:
@@ -225,13 +233,14 @@ def check_store(
 
 
 def _check_left(
-    checker: StoreChecker, journal: Path, left: Sequence[str], num_workers: int
+    checker: StoreChecker, journal: Path, left: Sequence[str], num_workers: int, mapper: Mapper | None = None
 ) -> Iterator[Finding]:
     with naming(journal):
         journal.parent.mkdir(parents=True, exist_ok=True)
         lines = journal.open("a", encoding="utf-8")
     with lines:
-        for finding in map_in_threads(checker.check, left, num_workers):
+        map_media = mapper or partial(map_in_threads, num_workers=num_workers)
+        for finding in map_media(checker.check, left):
             with naming(journal):
                 lines.write(format_json(asdict(finding)) + "\n")
                 lines.flush()
@@ -248,6 +257,7 @@ def check_into_folder(
     is_fresh: bool = False,
     backend: str = "auto",
     media: str | None = None,
+    mapper: Mapper | None = None,
     on_start: Callable[[int, int], None] = lambda num_media, num_known: None,
     on_finding: Callable[[Finding], None] = lambda finding: None,
 ) -> StoreTotals:
@@ -262,6 +272,7 @@ def check_into_folder(
         is_fresh: forget the journal of an earlier check.
         backend: decoder of videos, a key of ``BACKENDS``.
         media: ``video`` or ``image``; None takes videos where there are any, else images.
+        mapper: where media are read; None takes threads of this process.
         on_start: told how many media the store has and how many the journal knows, for a progress bar.
         on_finding: told each new finding.
 
@@ -279,7 +290,9 @@ def check_into_folder(
     checker = StoreChecker(store, num_random, timeout_sec, backend, media)
     found = {key: finding for key, finding in checker.find_known(journal).items() if key in store}
     on_start(len(keys), len(found))
-    for finding in _check_left(checker, journal, [key for key in keys if key not in found], num_workers):
+    for finding in _check_left(
+        checker, journal, [key for key in keys if key not in found], num_workers, mapper
+    ):
         found[finding.key] = finding
         on_finding(finding)
     findings = [found[key] for key in keys]

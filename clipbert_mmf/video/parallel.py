@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Mapper(Protocol):
+    """Runs one call per item somewhere, such as in processes or on a cluster; results come in any order."""
+
+    def __call__(self, call: Callable[[Item], Result], items: Iterable[Item], /) -> Iterator[Result]:
+        """Yield ``call(item)`` for each item once; what is called can be pickled."""
+        ...
 
 
 def map_in_threads(

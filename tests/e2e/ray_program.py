@@ -1,4 +1,7 @@
-"""Index a folder on two Ray nodes, one of which is lost on the way: ``ray_program.py RUN VIDEOS OUT``."""
+"""Index a folder on two Ray nodes, one of which is lost on the way: ``ray_program.py RUN VIDEOS OUT``.
+
+The node that is left then embeds, checks and packs the same videos.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,21 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 import ray
+import torch
 from ray.cluster_utils import Cluster
 
+from clipbert_mmf.inference.embedding import embed
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.library.building import IndexOptions, build_index
-from clipbert_mmf.library.ray_engine import RayEngine
+from clipbert_mmf.library.ray_engine import RayCluster
+from clipbert_mmf.video.check import check_into_folder
+from clipbert_mmf.video.stores.build import build_store
+from clipbert_mmf.video.stores.open import open_store
 
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
 
@@ -41,7 +50,7 @@ def main() -> None:
         videos,
         out,
         IndexOptions(timeout_sec=None, batch_media=4),
-        RayEngine(cluster.address, 2),
+        RayCluster(cluster.address, 2),
         advance=lambda done, total: told.append((done, total)),
     )
     begin = time.monotonic()
@@ -50,9 +59,27 @@ def main() -> None:
         if time.monotonic() - begin > 120:
             break
         time.sleep(0.5)
-    print(json.dumps({"report": report.to_dict(), "nodes": [num_nodes, left]}))
+    told_of_others = run_others(run, Path(videos), Path(out).parent, RayCluster(cluster.address))
+    print(json.dumps({"report": report.to_dict(), "nodes": [num_nodes, left], **told_of_others}))
     ray.shutdown()
     cluster.shutdown()
+
+
+def run_others(run: str, videos: Path, folder: Path, cluster: RayCluster) -> dict[str, object]:
+    """Return what the other verbs gave on the cluster, each beside what this process gives."""
+    model, files = ClipBert.from_pretrained(run), sorted(videos.iterdir())[:6]
+    here, there = (embed(model, files, [], mapper=mapper) for mapper in (map, cluster))
+    totals = check_into_folder(str(videos), folder / "check", mapper=cluster)
+    report = build_store(open_store(str(videos)), folder / "packed", "tar", mapper=cluster)
+    return {
+        "embedded": list(there.video_files) == list(map(str, files))
+        and torch.equal(here.videos, there.videos),
+        "checked": [totals.num_media, totals.num_bad],
+        "packed": [report.num_written, len(report.failed)],
+        "packed_files_are_equal": all(
+            open_store(str(folder / "packed")).read(file.stem) == file.read_bytes() for file in files
+        ),
+    }
 
 
 if __name__ == "__main__":

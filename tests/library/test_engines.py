@@ -2,16 +2,22 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from clipbert_mmf.inference.embedding import embed
 from clipbert_mmf.library.building import IndexOptions, build_index
 from clipbert_mmf.library.engines import WorkerProcesses
 from clipbert_mmf.library.shares import find_rank, join_shares
 from clipbert_mmf.library.store import open_library_store
+from clipbert_mmf.video.check import check_into_folder
+from clipbert_mmf.video.stores.build import build_store
+from clipbert_mmf.video.stores.open import open_store
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -92,6 +98,33 @@ def test_a_lost_ray_node_loses_nothing_and_gives_nothing_twice(run_folder, share
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith('{"report"')))
     assert told["nodes"] == [2, 1] and told["report"]["num_new"] == len(names)
+    assert told["embedded"] and told["packed_files_are_equal"]
+    assert (told["checked"], told["packed"]) == ([len(names), 0], [len(names), 0])
     paths = [row[0] for row in read_rows(index) if row[1] == "video"]
     assert paths == names
     assert build(videos, index).num_unchanged == len(names)
+
+
+def send(call, items):
+    """Map as a cluster does: what is called is pickled, results come in another order."""
+    return iter([pickle.loads(pickle.dumps(call))(item) for item in list(items)][::-1])
+
+
+def test_what_embeds_checks_and_packs_can_be_sent_and_gives_the_same_in_any_order(
+    model, shared_videos, tmp_path
+):
+    files = sorted(shared_videos.rglob("*.mp4"))
+    here, there = (embed(model, files, ["blue"], mapper=mapper) for mapper in (map, send))
+    assert torch.equal(here.videos, there.videos) and list(there.unreadable) == [
+        str(shared_videos / "bad.mp4")
+    ]
+    assert (here.video_files, here.video_hashes) == (there.video_files, there.video_hashes)
+    for name, mapper in (("here", None), ("there", send)):
+        totals = check_into_folder(str(shared_videos), tmp_path / name, mapper=mapper)
+        assert (totals.num_media, totals.num_bad) == (7, 1)
+        report = build_store(open_store(str(shared_videos)), tmp_path / f"{name}_lmdb", "lmdb", mapper=mapper)
+        assert report.num_written == 7
+    reports = [(tmp_path / name / "report.json").read_text() for name in ("here", "there")]
+    assert reports[0] == reports[1]
+    stores = [open_store(str(tmp_path / f"{name}_lmdb")) for name in ("here", "there")]
+    assert all(stores[0].read(key) == stores[1].read(key) for key in stores[0].keys())  # noqa: SIM118

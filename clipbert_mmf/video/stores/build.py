@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from clipbert_mmf.video.endings import ALL_ENDINGS, MEDIA_ENDINGS, ending_of
 from clipbert_mmf.video.errors import MediaError, StoreError
 from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.images import is_image, read_image
-from clipbert_mmf.video.parallel import map_in_threads
+from clipbert_mmf.video.parallel import Mapper, map_in_threads
 from clipbert_mmf.video.sampling import sample_clips
 from clipbert_mmf.video.sources import read_source
 from clipbert_mmf.video.stores.base import MediaStore, resolve_location
@@ -87,6 +88,7 @@ def build_store(
     num_workers: int = 1,
     verifies: bool = False,
     advance: Callable[[int], object] = lambda count: None,
+    mapper: Mapper | None = None,
     **writer_options: int,
 ) -> BuildReport:
     """Make the target hold every medium of the source as it is now.
@@ -102,6 +104,7 @@ def build_store(
         num_workers: media read and re-encoded at the same time.
         verifies: look at each medium first: one that is empty, cut, no medium, or still being written is not taken.
         advance: told how many media are done, for a progress bar.
+        mapper: where media are read and re-encoded; None takes threads of this process.
         writer_options: arguments of the writer, such as ``shard_bytes``.
 
     Raises:
@@ -122,7 +125,8 @@ def build_store(
         left = [key for key in keys if key not in done]
         report.num_skipped = len(keys) - len(left)
         advance(report.num_skipped)
-        for made in map_in_threads(_Converter(source, encoding, verifies), left, num_workers):
+        map_media = mapper or partial(map_in_threads, num_workers=num_workers)
+        for made in map_media(_Converter(source, encoding, verifies), left):
             advance(1)
             if made.reason:
                 report.failed[made.key] = made.reason
