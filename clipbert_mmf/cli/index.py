@@ -12,7 +12,7 @@ from clipbert_mmf.cli.engine_options import add_ray, choose_mapper
 from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import count, filled, positive
-from clipbert_mmf.library.building import APPROXIMATE_ROWS, NEAREST, IndexOptions, build_index
+from clipbert_mmf.library.building import EXACT_BYTES, NEAREST, IndexOptions, build_index
 from clipbert_mmf.library.lance import import_lancedb
 from clipbert_mmf.library.media import detect_source
 from clipbert_mmf.library.shares import find_rank
@@ -57,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--nearest",
         choices=NEAREST,
         default="auto",
-        help="how searches find candidates: exact, approximate, or auto, which from "
-        f"{APPROXIMATE_ROWS} rows on measures both and takes what costs less (default: auto)",
+        help="how searches find candidates: exact, approximate, or auto, which measures both for more than "
+        f"{EXACT_BYTES >> 20} MiB of embeddings and takes what costs less (default: auto)",
     )
     parser.add_argument("--workers", type=count(), help="processes that encode (default: 1)")
     add_ray(parser)

@@ -21,7 +21,10 @@ from clipbert_mmf.library.media import MediaSource, open_media_source, require_p
 from clipbert_mmf.library.rows import CLIP, UNREADABLE, Row
 from clipbert_mmf.library.shares import join_shares
 from clipbert_mmf.library.store import (
+    CODES,
+    EXACT,
     GOOD_RECALL,
+    GRAPH,
     LibraryError,
     LibrarySettings,
     LibraryStore,
@@ -44,10 +47,14 @@ BATCH_MEDIA, BATCH_SEC = 64, 20.0
 ROW_BYTES = 512
 #: Rows from which partitions of embeddings are scanned faster than the table: at 100,000 of 256, 13 ms in place of 120.
 VECTOR_ROWS = 20_000
-#: Rows from which an approximate search is tried: an exact one reads 1 GB there.
-APPROXIMATE_ROWS = 1_000_000
+#: Bytes of embeddings up to which a search is exact, and of a graph's codes and links up to which it is in memory.
+EXACT_BYTES, GRAPH_BYTES = 256 << 20, 768 << 20
+#: Bytes of a row's links in a graph.
+_LINK_BYTES = 220
 #: How a search finds candidates.
 NEAREST = ("auto", "exact", "approximate")
+#: An update of fewer media than one of so many rows is small.
+_SMALL_UPDATE = 100
 #: Media after which rate, time and size are told.
 NUM_FIRST = 20
 
@@ -135,8 +142,8 @@ class IndexOptions:
         needs_embeddings: refuse a model without a contrastive head.
         timeout_sec: longest time for reading one medium in a reader process; None reads in this process.
         batch_media: media of one commit.
-        nearest: how a search finds candidates: ``exact``, ``approximate``, or ``auto``, which takes what costs less
-            and finds enough, as measured, for many rows.
+        nearest: how a search finds candidates: ``exact``, ``approximate``, or ``auto``, which is exact up to
+            ``EXACT_BYTES`` and then takes what costs less, if it finds enough; both are measured.
 
     Raises:
         ValueError: for a value out of range.
@@ -544,7 +551,8 @@ def finish(
 ) -> None:
     """Join the files of an index, note their states, and count."""
     if report.has_written:
-        store.compact()
+        num_written = report.num_new + report.num_changed + report.num_renamed
+        store.compact(is_due=num_written > len(store) // _SMALL_UPDATE or report.num_repaired > 0)
     arrange_vectors(store, options.nearest, report.has_written, tell)
     store.seal()
     report.num_rows = len(store)
@@ -557,29 +565,31 @@ def arrange_vectors(
     store: LibraryStore, nearest: str, has_written: bool, tell: Callable[[str], object]
 ) -> None:
     """Put the embeddings into partitions where a search gains by it; tell what is found and what it costs."""
-    num_rows, there = len(store), store.vector_index
-    if not store.settings.embedding_size or (num_rows < VECTOR_ROWS and nearest != "approximate"):
+    num_rows, there, size = len(store), store.vector_index, store.settings.embedding_size
+    if not size or (num_rows < VECTOR_ROWS and nearest != "approximate"):
         return
-    wants_exact = nearest == "exact" or (nearest == "auto" and num_rows < APPROXIMATE_ROWS)
+    wants_exact = nearest == "exact" or (nearest == "auto" and 4 * size * num_rows < EXACT_BYTES)
+    approximate = GRAPH if (size + _LINK_BYTES) * num_rows < GRAPH_BYTES else CODES
+    wanted = EXACT if wants_exact else approximate
     is_settled = False
-    if there is not None and there.is_exact == wants_exact:
-        is_settled = not has_written or store.measure(there).recall >= (1 if wants_exact else GOOD_RECALL)
-    elif there is not None and there.is_exact and nearest == "auto":
-        # Both were measured at so many rows, and the exact one stayed.
+    if there is not None and there.kind == wanted:
+        least = GOOD_RECALL - 0.05 if wanted != EXACT else 1
+        is_settled = not has_written or store.measure(there, num_queries=2).recall >= least
+    elif there is not None and there.kind == EXACT and nearest == "auto":
         is_settled = num_rows < 2 * there.num_tried
     if is_settled:
         return
-    exact = store.build_vector_index(is_exact=True) if nearest == "auto" or wants_exact else None
-    if exact is not None:
-        tell(f"exact search of {num_rows} embeddings in partitions: {_describe_nearest(exact)}")
-    if wants_exact:
-        return
-    approximate = store.build_vector_index(is_exact=False)
-    tell(f"approximate search of {num_rows} embeddings: {_describe_nearest(approximate)}")
-    if exact is None or (approximate.recall >= GOOD_RECALL and approximate.seconds < exact.seconds):
-        return
-    tell("the exact search stays: the approximate one finds too little or costs more")
-    store.build_vector_index(is_exact=True, num_tried=num_rows)
+    reports: dict[str, VectorReport] = {}
+    if wants_exact or (nearest == "auto" and 4 * size * num_rows < GRAPH_BYTES):
+        reports[EXACT] = store.build_vector_index(EXACT)
+    if not wants_exact:
+        reports[wanted] = store.build_vector_index(wanted)
+    for kind, report in reports.items():
+        tell(f"{kind} search of {num_rows} embeddings: {_describe_nearest(report)}")
+    exact, other = reports.get(EXACT), reports.get(approximate)
+    if exact and other and (other.recall < GOOD_RECALL or other.seconds > exact.seconds):
+        tell("the exact search stays: the other one finds too little or costs more")
+        store.build_vector_index(EXACT, num_tried=num_rows)
 
 
 def _describe_nearest(report: VectorReport) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 #: Bytes of embeddings and of facts about files that one process keeps between searches.
-_INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES = 512 << 20, 64 << 20
+_INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES = 1 << 30, 64 << 20
 
 
 def import_lancedb() -> Any:

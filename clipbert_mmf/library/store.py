@@ -48,12 +48,25 @@ _SEAL = "clipbert_seal.json"
 _ROWS_PER_READ = 4096
 #: Rows of one partition of embeddings, and a number of partitions that is never reached: all are scanned.
 _ROWS_PER_PARTITION, _ALL_PARTITIONS = 50_000, 100_000
-#: Rows of one partition of codes, the parts of all partitions that are tried until enough is found, the multiple of
-#: the rows that is compared by the embeddings themselves, and the keys of what the column's metadata notes.
-_ROWS_PER_CODE_PARTITION, _PARTS_OF_PARTITIONS, _REFINE = 4096, (0.01, 0.02, 0.05, 0.1, 0.2, 0.5), 5
-_PROBES_KEY, _TRIED_KEY = "clipbert_num_probes", "clipbert_num_tried"
+#: Where a search finds the nearest embeddings: among all of them; in a graph of their codes of 8 bits; or, for more
+#: than memory holds, among shorter codes in the nearest partitions, and then among the embeddings of what is found.
+EXACT, GRAPH, CODES = "exact", "graph", "codes"
+_LANCE_KINDS = {EXACT: "IvfFlat", GRAPH: "IvfHnswSq", CODES: "IvfPq"}
+#: Nodes of a graph, or partitions of codes, that a search looks at: the first with which enough is found.
+_WIDTHS = {EXACT: (0,), GRAPH: (100, 150, 200, 300, 500, 800), CODES: (5, 10, 20, 50, 100, 200)}
+_DOT: Any = {"distance_type": "dot"}
+_ROWS_PER_GRAPH, _ROWS_PER_CODE_PARTITION = 2_000_000, 4096
+#: Codes' rows that are compared by their embeddings, as a multiple of those that are wanted; and the rows above which
+#: a search is exact.
+_REFINE, _MOST_APPROXIMATE = 5, 2000
+#: What the metadata of the column notes.
+_WIDTH_KEY, _TRIED_KEY = "clipbert_width", "clipbert_num_tried"
+#: Files of few rows, each of an update, from which they are joined.
+_MANY_FILES = 8
+#: Difference of dot products of rows that are equally near, by rounding.
+_EQUALLY_NEAR = 1e-6
 #: Part of the 100 nearest rows that an approximate search has to find.
-GOOD_RECALL = 0.95
+GOOD_RECALL = 0.98
 #: Times that a commit is tried again which met that of another process.
 _MAX_TRIES = 20
 #: Columns that a filter may name.
@@ -105,16 +118,16 @@ class LibrarySettings:
 
 @dataclass(frozen=True)
 class VectorIndex:
-    """Embeddings beside the rows, in partitions.
+    """Embeddings beside the rows.
 
     Attributes:
-        num_probes: partitions that a search looks in, those whose centres are nearest.
-        is_exact: whether they hold the embeddings themselves and all are scanned.
-        num_tried: rows at which an approximate search was measured, and the exact one stayed.
+        kind: ``EXACT``, ``GRAPH`` or ``CODES``.
+        width: nodes or partitions that a search looks at.
+        num_tried: rows at which another kind was measured and was worse.
     """
 
-    num_probes: int
-    is_exact: bool
+    kind: str
+    width: int = 0
     num_tried: int = 0
 
 
@@ -210,10 +223,22 @@ class LibraryStore:
         with explain(self.location, "read"):
             wait_for(self._table.checkout_latest())
 
-    def compact(self) -> None:
-        """Join the small files of many commits, and remove those of old versions."""
+    def compact(self, is_due: bool = True) -> None:
+        """Join the small files of many commits, and remove those of old versions.
+
+        Joining writes up to a million rows anew, so that a small update waits for others.
+
+        Args:
+            is_due: join them in any case; else where there are many.
+        """
         from datetime import timedelta
 
+        with explain(self.location, "read"):
+            if (
+                not is_due
+                and wait_for(self._table.stats())["fragment_stats"]["num_small_fragments"] < _MANY_FILES
+            ):
+                return
         with explain(self.location, "written"), warnings.catch_warnings():
             # It warns of readers of old versions: ours take the last one before each search.
             warnings.simplefilter("ignore", UserWarning)
@@ -274,15 +299,19 @@ class LibraryStore:
             vector: ``(E,)`` float32 unit vector.
             limit: number of rows.
             where: filter in SQL over ``FILTER_COLUMNS``; None takes all rows with an embedding.
-            index: partitions of embeddings to look in; None reads the table.
+            index: where to look; None reads the table. Products of a graph are of its codes.
         """
         with explain(self.location, "read"):
             query = self._table.query().nearest_to(vector).column(EMBEDDING).distance_type("dot").limit(limit)
-            if index is None:
+            if index is None or (index.kind != EXACT and (where or limit > _MOST_APPROXIMATE)):
+                # A graph of all rows finds few of those that a filter leaves.
                 query = query.bypass_vector_index()
+            elif index.kind == GRAPH:
+                query = query.nprobes(_ALL_PARTITIONS).ef(max(index.width, limit))
+            elif index.kind == CODES:
+                query = query.nprobes(index.width).refine_factor(_REFINE)
             else:
-                query = query.nprobes(index.num_probes)
-                query = query if index.is_exact else query.refine_factor(_REFINE)
+                query = query.nprobes(_ALL_PARTITIONS)
             query = query.where(where) if where else query
             table = wait_for(query.with_row_id().select(["_distance"]).to_arrow())
         return [
@@ -336,47 +365,53 @@ class LibraryStore:
         if not found:
             return None
         notes = wait_for(self._table.schema()).field(EMBEDDING).metadata or {}
-        if found[0].index_type == "IvfFlat":
-            return VectorIndex(_ALL_PARTITIONS, True, int(notes.get(_TRIED_KEY.encode(), 0)))
-        return VectorIndex(int(notes.get(_PROBES_KEY.encode(), _ALL_PARTITIONS)), False)
+        kind = next((kind for kind, name in _LANCE_KINDS.items() if name == found[0].index_type), None)
+        if kind is None:
+            return None
+        return VectorIndex(
+            kind, int(notes.get(_WIDTH_KEY.encode(), 0)), int(notes.get(_TRIED_KEY.encode(), 0))
+        )
 
-    def build_vector_index(self, is_exact: bool = True, num_tried: int = 0) -> VectorReport:
-        """Put the embeddings into partitions, which a search scans: all, or those that are near in short codes.
+    def build_vector_index(self, kind: str = EXACT, num_tried: int = 0) -> VectorReport:
+        """Put the embeddings beside the rows, where a search finds the nearest faster than in the table.
 
         Args:
-            is_exact: whether all are scanned, and the result is that of a scan of the table.
-            num_tried: rows at which the other way was measured and cost more.
+            kind: ``EXACT``, ``GRAPH`` or ``CODES``.
+            num_tried: rows at which another kind was measured and was worse.
 
         Raises:
             LibraryError: if it cannot be written.
         """
-        from lancedb.index import IvfFlat, IvfPq  # pyright: ignore[reportMissingImports]
+        from lancedb.index import HnswSq, IvfFlat, IvfPq  # pyright: ignore[reportMissingImports]
 
-        num_rows = len(self)
-        if is_exact:
-            num_partitions = max(8, num_rows // _ROWS_PER_PARTITION)
-            config = IvfFlat(distance_type="dot", num_partitions=num_partitions, max_iterations=10)
-        else:
-            num_partitions = max(1, num_rows // _ROWS_PER_CODE_PARTITION)
-            codes = _count_codes(self.settings.embedding_size)
-            config = IvfPq(
-                distance_type="dot", num_partitions=num_partitions, num_sub_vectors=codes, max_iterations=10
-            )
+        num_rows, size = len(self), self.settings.embedding_size
+        configs = {
+            EXACT: lambda: IvfFlat(
+                num_partitions=max(8, num_rows // _ROWS_PER_PARTITION), max_iterations=10, **_DOT
+            ),
+            GRAPH: lambda: HnswSq(num_partitions=1 + num_rows // _ROWS_PER_GRAPH, max_iterations=10, **_DOT),
+            CODES: lambda: IvfPq(
+                num_partitions=1 + num_rows // _ROWS_PER_CODE_PARTITION,
+                num_sub_vectors=_count_codes(size),
+                max_iterations=10,
+                **_DOT,
+            ),
+        }
         with explain(self.location, "written"):
-            self._commit(lambda: self._table.create_index(EMBEDDING, config=config))
-            if is_exact:
-                self._note(_TRIED_KEY, num_tried)
-                return self.measure(VectorIndex(_ALL_PARTITIONS, True))
-            report = VectorReport(VectorIndex(0, False), 0.0, 0.0)
-            for part in _PARTS_OF_PARTITIONS:
-                report = self.measure(VectorIndex(max(1, round(part * num_partitions)), False))
+            self._commit(lambda: self._table.create_index(EMBEDDING, config=configs[kind]()))
+            report = VectorReport(VectorIndex(kind), 0.0, 0.0)
+            for width in _WIDTHS[kind]:
+                report = self.measure(VectorIndex(kind, width, num_tried))
                 if report.recall >= GOOD_RECALL:
                     break
-            self._note(_PROBES_KEY, report.index.num_probes)
+            self._note({_WIDTH_KEY: report.index.width, _TRIED_KEY: num_tried})
         return report
 
-    def _note(self, key: str, number: int) -> None:
-        update = {"path": EMBEDDING, "metadata": {key: str(number)}}
+    def _note(self, notes: dict[str, int]) -> None:
+        update = {
+            "path": EMBEDDING,
+            "metadata": {key: str(number) for key, number in notes.items()},
+        }
         self._commit(lambda: self._table.update_field_metadata(update))
 
     def drop_vector_index(self) -> None:
@@ -394,12 +429,14 @@ class LibraryStore:
         vectors = [row.embedding for row in rows if row.embedding is not None]
         same, total, seconds = 0, 0, 0.0
         for vector in vectors:
-            exact = {number for number, _ in self.find_nearest(vector, limit)}
+            exact = self.find_nearest(vector, limit)
             self.find_nearest(vector, limit, index=index)
             begin = time.process_time()
-            found = {number for number, _ in self.find_nearest(vector, limit, index=index)}
+            found = self.find_nearest(vector, limit, index=index)
             seconds += time.process_time() - begin
-            same, total = same + len(found & exact), total + len(exact)
+            # Of rows that are equally near, any may be found.
+            least = exact[-1][1] - _EQUALLY_NEAR
+            same, total = same + sum(value >= least for _, value in found), total + len(exact)
         return VectorReport(index, same / max(1, total), seconds / max(1, len(vectors)))
 
     def refuse_damaged(self, paths: Sequence[str]) -> None:
