@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from clipbert_mmf.annotations import AnnotationError
 from clipbert_mmf.annotations.grouping import PackedRecords
+from clipbert_mmf.annotations.reading import read_json
 from clipbert_mmf.configuration import InRange, parse_config
-from clipbert_mmf.json_text import parse_json
 from clipbert_mmf.writing import naming, replacing
 
 
@@ -77,24 +77,21 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     Raises:
         AnnotationError: if it is none of these, or the indices are not 0 to A-1, each once.
     """
-    try:
-        content = parse_json(Path(path).read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise AnnotationError(
-            path, f"line {error.lineno}", error.doc[error.pos : error.pos + 40], "JSON"
-        ) from error
+    content = read_json(Path(path))
     if isinstance(content, list):
-        content = {answer: index for index, answer in enumerate(content)}
+        answers = list(map(str, content))
+        twice = [answer for answer, count in Counter(answers).items() if count > 1]
+        if twice:
+            raise AnnotationError(path, "answers", twice[:5], "each answer once")
+        content = {answer: index for index, answer in enumerate(answers)}
     if not isinstance(content, dict) or not content:
         raise AnnotationError(path, "top level", content, "an object {answer: index}")
-    indices = (
-        sorted(content.values(), key=str)
-        if any(not isinstance(i, int) for i in content.values())
-        else sorted(content.values())
-    )
-    if indices != list(range(len(content))):
+    # ``true`` and 1.0 are equal to 1 in Python.
+    other = [index for index in content.values() if type(index) is not int]
+    indices = other or sorted(content.values())
+    if other or indices != list(range(len(content))):
         raise AnnotationError(path, "indices", indices[:5], f"0 to {len(content) - 1}, each once")
-    return {str(answer): index for answer, index in content.items()}
+    return content
 
 
 def write_vocabulary(path: Path, answers: dict[str, int]) -> None:

@@ -31,6 +31,8 @@ _FILES_OF_FOLDER = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+#: States in the folder of a run, the one that is meant most often first.
+_FILES_OF_RUN = ("best.ckpt", "clipbert_final.pth", "current.ckpt")
 _TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -99,6 +101,9 @@ def list_files(path: str | Path) -> list[Path]:
     for name in _FILES_OF_FOLDER:
         if (path / name).is_file():
             return _list_shards(path, name) if name.endswith(".index.json") else [path / name]
+    states = [name for name in _FILES_OF_RUN if (path / name).is_file()]
+    if states:
+        raise WeightsFileError(f"{path} is the folder of a run; give one of its states, {path / states[0]}")
     raise WeightsFileError(
         f"{path} is a folder without weights; expected one of {', '.join(_FILES_OF_FOLDER)} in it"
     )

@@ -134,6 +134,12 @@ def test_truncated_files_are_said_to_be_so(kind, tmp_path):
 def test_missing_files_and_empty_folders_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.pth': no such file"):
         read_weights(tmp_path / "none.pth")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "best.ckpt").write_bytes(b"x")
+    with pytest.raises(
+        WeightsFileError, match="is the folder of a run; give one of its states, .*/run/best.ckpt"
+    ):
+        read_weights(tmp_path / "run")
     with pytest.raises(WeightsFileError, match="a folder without weights; expected one of model.safetensors"):
         read_weights(tmp_path)
 
