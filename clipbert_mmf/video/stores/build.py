@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -108,10 +109,11 @@ def build_store(
         writer_options: arguments of the writer, such as ``shard_bytes``.
 
     Raises:
-        ValueError: for an unknown kind, or if the target was begun with another encoding.
+        ValueError: for an unknown kind, a target inside the source, or one that was begun with another encoding.
     """
     if kind not in WRITERS:
         raise ValueError(f"kind of store is '{kind}'; allowed are {', '.join(sorted(WRITERS))}")
+    _require_apart(source, target)
     start, report, keys = time.perf_counter(), BuildReport(), source.keys()
     with WRITERS[kind](target, **writer_options) as writer:
         _check_settings(target, kind, encoding)
@@ -145,6 +147,16 @@ def build_store(
     report.num_media = report.num_skipped + report.num_written
     measure_reading(source, open_store(target, kind), report)
     return report
+
+
+def _require_apart(source: MediaStore, target: Path) -> None:
+    """Refuse a target in the source's folder: the next build, and every dataset, would find all media twice."""
+    if source.location and "://" not in source.location and os.path.isdir(source.location):
+        folder, own = Path(source.location).resolve(), target.resolve()
+        if folder == own or folder in own.parents:
+            raise ValueError(
+                f"the target {target} lies in the source {source.location}; give a folder outside of it"
+            )
 
 
 class _SourceJournal:

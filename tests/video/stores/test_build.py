@@ -253,3 +253,12 @@ def test_a_picture_under_a_videos_name_is_not_taken_for_a_video(folder, tmp_path
     shutil.copy(folder / "plain.mp4", tmp_path / "source")
     report = build_store(open_store(tmp_path / "source"), tmp_path / "built", "folder", verifies=True)
     assert report.num_written == 1 and "not a video" in report.failed["still"]
+
+
+@pytest.mark.parametrize("place", [".", "below/built"])
+def test_a_target_in_the_source_is_refused_and_nothing_is_written(folder, tmp_path, place):
+    (tmp_path / "source").mkdir()
+    shutil.copy(folder / "plain.mp4", tmp_path / "source")
+    with pytest.raises(ValueError, match="lies in the source .*; give a folder outside of it"):
+        build_store(open_store(tmp_path / "source"), tmp_path / "source" / place, "lmdb")
+    assert [path.name for path in (tmp_path / "source").rglob("*")] == ["plain.mp4"]
