@@ -86,7 +86,7 @@ class Library:
                 f"cannot be compared; give the same model, or index again with another --out"
             )
         require_ability(self.model, "score")
-        if not self.store.is_sealed():
+        if not self.store.wait_for_seal():
             # Somebody else's write, a copy of the index, or a kill between a commit and its seal.
             logger.warning("%s: files changed since they were written; all rows are checked", location)
             self.store.refuse_damaged(self.store.find_damaged())

@@ -67,6 +67,8 @@ _MANY_FILES = 8
 _EQUALLY_NEAR = 1e-6
 #: Part of the 100 nearest rows that an approximate search has to find.
 GOOD_RECALL = 0.98
+#: Longest time between a commit and the note of its files that a search waits for.
+_LONGEST_COMMIT_SEC = 5.0
 #: Times that a commit is tried again which met that of another process.
 _MAX_TRIES = 20
 #: Columns that a filter may name.
@@ -461,6 +463,17 @@ class LibraryStore:
         except (OSError, ValueError):
             return False
         return written == self._list_files()
+
+    def wait_for_seal(self) -> bool:
+        """Return whether the files are as they were written last; where a writer is at work, after its commit."""
+        until = time.monotonic() + _LONGEST_COMMIT_SEC
+        while not self.is_sealed():
+            assert self.folder is not None
+            if not (self.folder / FILE_NAME).exists() or time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        self.reopen()
+        return True
 
     def seal(self) -> None:
         """Note the state of all files, so that changes of others are seen."""

@@ -8,7 +8,7 @@ import torch
 
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.library.searching import Library
-from clipbert_mmf.library.store import LibraryError
+from clipbert_mmf.library.store import LibraryError, open_library_store
 from tests.encoded_media import write_video
 from tests.inference.small_run import make_run
 
@@ -162,3 +162,21 @@ def test_candidates_of_a_text_are_the_media_of_its_best_rows_in_order(model, sha
     expected = list(dict.fromkeys(row.facts.path for row in rows))
     assert [row.facts.path for row in library.find_similar(vector, 4)] == expected[:4]
     assert library.find_similar(vector, 1, "path = 'a.mp4'")[0].facts.path == "a.mp4"
+
+
+def test_a_search_beside_a_writer_waits_for_its_note_and_checks_no_rows(
+    build, model, videos, tmp_path, monkeypatch, caplog
+):
+    index = tmp_path / "index"
+    build(videos, index)
+    store = open_library_store(index)
+    seal = (index / "clipbert_seal.json").read_text()
+    (index / "clipbert_seal.json").write_text("{}")
+    (index / "run.lock").touch()
+    monkeypatch.setattr(
+        "clipbert_mmf.library.store.time.sleep", lambda _: (index / "clipbert_seal.json").write_text(seal)
+    )
+    assert Library(index, model).search(["blue"], 1, 3) and "all rows are checked" not in caplog.text
+    (index / "clipbert_seal.json").write_text("{}")
+    (index / "run.lock").unlink()
+    assert not store.wait_for_seal()
