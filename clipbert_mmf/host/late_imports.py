@@ -1,8 +1,8 @@
 """Lets modules import at the first call what they import at start and a run seldom calls.
 
 scikit-learn, SciPy and pandas take a tenth of the start of ``mmf_run``, for functions of MMF's metrics and of other
-datasets and models, and of text generation and losses of transformers, that no run of ours calls. Only the modules that are listed see stand-ins:
-``sys.modules`` and the libraries stay as they are.
+datasets and models, and of text generation and losses of transformers, that no run of ours calls. Only the modules
+that are listed see stand-ins: ``sys.modules`` and the libraries stay as they are.
 """
 
 from __future__ import annotations
