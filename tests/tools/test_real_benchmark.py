@@ -12,11 +12,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from clipbert_mmf.modules.contrastive import TowersHead
 from clipbert_mmf.scoring.outcomes import Outcomes
 from real_benchmark import tables, towers
-from real_benchmark.clips import PROBE, TEST, Clip, probe, read_clips, split_groups, write_choices
+from real_benchmark.clips import (
+    PROBE,
+    TEST,
+    Clip,
+    fit_to_sentences,
+    probe,
+    read_clips,
+    split_groups,
+    write_choices,
+)
 from real_benchmark.features import Features, read_corpus
 from real_benchmark.flickr8k import DATASET, Flickr8k, Recipe, count_chance, name_test, write_data_options
 from real_benchmark.linear import (
@@ -89,6 +100,15 @@ def test_towers_of_the_recipe_are_fitted_to_the_features_and_kept_once(tmp_path,
     found = store.load("10 x 50")[towers.SYSTEM]
     assert [one.seed for one in found] == [1, 2] and len(told) == 2
     assert all(one.outcomes["t2v_r1"].value > 0.5 for one in found)
+
+
+def test_towers_fitted_to_sentences_name_the_clips():
+    torch.manual_seed(0)
+    texts, labels = torch.randn(3, 8), torch.arange(12) % 3
+    frames = (torch.eye(3, 10)[labels] + 0.05 * torch.randn(12, 10))[:, None].repeat(1, 2, 1)
+    head = TowersHead(10, 8, 8, 64, 0.0, False)
+    assert torch.equal(fit_to_sentences(head, texts, frames, labels)(frames), labels)
+    assert not head.training
 
 
 def test_a_linear_map_is_chosen_on_the_validation_photos_alone():
