@@ -59,6 +59,8 @@ def find_user_dir(location: str) -> str:
     place = os.path.normpath(expand_home(location))
     place = os.path.abspath(place) if place.startswith(".") else place
     found = Path(str(get_absolute_path(place)))
+    # MMF's main imports a bare name as one that is on the path already, which the working directory need not be.
+    place = place if os.sep in place else str(found)
     if found.is_file() and found.suffix == ".py":
         import_user_package(found)
         return ""

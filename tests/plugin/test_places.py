@@ -4,6 +4,7 @@ import sys
 
 import mmf  # noqa: F401
 import pytest
+from mmf.common.registry import registry
 from mmf.utils.env import import_user_module
 from omegaconf import OmegaConf
 
@@ -24,8 +25,14 @@ def package(tmp_path):
     folder = tmp_path / "places_of_a_test"
     folder.mkdir()
     (folder / "__init__.py").write_text("IS_READ = True\n")
+    config = registry.get("config", no_warning=True)
     yield folder
     sys.modules.pop(folder.name, None)
+    # MMF's main imports one package in a process, and notes it.
+    registry.unregister("__mmf_user_dir_imported__")
+    registry.unregister("config")
+    if config is not None:
+        registry.register("config", config)
 
 
 def test_the_home_folder_stands_for_its_sign_in_every_place(home):
