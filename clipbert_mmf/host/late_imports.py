@@ -7,7 +7,6 @@ that are listed see stand-ins: ``sys.modules`` and the libraries stay as they ar
 
 from __future__ import annotations
 
-import builtins
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
@@ -76,28 +75,6 @@ class _LateModule(ModuleType):
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(importlib.import_module(self.__name__), attribute)
-
-
-class LateLoader:
-    """A module's own loader, with delayed imports.
-
-    Args:
-        loader: the module's own.
-    """
-
-    def __init__(self, loader: Any):
-        self._loader = loader
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_loader":
-            raise AttributeError(name)
-        return getattr(self._loader, name)
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Run the module."""
-        delayed = delay_imports(builtins.__import__, module.__name__)
-        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": delayed}
-        self._loader.exec_module(module)
 
 
 def _make_late_function(module: str, name: str) -> Callable[..., Any]:

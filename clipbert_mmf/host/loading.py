@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from clipbert_mmf.host.late_imports import LateLoader, delay_imports
+from clipbert_mmf.host.late_imports import delay_imports
 from clipbert_mmf.host.shims.table import find_shims, find_source_edits
 from clipbert_mmf.host.standins import find_standin
 from clipbert_mmf.processes import pause_garbage_collection
@@ -54,8 +54,12 @@ def find_wrapped_spec(
     return None
 
 
-class ShimLoader:
-    """A module's own loader, with redirected imports before and shims after it runs."""
+class _WrappedLoader:
+    """A module's own loader, for all that a subclass does not do in another way.
+
+    Args:
+        loader: the module's own.
+    """
 
     def __init__(self, loader: Any):
         self._loader = loader
@@ -68,6 +72,20 @@ class ShimLoader:
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Leave the creation to the module's own loader."""
         return self._loader.create_module(spec)
+
+
+class LateLoader(_WrappedLoader):
+    """Loads a module of ``LATE_IMPORTS`` with delayed imports."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module."""
+        delayed = delay_imports(builtins.__import__, module.__name__)
+        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": delayed}
+        self._loader.exec_module(module)
+
+
+class ShimLoader(_WrappedLoader):
+    """Loads a module of MMF with redirected imports before and shims after it runs."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module, then its shims; after ``mmf`` itself, register the plugin."""

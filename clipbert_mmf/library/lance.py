@@ -8,6 +8,8 @@ import threading
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
+from clipbert_mmf.extras import import_extra
+
 Result = TypeVar("Result")
 
 #: Bytes of embeddings and of facts about files that one process keeps between searches.
@@ -22,11 +24,7 @@ def import_lancedb() -> Any:
     """
     # It warns of each partition that grew, and reads this when it is imported.
     os.environ.setdefault("LANCEDB_LOG", "error")
-    try:
-        import lancedb  # pyright: ignore[reportMissingImports]  # an optional library
-    except ImportError as error:
-        raise ImportError(f"an index of a library needs LanceDB ({error}): pip install lancedb") from error
-    return lancedb
+    return import_extra("lancedb", "library", "an index of a library needs LanceDB")
 
 
 def connect(location: str) -> Any:

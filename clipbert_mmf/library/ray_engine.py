@@ -6,6 +6,7 @@ that the workers write would become visible in one commit at the end, and a kill
 
 from __future__ import annotations
 
+import importlib
 import logging
 import math
 import os
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from clipbert_mmf.extras import import_extra
 from clipbert_mmf.inference.user_packages import PickledPackage
 from clipbert_mmf.library.engines import pickle_package
 
@@ -33,12 +35,8 @@ def import_ray() -> Any:
     """
     # No connection to anywhere but the cluster; read when Ray is imported.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray  # pyright: ignore[reportMissingImports]  # an optional library
-        import ray.data  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ImportError(f"--ray needs Ray Data ({error}): pip install 'ray[data]'") from error
-    return ray
+    import_extra("ray.data", "ray", "--ray needs Ray Data")
+    return importlib.import_module("ray")
 
 
 @dataclass(frozen=True)

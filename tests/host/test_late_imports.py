@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from clipbert_mmf.host.late_imports import LATE_IMPORTS, LateLoader, delay_imports
+from clipbert_mmf.host.late_imports import LATE_IMPORTS, delay_imports
+from clipbert_mmf.host.loading import LateLoader
 from tests.host.test_hook import ROOT
 
 
