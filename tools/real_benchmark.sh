@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Real photos, clips and weights: from downloaded material to the tables of docs/results.md. Finished runs are kept.
-#   bash tools/real_benchmark.sh DATA [--device cuda] [--seeds 2] [--parts baselines towers first zero_shot second clips trends table page]
+#   bash tools/real_benchmark.sh DATA [--device cuda] [--seeds 2] [--parts baselines towers first zero_shot second clips trends as_it_is tables page]
 # DATA holds flickr8k/, ucf20/ and weights/ (docs/results.md says where they come from); everything made goes to
 # save/real_benchmark. CLIPBERT_PYTHON chooses a Python that has clipbert_mmf, MMF, timm and the packages of weights.
 [ ! -d "${1:-}" ] || set -- "$(cd "$1" && pwd)" "${@:2}"

@@ -62,6 +62,8 @@ def build_network(config: ModelConfig) -> ClipBertNetwork:
     contrastive = (
         CONTRASTIVE_HEADS[section.type](out_channels, sizes.hidden_size, section) if section.weight else None
     )
+    if section.replaces_scores:
+        _require_matches(config)
     head, uses = _make_heads(config, text_embedding.words)
     network = ClipBertNetwork(
         backbone,
@@ -76,6 +78,7 @@ def build_network(config: ModelConfig) -> ClipBertNetwork:
         config.clip_fusion,
         contrastive,
         section.hard_negatives,
+        section.replaces_scores,
     )
     # A backbone fills itself: it may be one that a package registers with weights.
     for name, part in network.named_children():
@@ -120,6 +123,20 @@ def _make_head(config: ModelConfig, head: HeadConfig, where: str, words: nn.Embe
     values = {**vars(head), **head.options}
     settings = {key: values[key] for key in kind.settings if key in values}
     return kind.make(sizes.hidden_size, num_outputs, sizes.dropout, **settings)
+
+
+def _require_matches(config: ModelConfig) -> None:
+    """Raise ``ConfigurationError`` for a head whose score a dot product cannot be."""
+    heads = {f"{SECTION}.heads.{name}": head for name, head in config.heads.items()} or {
+        f"{SECTION}.head": config.head
+    }
+    allowed = [name for name, kind in HEADS.items() if kind.num_outputs == 2 and not kind.predicts_words]
+    for where, head in heads.items():
+        if head.type not in allowed:
+            raise ConfigurationError(
+                f"{SECTION}.contrastive.replaces_scores is true and {where}.type '{head.type}', which needs the "
+                f"cross-encoder; it goes with {', '.join(allowed)}"
+            )
 
 
 def _silence_matches(head: nn.Module) -> None:

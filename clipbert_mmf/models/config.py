@@ -205,6 +205,8 @@ class ContrastiveConfig:
             correlations; it weighs as much as all others together.
         joins_scores: towers: whether the scaled dot product of a clip and a text is added to the pair's
             score, so that the cross-encoder learns what the dot product lacks.
+        replaces_scores: towers with joins_scores: whether that is the whole score: the cross-encoder reads no
+            pair, and a loss of scores trains the towers and the networks behind them.
         hard_negatives: videos, and as many texts, that training chooses from the batch for every matching
             text, likelier the larger their dot product; 0 leaves the texts that the dataset drew.
     """
@@ -219,6 +221,7 @@ class ContrastiveConfig:
     num_members: Annotated[int, InRange(at_least=1)] = 1
     has_linear_member: bool = False
     joins_scores: bool = False
+    replaces_scores: bool = False
     hard_negatives: Annotated[int, InRange(at_least=0)] = 0
 
     def __post_init__(self) -> None:
@@ -226,6 +229,8 @@ class ContrastiveConfig:
             raise ValueError(
                 f"joins_scores is true with type '{self.type}', which has no dot product of a clip; set type to towers"
             )
+        if self.replaces_scores and not self.joins_scores:
+            raise ValueError("replaces_scores is true and joins_scores false; set both to true")
         if self.type != "towers" and (self.num_members > 1 or self.has_linear_member):
             raise ValueError(
                 f"num_members is {self.num_members} and has_linear_member {self.has_linear_member} with type "

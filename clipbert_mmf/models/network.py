@@ -73,6 +73,8 @@ class ClipBertNetwork(nn.Module):
         clip_fusion: where a video's clips meet, a key of ``CLIP_FUSIONS``.
         contrastive: embeds texts and videos on their own; None without.
         hard_negatives: videos, and as many texts, of the batch that training scores with every matching text.
+        replaces_scores: whether the dot products of clips and texts are the scores; what only the cross-encoder's
+            pairs need does not train then, and is not computed.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class ClipBertNetwork(nn.Module):
         clip_fusion: str = "fold",
         contrastive: ContrastiveHead | None = None,
         hard_negatives: int = 0,
+        replaces_scores: bool = False,
     ):
         super().__init__()
         self.backbone = backbone
@@ -103,6 +106,10 @@ class ClipBertNetwork(nn.Module):
         self.clip_fusion = clip_fusion
         self.contrastive = contrastive
         self.hard_negatives = hard_negatives
+        self.replaces_scores = replaces_scores
+        if replaces_scores:
+            for part in (grid_encoder, temporal_fusion, visual_embedding, encoder.pooler, head):
+                part.requires_grad_(False)
 
     def find_use(self, dataset: str | None = None) -> HeadUse:
         """Return how the pairs of a dataset are scored.
@@ -166,6 +173,9 @@ class ClipBertNetwork(nn.Module):
         """
         batch, clips, length = frames.shape[:3]
         features = self.backbone(frames.flatten(0, 2))
+        if self.contrastive is not None and self.replaces_scores:
+            no_tokens = features.new_zeros(batch, clips, 0, self.encoder.pooler.weight.shape[0])
+            return self.contrastive.add_summary(no_tokens, features.unflatten(0, (batch, clips, length)))
         grids = self.grid_encoder(features)
         clip_grids = self.temporal_fusion(grids.unflatten(0, (batch * clips, length)))
         visual = self.visual_embedding(clip_grids).unflatten(0, (batch, clips))
@@ -230,7 +240,9 @@ class ClipBertNetwork(nn.Module):
                     _group_options(clip_scores, batch).transpose(1, 2),
                 )
             return {"scores": scores, "clip_scores": clip_scores, **words}
-        embedded = self._embed(visual, texts) if use.contrasts else {}
+        # The options of a question are compared by their scores.
+        learns = use.contrasts and not (use.group_options and self.replaces_scores)
+        embedded = self._embed(visual, texts) if learns else {}
         chosen: dict[str, Tensor] = {}
         rows: Tensor | slice = slice(None)
         if self.hard_negatives and embedded and targets is not None and media_index is not None:
@@ -270,6 +282,11 @@ class ClipBertNetwork(nn.Module):
             ValueError: if the network has no contrastive head.
         """
         return self._embed_padded(*_shorten([input_ids, input_mask, segment_ids]))
+
+    def _embed_distinct(self, *texts: Tensor) -> Tensor:
+        """Return what ``embed_texts`` returns; texts that are the same are read once."""
+        rows, places = torch.stack(texts, 1).unique(dim=0, return_inverse=True)
+        return self.embed_texts(*rows.unbind(1))[places]
 
     def _embed_padded(self, input_ids: Tensor, input_mask: Tensor, segment_ids: Tensor) -> Tensor:
         head = self._require_contrastive()
@@ -393,6 +410,12 @@ class ClipBertNetwork(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         head, contrastive = self.find_head(use), self.contrastive
         visual, summary = (visual, None) if contrastive is None else contrastive.split_summary(visual)
+        if contrastive is not None and self.replaces_scores and summary is not None:
+            if text_vectors is None:
+                text_vectors = self._embed_distinct(input_ids, input_mask, segment_ids)
+            if self.clip_fusion == "concat":
+                summary = summary.mean(1, keepdim=True)
+            return contrastive.compare(summary[videos], text_vectors), {}
         pair_visual = CLIP_FUSIONS[self.clip_fusion](visual[videos])
         clips = pair_visual.shape[1]
         rows, pooled = self.encoder(

@@ -74,10 +74,22 @@ class ContrastiveHead(nn.Module):
             clips: ``(P, K, E)``, not normalized.
             texts: ``(P, E)`` unit vectors.
         """
-        assert self.midpoint is not None
-        dots = (normalize(clips) * texts[:, None]).sum(-1)
-        added = self.scale.detach() * (dots - self.midpoint.float())
+        added = self._scale_dots(clips, texts, self.scale.detach())
         return torch.stack([scores[..., 0], scores[..., 1] + added], -1)
+
+    def compare(self, clips: Tensor, texts: Tensor) -> Tensor:
+        """Return the match scores ``(P, K, 2)`` of dot products alone: 0, and the logit of a match.
+
+        Args:
+            clips: ``(P, K, E)``, not normalized.
+            texts: ``(P, E)`` unit vectors.
+        """
+        logits = self._scale_dots(clips, texts, self.scale)
+        return torch.stack([torch.zeros_like(logits), logits], -1)
+
+    def _scale_dots(self, clips: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+        assert self.midpoint is not None
+        return scale * ((normalize(clips) * texts[:, None]).sum(-1) - self.midpoint.float())
 
 
 class RowsHead(ContrastiveHead):

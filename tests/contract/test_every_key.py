@@ -157,6 +157,12 @@ ALONE = {
         "model_config.clipbert.contrastive.type=towers",
         "model_config.clipbert.contrastive.weight=1",
     ],
+    "contrastive.replaces_scores": [
+        "model_config.clipbert.contrastive.type=towers",
+        "model_config.clipbert.contrastive.weight=1",
+        "model_config.clipbert.contrastive.joins_scores=true",
+        "model_config.clipbert.head.type=match",
+    ],
     "contrastive.num_members": ["model_config.clipbert.contrastive.type=towers"],
     "contrastive.has_linear_member": ["model_config.clipbert.contrastive.type=towers"],
     "contrastive.hard_negatives": ["model_config.clipbert.contrastive.weight=1"],

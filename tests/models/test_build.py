@@ -45,6 +45,18 @@ def test_joined_scores_begin_as_the_dot_product(head, last):
         assert bool(layer.weight.any()) is not joins and not layer.bias.any()
 
 
+def test_a_dot_product_replaces_the_scores_of_matches_alone():
+    towers = {"weight": 1.0, "type": "towers", "size": 8, "joins_scores": True, "replaces_scores": True}
+    for head in ("match", "choose_by_match"):
+        assert build_network(small_config(head={"type": head}, contrastive=towers)).replaces_scores
+    with pytest.raises(
+        ConfigurationError, match="head.type 'pretrain', which needs .* match, choose_by_match"
+    ):
+        build_network(small_config(head={"type": "pretrain"}, contrastive=towers))
+    with pytest.raises(ConfigurationError, match="joins_scores false; set both to true"):
+        small_config(contrastive={**towers, "joins_scores": False})
+
+
 def test_members_of_a_contrastive_head_share_its_size():
     towers = {"weight": 1.0, "type": "towers", "num_members": 3}
     network = build_network(small_config(contrastive={**towers, "size": 12}))

@@ -22,6 +22,7 @@ def make_network(
     clip_fusion="fold",
     contrastive=False,
     hard_negatives=0,
+    replaces_scores=False,
 ):
     torch.manual_seed(seed)
     backbone = GridResnet(GridResnetOptions("resnet18", "group", width=8, out_stage="res4", freeze_at=0))
@@ -29,6 +30,7 @@ def make_network(
     heads = {
         "match": lambda: PairHead(16, 2),
         "choose": lambda: PairHead(16, 1),
+        "choose_by_match": lambda: PairHead(16, 2),
         "classify": lambda: PairHead(16, 7),
         "pretrain": lambda: PretrainHead(16, text.words),
     }
@@ -40,11 +42,12 @@ def make_network(
         text,
         CrossEncoder(16, 2, 4, 32, dropout=0.0),
         heads[head](),
-        HeadUse(fold=fold, group_options=head == "choose"),
+        HeadUse(fold=fold, group_options=head.startswith("choose")),
         pairs_per_chunk=pairs_per_chunk,
         clip_fusion=clip_fusion,
         contrastive=_make_contrastive(contrastive, backbone.out_channels),
         hard_negatives=hard_negatives,
+        replaces_scores=replaces_scores,
     )
 
 
@@ -298,3 +301,30 @@ def test_gradients_of_joined_scores_leave_the_towers_alone():
     for tower in (network.contrastive.text, network.contrastive.video):
         assert all(value.grad is None or not value.grad.any() for value in tower.parameters())
     assert network.contrastive.midpoint.grad is not None
+
+
+@pytest.mark.parametrize("clip_fusion", ["fold", "concat"])
+def test_dot_products_that_replace_scores_are_the_logits_of_clips(clip_fusion):
+    network = make_network(contrastive="towers", replaces_scores=True, clip_fusion=clip_fusion).eval()
+    frames, ids, mask, types = make_batch(batch=1)
+    ids[0, 1], mask[0, 1] = ids[0, 0], mask[0, 0]  # read once
+    network.contrastive.midpoint.data.fill_(0.25)
+    with torch.no_grad():
+        found = network(frames, ids, mask, types)["clip_scores"]
+        texts, visual = network.embed_texts(ids[0], mask[0], types[0]), network.encode_clips(frames)
+    clips = network.contrastive.split_summary(visual)[1][0]
+    clips = clips if clip_fusion == "fold" else clips.mean(0, keepdim=True)
+    dots = texts @ torch.nn.functional.normalize(clips, dim=1).T
+    torch.testing.assert_close(found[..., 1], network.contrastive.scale * (dots - 0.25))
+    assert not found[..., 0].any()
+
+
+def test_options_by_dot_product_train_towers_and_both_networks_and_nothing_else():
+    network = make_network("choose_by_match", contrastive="towers", replaces_scores=True).train()
+    output = network(*make_batch(batch=2, texts=3))
+    assert set(output) == {"scores"} and output["scores"].shape == (2, 3)
+    torch.nn.functional.cross_entropy(output["scores"], torch.tensor([0, 2])).backward()
+    idle = [name for name, value in network.named_parameters() if value.requires_grad and value.grad is None]
+    assert idle == []
+    still = ("head.", "grid_encoder.", "visual_embedding.", "encoder.pooler.")
+    assert all(value.requires_grad != name.startswith(still) for name, value in network.named_parameters())

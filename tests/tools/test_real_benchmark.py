@@ -12,17 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from clipbert_mmf.modules.contrastive import TowersHead
 from clipbert_mmf.scoring.outcomes import Outcomes
 from real_benchmark import tables, towers
 from real_benchmark.clips import (
+    FINE_TUNED,
     PROBE,
     TEST,
     Clip,
-    fit_to_sentences,
     probe,
     read_clips,
     split_groups,
@@ -102,15 +100,6 @@ def test_towers_of_the_recipe_are_fitted_to_the_features_and_kept_once(tmp_path,
     assert all(one.outcomes["t2v_r1"].value > 0.5 for one in found)
 
 
-def test_towers_fitted_to_sentences_name_the_clips():
-    torch.manual_seed(0)
-    texts, labels = torch.randn(3, 8), torch.arange(12) % 3
-    frames = (torch.eye(3, 10)[labels] + 0.05 * torch.randn(12, 10))[:, None].repeat(1, 2, 1)
-    head = TowersHead(10, 8, 8, 64, 0.0, False)
-    assert torch.equal(fit_to_sentences(head, texts, frames, labels)(frames), labels)
-    assert not head.training
-
-
 def test_a_linear_map_is_chosen_on_the_validation_photos_alone():
     features = make_features(noise=0.5)
     chosen = choose_map(features, "last_stage", fit_photos_to_captions)
@@ -167,7 +156,7 @@ def test_the_page_is_made_from_json_and_made_again_in_its_place(tmp_path):
         store.keep(Result(system, name_test(10), 1, measured.outcomes, {system: 3.0}, "a machine", "k"))
         store.keep(Result(f"{system}, k = 5", f"curve {name_test(10)}", 1, measured.outcomes))
     keep_accuracy(store, PROBE, [1, 0] * 20, seed=0)
-    keep_accuracy(store, "fine-tuned", [1] * 40)
+    keep_accuracy(store, FINE_TUNED.system, [1] * 40)
     keep_accuracy(store, "from ImageNet and MiniLM", [0] * 30 + [1] * 10)
     options = argparse.Namespace(results=results)
     tables.run_part("tables", material, options)
@@ -182,7 +171,7 @@ def test_the_page_is_made_from_json_and_made_again_in_its_place(tmp_path):
     made = page.read_text()
     write_page(results, page)
     assert page.read_text() == made and made.startswith("# Results\n\nBefore.\n")
-    assert "| fine-tuned | 100.0 (" in made and "+50.0 (" in made and "as in the paper" in made
+    assert f"| {FINE_TUNED.system} | 100.0 (" in made and "+50.0 (" in made and "as in the paper" in made
     assert "| DVSA, R-CNN regions | Karpathy and Fei-Fei 2015 | 11.8, 32.1, 44.7 |" in made
     assert "Above first stage" in made and (tmp_path / "docs" / "figures" / "real_candidates.png").is_file()
 

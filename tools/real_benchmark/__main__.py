@@ -19,6 +19,7 @@ PARTS = {
     "zero_shot": ("clips", (*FLICKR8K, *UCF20)),
     "clips": ("clips", (*FLICKR8K, *UCF20)),
     "trends": ("clips", (*FLICKR8K, *UCF20)),
+    "as_it_is": ("clips", (*FLICKR8K, *UCF20)),
     "tables": ("tables", ()),
     "page": ("page", ()),
 }

@@ -6,9 +6,8 @@ import argparse
 import csv
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +19,6 @@ from torch import Tensor
 
 from clipbert_mmf.inference.embedding import embed_texts
 from clipbert_mmf.inference.pretrained import ClipBert
-from clipbert_mmf.modules.contrastive import TowersHead, average_words, normalize
 from clipbert_mmf.scoring.outcomes import Outcomes
 from clipbert_mmf.video.clips import ClipOptions, ClipReader
 from clipbert_mmf.video.stores.open import open_store
@@ -30,16 +28,14 @@ from real_benchmark.material import UCF20, Material
 from real_benchmark.runs import RECIPES, Finished, Runner
 from real_benchmark.systems import Result, ResultStore, describe_machine
 
-#: Datasets of the test and of the training.
-TEST_DATASET, DATASET = "msrvtt_mc", "video_text_csv"
+#: Reads the clips, with all sentences as the options of each.
+DATASET = "msrvtt_mc"
 TEST = "20 sentences"
 PROBE = "linear probe of frozen frames"
 #: Clips of a video in the test (figure 4).
 NUM_TEST_CLIPS = (1, 2, 4, 8)
 #: Clips of a video for the probe, and for the fine-tuned model.
 NUM_PROBE_CLIPS = 4
-#: Steps of fits to sentences, over all clips of a half, and their learning rate; they were not searched.
-_FIT_STEPS, _FIT_RATE = 100, 3e-4
 _PROBE_STRENGTHS = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)
 
 
@@ -107,15 +103,6 @@ def write_choices(path: Path, clips: Iterable[Clip], sentences: Sequence[str]) -
     return path
 
 
-def write_captions(path: Path, clips: Iterable[Clip]) -> Path:
-    """Write the sentence of each clip in a table of ``dataset=video_text_csv``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([("video", "text"), *((clip.video, clip.text) for clip in clips)])
-    return path
-
-
 @dataclass(frozen=True)
 class Tuning:
     """How a model is trained further on clips.
@@ -123,45 +110,50 @@ class Tuning:
     Attributes:
         system: its name in tables.
         note: the setting.
-        options: of the training.
-        test_options: of training and test, such as what the network is.
+        options: what differs from the recipe.
         from_photos: whether it starts from the model of captioned photos.
-        num_test_clips: clips of a video in the test.
     """
 
     system: str
     note: str = ""
     options: tuple[str, ...] = ()
-    test_options: tuple[str, ...] = ()
     from_photos: bool = True
-    num_test_clips: int = NUM_PROBE_CLIPS
 
 
 _TRAINING_CLIPS = f"dataset_config.{DATASET}.processors.train_media_processor.params"
-_WEIGHTS = "model_config.clipbert.weights"
-_FREEZE = "model_config.clipbert.freeze"
-FINE_TUNED = Tuning("fine-tuned", "2 sparse random clips, lse, everything trains")
+_MODEL = "model_config.clipbert"
+#: Inputs of towers that nothing was fitted to.
+_NEW_TOWERS = f"{_MODEL}.contrastive.inputs=layer_norm"
+FINE_TUNED = Tuning("fine-tuned end to end", "clips.yaml: 2 sparse random clips, lse, from the first stage")
 #: The paper's ablations as variants of ``FINE_TUNED``.
 VARIANTS: tuple[Tuning, ...] = (
-    Tuning("from ImageNet and MiniLM", "no captioned photos", from_photos=False),
+    Tuning("frozen backbone", "the towers alone train", (f"{_MODEL}.freeze.backbone=true",)),
+    Tuning("fold mean", "", (f"{_MODEL}.fold=mean",)),
+    Tuning("fold max", "", (f"{_MODEL}.fold=max",)),
+    Tuning("1 sparse random clip", "", (f"{_TRAINING_CLIPS}.num_clips=1",)),
     Tuning(
-        "from random weights",
-        "nothing pre-trained",
-        (f"{_WEIGHTS}.backbone=null", f"{_WEIGHTS}.transformer=null"),
+        "4 dense uniform clips",
+        "at fixed places",
+        (f"{_TRAINING_CLIPS}.num_clips=4", f"{_TRAINING_CLIPS}.sampling=uniform"),
+    ),
+    Tuning(
+        "from ImageNet and MiniLM",
+        "no captioned photos; layer_norm inputs",
+        (_NEW_TOWERS,),
         from_photos=False,
     ),
-    Tuning("frozen backbone", "", (f"{_FREEZE}.backbone=true",)),
     Tuning(
-        "frozen backbone and transformer", "", (f"{_FREEZE}.backbone=true", f"{_FREEZE}.transformer=true")
+        "from random weights",
+        "nothing pre-trained; everything trains",
+        (
+            _NEW_TOWERS,
+            f"{_MODEL}.weights.backbone=null",
+            f"{_MODEL}.weights.transformer=null",
+            f"{_MODEL}.backbone.freeze_at=0",
+            f"{_MODEL}.freeze.transformer=false",
+        ),
+        from_photos=False,
     ),
-    Tuning("fold mean", "", test_options=("model_config.clipbert.fold=mean",)),
-    Tuning("fold max", "", test_options=("model_config.clipbert.fold=max",)),
-    Tuning(
-        "dense uniform clips",
-        "8 clips at fixed places",
-        (f"{_TRAINING_CLIPS}.num_clips=8", f"{_TRAINING_CLIPS}.sampling=uniform"),
-    ),
-    Tuning("1 sparse random clip", "", (f"{_TRAINING_CLIPS}.num_clips=1",)),
 )
 
 
@@ -193,7 +185,8 @@ class Actions:
 
         def test(seed: int, num_clips: int) -> None:
             name = f"clips_{_file(model)}_seed{seed}"
-            tested = self.test(name, self.clips, self.weights[seed], (), num_clips)
+            recipe = (f"config={RECIPES / 'clips_test.yaml'}",)
+            tested = self.test(name, self.clips, self.weights[seed], recipe, num_clips)
             note = "no training on clips"
             self._keep(f"{model}, N_test {num_clips}", seed, [tested.read_outcomes()], {}, note)
 
@@ -230,46 +223,6 @@ class Actions:
             note = "no training on clips; the dot product alone"
             self._keep(f"{system}, N_test {count}", seed, [{"accuracy": found}], minutes, note)
 
-    def measure_fitted(self, system: str, model: ClipBert, seed: int) -> None:
-        """Fit the towers of captioned photos further to the frozen frames of either half of the groups.
-
-        Args:
-            system: its name in tables.
-            model: with two towers.
-            seed: of its training, and of the fits.
-        """
-        begin = time.perf_counter()
-        head, clips = model.network.contrastive, self.clips
-        assert isinstance(head, TowersHead)
-        sentences = sorted({clip.text for clip in clips})
-        labels = {clip.key: sentences.index(clip.text) for clip in clips}
-        options = ClipOptions(image_size=224, num_clips=NUM_PROBE_CLIPS, num_frames=1, sampling="uniform")
-        reader, store = ClipReader(options), open_store(self.material.clips, media="video")
-        frames: dict[str, Tensor] = {}
-        with torch.inference_mode():
-            tokens = model.encode_texts(sentences)
-            texts = average_words(model.network.read_texts(*tokens), tokens.input_mask)
-            for clip in clips:
-                source = store.find(clip.key)
-                assert source is not None, clip.key
-                read = reader.read_source(source, key=clip.key).frames.flatten(0, 1)
-                frames[clip.key] = model.network.backbone(read).float().mean((2, 3))
-        texts = texts.clone()
-        found: list[dict[str, Outcomes]] = []
-        halves = [[clip.key for clip in half] for half in split_groups(clips)]
-        for own, other in (halves, halves[::-1]):
-            sides = [torch.stack([frames[key] for key in half]).clone() for half in (own, other)]
-            wanted = [torch.tensor([labels[key] for key in half]) for half in (own, other)]
-            torch.manual_seed(seed)
-            right = fit_to_sentences(deepcopy(head), texts, sides[0], wanted[0])(sides[1]) == wanted[1]
-            media = np.array(other)
-            found.append(
-                {"accuracy": Outcomes(right.double().numpy(), media, title="accuracy", is_share=True)}
-            )
-        minutes = {"features and training": (time.perf_counter() - begin) / 60}
-        note = f"{_FIT_STEPS} steps on {NUM_PROBE_CLIPS} frozen frames; each half tested with the other's"
-        self._keep(system, seed, found, minutes, note)
-
     def measure_tuned(self, tunings: Sequence[Tuning]) -> None:
         """Train further on either half of the groups, and test on the other half."""
         self._run_all([(self._tune, tuning, seed) for tuning in tunings for seed in self.weights])
@@ -282,49 +235,75 @@ class Actions:
     def _tune(self, tuning: Tuning, seed: int) -> None:
         found: list[dict[str, Outcomes]] = []
         minutes = 0.0
-        halves = split_groups(self.clips)
-        for number, (own, other) in enumerate((halves, halves[::-1])):
-            name = f"clips_{_file(tuning.system)}_seed{seed}_half{number}"
-            start = self.weights[seed] if tuning.from_photos else None
-            options = [*tuning.options, *tuning.test_options, f"training.seed={seed}"]
-            tuned = self.train(name, own, start, options)
-            tested = self.test(name, other, tuned.weights, tuning.test_options, tuning.num_test_clips)
+        for half in (0, 1):
+            tuned = self.train(tuning, seed, half)
             minutes += tuned.minutes
-            found.append(tested.read_outcomes())
-        self._keep(tuning.system, seed, found, {"training": minutes}, tuning.note)
+            found.append(tuned.read_outcomes())
+        self._keep(tuning.system, seed, found, {"training and test": minutes}, tuning.note)
 
-    def train(
-        self, name: str, clips: Sequence[Clip], weights: Path | None, options: Sequence[str]
-    ) -> Finished:
-        """Train a model further on clips; without weights from what the recipe starts from."""
-        table = write_captions(self.material.work / "clips" / f"{name}.csv", clips)
-        start = [] if weights is None else [f"model_config.clipbert.weights.clipbert={weights}"]
-        written = self._write_options("clips.yaml", DATASET, table)
-        return self.runner.run(name, [*written, *start, *options, "run_type=train"])
+    def measure_test_clips(self, tuning: Tuning) -> None:
+        """Test a model that was trained further with every number of clips."""
+
+        def test(seed: int, count: int) -> None:
+            found = [
+                self.test(
+                    f"{self._name(tuning, seed, half)}_test",
+                    self._halves[1 - half],
+                    self.train(tuning, seed, half).weights,
+                    (f"config={RECIPES / 'clips.yaml'}", *tuning.options),
+                    count,
+                ).read_outcomes()
+                for half in (0, 1)
+            ]
+            self._keep(f"{tuning.system}, N_test {count}", seed, found, {}, tuning.note)
+
+        self._run_all([(test, seed, count) for seed in self.weights for count in NUM_TEST_CLIPS])
+
+    @property
+    def _halves(self) -> tuple[list[Clip], list[Clip]]:
+        return split_groups(self.clips)
+
+    @staticmethod
+    def _name(tuning: Tuning, seed: int, half: int) -> str:
+        return f"clips_{_file(tuning.system)}_seed{seed}_half{half}"
+
+    def train(self, tuning: Tuning, seed: int, half: int) -> Finished:
+        """Train a model further on a half of the groups, and test it on the other."""
+        name = self._name(tuning, seed, half)
+        start = [f"{_MODEL}.weights.clipbert={self.weights[seed]}"] if tuning.from_photos else []
+        written = [
+            f"config={RECIPES / 'clips.yaml'}",
+            *self._write_options(name, self._halves[half], self._halves[1 - half]),
+        ]
+        options = [*start, *tuning.options, f"training.seed={seed}", "run_type=train_test"]
+        return self.runner.run(name, [*written, *options])
 
     def test(
         self, name: str, clips: Sequence[Clip], weights: Path, options: Sequence[str], num_clips: int
     ) -> Finished:
         """Test a model on clips, ``num_clips`` clips of each video."""
-        sentences = sorted({clip.text for clip in self.clips})
-        table = write_choices(self.material.work / "clips" / f"{name}.jsonl", clips, sentences)
-        params = f"dataset_config.{TEST_DATASET}.processors.eval_media_processor.params"
         written = [
-            *self._write_options("clips_test.yaml", TEST_DATASET, table),
-            f"model_config.clipbert.weights.clipbert={weights}",
-            f"{params}.num_clips={num_clips}",
+            *self._write_options(name, clips, clips),
+            *options,
+            f"{_MODEL}.weights.clipbert={weights}",
+            f"dataset_config.{DATASET}.processors.eval_media_processor.params.num_clips={num_clips}",
         ]
-        return self.runner.run(f"{name}_test_N{num_clips}", [*written, *options, "run_type=test"])
+        return self.runner.run(f"{name}_N{num_clips}", [*written, "run_type=test"])
 
-    def _write_options(self, recipe: str, dataset: str, table: Path) -> list[str]:
-        section = f"dataset_config.{dataset}"
+    def _write_options(self, name: str, train: Sequence[Clip], test: Sequence[Clip]) -> list[str]:
+        sentences = sorted({clip.text for clip in self.clips})
+        folder, section = self.material.work / "clips", f"dataset_config.{DATASET}"
+        files = {
+            "train": write_choices(folder / f"{name}_train.jsonl", train, sentences),
+            "test": write_choices(folder / f"{name}_test.jsonl", test, sentences),
+        }
+        files["val"] = files["test"]  # MMF builds every split; it is not read
         return [
-            f"config={RECIPES / recipe}",
             "model=clipbert",
-            f"dataset={dataset}",
+            f"dataset={DATASET}",
             f"{section}.data_dir={self.material.clips.parent}",
-            *(f"{section}.annotations.{split}=[{{file: {table}}}]" for split in ("train", "val", "test")),
-            *(f"{section}.media.{split}={self.material.clips.name}" for split in ("train", "val", "test")),
+            *(f"{section}.annotations.{split}=[{{file: {file}}}]" for split, file in files.items()),
+            *(f"{section}.media.{split}={self.material.clips.name}" for split in files),
         ]
 
     def _keep(
@@ -378,7 +357,7 @@ class Actions:
 
 
 def run_part(part: str, material: Material, options: argparse.Namespace) -> None:
-    """Run ``zero_shot``, ``clips`` or ``trends``, with the models of captioned photos that are trained before."""
+    """Run ``zero_shot``, ``clips``, ``trends`` or ``as_it_is``; the models of photos are trained before."""
     store = ResultStore(material.work / "results")
     runner = Runner(material.work / "runs", options.device, tuple(options.options))
     if part == "zero_shot":
@@ -390,50 +369,18 @@ def run_part(part: str, material: Material, options: argparse.Namespace) -> None
             place = photos.train(recipes[0], seed, recipes).weights
             model = ClipBert.from_pretrained(place)
             actions.measure_embeddings("first stage", model, seed)
-            actions.measure_fitted("first stage, towers fitted to clips", model, seed)
         return
-    photos, recipes = Flickr8k(material, store, runner), RECIPES_OF_PART["second"]
+    start = "second" if part == "as_it_is" else "first"
+    photos, recipes = Flickr8k(material, store, runner), RECIPES_OF_PART[start]
     weights = {seed: photos.train(recipes[-1], seed, recipes).weights for seed in range(1, options.seeds + 1)}
     actions = Actions(material, store, runner, weights, options.jobs)
-    if part == "trends":
-        actions.measure_tuned((FINE_TUNED, *VARIANTS))
-        return
-    if not store.has(PROBE, TEST, 0):
-        actions.measure_probe()
-    actions.measure_as_it_is("model of photos")
-    actions.measure_tuned([FINE_TUNED])
-
-
-def fit_to_sentences(
-    head: TowersHead, texts: Tensor, frames: Tensor, labels: Tensor
-) -> Callable[[Tensor], Tensor]:
-    """Fit towers further so that clips are nearest to their sentences.
-
-    Args:
-        head: changed in place.
-        texts: ``(S, D)`` mean rows of the sentences.
-        frames: ``(B, F, C)`` mean features of the frames of clips; a step takes one frame of each.
-        labels: ``(B,)`` int64, sentence of each clip.
-
-    Returns:
-        From frames ``(N, F, C)`` to the nearest sentence ``(N,)`` of each clip.
-    """
-    optimizer = torch.optim.AdamW(head.parameters(), lr=_FIT_RATE, weight_decay=0.3)
-    head.train()
-    for _ in range(_FIT_STEPS):
-        chosen = torch.randint(frames.shape[1], (len(frames),))
-        videos = normalize(head.video(frames[torch.arange(len(frames)), chosen]))
-        logits = head.scale * videos @ normalize(head.text(texts)).T
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(logits, labels).backward()
-        optimizer.step()
-    head.eval()
-
-    @torch.inference_mode()
-    def name_nearest(frames: Tensor) -> Tensor:
-        return (normalize(head.video(frames).mean(1)) @ normalize(head.text(texts)).T).argmax(1)
-
-    return name_nearest
+    if part == "as_it_is":
+        actions.measure_as_it_is("model of photos")
+    elif part == "trends":
+        actions.measure_tuned(VARIANTS)
+    else:
+        actions.measure_tuned([FINE_TUNED])
+        actions.measure_test_clips(FINE_TUNED)
 
 
 def probe(
