@@ -10,27 +10,20 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from clipbert_mmf.host.late_imports import delay_imports
+from clipbert_mmf.host.late_imports import LATE_IMPORTS, delay_imports
+from clipbert_mmf.host.late_modules import delay_submodules, is_late, run_late_module
 from clipbert_mmf.host.shims.table import find_shims, find_source_edits
+from clipbert_mmf.host.skipped import read_skipped_names
 from clipbert_mmf.host.standins import find_standin
 from clipbert_mmf.processes import pause_garbage_collection
 
-#: Environment variable that names shims and stand-ins to leave out, comma separated; the tests prove with it
-#: that each one is needed.
-SKIP = "CLIPBERT_MMF_SKIP_SHIMS"
 #: Imported once MMF is there; a name, because this package must not know ours.
 PLUGIN = "clipbert_mmf.plugin.registration"
-
-
-def read_skipped_names() -> set[str]:
-    """Return the names that ``CLIPBERT_MMF_SKIP_SHIMS`` lists."""
-    return set(filter(None, os.environ.get(SKIP, "").split(",")))
 
 
 def find_wrapped_spec(
@@ -90,7 +83,11 @@ class ShimLoader(_WrappedLoader):
     def exec_module(self, module: ModuleType) -> None:
         """Run the module, then its shims; after ``mmf`` itself, register the plugin."""
         with pause_garbage_collection():
-            self._exec_module(module)
+            if is_late(module.__name__):
+                with run_late_module(module.__name__):
+                    self._exec_module(module)
+            else:
+                self._exec_module(module)
 
     def _exec_module(self, module: ModuleType) -> None:
         skip = read_skipped_names()
@@ -113,7 +110,10 @@ class ShimLoader(_WrappedLoader):
 def make_redirected_builtins(importer: str = "") -> dict[str, Any]:
     """Return builtins whose ``__import__`` knows the stand-ins, and what the module ``importer`` imports late."""
     skip = read_skipped_names()
+    late = LATE_IMPORTS.get(importer, {})
     plain_import = delay_imports(builtins.__import__, importer)
+    if importer == "mmf.models":
+        plain_import = delay_submodules(plain_import, importer)
 
     def import_for_mmf(
         name: str,
@@ -122,7 +122,7 @@ def make_redirected_builtins(importer: str = "") -> dict[str, Any]:
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> ModuleType | None:
-        if level == 0:
+        if level == 0 and name not in late:
             standin = find_standin(name, skip)
             if standin is not None:
                 return standin if fromlist or "." not in name else find_standin(name.partition(".")[0], skip)

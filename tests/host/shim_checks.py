@@ -36,6 +36,16 @@ def check_skip_importing_all_transformers():
     assert len(loaded) < 40, f"{len(loaded)} models of transformers are imported"
 
 
+def check_import_models_late():
+    import mmf  # noqa: F401
+    from mmf.common.registry import registry
+    from mmf.utils.env import setup_imports
+
+    setup_imports()
+    assert not {"mmf.models.visual_bert", "mmf.modules.encoders"} & set(sys.modules), "models are imported"
+    assert registry.get_model_class("visual_bert") is not None
+
+
 def check_settle_run_folder():
     import mmf  # noqa: F401
     from mmf.utils.build import build_config
@@ -651,6 +661,7 @@ CHECKS = {
     "leave_transformers_alone": MAIN,
     "skip_importing_all_transformers": MAIN,
     "import_from_any_directory": RELEASE,
+    "import_models_late": BOTH,
     "find_our_configs": BOTH,
     "find_included_files": BOTH,
     "keep_cache_elsewhere": BOTH,

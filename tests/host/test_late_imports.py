@@ -48,7 +48,15 @@ def test_a_listed_module_is_imported_with_its_first_name(list_json, monkeypatch)
     assert imported == ["json"]
 
 
-@pytest.mark.parametrize("source", ["from json import dumps, loads", "import json", "from json import *"])
+def test_names_of_a_module_inside_a_late_one_may_be_defaults(list_json, monkeypatch):
+    plain_import, imported = list_json
+    monkeypatch.setitem(LATE_IMPORTS, "toy", {"json.decoder": frozenset({"JSONDecoder"})})
+    names = run("import json.decoder as d\ndef read(kind=d.JSONDecoder): return kind", "toy", plain_import)
+    assert imported == [] and names["read"]()().decode("[1]") == [1]
+    assert names["d"].NaN is sys.modules["json.decoder"].NaN
+
+
+@pytest.mark.parametrize("source", ["from json import dumps, loads", "from json import *"])
 def test_any_other_import_happens_at_once(list_json, source):
     plain_import, imported = list_json
     run(source, "toy", plain_import)
@@ -70,10 +78,15 @@ def test_the_loader_is_the_modules_own_beside_running_it(list_json):
     assert loader.path == "here" and module.dumps([]) == "[]"
 
 
-def test_mmf_starts_without_scikit_learn_and_scipy_and_calls_them_when_asked():
+def test_mmf_starts_without_slow_libraries_and_calls_them_when_asked():
     code = (
         "import gc, sys, mmf; from mmf.utils.env import setup_imports; setup_imports();"
-        "slow = {'sklearn', 'scipy', 'pandas'} & set(sys.modules);"
+        "slow = {'sklearn', 'scipy', 'pandas', 'torchvision', 'transformers', 'torch._dynamo', 'matplotlib'}"
+        " & set(sys.modules);"
+        "from mmf.datasets.processors import bert_processors, image_processors;"
+        "from transformers import AutoTokenizer;"
+        "assert bert_processors.AutoTokenizer.from_pretrained == AutoTokenizer.from_pretrained;"
+        "assert image_processors.transforms.Compose([len])([1]) == 1;"
         "from mmf.modules.metrics import roc_auc_score;"
         "from transformers.generation.candidate_generator import roc_curve;"
         "print(slow, gc.isenabled(), float(roc_auc_score([0, 1], [0.2, 0.9])), len(roc_curve([0, 1], [0.2, 0.9])))"

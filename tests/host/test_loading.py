@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from clipbert_mmf.host import loading
+from clipbert_mmf.host.skipped import SKIP
 
 
 @pytest.fixture
@@ -39,9 +40,9 @@ def test_source_is_edited_before_and_patches_are_applied_after_a_module_runs(loa
     monkeypatch.setattr(loading, "find_source_edits", lambda name: [say_two])
     monkeypatch.setattr(loading, "find_shims", lambda name: [double])
     assert load("value = 1").value == 20
-    monkeypatch.setenv(loading.SKIP, "say_two,other")
+    monkeypatch.setenv(SKIP, "say_two,other")
     assert load("value = 1").value == 10
-    monkeypatch.setenv(loading.SKIP, "say_two,double")
+    monkeypatch.setenv(SKIP, "say_two,double")
     assert load("value = 1").value == 1
 
 

@@ -7,7 +7,10 @@ import glob
 import importlib
 import os
 import sys
+from types import SimpleNamespace
 from typing import Any
+
+from clipbert_mmf.host.late_modules import find_waiting_names, import_or_wait, make_sections_late
 
 #: Decide what a run may do with its folder, and where a user's package is; names, because this package must not
 #: know ours.
@@ -39,10 +42,24 @@ def import_from_any_directory(module: Any) -> None:
         for pattern in ("datasets/builders/*/*builder.py", "models/*.py", "trainers/*.py"):
             for path in sorted(glob.glob(os.path.join(root, pattern))):
                 name = os.path.relpath(path, root)[: -len(".py")].replace(os.sep, ".")
-                importlib.import_module("mmf." + name.removesuffix(".__init__"))
+                import_or_wait("mmf." + name.removesuffix(".__init__"))
         registry.register("imports_setup", True)
 
     module.setup_imports = setup_imports
+
+
+def import_models_late(module: Any) -> None:
+    """Import MMF's models when they are asked for, not at start; see ``late_modules``.
+
+    Remove when ``import mmf`` no longer imports every model.
+    """
+    if module.__name__ == "mmf.common.registry":
+        make_sections_late(module.registry.mapping)
+    elif module.__name__ == "mmf.utils.env":
+        # ``setup_imports`` of main imports by it.
+        module.importlib = SimpleNamespace(**{**vars(importlib), "import_module": import_or_wait})
+    else:
+        find_waiting_names(module)
 
 
 def find_user_dir(module: Any) -> None:

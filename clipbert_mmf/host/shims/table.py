@@ -61,6 +61,11 @@ class SourceShim:
 SHIMS = (
     Shim(BOTH, ("mmf.utils",), messages.quiet_warnings),
     Shim(MAIN, ("mmf.utils.patch",), startup.skip_importing_all_transformers),
+    Shim(
+        BOTH,
+        ("mmf.common.registry", "mmf.models", "mmf.modules", "mmf.utils.env"),
+        startup.import_models_late,
+    ),
     Shim(RELEASE, ("mmf.utils.env",), startup.import_from_any_directory),
     Shim(BOTH, ("mmf.utils.env",), startup.find_user_dir),
     Shim(BOTH, ("mmf.utils.build",), startup.settle_run_folder),
