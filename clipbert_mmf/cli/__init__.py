@@ -1,1 +1,1 @@
-"""The console command ``clipbert``: one module per verb, each its arguments and a call into the package."""
+"""The console command ``clipbert``: a verb is a module here, which runs it, and one in ``arguments``."""

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbert_mmf.cli.mmf_process import run_mmf
-from clipbert_mmf.cli.model_options import add_json, add_seeds
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.cli.values import count
 from clipbert_mmf.json_text import format_json, parse_json
 from clipbert_mmf.paths import project_dir
 from clipbert_mmf.report.ablations import (
@@ -36,39 +34,6 @@ from clipbert_mmf.writing import write_text_atomically
 #: Updates of a row that measures memory and time.
 NUM_COST_UPDATES = 12
 _START_KEY = "model_config.clipbert.weights.clipbert"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the verb."""
-    ablations = load_ablations()
-    parser.add_argument("table", choices=sorted(ablations.tables))
-    parser.add_argument("--corpus", choices=sorted(ablations.corpora), default="demo", help="(default: demo)")
-    parser.add_argument(
-        "--task", choices=sorted(ablations.tasks), default="retrieval", help="(default: retrieval)"
-    )
-    parser.add_argument("--start", help="checkpoint of the image-text pre-training")
-    parser.add_argument(
-        "--weights",
-        nargs="*",
-        default=[],
-        metavar="NAME=FILE",
-        help="files of table 5: bert, tsn, imagenet, grid_feat",
-    )
-    parser.add_argument(
-        "--rows", nargs="*", default=["*"], metavar="PATTERN", help="names of rows to run, e.g. 'lse_*'"
-    )
-    parser.add_argument("--updates", type=count(), help="updates of each row (default: those of the recipe)")
-    add_seeds(parser, "each row")
-    parser.add_argument("--save", type=Path, default=Path("save/ablations"), help="(default: save/ablations)")
-    parser.add_argument("--show", action="store_true", help="print the command line of each row, run none")
-    parser.add_argument("--user-dir", metavar="DIR", help="env.user_dir of every run")
-    add_json(parser)
-    parser.add_argument(
-        "options",
-        nargs="*",
-        metavar="KEY=VALUE",
-        help="options of every mmf_run, e.g. dataset_config.msrvtt_retrieval.data_dir=/data/msrvtt",
-    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -4,24 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from clipbert_mmf.cli.model_options import NOT_CALIBRATED, add_backend, add_model_options, load_model
+from clipbert_mmf.cli.model_options import load_model
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.cli.values import count, filled
 from clipbert_mmf.inference.asking import clean_question
 from clipbert_mmf.inference.media import require_location
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the verb."""
-    parser.epilog = NOT_CALIBRATED
-    add_model_options(parser)
-    add_backend(parser)
-    parser.add_argument("video", type=filled, help="video or image file, or an iopath URL")
-    parser.add_argument("question")
-    parser.add_argument("--options", nargs="+", metavar="option", help="answers to choose from")
-    parser.add_argument(
-        "--top", dest="top_k", metavar="N", type=count(), default=5, help="answers to list (default: 5)"
-    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from clipbert_mmf.cli.model_options import add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.configuration import choose
 from clipbert_mmf.inference.settings import read_yaml
@@ -21,19 +20,6 @@ from clipbert_mmf.video.errors import MediaError
 from clipbert_mmf.video.stores.open import open_store
 
 _REFERENCE = re.compile(r"\$\{dataset_config\.(\w+)\.([\w.]+)\}")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the verb."""
-    parser.add_argument("dataset", help="registered name, such as msrvtt_retrieval")
-    parser.add_argument(
-        "options",
-        nargs="+",
-        metavar="KEY=VALUE",
-        help="keys of dataset_config.DATASET, at least data_dir=FOLDER; e.g. media.test=test_videos",
-    )
-    add_user_dir(parser)
-    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
+from clipbert_mmf.cli.arguments.compare import DEFAULT_RUNS
 from clipbert_mmf.cli.mmf_process import run_mmf
-from clipbert_mmf.cli.model_options import add_json, add_seeds, add_user_dir
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.cli.values import count, positive, require_folder
+from clipbert_mmf.cli.values import require_folder
 from clipbert_mmf.inference.settings import RecipeError, read_yaml
 from clipbert_mmf.json_text import format_json, parse_json
 from clipbert_mmf.paths import project_dir
@@ -32,45 +32,10 @@ from clipbert_mmf.report.model_comparison import (
 from clipbert_mmf.report.run_results import read_step_seconds
 from clipbert_mmf.writing import write_text_atomically
 
-DEFAULT_RUNS = [
-    f"{model}:msrvtt_qa" for model in ("clipbert", "mmbt", "concat_bert", "unimodal_text", "unimodal_image")
-]
 #: Models of MMF that start from the folder of a BERT.
 BERT_MODELS = ("mmbt", "concat_bert", "unimodal_text")
 #: Updates of the short run that measures the time of an update.
 NUM_PROBE_UPDATES = 20
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the verb."""
-    parser.add_argument(
-        "runs",
-        nargs="*",
-        metavar="MODEL:DATASET",
-        help=f"what to compare (default: {' '.join(DEFAULT_RUNS)}); KEY=VALUE among them is an option of every "
-        f"mmf_run, e.g. dataset_config.msrvtt_qa.data_dir=/data/msrvtt",
-    )
-    parser.add_argument(
-        "--corpus",
-        choices=("demo", "real"),
-        default="demo",
-        help="small recipes for the demo corpora, or the full ones (default: demo)",
-    )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path("data/demo"),
-        help="directory of the demo corpora (default: data/demo)",
-    )
-    parser.add_argument("--updates", type=count(), help="budget of each run")
-    parser.add_argument("--seconds", type=positive, help="budget of each run as seconds of training")
-    add_seeds(parser, "each model")
-    parser.add_argument(
-        "--start", help="checkpoint that clipbert starts from; the others start as their recipes say"
-    )
-    parser.add_argument("--save", type=Path, default=Path("save/compare"), help="(default: save/compare)")
-    add_user_dir(parser)
-    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,28 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-from pathlib import Path
 
 from clipbert_mmf.annotations import FORMATS
-from clipbert_mmf.cli.model_options import add_model_options, check_model_options
+from clipbert_mmf.cli.model_options import check_model_options
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.cli.values import count, filled
 from clipbert_mmf.configuration import choose
-from clipbert_mmf.inference.precision import PRECISIONS, compare_on_annotations
+from clipbert_mmf.inference.precision import compare_on_annotations
 from clipbert_mmf.video.stores.open import detect_store
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the verb."""
-    add_model_options(parser)
-    parser.add_argument("--media", type=filled, required=True, help="folder or LMDB of videos or images")
-    parser.add_argument(
-        "--texts", type=Path, required=True, help="annotation file; its texts and the media it names are used"
-    )
-    parser.add_argument("--corpus", default="msrvtt", help="annotation format (default: msrvtt)")
-    known = sorted(PRECISIONS)
-    parser.add_argument("--precision", dest="precisions", nargs="+", default=known, choices=known)
-    parser.add_argument("--limit", type=count(), default=100, help="texts to use (default: 100)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -9,42 +9,15 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
+from clipbert_mmf.cli.model_options import load_model
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.cli.values import place, require_folder
+from clipbert_mmf.cli.values import require_folder
 from clipbert_mmf.demo.index_search import IndexSearch, require_folder_source
 from clipbert_mmf.demo.session import DemoSession
 from clipbert_mmf.demo.video_library import READ_TIMEOUT_SEC, VideoLibrary
 from clipbert_mmf.inference.media import require_media
-from clipbert_mmf.inference.saliency import SALIENCY_METHODS
 from clipbert_mmf.library.searching import Library
 from clipbert_mmf.library.store import require_library
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the verb."""
-    add_model_options(parser, is_required=False)
-    add_backend(parser)
-    parser.add_argument("--videos", type=place, help="folder whose videos (or images) may be shown")
-    parser.add_argument(
-        "--index",
-        type=place,
-        help="without --videos: index of clipbert index that is searched. With it: folder that keeps encodings of a "
-        "search (default: VIDEOS/.clipbert_index)",
-    )
-    parser.add_argument(
-        "--saliency",
-        choices=list(SALIENCY_METHODS),
-        help="how saliency is measured (default: by the model's grid, see docs/report.md)",
-    )
-    parser.add_argument("--title", help="title of the page (default: Ask and the model's name)")
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)"
-    )
-    parser.add_argument("--port", type=int, default=7860, help="port; 0 takes any free one (default: 7860)")
-    parser.add_argument(
-        "--max-upload-mb", type=float, default=200.0, help="largest upload; 0 takes none (default: 200)"
-    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,28 +7,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from clipbert_mmf.cli.engine_options import add_ray, choose_mapper, count_in
-from clipbert_mmf.cli.model_options import add_backend, add_model_options, load_model
+from clipbert_mmf.cli.engine_options import choose_mapper, count_in
+from clipbert_mmf.cli.model_options import load_model
 from clipbert_mmf.cli.printing import print_result
-from clipbert_mmf.cli.values import count, place
 from clipbert_mmf.inference.embedding import embed, list_media, require_contrastive_head
 from clipbert_mmf.inference.embedding_files import require_embedding_file, write_embeddings
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the verb."""
-    add_model_options(parser)
-    add_backend(parser)
-    parser.add_argument(
-        "media", nargs="*", type=place, help="video or image files, or folders searched at any depth"
-    )
-    parser.add_argument("--texts", nargs="+", default=[], metavar="TEXT", help="texts to embed")
-    parser.add_argument("--texts-file", type=Path, metavar="FILE", help="UTF-8 file with a text in each line")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="file to write: .npz, .safetensors or .parquet"
-    )
-    parser.add_argument("--workers", type=count(), help="processes that read and embed (default: 1)")
-    add_ray(parser)
 
 
 def run(options: argparse.Namespace) -> int:

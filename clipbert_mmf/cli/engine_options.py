@@ -9,24 +9,12 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from clipbert_mmf.cli.values import filled
 from clipbert_mmf.library.engines import WorkerProcesses
 from clipbert_mmf.library.ray_engine import RayCluster, import_ray
 from clipbert_mmf.video.parallel import Mapper
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def add_ray(parser: argparse.ArgumentParser) -> None:
-    """Add ``--ray``, beside ``--workers``."""
-    parser.add_argument(
-        "--ray",
-        metavar="ADDRESS",
-        type=filled,
-        help="work on a Ray cluster: its address, or auto for the one that is there or a new one on this machine; "
-        "--workers is its number of tasks at a time (default: one for each core or GPU)",
-    )
 
 
 def choose_ray(options: argparse.Namespace) -> RayCluster | None:

@@ -147,15 +147,6 @@ def check() -> str:
     return result.stdout.strip().splitlines()[-1]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the verb."""
-    parser.add_argument(
-        "--source", help="directory or git URL of MMF's main branch (default: the release on PyPI)"
-    )
-    # Not the shared function: its module needs PyTorch, and this verb may come before it.
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
 def run(options: argparse.Namespace) -> int:
     """Install MMF, import it, and print what was done."""
     pip("install", "--quiet", *NEEDS, *(MAIN_NEEDS if options.source else ()))

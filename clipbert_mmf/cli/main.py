@@ -2,8 +2,8 @@
 
 ``clipbert VERB --help`` lists a verb's arguments.
 
-A verb's module is imported only when the verb is chosen, so that help and errors of spelling appear without
-PyTorch.
+A verb's arguments stand apart from its work, which is imported when they are right: help and errors of spelling appear
+without PyTorch.
 """
 
 from __future__ import annotations
@@ -33,17 +33,22 @@ class Verb(NamedTuple):
 
     Attributes:
         about: help in one line, lower case, without a full stop.
-        module: name of the module in ``clipbert_mmf.cli`` that runs it.
+        module: name of the module in ``clipbert_mmf.cli`` that runs it, and in ``clipbert_mmf.cli.arguments``.
     """
 
     about: str
     module: str
 
 
-class VerbModule(Protocol):
-    """Functions that the module of a verb has."""
+class ArgumentsModule(Protocol):
+    """Function that the module of a verb's arguments has."""
 
     add_arguments: Callable[[argparse.ArgumentParser], None]
+
+
+class VerbModule(Protocol):
+    """Function that the module of a verb has."""
+
     run: Callable[[argparse.Namespace], int]
 
 
@@ -97,21 +102,26 @@ def format_help() -> str:
 
 
 def load_verb(name: str) -> tuple[argparse.ArgumentParser, Callable[[argparse.Namespace], int]]:
-    """Import a verb.
+    """Import the arguments of a verb.
 
     Args:
         name: key of ``VERBS``.
 
     Returns:
-        The parser of its arguments and the function that runs it.
+        The parser of its arguments and the function that imports and runs it.
     """
     verb = VERBS[name]
-    with pause_garbage_collection():
-        module = cast(VerbModule, importlib.import_module(f"clipbert_mmf.cli.{verb.module}"))
+    module = cast(ArgumentsModule, importlib.import_module(f"clipbert_mmf.cli.arguments.{verb.module}"))
     about = f"{verb.about[0].upper()}{verb.about[1:]}."
     parser = argparse.ArgumentParser(prog=f"clipbert {name}", description=about)
     module.add_arguments(parser)
-    return parser, module.run
+
+    def run(options: argparse.Namespace) -> int:
+        with pause_garbage_collection():
+            work = cast(VerbModule, importlib.import_module(f"clipbert_mmf.cli.{verb.module}"))
+        return work.run(options)
+
+    return parser, run
 
 
 def check_words(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

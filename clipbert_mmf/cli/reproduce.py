@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from clipbert_mmf.cli.mmf_process import MMF_RUN, MmfRunError, require_mmf
-from clipbert_mmf.cli.model_options import add_json
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.json_text import format_json
 from clipbert_mmf.report.reproduction import (
@@ -23,22 +22,6 @@ from clipbert_mmf.writing import write_text_atomically
 
 #: Options without which a run is another than the row.
 _OF_THE_ROW = ("config", "model", "dataset", "run_type", "env.save_dir")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the verb."""
-    parser.add_argument(
-        "recipe", choices=sorted(load_reproduction().rows), metavar="RECIPE", help="%(choices)s"
-    )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder with the owner's files of the corpus"
-    )
-    parser.add_argument("--weights", help="checkpoint of the image-text pre-training; of the model to test")
-    parser.add_argument("--tokenizer", help="folder of the tokenizer (default: bert-base-uncased)")
-    parser.add_argument("--save", type=Path, help="folder of the run (default: save/reproduce/RECIPE)")
-    parser.add_argument("--dry-run", action="store_true", help="check and print the plan, run nothing")
-    add_json(parser)
-    parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="options of mmf_run")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -9,10 +9,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from clipbert_mmf.cli.model_options import NOT_CALIBRATED, add_backend, add_model_options, load_model
+from clipbert_mmf.cli.model_options import load_model
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.timeline import LEGEND, draw_timeline
-from clipbert_mmf.cli.values import count, filled, place
 from clipbert_mmf.inference.asking import EncodedMedia, Hit, clean_texts, score_texts
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.library.folder_search import search_folder
@@ -20,55 +19,6 @@ from clipbert_mmf.library.searching import RERANK_TOP_K, Library
 from clipbert_mmf.library.store import is_library
 from clipbert_mmf.retrieval.two_stage import check_numbers
 from clipbert_mmf.shown_text import escape_text
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the verb."""
-    parser.epilog = NOT_CALIBRATED
-    add_model_options(parser, is_required=False)
-    add_backend(parser)
-    parser.add_argument(
-        "place",
-        type=filled,
-        metavar="INDEX",
-        help="index of clipbert index, or a folder of videos (or images) at any depth",
-    )
-    parser.add_argument("texts", nargs="+", metavar="text", help="what to look for")
-    parser.add_argument(
-        "--top",
-        dest="top_k",
-        metavar="N",
-        type=count(),
-        default=10,
-        help="videos for each text (default: 10)",
-    )
-    parser.add_argument(
-        "--rerank-top-k",
-        type=_parse_count,
-        default=-1,
-        metavar="K",
-        help="score only the K videos of each text that embeddings choose, or 'all' (default: "
-        f"{RERANK_TOP_K} of an index, all of a folder)",
-    )
-    parser.add_argument(
-        "--show", action="store_true", help="draw below each video how well its clips fit, as text"
-    )
-    parser.add_argument(
-        "--where",
-        metavar="FILTER",
-        help="SQL over the columns of an index, such as \"duration_sec < 60 and path like 'news/%%'\"",
-    )
-    parser.add_argument(
-        "--verify", action="store_true", help="compare the content of each candidate with what was indexed"
-    )
-    parser.add_argument("--index", type=place, help="index of a folder (default: FOLDER/.clipbert_index)")
-    parser.add_argument(
-        "--no-index", action="store_true", help="keep nothing of a folder, encode every video again"
-    )
-
-
-def _parse_count(text: str) -> int | None:
-    return None if text == "all" else count()(text)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -15,7 +15,6 @@ import yaml
 
 from clipbert_mmf.annotations.formats import has_column
 from clipbert_mmf.cli.mmf_process import MMF_RUN, require_mmf
-from clipbert_mmf.cli.model_options import MODEL_HELP, add_json, add_user_dir
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import require_folder
 from clipbert_mmf.inference.pretrained import ClipBert
@@ -36,27 +35,6 @@ CONFIG_FILE = "clipbert_train.yaml"
 _TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 #: Sections that the task's recipe decides.
 _OF_THE_TASK = ("head", "heads", "losses", "fold", "weights")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the verb."""
-    parser.add_argument("--from", dest="model", required=True, metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument("--data", type=Path, required=True, help="folder with a table and the videos")
-    parser.add_argument("--table", help="the table's name below --data (default: the one that is there)")
-    parser.add_argument(
-        "--task",
-        choices=sorted(name for name, task in TASKS.items() if task.recipe),
-        help="(default: what the table's columns say)",
-    )
-    parser.add_argument("--save", type=Path, help="folder of the run (default: save/<name of --data>)")
-    parser.add_argument("--config", help="config.yaml of the model's run, for a checkpoint that lies alone")
-    parser.add_argument("--dataset", help="dataset of the model's run, for a run over several")
-    parser.add_argument("--show", action="store_true", help="print the command line, run nothing")
-    add_user_dir(parser)
-    add_json(parser)
-    parser.add_argument(
-        "options", nargs="*", metavar="KEY=VALUE", help="options of mmf_run, e.g. training.max_epochs=5"
-    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -41,6 +41,59 @@ def test_help_and_version_answer_without_torch_in_half_a_second(words):
     assert all(word in done.stdout for word in expected)
 
 
+def test_arguments_need_no_slow_library():
+    code = (
+        "import sys; from clipbert_mmf.cli.main import VERBS, load_verb;"
+        "[load_verb(name) for name in VERBS];"
+        "slow = {'torch', 'numpy', 'omegaconf', 'av', 'transformers', 'mmf'};"
+        "print(*sorted(slow & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=make_environment()
+    )
+    assert done.stdout.strip() == "", done.stderr
+
+
+def find_choices(verb: str, option: str) -> list[str]:
+    parser, _ = load_verb(verb)
+    found = next(action for action in parser._actions if option in (*action.option_strings, action.dest))
+    return sorted(found.choices or ())
+
+
+def test_choices_that_stand_in_the_arguments_are_those_of_the_tables():
+    from clipbert_mmf.inference import conversion, precision, saliency
+    from clipbert_mmf.library import building, searching
+    from clipbert_mmf.report.ablations import load_ablations
+    from clipbert_mmf.report.reproduction import load_reproduction
+    from clipbert_mmf.tasks import TASKS
+    from clipbert_mmf.video.stores import reencode, writers
+
+    ablations = load_ablations()
+    for verb, option, table in (
+        ("build-store", "--to", writers.WRITERS),
+        ("convert", "--to", conversion.TARGETS),
+        ("report", "--saliency", saliency.SALIENCY_METHODS),
+        ("demo", "--saliency", saliency.SALIENCY_METHODS),
+        ("compare-precision", "--precision", precision.PRECISIONS),
+        ("index", "--nearest", building.NEAREST),
+        ("train", "--task", [name for name, task in TASKS.items() if task.recipe]),
+        ("reproduce", "recipe", load_reproduction().rows),
+        ("ablate", "table", ablations.tables),
+        ("ablate", "--corpus", ablations.corpora),
+        ("ablate", "--task", ablations.tasks),
+    ):
+        assert find_choices(verb, option) == sorted(table), (verb, option)
+    parser, _ = load_verb("build-store")
+    assert (parser.get_default("gop"), parser.get_default("crf")) == (
+        reencode.Encoding.gop,
+        reencode.Encoding.crf,
+    )
+    assert f"default: {searching.RERANK_TOP_K} of an index" in " ".join(
+        load_verb("search")[0].format_help().split()
+    )
+    assert f"{building.EXACT_BYTES >> 20} MiB" in " ".join(load_verb("index")[0].format_help().split())
+
+
 def test_no_verb_waits_for_a_library_that_it_may_not_need():
     code = (
         "import importlib, sys; from clipbert_mmf.cli.main import VERBS;"

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from clipbert_mmf.cli.model_options import add_model_options, load_model
+from clipbert_mmf.cli.arguments.shared import add_model_options
+from clipbert_mmf.cli.model_options import load_model
 from clipbert_mmf.inference.pretrained import ClipBert
 from tests.e2e.running import make_environment
 from tests.inference.small_run import make_run, run_config
