@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import chain
 
 import av
 import numpy as np
@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from clipbert_mmf.video.arrays import Indices
 
 #: Containers whose packets carry presentation times, one packet per frame.
-_EXACT_CONTAINERS = ("mp4", "matroska", "gif")
+EXACT_CONTAINERS = ("mp4", "matroska", "gif")
 #: Codecs whose packets may hold no frame or more than one, whatever the container.
 _INEXACT_CODECS = ("vp8",)
 #: Packets of longer videos are not kept but read again where they are wanted, so that a worker's memory is
@@ -68,7 +68,7 @@ class PacketTable:
         if self.pts is None or not self.is_shown.any() or not self.is_key[0]:
             return False
         if (
-            not any(name in self.container.split(",") for name in _EXACT_CONTAINERS)
+            not any(name in self.container.split(",") for name in EXACT_CONTAINERS)
             or self.codec in _INEXACT_CODECS
         ):
             return False
@@ -80,11 +80,6 @@ class PacketTable:
         """True where a frame is decoded after a key frame but shown before it (an open group of pictures)."""
         shown_from = np.maximum.accumulate(np.where(self.is_key, self.known_pts, self.known_pts.min()))
         return bool((self.known_pts < shown_from).any())
-
-    @cached_property
-    def packet_of_pts(self) -> dict[int, int]:
-        """Presentation time -> packet."""
-        return {pts: packet for packet, pts in enumerate(self.known_pts.tolist())}
 
     def find_start(self, packet: int) -> int:
         """Return the last packet, up to this one, from which this one's frame can be decoded.
@@ -99,7 +94,8 @@ class PacketTable:
 
     def plan_runs(self, wanted_pts: list[int]) -> list[tuple[int, int]]:
         """Return the stretches of packets ``[start, stop)`` that hold all wanted frames, apart and in order."""
-        packets = (self.packet_of_pts[pts] for pts in wanted_pts)
+        order = np.argsort(self.known_pts)
+        packets = order[np.searchsorted(self.known_pts, wanted_pts, sorter=order)].tolist()
         runs: list[list[int]] = []
         for start, stop in sorted((self.find_start(packet), packet + 1) for packet in packets):
             if runs and start < runs[-1][1]:
@@ -173,8 +169,8 @@ def iterate_packets(
     if table.kept is not None:
         yield from table.kept[start:stop]
         return
-    number = _seek(container, stream, table, start)
-    for packet in container.demux(stream):
+    number, packets = _seek(container, stream, table, start)
+    for packet in packets:
         if not packet.size:
             continue
         if number >= stop:
@@ -184,18 +180,21 @@ def iterate_packets(
         number += 1
 
 
-def _seek(container: InputContainer, stream: VideoStream, table: PacketTable, start: int) -> int:
-    """Go to ``start`` or before it; return the number of the packet that comes next."""
+def _seek(
+    container: InputContainer, stream: VideoStream, table: PacketTable, start: int
+) -> tuple[int, Iterator[av.Packet[VideoStream]]]:
+    """Go to ``start`` or before it; return the packets from there on and the number of the first."""
     if start:
-        container.seek(int(table.dts[start]), stream=stream, backward=True, any_frame=False)
-        first = next((packet for packet in container.demux(stream) if packet.size), None)
+        # Containers seek by presentation times; FFmpeg's MP4 turns them into decoding times itself.
+        times = table.dts if table.pts is None else table.pts
+        container.seek(int(times[start]), stream=stream, backward=True, any_frame=False)
+        packets = container.demux(stream)
+        first = next((packet for packet in packets if packet.size), None)
         if first is not None:
             matches = np.flatnonzero((table.dts == (first.dts or 0)) & (table.pts == first.pts))
             if len(matches) == 1 and int(matches[0]) <= start:
-                # That packet is spent: seek once more to stand before it.
-                container.seek(int(table.dts[start]), stream=stream, backward=True, any_frame=False)
-                return int(matches[0])
+                return int(matches[0]), chain((first,), packets)
     container.seek(
         int(min(table.dts[0], 0 if table.pts is None else table.pts.min())), stream=stream, backward=True
     )
-    return 0
+    return 0, container.demux(stream)

@@ -1,9 +1,9 @@
 """Reads frames with PyAV (FFmpeg): the backend that serves every file, and the reference for the others.
 
-All packets are read once, without decoding; their times make the timeline. Wanted frames then need only the
-packets from the key frame before each of them, and of those only the ones that other frames refer to. Where
-packets do not tell the frames' times (packed B-frames in AVI, transport streams), the stream is decoded once
-to learn them.
+An MP4's sample tables tell the times of all frames; of other files all packets are read once, without
+decoding, and their times make the timeline. Wanted frames then need only the packets from the key frame before
+each of them, and of those only the ones that other frames refer to. Where packets do not tell the frames' times
+(packed B-frames in AVI, transport streams), the stream is decoded once to learn them.
 """
 # pyright: reportUnknownMemberType=false
 # PyAV's own annotations leave the arguments of some methods open.
@@ -28,7 +28,14 @@ from av.video.stream import VideoStream
 
 from clipbert_mmf.video.arrays import Indices, Picture
 from clipbert_mmf.video.decode.full_pass import DecodedStream, decode_all, decode_in_order
-from clipbert_mmf.video.decode.packets import PacketTable, iterate_packets, read_file_start, read_table
+from clipbert_mmf.video.decode.packets import (
+    EXACT_CONTAINERS,
+    PacketTable,
+    iterate_packets,
+    read_file_start,
+    read_table,
+)
+from clipbert_mmf.video.decode.sample_tables import read_sample_table
 from clipbert_mmf.video.decode.timeline import Timeline, VideoInfo, make_timeline
 from clipbert_mmf.video.decode.upright import read_exif_turn, read_turn, turn_upright
 from clipbert_mmf.video.errors import (
@@ -42,6 +49,8 @@ from clipbert_mmf.video.errors import (
 _PYAV_MAJOR = int(av.__version__.split(".")[0])
 #: Tags that are no UTF-8 are no reason to refuse a video; PyAV 19 never does.
 _LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if _PYAV_MAJOR < 19 else {}
+#: FFmpeg's mark of a stream that is not read.
+_DISCARD_ALL: Any = 48
 #: Colour matrices, as FFmpeg numbers them, that differ from BT.601 (5).
 _OTHER_MATRICES = (1, 4, 7, 9)
 #: FFmpeg opens images and text as one-frame "videos"; none of these is one.
@@ -86,7 +95,10 @@ class PyavReader:
             self._context.options["max_pixels"] = str(int(max_megapixels * 1e6))
             self._reformatter = VideoReformatter()
             self._turn: tuple[bool, bool, bool] | None = None
-            self.table = _read_table(self._container, self._stream)
+            _leave_out_others(self._container, self._stream)
+            self.table = read_sample_table(source, self._container, self._stream) or _read_table(
+                self._container, self._stream
+            )
             self._decoded: DecodedStream | None = None
             self.timeline = self._learn_timeline(is_guide)
             self.info = self._describe()
@@ -198,6 +210,8 @@ class PyavReader:
         number = start
         try:
             for packet in iterate_packets(self._container, self._stream, table, start, stop):
+                if number == start and not packet.is_keyframe:
+                    return  # its key mark was wrong
                 if can_skip and is_skipping != (packet.pts not in wanted_pts):
                     is_skipping = not is_skipping
                     context.skip_frame = "NONREF" if is_skipping else "DEFAULT"
@@ -240,7 +254,8 @@ class PyavReader:
         if self._turn is None:
             self._turn = read_turn(frame, self.exif_turn)
         try:
-            options = _describe_colours(frame) if _PYAV_MAJOR < 17 else {}
+            # Left alone, the converter starts a thread for each core, for each video.
+            options = _describe_colours(frame) if _PYAV_MAJOR < 17 else {"threads": 1}
             picture = cast(Picture, self._reformatter.reformat(frame, format="rgb24", **options).to_ndarray())
         except (ValueError, MemoryError) as error:
             raise DecodeError(f"its pictures cannot be made RGB: {error}") from error
@@ -292,6 +307,15 @@ def _choose_stream(container: InputContainer) -> VideoStream:
             return stream
     kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
     raise NoVideoStreamError(f"no video stream (streams: {kinds})")
+
+
+def _leave_out_others(container: InputContainer, wanted: VideoStream) -> None:
+    """Keep FFmpeg from reading sound and other streams, where PyAV (from 17 or 18) can say so."""
+    if not any(name in EXACT_CONTAINERS for name in container.format.name.split(",")):
+        return
+    for stream in container.streams:
+        if stream.index != wanted.index and hasattr(stream, "discard"):
+            stream.discard = _DISCARD_ALL
 
 
 def _read_table(container: InputContainer, stream: VideoStream) -> PacketTable:

@@ -263,7 +263,7 @@ def test_colours_are_those_of_the_matrix_that_the_file_names(
     assert (colour.int() - torch.tensor(expected)).abs().max() <= 2, colour.tolist()
 
 
-@pytest.mark.parametrize("place", ["open", "packets", "frame", "reformat", "transform"])
+@pytest.mark.parametrize("place", ["open", "tables", "packets", "frame", "reformat", "transform"])
 @pytest.mark.parametrize(
     "error", [ValueError("29 is not a valid Type"), KeyError("x"), MemoryError(), SystemError("null")]
 )
@@ -273,14 +273,15 @@ def test_whatever_a_library_throws_is_a_media_error_with_the_name(video_file, mo
 
     targets = {
         "open": "clipbert_mmf.video.decode.pyav_backend.av.open",
+        "tables": "clipbert_mmf.video.decode.pyav_backend.read_sample_table",
         "packets": "clipbert_mmf.video.decode.pyav_backend.read_table",
         "frame": "clipbert_mmf.video.decode.pyav_backend.iterate_packets",
         "reformat": "clipbert_mmf.video.decode.pyav_backend.read_turn",
     }
-    path = video_file("plain.mp4")
+    path = video_file("matroska.mkv" if place == "packets" else "plain.mp4")
     if place in targets:
         monkeypatch.setattr(targets[place], fail)
-    with pytest.raises(MediaError, match="plain.mp4"):
+    with pytest.raises(MediaError, match=path.name):
         read_frames(path, np.array([0.0]), transform=fail if place == "transform" else None)
 
 
