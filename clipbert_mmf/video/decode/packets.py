@@ -73,7 +73,8 @@ class PacketTable:
         ):
             return False
         # A frame shown before the first key frame refers to something that is not in the file.
-        return len(np.unique(self.pts)) == len(self.pts) and int(self.pts[0]) == int(self.pts.min())
+        ticks = np.sort(self.pts)
+        return bool((ticks[1:] > ticks[:-1]).all()) and int(self.pts[0]) == int(ticks[0])
 
     @property
     def has_leading_frames(self) -> bool:

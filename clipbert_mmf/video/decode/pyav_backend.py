@@ -154,21 +154,22 @@ class PyavReader:
         return self._decoded.timeline
 
     def _describe(self) -> VideoInfo:
-        duration = self.timeline.duration_sec - self.timeline.start_sec
+        start_sec, end_sec = self.timeline.start_sec, self.timeline.duration_sec
+        duration = end_sec - start_sec
         rate = self._stream.average_rate
         # A constant rate is known better than counted: Matroska rounds the times it is counted from.
         fps = self.timeline.num_frames / duration if duration > 0 else float(rate or 25)
         if rate and abs(float(rate) - fps) < 0.01 * fps:
             fps = float(rate)
         return VideoInfo(
-            duration_sec=self.timeline.duration_sec,
+            duration_sec=end_sec,
             fps=fps,
             num_frames=self.timeline.num_frames,
             width=self._stream.codec_context.width,
             height=self._stream.codec_context.height,
             codec=self.table.codec,
             container=self.table.container,
-            start_sec=self.timeline.start_sec,
+            start_sec=start_sec,
         )
 
     def frames(self, wanted: Indices) -> Iterator[tuple[int, Picture]]:

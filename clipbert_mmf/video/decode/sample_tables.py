@@ -31,7 +31,7 @@ _WITHOUT_EFFECT = frozenset((b"sdtp", b"cslg", b"free", b"skip"))
 #: Largest header that is read.
 _MAX_HEADER_BYTES = 64 * 2**20
 #: Samples at which FFmpeg's index is compared.
-_NUM_COMPARED = 12
+_NUM_COMPARED = 4
 
 _Box = tuple[bytes, memoryview]
 
@@ -156,11 +156,14 @@ def _require_inside(sizes: Indices, tables: dict[bytes, memoryview], num_bytes: 
     runs = _read_numbers(tables[b"stsc"], ">u4", 8, 3 * _read_count(tables[b"stsc"]))
     firsts, run_counts, descriptions = runs[::3], runs[1::3], runs[2::3]
     _require(len(chunks) > 0 and len(firsts) > 0 and int(firsts[0]) == 1 and int(sizes.min()) > 0)
-    lengths = np.diff(firsts, append=len(chunks) + 1)
+    lengths = np.empty_like(firsts)
+    np.subtract(firsts[1:], firsts[:-1], out=lengths[:-1])
+    lengths[-1] = len(chunks) + 1 - firsts[-1]
     _require(int(lengths.min()) > 0 and int(run_counts.min()) > 0 and bool((descriptions == 1).all()))
     counts = np.repeat(run_counts, lengths)
-    _require(int(counts.sum()) == len(sizes))
-    chunk_bytes = np.add.reduceat(sizes, np.cumsum(counts) - counts)
+    ends = counts.cumsum()
+    _require(int(ends[-1]) == len(sizes))
+    chunk_bytes = np.add.reduceat(sizes, ends - counts)
     _require(int(chunks.min()) > 0 and int((chunks + chunk_bytes).max()) <= num_bytes)
 
 
@@ -250,6 +253,8 @@ def _read_runs(table: memoryview, total: int) -> Indices:
     numbers = _read_numbers(table, ">u4", 8, 2 * _read_count(table))
     counts = numbers[::2]
     _require(int(counts.sum()) == total)
+    if len(counts) == 1:
+        return np.full(total, numbers[1])
     return np.repeat(numbers[1::2], counts)
 
 
