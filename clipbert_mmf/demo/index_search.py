@@ -50,7 +50,7 @@ class IndexSearch:
             set(index.store.read_columns(("path",), f"kind = '{WINDOW}'")["path"].to_pylist())
         )
         self.num_unreadable = index.store.count(f"kind = '{UNREADABLE}'")
-        self._kept: OrderedDict[tuple[str, str], list[Hit]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, int], list[Hit]] = OrderedDict()
 
     def search(self, lines: Mapping[str, list[str]], job: Job) -> AnswerView:
         """Return a page of hits."""
@@ -85,7 +85,7 @@ class IndexSearch:
         )
 
     def _find(self, text: str, where: str, job: Job) -> list[Hit]:
-        key = (text, where)
+        key = (text, where, self.index.refresh())
         if key not in self._kept:
             job.say("reading the candidates")
             hits = self.index.search(

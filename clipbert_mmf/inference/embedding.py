@@ -182,7 +182,7 @@ def embed(
         tuple(one.digest for one in found),
         tuple(texts),
         unreadable,
-        float(network.contrastive.scale),
+        float(network.contrastive.scale.detach()),
         hash_model(model),
     )
 

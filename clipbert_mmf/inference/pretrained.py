@@ -486,18 +486,27 @@ class ClipBert:
         """Return the videos that embeddings choose for a text, each with the columns of its texts."""
         kept: list[str | Path] = []
         rows: list[Tensor] = []
+        owners: list[int] = []
         for video in videos:
             encoded = self._try_encoding(video)
             if encoded is None:
                 continue
-            row = self.network.embed_videos(encoded.visual[None].to(self.device))
-            rows.append(check_scores(row, 1, lambda row, video=video: f"the embedding of {video}"))
+            # As in an index: a video is as similar as the whole of it, or its most similar clip.
+            whole, clips = self.network.embed_moments(encoded.visual[None].to(self.device))
+            row = torch.cat([whole, clips[0]])
+            owners += [len(kept)] * len(row)
+            rows.append(check_scores(row, len(row), lambda row, video=video: f"the embedding of {video}"))
             kept.append(video)
         if not kept:
             return {}
         tokens = self.network.embed_texts(*(x.to(self.device) for x in self.encode_texts(texts)))
         check_scores(tokens, len(texts), lambda row: f"the embedding of the text {texts[row]!r}")
-        similarity = compare_embeddings(torch.cat(rows), tokens, torch.ones(len(kept), device=self.device))
+        vectors = torch.cat(rows)
+        by_row = compare_embeddings(vectors, tokens, torch.ones(len(vectors), device=self.device))
+        of_rows = torch.tensor(owners, device=self.device)[:, None].expand_as(by_row)
+        similarity = by_row.new_empty(len(kept), len(texts)).scatter_reduce_(
+            0, of_rows, by_row, "amax", include_self=False
+        )
         for_texts, _ = choose_candidates(similarity.cpu(), rerank_top_k)
         return {
             video: row.nonzero().flatten().tolist()

@@ -51,6 +51,8 @@ VECTOR_ROWS = 20_000
 EXACT_BYTES, GRAPH_BYTES = 256 << 20, 768 << 20
 #: Bytes of a row's links in a graph.
 _LINK_BYTES = 220
+#: Length of the shortest window: shorter ones are not seconds, and no index holds a row for each.
+MIN_WINDOW_SEC = 0.1
 #: How a search finds candidates.
 NEAREST = ("auto", "exact", "approximate")
 #: An update of fewer media than one of so many rows is small.
@@ -161,6 +163,8 @@ class IndexOptions:
     def __post_init__(self) -> None:
         if self.window_sec is not None and not 0 < self.window_sec < float("inf"):
             raise ValueError(f"--window-sec is {self.window_sec}; expected seconds above 0")
+        if self.window_sec is not None and self.window_sec < MIN_WINDOW_SEC:
+            raise ValueError(f"--window-sec is {self.window_sec}; expected at least {MIN_WINDOW_SEC}")
         if self.timeout_sec is not None and not 0 < self.timeout_sec < float("inf"):
             raise ValueError(f"--timeout is {self.timeout_sec}; expected seconds above 0")
         if self.nearest not in NEAREST:
@@ -392,12 +396,11 @@ def repair(store: LibraryStore, verifies: bool) -> int:
 
 def make_plan(store: LibraryStore, source: MediaSource, paths: Sequence[str], options: IndexOptions) -> Plan:
     """Compare an index with its source."""
-    table = store.read_columns(("path", "stamp", "content"), f"kind != '{CLIP}'")
+    table = store.read_columns(("path", "stamp", "content", "kind"), f"kind != '{CLIP}'")
+    # With --verify what could not be read is tried again, by another version of a decoder for example.
     there = {
-        path: (stamp, content)
-        for path, stamp, content in zip(
-            *(table[name].to_pylist() for name in ("path", "stamp", "content")), strict=True
-        )
+        path: (stamp, b"" if options.verifies and kind == UNREADABLE else content)
+        for path, stamp, content, kind in zip(*(column.to_pylist() for column in table.columns), strict=True)
     }
     listed = set(paths)
     new = [Work(path) for path in paths if path not in there]
@@ -505,13 +508,16 @@ class Writer:
         return [replace(row, facts=replace(row.facts, path=one.work.path, stamp=one.stamp)) for row in rows]
 
     def _count(self, one: Encoded) -> None:
-        if one.rows and one.rows[0].facts.kind == UNREADABLE:
+        is_unreadable = bool(one.rows) and one.rows[0].facts.kind == UNREADABLE
+        if is_unreadable:
             self.report.unreadable[one.work.path] = one.rows[0].facts.reason
         if one.reused is not None and one.reused != one.work.path:
             self.report.num_renamed += 1
             self.taken.add(one.reused)
         elif one.reused is not None:
             pass  # only its state is another
+        elif is_unreadable and one.work.replaces and not one.work.content:
+            pass  # tried again in vain
         elif one.work.replaces:
             self.report.num_changed += 1
         else:

@@ -19,7 +19,7 @@ from clipbert_mmf.library.rows import CLIP, UNREADABLE, VIDEO, WINDOW, Row, RowF
 from clipbert_mmf.library.store import LibrarySettings
 from clipbert_mmf.scoring.validity import ScoresError, check_scores
 from clipbert_mmf.video.clips import ClipReader, Clips, Windows
-from clipbert_mmf.video.errors import DecodeError, MediaError
+from clipbert_mmf.video.errors import DecodeError, MediaError, ReaderTimeoutError
 from clipbert_mmf.video.frame_folders import FrameFolder
 from clipbert_mmf.video.media_hash import digest_files
 from clipbert_mmf.video.sources import read_source
@@ -135,6 +135,9 @@ class Encoder:
                 raise DecodeError("it changed while it was read; index it again later", work.path)
         except (MediaError, OSError) as error:
             reason = error.reason if isinstance(error, MediaError) else str(error)
+            # What another try may read keeps no state: each update tries it again.
+            if isinstance(error, ReaderTimeoutError) or not facts.content:
+                facts = replace(facts, stamp="", content=b"")
             return _Loaded(replace(facts, kind=UNREADABLE, reason=reason or "it cannot be read"))
         return loaded
 

@@ -17,6 +17,7 @@ from clipbert_mmf.inference.asking import Hit
 from clipbert_mmf.inference.media import require_media
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.library.building import IndexOptions, build_index, identify_model
+from clipbert_mmf.library.rows import UNREADABLE
 from clipbert_mmf.library.searching import Library
 from clipbert_mmf.library.store import LibraryError, is_library, open_library_store
 
@@ -72,16 +73,17 @@ def open_folder_index(model: ClipBert, model_name: str, folder: Path, index: str
     """Bring the index of a folder up to date, and open it; one that cannot be read is made anew."""
     try:
         _drop_other(model, model_name, folder, index)
-        report = build_index(model, model_name, folder, index, _OPTIONS)
+        build_index(model, model_name, folder, index, _OPTIONS)
         library = Library(index, model, model_name)
     except LibraryError as error:
         if not is_library(index) or "disk" in str(error):
             raise
         logger.warning("%s; it is made anew", error)
         drop_index(index)
-        report = build_index(model, model_name, folder, index, _OPTIONS)
+        build_index(model, model_name, folder, index, _OPTIONS)
         library = Library(index, model, model_name)
-    for path, reason in report.unreadable.items():
+    bad = library.store.read_columns(("path", "reason"), f"kind = '{UNREADABLE}'")
+    for path, reason in sorted(zip(bad["path"].to_pylist(), bad["reason"].to_pylist(), strict=True)):
         logger.warning("left out: %s: %s", path, reason)
     return library
 

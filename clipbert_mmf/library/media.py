@@ -126,6 +126,8 @@ class TableSource:
         return sorted(read_keys(Path(self.location)))
 
     def _place(self, path: str) -> str:
+        if "\0" in path:
+            raise MissingMediaError("the name holds a NUL; correct the table", path, self.location)
         return path if "://" in path else os.path.join(os.path.dirname(self.location), path)
 
     def stamp(self, path: str) -> str:

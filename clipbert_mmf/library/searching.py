@@ -27,16 +27,24 @@ from clipbert_mmf.library.building import identify_model
 from clipbert_mmf.library.encoding import decode_tokens, hold_source
 from clipbert_mmf.library.media import MediaSource, open_media_source
 from clipbert_mmf.library.rows import CLIP, UNREADABLE, VIDEO, WINDOW, Row
-from clipbert_mmf.library.store import LibraryError, LibraryStore, ModelIdentity, open_library_store
+from clipbert_mmf.library.store import (
+    LibraryError,
+    LibraryStore,
+    ModelIdentity,
+    join_filters,
+    names_columns,
+    open_library_store,
+)
 from clipbert_mmf.retrieval.two_stage import check_numbers
 from clipbert_mmf.scoring.clips import match_times
-from clipbert_mmf.video.errors import MediaError
+from clipbert_mmf.video.errors import MediaError, StoreError
 
 logger = logging.getLogger(__name__)
 
 #: Candidates of each text that the cross-encoder ranks, where nothing else is said.
 RERANK_TOP_K = 100
 _READABLE = f"kind != '{UNREADABLE}'"
+_WHOLE = f"kind IN ('{VIDEO}', '{WINDOW}')"
 Progress = Callable[[Iterable["Candidate"]], Iterable["Candidate"]]
 
 
@@ -92,11 +100,27 @@ class Library:
             self.store.refuse_damaged(self.store.find_damaged())
             self.store.trusts_vectors = False
         self.verifies, self._lock = verifies, threading.Lock()
-        self.source: MediaSource = open_media_source(self.store.settings.source, self.store.settings.media)
+        self.source: MediaSource = self._open_source(location)
         preprocessing = self.model.preprocessing
         if timeout_sec is not None:
             preprocessing = preprocessing.with_guard(timeout_sec)
         self._read_clips = preprocessing.read_clips
+
+    def refresh(self) -> int:
+        """See what was committed meanwhile; return the number of the last commit."""
+        with self._lock:
+            self.store.reopen()
+            return self.store.read_version()
+
+    def _open_source(self, location: str | Path) -> MediaSource:
+        settings = self.store.settings
+        try:
+            return open_media_source(settings.source, settings.media)
+        except StoreError as error:
+            raise LibraryError(
+                f"the media of the index {location} cannot be read: {error}; put them back, or index them where they "
+                f"are now with another --out"
+            ) from error
 
     def search(
         self,
@@ -113,7 +137,8 @@ class Library:
             top_k: hits of each text.
             rerank_top_k: candidates of each text that embeddings choose and the cross-encoder ranks, at least
                 ``top_k``; None for all.
-            where: filter in SQL over the columns of the index, such as ``duration_sec < 60``.
+            where: filter in SQL over the columns of the index, such as ``duration_sec < 60``: which media, or which
+                windows. The clips of a medium go with it.
             progress: wraps the candidates while they are scored, such as ``tqdm``.
 
         Returns:
@@ -128,8 +153,7 @@ class Library:
         texts, cleaned = list(dict.fromkeys(texts)), list(dict(zip(texts, cleaned, strict=True)).values())
         check_numbers(top_k, rerank_top_k, bool(self.store.settings.embedding_size))
         # A writer removes the files of versions before its own.
-        with self._lock:
-            self.store.reopen()
+        self.refresh()
         if where is not None:
             self.store.check_filter(where)
         if rerank_top_k is None:
@@ -161,8 +185,7 @@ class Library:
 
     def _list_all(self, num_texts: int, where: str | None) -> Iterator[Candidate]:
         """Yield every medium or window, for all texts."""
-        only = f"kind IN ('{VIDEO}', '{WINDOW}')"
-        for rows, damaged in self.store.iterate_rows(_join(only, where)):
+        for rows, damaged in self.store.iterate_rows(join_filters(_WHOLE, where)):
             self.store.refuse_damaged(damaged)
             for row in rows:
                 yield Candidate(row, tuple(range(num_texts)))
@@ -199,10 +222,15 @@ class Library:
         if self.store.settings.window_sec is None:
             num_clips = self.model.preprocessing.clips.num_clips
             per_medium = 1 + (num_clips if num_clips > 1 else 0)
-        only = _join(_READABLE, where) if where else None
+        only = None
+        if where:
+            # A clip has the values of its medium, but for these: then rows of media alone are compared.
+            kinds = _WHOLE if names_columns(where, ("kind", "start_sec", "end_sec")) else _READABLE
+            only = join_filters(kinds, where)
         # Numbers of rows hold until another thread looks at a later version.
         with self._lock:
-            found = self.store.find_nearest(vector, count * per_medium, only, self.store.vector_index)
+            limit = min(count * per_medium, max(1, len(self.store)))
+            found = self.store.find_nearest(vector, limit, only, self.store.vector_index)
             numbers = [number for number, _ in found]
             if per_medium > 1:
                 best: dict[tuple[str, float | None], int] = {}
@@ -290,10 +318,6 @@ def load_named(identity: ModelIdentity, location: str) -> ClipBert:
 def _key(row: Row) -> tuple[str, float | None]:
     """Return what a row is scored as: the whole medium, or one window of it."""
     return row.facts.path, row.facts.start_sec if row.facts.kind == WINDOW else None
-
-
-def _join(first: str, second: str | None) -> str:
-    return f"({first}) AND ({second})" if second else first
 
 
 def _sort(hits: Iterable[Hit]) -> list[Hit]:

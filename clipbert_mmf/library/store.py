@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -225,6 +225,11 @@ class LibraryStore:
         with explain(self.location, "read"):
             wait_for(self._table.checkout_latest())
 
+    def read_version(self) -> int:
+        """Return the number of the commit that is looked at."""
+        with explain(self.location, "read"):
+            return wait_for(self._table.version())
+
     def compact(self, is_due: bool = True) -> None:
         """Join the small files of many commits, and remove those of old versions.
 
@@ -250,8 +255,17 @@ class LibraryStore:
         """Raise ``ValueError`` where a filter cannot be used; says what is wrong and which columns there are."""
         if not where.strip():
             raise ValueError(f"--where is empty; expected SQL over {', '.join(FILTER_COLUMNS)}")
+        bare = re.sub(_TEXT, " ", where, flags=re.DOTALL)
+        hidden = {*self._schema.names}.difference(FILTER_COLUMNS)
+        for name in re.findall(r"\w+", bare):
+            if name.lower() in hidden or name.startswith("_"):
+                raise ValueError(_describe_filter(where, f"No field named {name}"))
+        if not _is_balanced(re.sub(_QUOTED, " ", bare)):
+            raise ValueError(_describe_filter(where, "its brackets do not fit together"))
         try:
-            wait_for(self._table.query().where(where).select(["path"]).limit(1).to_arrow())
+            # Lance reads a filter up to where it ends for it, and leaves out what follows: in brackets nothing may.
+            query = self._table.query().where(join_filters("true", where)).select(["path"]).limit(1)
+            wait_for(query.to_arrow())
         except Exception as error:  # LanceDB raises RuntimeError and ValueError
             raise ValueError(_describe_filter(where, " ".join(str(error).split()))) from error
 
@@ -357,7 +371,7 @@ class LibraryStore:
         if not self.trusts_vectors:
             return None
         with explain(self.location, "read"):
-            version = wait_for(self._table.version())
+            version = self.read_version()
             if self._indexed[0] != version:
                 self._indexed = (version, self._find_vector_index())
         return self._indexed[1]
@@ -605,7 +619,32 @@ def explain(location: str, done: str) -> Iterator[None]:
         raise LibraryError(f"the index {location} could not be {done}: {reason[:400]}") from error
 
 
+#: Text and comments of SQL; names in quotes.
+_TEXT, _QUOTED = r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", r'"[^"]*"'
+
+
+def join_filters(first: str, second: str | None) -> str:
+    """Return a filter that leaves what both leave; a comment at the end of one does not reach the other."""
+    return f"({first}) AND ({second}\n)" if second else first
+
+
+def names_columns(where: str | None, columns: Iterable[str]) -> bool:
+    """Tell whether a filter names one of some columns."""
+    bare = re.sub(_TEXT, " ", where or "", flags=re.DOTALL)
+    return not {*columns}.isdisjoint(re.findall(r"\w+", bare.lower()))
+
+
+def _is_balanced(text: str) -> bool:
+    depth = 0
+    for bracket in re.findall("[()]", text):
+        depth += 1 if bracket == "(" else -1
+        if depth < 0:
+            return False
+    return depth == 0
+
+
 def _describe_filter(where: str, reason: str) -> str:
+    reason = re.sub(r",? ?/[\w./-]*\.cargo\S*", "", reason)
     allowed = ", ".join(FILTER_COLUMNS)
     unknown = re.search(r"No field named \"?([\w.]+)", reason)
     if unknown:

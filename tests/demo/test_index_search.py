@@ -76,3 +76,11 @@ def test_the_page_lists_no_names_and_draws_a_moment_when_it_is_asked_for(session
             with pytest.raises(urllib.error.HTTPError) as error:
                 urllib.request.urlopen(f"{root}/picture/{hit.video.video_id}{query}")
             assert error.value.code == 400 and "no part of a video" in json.load(error.value)["error"]
+
+
+def test_a_page_that_was_shown_follows_the_index(session):
+    before = [hit.video.name for hit in ask(session, where="path like 'v1%'").found]
+    index = session.index.index
+    index.store.remove(["v10.mp4"])
+    after = [hit.video.name for hit in ask(session, where="path like 'v1%'").found]
+    assert [name for name in before if name != "v10.mp4"] == after != before

@@ -14,10 +14,11 @@ from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.library import building
 from clipbert_mmf.library.building import IndexOptions, build_index
+from clipbert_mmf.library.encoding import Encoder
 from clipbert_mmf.library.searching import Library
 from clipbert_mmf.library.store import LibraryError, open_library_store
 from clipbert_mmf.training.run_lock import acquire_lock, release_lock
-from clipbert_mmf.video.errors import StoreError
+from clipbert_mmf.video.errors import ReaderTimeoutError, StoreError
 from clipbert_mmf.video.stores.build import build_store
 from clipbert_mmf.video.stores.open import open_store
 from tests.encoded_media import write_video
@@ -103,6 +104,41 @@ def test_verify_reads_contents_whatever_their_states_say(build, videos, tmp_path
     assert build(videos, index, updates=True, verifies=True).num_changed == 1
 
 
+def test_what_took_too_long_is_tried_again_and_what_is_broken_only_to_verify(
+    build, videos, tmp_path, monkeypatch
+):
+    index = tmp_path / "index"
+    settle(videos)
+    read = Encoder._read_clips
+
+    def stall(self, source, facts):
+        if facts.path == "a.mp4":
+            raise ReaderTimeoutError("reading took longer than 1 s", facts.path)
+        return read(self, source, facts)
+
+    monkeypatch.setattr(Encoder, "_read_clips", stall)
+    assert build(videos, index, updates=True).num_unreadable == 2
+    tried = []
+
+    def note(self, source, facts):
+        tried.append(facts.path)
+        return read(self, source, facts)
+
+    monkeypatch.setattr(Encoder, "_read_clips", note)
+    done = build(videos, index, updates=True)
+    assert tried == ["a.mp4"] and (done.num_changed, done.num_unreadable) == (1, 1)
+    build(videos, index, updates=True)
+    build(videos, index, updates=True, verifies=True)
+    assert tried == ["a.mp4", "bad.mp4"]
+
+
+def test_a_row_of_a_table_that_is_no_path_ends_nothing(build, shared_videos, tmp_path):
+    table = tmp_path / "table.txt"
+    table.write_text(f"{shared_videos}/a.mp4\nb\0.mp4\n")
+    report = build(table, tmp_path / "index")
+    assert report.num_media == 2 and list(report.unreadable) == ["b\0.mp4"]
+
+
 def test_windows_are_read_in_one_pass_as_each_would_be_alone(build, model, shared_videos, tmp_path):
     index = tmp_path / "index"
     build(shared_videos, index, window_sec=2.0)
@@ -139,6 +175,8 @@ def test_what_can_fail_fails_before_the_first_video(build, tmp_path, videos, tok
         build(videos, videos)
     with pytest.raises(ValueError, match=r"--window-sec is -1\.0; expected seconds above 0"):
         IndexOptions(window_sec=-1.0)
+    with pytest.raises(ValueError, match=r"--window-sec is 1e-09; expected at least 0\.1"):
+        IndexOptions(window_sec=1e-9)
     for parameter in plain.network.visual_embedding.parameters():
         parameter.fill_(float("nan"))
     with pytest.raises(ValueError, match="the model gives nan"):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.library.folder_search import open_folder_index
 from clipbert_mmf.library.searching import Library
 from clipbert_mmf.library.store import LibraryError, open_library_store
 from tests.encoded_media import write_video
@@ -63,6 +64,55 @@ def test_a_filter_leaves_what_it_says_and_a_wrong_one_says_what_is_allowed(model
         library.search(["blue"], where="duration_sec <")
     with pytest.raises(ValueError, match="--where is empty"):
         library.search(["blue"], where=" ")
+
+
+def test_a_filter_over_columns_that_differ_between_clips_leaves_the_same_for_every_k(model, shared_index):
+    library = Library(shared_index, model)
+    for where in (
+        "start_sec > 1",
+        "Kind = 'clip'",
+        "end_sec < 1.5",
+        "kind = 'video'",
+        "end_sec > 4 -- seconds",
+    ):
+        assert library.search(["blue"], 9, 9, where) == library.search(["blue"], 9, None, where)
+    assert len(library.search(["blue"], 9, 9, "end_sec > 4")["blue"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [
+        ("true) or (kind = 'unreadable'", "brackets"),
+        ("fps > 0; drop table media", "no filter"),
+        ("fps > 0 limit 1", "no filter"),
+        ("checksum > 0", "no column 'checksum'"),
+        ('"embedding" is null', "no column 'embedding'"),
+        ("_rowid > 3", "no column '_rowid'"),
+    ],
+)
+def test_what_is_no_filter_alone_is_refused(model, shared_index, where, reason):
+    with pytest.raises(ValueError, match=rf"--where.*{reason}"):
+        Library(shared_index, model).search(["blue"], where=where)
+
+
+def test_more_is_asked_for_than_there_is(model, shared_index):
+    library = Library(shared_index, model)
+    assert library.search(["blue"], 10**23, 10**23) == library.search(["blue"], 6, None)
+
+
+def test_a_folder_without_an_index_has_the_candidates_of_an_index(model, shared_videos, shared_index):
+    for text in TEXTS:
+        for count in (1, 2, 3):
+            plain = model.search([text], shared_videos, count, rerank_top_k=count)[text]
+            found = Library(shared_index, model).search([text], count, count)[text]
+            assert [hit.video for hit in plain] == [str(shared_videos / hit.video) for hit in found]
+
+
+def test_a_source_that_moved_is_named_with_what_to_do(build, model, videos, tmp_path):
+    build(videos, tmp_path / "index")
+    videos.rename(tmp_path / "moved")
+    with pytest.raises(LibraryError, match=r"media of the index .*/videos: nothing is there.*put them back"):
+        Library(tmp_path / "index", model)
 
 
 def test_a_window_is_found_with_its_moment(build, model, shared_videos, tmp_path):
@@ -180,3 +230,13 @@ def test_a_search_beside_a_writer_waits_for_its_note_and_checks_no_rows(
     (index / "clipbert_seal.json").write_text("{}")
     (index / "run.lock").unlink()
     assert not store.wait_for_seal()
+
+
+def test_each_search_of_a_folder_tells_what_cannot_be_read(
+    model, run_folder, shared_videos, tmp_path, caplog
+):
+    pytest.importorskip("lancedb")
+    for _ in range(2):
+        caplog.clear()
+        open_folder_index(model, str(run_folder), shared_videos, tmp_path / "index")
+        assert "left out: bad.mp4: cannot be opened" in caplog.text

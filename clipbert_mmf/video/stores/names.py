@@ -113,18 +113,29 @@ class NameIndex:
         self._loose: dict[str, str] = {}
 
     def _resolve_clashes(self) -> None:
-        for key, names in self._clashes.items():
+        for key in self._clashes:
             del self.names[key]
-            for name in names:
-                whole = compose(name).rstrip("/")
+        for names in self._clashes.values():
+            for name in sorted(names, key=lambda name: compose(name) != name):
+                self._name_in_full(name)
+        for key in [*self._clashes, *(key for key in self.names if ending_of(key) in ALL_ENDINGS)]:
+            # 'a.mp4' means that file and not 'a.mp4.mkv'.
+            stem = strip_ending(key)
+            other = self.names.get(stem)
+            if other is not None and stem != key == compose(other):
+                del self.names[stem]
+                self._name_in_full(other)
+
+    def _name_in_full(self, name: str) -> None:
+        """Make a medium's path its key, and that of another one which had this key without its ending."""
+        displaced: str | None = name
+        while displaced is not None:
+            name, key = displaced, compose(displaced).rstrip("/")
+            displaced = self.names.get(key)
+            if displaced is not None and compose(displaced).rstrip("/") == key:
                 # Names that are equal but for their form stay apart by their bytes.
-                self.names[whole if whole not in self.names else name] = name
-        for key in [key for key in self.names if ending_of(key) in ALL_ENDINGS]:
-            # 'a.mp4.mkv' must not be found as 'a.mp4' where that is a file too.
-            name = self.names[key]
-            if name != key and self.names.get(strip_ending(key)) == key:
-                del self.names[key]
-                self.names[name] = name
+                key, displaced = name, None
+            self.names[key] = name
 
     def find(self, written: str) -> str | None:
         """Return the key of the medium that a name stands for; None where there is none.
