@@ -181,6 +181,14 @@ FORMATS: dict[str, tuple[AnnotationFormat, ...]] = {
         )
         for kind in ("table", "lines", "array")
     ),
+    "video_predictions": tuple(
+        AnnotationFormat(kind, keys, parse, optional=(*optional, *_SHARED))
+        for keys, parse, optional in (
+            (("video", "question"), own.parse_asked, ("options",)),
+            (("video", "text"), own.parse_texts, ()),
+        )
+        for kind in ("table", "lines", "array")
+    ),
 }
 
 

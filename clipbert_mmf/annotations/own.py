@@ -101,6 +101,16 @@ def parse_questions(source: Source, entries: Entries) -> Iterator[TextRecord]:
         )
 
 
+def parse_asked(source: Source, entries: Entries) -> Iterator[TextRecord]:
+    """Yield ``video, question`` and optionally ``options, id, split, start_sec, end_sec``; an answer is not read."""
+    for row in _walk(source, entries):
+        question = _read_text(row.entry, "question", source, row.place)
+        options = _read_options(row.entry, source, row.place)
+        yield TextRecord(
+            row.media_key, question, row.text_id, options=options, answer="", window_sec=row.window_sec
+        )
+
+
 def _require_kind(source: Source, kind: str, place: str) -> None:
     """Raise ``WrongTableError`` where the task reads other records."""
     wanted = "answers" if source.needs == "counts" else source.needs

@@ -1,20 +1,35 @@
-"""``clipbert predict``: the predictions of a run's model over its dataset, through ``mmf_run``."""
+"""``clipbert predict``: the predictions of a run's model over its dataset, through ``mmf_run``, or over a table."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from tqdm import tqdm
+
+from clipbert_mmf.cli.engine_options import choose_mapper, count_in
 from clipbert_mmf.cli.mmf_process import run_mmf
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.cli.values import require_folder
+from clipbert_mmf.inference.pretrained import ClipBert
 from clipbert_mmf.inference.recipe import RecipeError, refuse_old_run
 from clipbert_mmf.inference.settings import read_yaml
 from clipbert_mmf.inference.sources import read_run
+from clipbert_mmf.inference.table_predictions import predict_table
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the prediction and print the paths of its files."""
+    if options.table is not None:
+        return predict_rows(options)
+    for name in ("ray", "workers"):
+        if getattr(options, name) is not None:
+            raise ValueError(
+                f"--{name} predicts the rows of a table: add --table TABLE. A run's dataset is predicted on several "
+                f"GPUs of this machine by torchrun and mmf_run"
+            )
+    if options.device != "cpu":
+        raise ValueError("--device is for --table; mmf_run takes training.device=cuda")
     out = (options.out or options.run_dir / "predictions").resolve()
     before = set(out.glob("*.json"))
     run_mmf(make_options(options, out), out / "log" / "predict.log")
@@ -22,6 +37,24 @@ def run(options: argparse.Namespace) -> int:
     if not files:
         raise RuntimeError(f"mmf_run wrote no predictions into {out}; see {out / 'log' / 'predict.log'}")
     print_result(options, {"predictions": files}, files)
+    return 0
+
+
+def predict_rows(options: argparse.Namespace) -> int:
+    """Predict the rows of ``--table`` and print what was written."""
+    if options.options or options.split:
+        given = options.options[0] if options.options else f"--split {options.split}"
+        raise ValueError(f"{given} is for a run's dataset; with --table all rows are predicted, leave it out")
+    mapper = choose_mapper(options) or map
+    model = ClipBert.from_pretrained(str(options.run_dir), device=options.device, dataset=options.dataset)
+    out = options.out or options.run_dir / "predictions" / f"{options.table.stem}.jsonl"
+    if out.is_dir():
+        raise IsADirectoryError(f"--out '{out}' is a folder; expected a file, such as {out / 'out.jsonl'}")
+    with tqdm(desc="videos", unit="video", disable=None) as bar:
+        report = predict_table(model, options.table, out, options.data_dir, count_in(bar, mapper))
+    content = {"predictions": str(out), "num_rows": report.num_rows, "unreadable": report.unreadable}
+    left = f", {len(report.unreadable)} videos unreadable" if report.unreadable else ""
+    print_result(options, content, [f"wrote {out}: {report.num_rows} rows{left}"])
     return 0
 
 
@@ -54,7 +87,7 @@ def make_options(options: argparse.Namespace, out: Path) -> list[str]:
         f"config={file.resolve()}",
         "model=clipbert",
         f"dataset={','.join(chosen)}",
-        f"run_type={options.split}",
+        f"run_type={options.split or 'test'}",
         "evaluation.predict=true",
         f"env.save_dir={out / 'log'}",
         f"env.report_dir={out}",

@@ -25,6 +25,7 @@ from clipbert_mmf.library.store import (
     EXACT,
     GOOD_RECALL,
     GRAPH,
+    LEAST_CODED,
     LibraryError,
     LibrarySettings,
     LibraryStore,
@@ -47,14 +48,13 @@ BATCH_MEDIA, BATCH_SEC = 64, 20.0
 ROW_BYTES = 512
 #: Rows from which partitions of embeddings are scanned faster than the table: at 100,000 of 256, 13 ms in place of 120.
 VECTOR_ROWS = 20_000
-#: Bytes of embeddings up to which a search is exact, and of a graph's codes and links up to which it is in memory.
-EXACT_BYTES, GRAPH_BYTES = 256 << 20, 768 << 20
-#: Bytes of a row's links in a graph.
-_LINK_BYTES = 220
 #: Length of the shortest window: shorter ones are not seconds, and no index holds a row for each.
 MIN_WINDOW_SEC = 0.1
+#: Bytes of embeddings up to which a search is exact: what memory may grow by.
+EXACT_BYTES = 32 << 20
 #: How a search finds candidates.
-NEAREST = ("auto", "exact", "approximate")
+NEAREST = ("auto", "exact", "approximate", "graph")
+_KINDS = {"exact": EXACT, "approximate": CODES, "graph": GRAPH}
 #: An update of fewer media than one of so many rows is small.
 _SMALL_UPDATE = 100
 #: Media after which rate, time and size are told.
@@ -144,8 +144,8 @@ class IndexOptions:
         needs_embeddings: refuse a model without a contrastive head.
         timeout_sec: longest time for reading one medium in a reader process; None reads in this process.
         batch_media: media of one commit.
-        nearest: how a search finds candidates: ``exact``, ``approximate``, or ``auto``, which is exact up to
-            ``EXACT_BYTES`` and then takes what costs less, if it finds enough; both are measured.
+        nearest: how a search finds candidates: ``exact``, ``approximate``, ``graph``, or ``auto``, which is exact up
+            to ``EXACT_BYTES`` and then approximate, if that finds enough.
 
     Raises:
         ValueError: for a value out of range.
@@ -556,10 +556,13 @@ def finish(
     store: LibraryStore, report: IndexReport, options: IndexOptions, tell: Callable[[str], object]
 ) -> None:
     """Join the files of an index, note their states, and count."""
+    has_joined = False
     if report.has_written:
         num_written = report.num_new + report.num_changed + report.num_renamed
-        store.compact(is_due=num_written > len(store) // _SMALL_UPDATE or report.num_repaired > 0)
-    arrange_vectors(store, options.nearest, report.has_written, tell)
+        has_joined = store.compact(
+            is_due=num_written > len(store) // _SMALL_UPDATE or report.num_repaired > 0
+        )
+    arrange_vectors(store, options.nearest, has_joined, tell)
     store.seal()
     report.num_rows = len(store)
     report.num_unreadable = store.count(f"kind = '{UNREADABLE}'")
@@ -568,33 +571,31 @@ def finish(
 
 
 def arrange_vectors(
-    store: LibraryStore, nearest: str, has_written: bool, tell: Callable[[str], object]
+    store: LibraryStore, nearest: str, has_joined: bool, tell: Callable[[str], object]
 ) -> None:
     """Put the embeddings into partitions where a search gains by it; tell what is found and what it costs."""
     num_rows, there, size = len(store), store.vector_index, store.settings.embedding_size
-    if not size or (num_rows < VECTOR_ROWS and nearest != "approximate"):
+    if not size or num_rows < (VECTOR_ROWS if nearest in ("auto", "exact") else LEAST_CODED):
+        if there is not None and there.kind != EXACT:
+            store.drop_vector_index()
         return
-    wants_exact = nearest == "exact" or (nearest == "auto" and 4 * size * num_rows < EXACT_BYTES)
-    approximate = GRAPH if (size + _LINK_BYTES) * num_rows < GRAPH_BYTES else CODES
-    wanted = EXACT if wants_exact else approximate
-    is_settled = False
+    wanted = _KINDS.get(nearest, EXACT if 4 * size * num_rows <= EXACT_BYTES else CODES)
     if there is not None and there.kind == wanted:
-        least = GOOD_RECALL - 0.05 if wanted != EXACT else 1
-        is_settled = not has_written or store.measure(there, num_queries=2).recall >= least
-    elif there is not None and there.kind == EXACT and nearest == "auto":
-        is_settled = num_rows < 2 * there.num_tried
-    if is_settled:
+        # What was appended since is scanned beside the partitions until it is joined with them.
+        if (
+            wanted == EXACT
+            or not has_joined
+            or store.measure(there, num_queries=2).recall >= GOOD_RECALL - 0.05
+        ):
+            return
+    elif there is not None and there.kind == EXACT and nearest == "auto" and num_rows < 2 * there.num_tried:
         return
-    reports: dict[str, VectorReport] = {}
-    if wants_exact or (nearest == "auto" and 4 * size * num_rows < GRAPH_BYTES):
-        reports[EXACT] = store.build_vector_index(EXACT)
-    if not wants_exact:
-        reports[wanted] = store.build_vector_index(wanted)
-    for kind, report in reports.items():
-        tell(f"{kind} search of {num_rows} embeddings: {_describe_nearest(report)}")
-    exact, other = reports.get(EXACT), reports.get(approximate)
-    if exact and other and (other.recall < GOOD_RECALL or other.seconds > exact.seconds):
-        tell("the exact search stays: the other one finds too little or costs more")
+    report = store.build_vector_index(wanted)
+    tell(f"{wanted} search of {num_rows} embeddings: {_describe_nearest(report)}")
+    if nearest == "auto" and report.recall < GOOD_RECALL:
+        tell(
+            f"that is less than {GOOD_RECALL:.0%}: the search stays exact, and keeps all embeddings in memory"
+        )
         store.build_vector_index(EXACT, num_tried=num_rows)
 
 

@@ -12,6 +12,12 @@ from clipbert_mmf.extras import import_extra
 
 Result = TypeVar("Result")
 
+#: It warns of each partition that grew, and a scan reads 2 GiB ahead, in pieces of 8,192 rows.
+_VARIABLES = {
+    "LANCEDB_LOG": "error",
+    "LANCE_DEFAULT_IO_BUFFER_SIZE": str(16 << 20),
+    "LANCE_DEFAULT_BATCH_SIZE": "2048",
+}
 #: Bytes of embeddings and of facts about files that one process keeps between searches.
 _INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES = 1 << 30, 64 << 20
 
@@ -22,8 +28,9 @@ def import_lancedb() -> Any:
     Raises:
         ImportError: says how to install it.
     """
-    # It warns of each partition that grew, and reads this when it is imported.
-    os.environ.setdefault("LANCEDB_LOG", "error")
+    # Read when it is imported.
+    for name, value in _VARIABLES.items():
+        os.environ.setdefault(name, value)
     return import_extra("lancedb", "library", "an index of a library needs LanceDB")
 
 

@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 #: Candidates of each text that the cross-encoder ranks, where nothing else is said.
 RERANK_TOP_K = 100
+#: Rows of a candidate that are looked at, where media have several; more where these are of too few media.
+_FIRST_ROWS = 3
 _READABLE = f"kind != '{UNREADABLE}'"
 _WHOLE = f"kind IN ('{VIDEO}', '{WINDOW}')"
 Progress = Callable[[Iterable["Candidate"]], Iterable["Candidate"]]
@@ -229,15 +231,21 @@ class Library:
             only = join_filters(kinds, where)
         # Numbers of rows hold until another thread looks at a later version.
         with self._lock:
-            limit = min(count * per_medium, max(1, len(self.store)))
-            found = self.store.find_nearest(vector, limit, only, self.store.vector_index)
-            numbers = [number for number, _ in found]
-            if per_medium > 1:
-                best: dict[tuple[str, float | None], int] = {}
-                for number, (path, kind, start) in zip(numbers, self.store.read_keys(numbers), strict=True):
-                    best.setdefault((path, start if kind == WINDOW else None), number)
-                numbers = list(best.values())[:count]
-            return self.store.read_numbered(numbers)
+            most = min(count * per_medium, max(1, len(self.store)))
+            limit = min(_FIRST_ROWS * count, most)
+            while True:
+                found = self.store.find_nearest(vector, limit, only, self.store.vector_index)
+                numbers = [number for number, _ in found]
+                if per_medium > 1:
+                    best: dict[tuple[str, float | None], int] = {}
+                    for number, (path, kind, start) in zip(
+                        numbers, self.store.read_keys(numbers), strict=True
+                    ):
+                        best.setdefault((path, start if kind == WINDOW else None), number)
+                    numbers = list(best.values())[:count]
+                if len(numbers) == count or len(found) < limit or limit == most:
+                    return self.store.read_numbered(numbers)
+                limit = min(_FIRST_ROWS * limit, most)
 
     def _fetch_whole(self, rows: dict[tuple[str, float | None], Row]) -> None:
         """Replace rows of clips by those of their media, which hold the tokens."""

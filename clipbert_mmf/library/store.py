@@ -48,14 +48,16 @@ _SEAL = "clipbert_seal.json"
 _ROWS_PER_READ = 4096
 #: Rows of one partition of embeddings, and a number of partitions that is never reached: all are scanned.
 _ROWS_PER_PARTITION, _ALL_PARTITIONS = 50_000, 100_000
-#: Where a search finds the nearest embeddings: among all of them; in a graph of their codes of 8 bits; or, for more
-#: than memory holds, among shorter codes in the nearest partitions, and then among the embeddings of what is found.
+#: Where a search finds the nearest embeddings: among all of them; in a graph of their codes of 8 bits; or among shorter
+#: codes in the nearest partitions, and then among the embeddings of what is found.
 EXACT, GRAPH, CODES = "exact", "graph", "codes"
 _LANCE_KINDS = {EXACT: "IvfFlat", GRAPH: "IvfHnswSq", CODES: "IvfPq"}
 #: Nodes of a graph, or partitions of codes, that a search looks at: the first with which enough is found.
 _WIDTHS = {EXACT: (0,), GRAPH: (100, 150, 200, 300, 500, 800), CODES: (5, 10, 20, 50, 100, 200)}
 _DOT: Any = {"distance_type": "dot"}
 _ROWS_PER_GRAPH, _ROWS_PER_CODE_PARTITION = 2_000_000, 4096
+#: Rows from which codes can be made.
+LEAST_CODED = 256
 #: Codes' rows that are compared by their embeddings, as a multiple of those that are wanted; and the rows above which
 #: a search is exact.
 _REFINE, _MOST_APPROXIMATE = 5, 2000
@@ -125,7 +127,7 @@ class VectorIndex:
     Attributes:
         kind: ``EXACT``, ``GRAPH`` or ``CODES``.
         width: nodes or partitions that a search looks at.
-        num_tried: rows at which another kind was measured and was worse.
+        num_tried: rows at which codes were measured and found too little.
     """
 
     kind: str
@@ -230,13 +232,16 @@ class LibraryStore:
         with explain(self.location, "read"):
             return wait_for(self._table.version())
 
-    def compact(self, is_due: bool = True) -> None:
+    def compact(self, is_due: bool = True) -> bool:
         """Join the small files of many commits, and remove those of old versions.
 
         Joining writes up to a million rows anew, so that a small update waits for others.
 
         Args:
             is_due: join them in any case; else where there are many.
+
+        Returns:
+            Whether they were joined, and what was appended came into the partitions of embeddings.
         """
         from datetime import timedelta
 
@@ -245,11 +250,12 @@ class LibraryStore:
                 not is_due
                 and wait_for(self._table.stats())["fragment_stats"]["num_small_fragments"] < _MANY_FILES
             ):
-                return
+                return False
         with explain(self.location, "written"), warnings.catch_warnings():
             # It warns of readers of old versions: ours take the last one before each search.
             warnings.simplefilter("ignore", UserWarning)
             self._commit(lambda: self._table.optimize(cleanup_older_than=timedelta(0)))
+        return True
 
     def check_filter(self, where: str) -> None:
         """Raise ``ValueError`` where a filter cannot be used; says what is wrong and which columns there are."""
@@ -393,7 +399,7 @@ class LibraryStore:
 
         Args:
             kind: ``EXACT``, ``GRAPH`` or ``CODES``.
-            num_tried: rows at which another kind was measured and was worse.
+            num_tried: rows at which codes were measured and found too little.
 
         Raises:
             LibraryError: if it cannot be written.
@@ -415,10 +421,15 @@ class LibraryStore:
         }
         with explain(self.location, "written"):
             self._commit(lambda: self._table.create_index(EMBEDDING, config=configs[kind]()))
-            report = VectorReport(VectorIndex(kind), 0.0, 0.0)
-            for width in _WIDTHS[kind]:
-                report = self.measure(VectorIndex(kind, width, num_tried))
+            report, nearest = VectorReport(VectorIndex(kind), 0.0, 0.0), self._find_some()
+            widths = _WIDTHS[kind]
+            for number, width in enumerate(widths):
+                report = self._compare(VectorIndex(kind, width, num_tried), nearest)
                 if report.recall >= GOOD_RECALL:
+                    # Texts lie further away than the rows that were looked for.
+                    wider = widths[min(number + 1, len(widths) - 1)]
+                    if wider != width:
+                        report = self._compare(VectorIndex(kind, wider, num_tried), nearest)
                     break
             self._note({_WIDTH_KEY: report.index.width, _TRIED_KEY: num_tried})
         return report
@@ -436,24 +447,35 @@ class LibraryStore:
             for index in wait_for(self._table.list_indices()):
                 self._commit(lambda name=index.name: self._table.drop_index(name))
 
-    def measure(self, index: VectorIndex, num_queries: int = 8, limit: int = 100) -> VectorReport:
+    def measure(self, index: VectorIndex, num_queries: int = 8) -> VectorReport:
         """Compare what an index finds with a scan of the table, for embeddings of some rows."""
+        with explain(self.location, "read"):
+            return self._compare(index, self._find_some(num_queries))
+
+    def _find_some(
+        self, num_queries: int = 8, limit: int = 100
+    ) -> list[tuple[NDArray[np.float32], list[float]]]:
+        """Return the embeddings of some rows, each with the dot products of its nearest rows."""
         step = max(1, len(self) // num_queries)
         query = self._table.take_offsets(list(range(0, len(self), step))).select(self._schema.names)
         rows, damaged = read_rows(wait_for(query.to_arrow()))
         self.refuse_damaged(damaged)
         vectors = [row.embedding for row in rows if row.embedding is not None]
+        return [(vector, [value for _, value in self.find_nearest(vector, limit)]) for vector in vectors]
+
+    def _compare(
+        self, index: VectorIndex, nearest: Sequence[tuple[NDArray[np.float32], list[float]]]
+    ) -> VectorReport:
         same, total, seconds = 0, 0, 0.0
-        for vector in vectors:
-            exact = self.find_nearest(vector, limit)
-            self.find_nearest(vector, limit, index=index)
+        for vector, products in nearest:
+            self.find_nearest(vector, len(products), index=index)
             begin = time.process_time()
-            found = self.find_nearest(vector, limit, index=index)
+            found = self.find_nearest(vector, len(products), index=index)
             seconds += time.process_time() - begin
             # Of rows that are equally near, any may be found.
-            least = exact[-1][1] - _EQUALLY_NEAR
-            same, total = same + sum(value >= least for _, value in found), total + len(exact)
-        return VectorReport(index, same / max(1, total), seconds / max(1, len(vectors)))
+            least = products[-1] - _EQUALLY_NEAR
+            same, total = same + sum(value >= least for _, value in found), total + len(products)
+        return VectorReport(index, same / max(1, total), seconds / max(1, len(nearest)))
 
     def refuse_damaged(self, paths: Sequence[str]) -> None:
         """Raise ``LibraryError`` if there are paths of damaged rows."""

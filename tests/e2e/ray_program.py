@@ -1,6 +1,6 @@
 """Index a folder on two Ray nodes, one of which is lost on the way: ``ray_program.py RUN VIDEOS OUT``.
 
-The node that is left then embeds, checks and packs the same videos.
+The node that is left then embeds, checks, packs and predicts the same videos.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ray.cluster_utils import Cluster
 
 from clipbert_mmf.inference.embedding import embed
 from clipbert_mmf.inference.pretrained import ClipBert
+from clipbert_mmf.inference.table_predictions import predict_table
 from clipbert_mmf.library.building import IndexOptions, build_index
 from clipbert_mmf.library.ray_engine import RayCluster
 from clipbert_mmf.video.check import check_into_folder
@@ -70,10 +71,15 @@ def run_others(run: str, videos: Path, folder: Path, cluster: RayCluster) -> dic
     model, files = ClipBert.from_pretrained(run), sorted(videos.iterdir())[:6]
     here, there = (embed(model, files, [], mapper=mapper) for mapper in (map, cluster))
     totals = check_into_folder(str(videos), folder / "check", mapper=cluster)
+    table = folder / "table.csv"
+    table.write_text("video,text\n" + "".join(f"{file},{text}\n" for text in ("red", "blue") for file in files))
+    for name, mapper in (("here", map), ("there", cluster)):
+        predict_table(model, table, folder / f"{name}.jsonl", mapper=mapper)
     report = build_store(open_store(str(videos)), folder / "packed", "tar", mapper=cluster)
     return {
         "embedded": list(there.video_files) == list(map(str, files))
         and torch.equal(here.videos, there.videos),
+        "predicted": (folder / "here.jsonl").read_text() == (folder / "there.jsonl").read_text(),
         "checked": [totals.num_media, totals.num_bad],
         "packed": [report.num_written, len(report.failed)],
         "packed_files_are_equal": all(

@@ -98,7 +98,7 @@ def test_a_lost_ray_node_loses_nothing_and_gives_nothing_twice(run_folder, share
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith('{"report"')))
     assert told["nodes"] == [2, 1] and told["report"]["num_new"] == len(names)
-    assert told["embedded"] and told["packed_files_are_equal"]
+    assert told["embedded"] and told["predicted"] and told["packed_files_are_equal"]
     assert (told["checked"], told["packed"]) == ([len(names), 0], [len(names), 0])
     paths = [row[0] for row in read_rows(index) if row[1] == "video"]
     assert paths == names

@@ -210,7 +210,9 @@ def test_candidates_of_a_text_are_the_media_of_its_best_rows_in_order(model, sha
     rows = [row for rows, _ in library.store.iterate_rows() for row in rows if row.embedding is not None]
     rows.sort(key=lambda row: -float(row.embedding @ vector))
     expected = list(dict.fromkeys(row.facts.path for row in rows))
-    assert [row.facts.path for row in library.find_similar(vector, 4)] == expected[:4]
+    for count in (1, 2, 4):
+        # Rows of a medium may all come first: more are looked at then.
+        assert [row.facts.path for row in library.find_similar(vector, count)] == expected[:count]
     assert library.find_similar(vector, 1, "path = 'a.mp4'")[0].facts.path == "a.mp4"
 
 

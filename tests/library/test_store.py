@@ -66,12 +66,12 @@ def fill(folder, num_rows, size=16):
 @pytest.mark.parametrize("kind", ["graph", "codes"])
 def test_an_approximate_search_says_how_much_it_finds_and_keeps_it(tmp_path, monkeypatch, kind):
     pytest.importorskip("lancedb")
-    monkeypatch.setattr("clipbert_mmf.library.building.GRAPH_BYTES", 1 << 30 if kind == "graph" else 0)
     monkeypatch.setattr("clipbert_mmf.library.store._ROWS_PER_CODE_PARTITION", 100)
     monkeypatch.setattr("clipbert_mmf.library.building.VECTOR_ROWS", 100)
     store, vectors = fill(tmp_path / "index", 2000)
     told = []
-    arrange_vectors(store, "approximate", True, told.append)
+    nearest = "approximate" if kind == "codes" else kind
+    arrange_vectors(store, nearest, True, told.append)
     index = open_library_store(tmp_path / "index").vector_index
     assert index == store.vector_index and index.kind == kind and index.width > 0
     assert len(told) == 1 and told[0].startswith(f"{kind} search of 2000 embeddings: ")
@@ -84,7 +84,8 @@ def test_an_approximate_search_says_how_much_it_finds_and_keeps_it(tmp_path, mon
     assert len(store.find_nearest(vectors[7], 5, few, index)) == 2
     monkeypatch.setattr("clipbert_mmf.library.store._MOST_APPROXIMATE", 1000)
     assert len(store.find_nearest(vectors[7], 2000, index=index)) == 2000
-    arrange_vectors(store, "approximate", False, told.append)
+    for has_joined in (False, True):
+        arrange_vectors(store, nearest, has_joined, told.append)
     assert len(told) == 1
     arrange_vectors(store, "exact", False, told.append)
     assert store.vector_index.kind == "exact" and told[1].startswith(
@@ -100,15 +101,25 @@ def test_of_rows_that_are_equal_any_may_be_found(tmp_path):
     assert store.build_vector_index().recall == 1
 
 
-def test_auto_measures_both_and_says_which_stays(tmp_path, monkeypatch):
+def test_auto_takes_codes_above_what_memory_may_grow_by_where_they_find_enough(tmp_path, monkeypatch):
     pytest.importorskip("lancedb")
-    monkeypatch.setattr("clipbert_mmf.library.building.EXACT_BYTES", 1000)
     monkeypatch.setattr("clipbert_mmf.library.building.VECTOR_ROWS", 100)
-    monkeypatch.setattr("clipbert_mmf.library.building.GOOD_RECALL", 1.01)
-    store, _ = fill(tmp_path / "index", 1000)
+    store, vectors = fill(tmp_path / "index", 1000)
     told = []
     arrange_vectors(store, "auto", True, told.append)
-    assert [line.split(" ")[0] for line in told] == ["exact", "graph", "the"]
+    assert store.vector_index.kind == "exact"
+    monkeypatch.setattr("clipbert_mmf.library.building.EXACT_BYTES", 1000)
+    monkeypatch.setattr("clipbert_mmf.library.building.GOOD_RECALL", 1.01)
+    arrange_vectors(store, "auto", True, told.append)
+    assert [line.split(" ")[0] for line in told] == ["exact", "codes", "that"]
     assert store.vector_index.kind == "exact"
     arrange_vectors(store, "auto", True, told.append)
     assert len(told) == 3  # tried again when there are twice as many
+    monkeypatch.setattr("clipbert_mmf.library.building.GOOD_RECALL", 0.5)
+    store.append([Row(RowFacts(f"more_{number}.mp4", "video"), one) for number, one in enumerate(vectors)])
+    arrange_vectors(store, "auto", False, told.append)
+    assert store.vector_index.kind == "codes" and len(told) == 4
+    store.remove([f"{number}.mp4" for number in range(1000)])
+    store.remove([f"more_{number}.mp4" for number in range(950)])
+    arrange_vectors(store, "auto", True, told.append)
+    assert store.vector_index is None and len(store) == 50

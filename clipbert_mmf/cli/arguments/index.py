@@ -44,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--nearest",
-        choices=("auto", "exact", "approximate"),
+        choices=("auto", "exact", "approximate", "graph"),
         default="auto",
-        help="how searches find candidates: exact, approximate, or auto, which measures both for more than "
-        "256 MiB of embeddings and takes what costs less (default: auto)",
+        help="how searches find candidates: exact; approximate (in short codes); graph (fastest, with more memory); or "
+        "auto, which is exact up to 32 MiB of embeddings and then approximate if that finds enough (default: auto)",
     )
     parser.add_argument("--workers", type=count(), help="processes that encode (default: 1)")
     add_ray(parser)
