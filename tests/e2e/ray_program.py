@@ -72,7 +72,9 @@ def run_others(run: str, videos: Path, folder: Path, cluster: RayCluster) -> dic
     here, there = (embed(model, files, [], mapper=mapper) for mapper in (map, cluster))
     totals = check_into_folder(str(videos), folder / "check", mapper=cluster)
     table = folder / "table.csv"
-    table.write_text("video,text\n" + "".join(f"{file},{text}\n" for text in ("red", "blue") for file in files))
+    table.write_text(
+        "video,text\n" + "".join(f"{file},{text}\n" for text in ("red", "blue") for file in files)
+    )
     for name, mapper in (("here", map), ("there", cluster)):
         predict_table(model, table, folder / f"{name}.jsonl", mapper=mapper)
     report = build_store(open_store(str(videos)), folder / "packed", "tar", mapper=cluster)
