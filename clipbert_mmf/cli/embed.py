@@ -22,7 +22,10 @@ def run(options: argparse.Namespace) -> int:
     if options.texts_file:
         if not options.texts_file.is_file():
             raise FileNotFoundError(f"--texts-file {options.texts_file}: no such file")
-        lines = options.texts_file.read_text(encoding="utf-8").splitlines()
+        try:
+            lines = options.texts_file.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"--texts-file {options.texts_file}: {error}; expected UTF-8 text") from error
         texts += [line.strip() for line in lines if line.strip()]
     if not options.media and not texts:
         raise ValueError("nothing to embed; give videos or folders, --texts or --texts-file")

@@ -160,6 +160,8 @@ def embed(
     require_contrastive_head(model)
     network = model.network
     assert network.contrastive is not None
+    # First: what is wrong with a text is told before a video is read.
+    text_rows = embed_texts(model, texts)
     listed: list[str | Path] = []
 
     def number_videos() -> Iterator[tuple[int, str | Path]]:
@@ -176,7 +178,7 @@ def embed(
     empty = torch.empty(0, network.contrastive.size)
     return Embeddings(
         torch.cat([empty, *(one.row for one in found if one.row is not None)]),
-        torch.cat([empty, *embed_texts(model, texts)]),
+        torch.cat([empty, *text_rows]),
         tuple(map(str, files)),
         tuple((keys or {}).get(Path(file)) or make_key(str(file)) for file in files),
         tuple(one.digest for one in found),

@@ -7,6 +7,7 @@ import pytest
 from safetensors import safe_open
 
 from clipbert_mmf.cli.main import main
+from clipbert_mmf.inference.pretrained import ClipBert
 from tests.encoded_media import write_video
 from tests.inference.small_run import make_run
 
@@ -56,6 +57,16 @@ def test_texts_alone_need_no_video(run_dir, tmp_path, capsys):
     assert main(["embed", "--model", str(run_dir), "--out", str(tmp_path / "t.npz"), "--texts", *TEXTS]) == 0
     assert "0 videos and 2 texts of size 8" in capsys.readouterr().out
     assert np.load(tmp_path / "t.npz")["videos"].shape == (0, 8)
+
+
+def test_a_wrong_text_is_told_before_a_video_is_read(run_dir, videos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(ClipBert, "encode", None)
+    words = ["embed", "--model", str(run_dir), "--out", str(tmp_path / "x.npz"), str(videos)]
+    assert main([*words, "--texts", "a", " "]) == 1
+    assert "text 2 of 2 is empty" in capsys.readouterr().err
+    (tmp_path / "texts.txt").write_bytes("caf\u00e9".encode("latin-1"))
+    assert main([*words, "--texts-file", str(tmp_path / "texts.txt")]) == 1
+    assert "texts.txt: 'utf-8' codec can't decode" in capsys.readouterr().err
 
 
 def test_what_cannot_be_embedded_is_named(run_dir, videos, tmp_path, tokenizer_dir, capsys):

@@ -29,6 +29,20 @@ FINAL = "final"
 FINAL_AND_LAST = "final_and_last"
 #: Names of features -> their stride.
 STRIDES = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
+#: Arguments of ``timm.create_model`` that other keys decide -> how.
+_DECIDED = {
+    **dict.fromkeys(
+        ("features_only", "out_indices", "feature_cls"), "model_config.clipbert.backbone.out_stage decides"
+    ),
+    **dict.fromkeys(
+        ("pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay"),
+        "model_config.clipbert.weights.backbone decides: a file, pkg:..., or a name on the hub such as "
+        "timm/convnext_tiny.fb_in1k",
+    ),
+    **dict.fromkeys(
+        ("in_chans", "num_classes", "global_pool"), "is fixed: frames have 3 channels, and no class is told"
+    ),
+}
 #: Arguments that let a network with a fixed image size read frames of any size; the first that it knows.
 _ANY_SIZE: tuple[dict[str, Any], ...] = (
     {"dynamic_img_size": True, "dynamic_img_pad": True},
@@ -59,6 +73,9 @@ class TimmOptions:
         frames_per_chunk: with activation_checkpointing, frames that go through the network at once; null is 2
             on a CPU and 64 on a GPU. Norm ``batch`` needs all frames at once and checkpoints inside the network.
         model_args: further arguments of ``timm.create_model``, such as ``{drop_path_rate: 0.1}``.
+
+    Raises:
+        ConfigurationError: for pixels of another scale, or an argument that another key decides.
     """
 
     name: str
@@ -73,6 +90,11 @@ class TimmOptions:
 
     def __post_init__(self) -> None:
         check_pixel_options(self.pixel_mean, self.pixel_std)
+        for name in sorted(_DECIDED.keys() & self.model_args.keys()):
+            raise ConfigurationError(
+                f"model_config.clipbert.backbone.model_args has {name}={self.model_args[name]!r}, which "
+                f"{_DECIDED[name]}; leave it out"
+            )
 
 
 class TimmFeatures(nn.Module):
@@ -105,7 +127,7 @@ class TimmFeatures(nn.Module):
         mean, std = _choose_pixels(options, self.net.pretrained_cfg)
         self.register_buffer("pixel_mean", torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("pixel_std", torch.tensor(std).view(3, 1, 1))
-        self.bgr = options.bgr
+        self.bgr, self.name = options.bgr, options.name
         if NORMS[options.norm]:
             self.net = _import_timm().utils.model.freeze_batch_norm_2d(self.net)
         self.frames_per_chunk = options.frames_per_chunk
@@ -132,7 +154,29 @@ class TimmFeatures(nn.Module):
 
     def _encode(self, frames: Tensor) -> Tensor:
         x = normalize_pixels(frames, self.pixel_mean, self.pixel_std, is_bgr=self.bgr)
-        return self.net(x)[-1]
+        try:
+            return self.net(x)[-1]
+        except torch.OutOfMemoryError:
+            raise
+        except (AssertionError, RuntimeError) as error:
+            if self._reads(tuple(frames.shape[-2:])):
+                raise
+            height, width = frames.shape[-2:]
+            size = self.net.pretrained_cfg.get("input_size", (3, 224, 224))[-1]
+            raise ConfigurationError(
+                f"model_config.clipbert.backbone.name is '{self.name}', which cannot read frames of {width}x{height}: "
+                f"{error}; set image_size of the media processors to {size}, which its weights were trained with, or "
+                f"choose another network"
+            ) from error
+
+    def _reads(self, size: tuple[int, int]) -> bool:
+        """Tell whether the network can read a frame of black pixels of a size ``(H, W)``."""
+        try:
+            with torch.no_grad():
+                self.net(torch.zeros(1, 3, *size, device=self.pixel_mean.device, dtype=self.pixel_mean.dtype))
+        except (AssertionError, RuntimeError):
+            return False
+        return True
 
 
 class _FinalGrid(nn.Module):

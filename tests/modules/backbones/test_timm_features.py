@@ -120,6 +120,25 @@ def test_an_unknown_name_is_named(timm):
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [{"pretrained": True}, {"features_only": False}, {"in_chans": 1}, {"checkpoint_path": "x.pth"}],
+)
+def test_an_argument_that_another_key_decides_is_refused(timm, arguments):
+    (name,) = arguments
+    with pytest.raises(ConfigurationError, match=rf"model_args has {name}=.*leave it out"):
+        build_backbone("test_resnet", model_args=arguments)
+
+
+@pytest.mark.parametrize("name", ["mixer_s32_224", "swin_tiny_patch4_window7_224"])
+def test_frames_that_a_network_cannot_read_are_named_with_what_to_set(timm, name):
+    backbone = build_backbone(name)
+    with pytest.raises(
+        ConfigurationError, match=rf"'{name}', which cannot read frames of 90x70.*image_size.*to 224"
+    ):
+        backbone(torch.zeros(2, 3, 70, 90, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
     ("name", "freeze_at", "frozen", "trains"),
     [
         ("resnet18", 1, "conv1.", "layer1."),
