@@ -59,9 +59,11 @@ def build_network(config: ModelConfig) -> ClipBertNetwork:
         recompute,
     )
     section = config.contrastive
-    contrastive = (
-        CONTRASTIVE_HEADS[section.type](out_channels, sizes.hidden_size, section) if section.weight else None
-    )
+    contrastive = None
+    if section.weight:
+        # Layers side by side, where a backbone has several.
+        channels = tuple(getattr(backbone, "channel_blocks", (out_channels,)))
+        contrastive = CONTRASTIVE_HEADS[section.type](channels, sizes.hidden_size, section)
     if section.replaces_scores:
         _require_matches(config)
     head, uses = _make_heads(config, text_embedding.words)

@@ -196,9 +196,11 @@ class ContrastiveConfig:
         width: towers: width of the layers between.
         dropout: towers: share of values that training drops.
         input_dropout: towers: the same of their inputs; None for ``dropout``.
-        inputs: towers: layer_norm normalizes each input; standardized gives it unit length (a video's after the
-            square root of each value) and each value mean 0 and deviation 1 over the training split, as
-            ``training.first_stage`` finds them.
+        inputs: towers: layer_norm normalizes each input; standardized gives each layer that is read unit length
+            (a video's after the square root of each value, where none is negative) and each value mean 0 and
+            deviation 1 over the training split, as ``training.first_stage`` finds them.
+        text_layers: towers: layers of the transformer whose mean rows of a text stand side by side, 0 for the
+            embeddings, 1 for the first layer; None for the last one alone.
         num_members: towers: pairs of towers side by side, each with ``size / num_members`` of the values; a dot
             product is the mean of theirs.
         has_linear_member: towers: whether the last pair is linear, as ``training.first_stage`` finds it from
@@ -218,6 +220,7 @@ class ContrastiveConfig:
     dropout: Annotated[float, InRange(at_least=0, at_most=1)] = 0.1
     input_dropout: Annotated[float, InRange(at_least=0, at_most=1)] | None = None
     inputs: Annotated[str, OneOf(TOWER_INPUTS)] = "layer_norm"
+    text_layers: tuple[Annotated[int, InRange(at_least=0)], ...] | None = None
     num_members: Annotated[int, InRange(at_least=1)] = 1
     has_linear_member: bool = False
     joins_scores: bool = False
@@ -235,6 +238,11 @@ class ContrastiveConfig:
             raise ValueError(
                 f"num_members is {self.num_members} and has_linear_member {self.has_linear_member} with type "
                 f"'{self.type}', which has no towers; set type to towers"
+            )
+        if self.text_layers is not None and (self.type != "towers" or not self.text_layers):
+            raise ValueError(
+                f"text_layers is {list(self.text_layers)} with type '{self.type}'; it names at least one layer that "
+                "towers read, so set type to towers, or text_layers to null"
             )
         if self.size % self.num_members:
             raise ValueError(
@@ -381,6 +389,7 @@ def parse_model_config(section: Mapping[str, Any] | None, where: str = SECTION) 
     given["heads"] = given.get("heads") or {}
     config = parse_config(ModelConfig, given, where)
     _check_shared_heads(config, where)
+    _check_text_layers(config, where)
     return config
 
 
@@ -403,6 +412,15 @@ def _check_shared_heads(config: ModelConfig, where: str) -> None:
                 f"which is "
                 f"'{owner.type}': their outputs differ"
             )
+
+
+def _check_text_layers(config: ModelConfig, where: str) -> None:
+    layers, count = config.contrastive.text_layers or (), config.transformer.num_layers
+    if any(layer > count for layer in layers) or len(set(layers)) < len(layers):
+        raise ConfigurationError(
+            f"{where}.contrastive.text_layers is {list(layers)}; expected different numbers from 0 (the embeddings) "
+            f"to {count} ({where}.transformer.num_layers)"
+        )
 
 
 def _parse_head(cls: type[HeadConfig], values: Any, where: str) -> dict[str, Any]:

@@ -297,8 +297,14 @@ class ClipBertNetwork(nn.Module):
     def read_texts(
         self, input_ids: Tensor, input_mask: Tensor, segment_ids: Tensor, num_rows: int | None = None
     ) -> Tensor:
-        """Return the cross-encoder's rows ``(P, num_rows, D)`` of texts ``(P, L)`` without a video."""
+        """Return the cross-encoder's rows ``(P, num_rows, D)`` of texts ``(P, L)`` without a video.
+
+        Where the contrastive head reads several layers, theirs are side by side.
+        """
         text = self.text_embedding(input_ids, segment_ids)
+        layers = self.contrastive.text_layers if self.contrastive is not None else ()
+        if layers:
+            return self.encoder.encode_layers(text, input_mask, layers)[:, :num_rows]
         return self.encoder.encode_alone(text, input_mask, num_rows)
 
     def embed_videos(self, visual: Tensor) -> Tensor:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -30,10 +30,12 @@ class ContrastiveHead(nn.Module):
     Attributes:
         num_summary_rows: rows that ``add_summary`` puts behind the visual tokens of each clip.
         reads_words: whether ``project_texts`` reads all rows of a text, or that of ``[CLS]`` alone.
+        text_layers: layers whose rows it reads side by side, 0 for the embeddings; empty for the last alone.
     """
 
     num_summary_rows = 0
     reads_words = False
+    text_layers: tuple[int, ...] = ()
 
     def __init__(self, size: int, joins_scores: bool = False):
         super().__init__()
@@ -121,7 +123,7 @@ class TowersHead(ContrastiveHead):
     cross-encoder does not read.
 
     Args:
-        channels: C of the backbone.
+        channels: C of each of the backbone's layers that its grid holds side by side.
         hidden_size: D.
         size: E, length of the embeddings.
         width: of the layers between.
@@ -132,13 +134,14 @@ class TowersHead(ContrastiveHead):
         num_members: pairs of towers that learn on their own; an embedding holds ``size / num_members`` values of
             each, so that a dot product is the mean of theirs.
         has_linear_member: whether the last pair is linear; it weighs as much as all others together.
+        text_layers: layers of the transformer that it reads, 0 for the embeddings; empty for the last alone.
     """
 
     reads_words = True
 
     def __init__(
         self,
-        channels: int,
+        channels: Sequence[int],
         hidden_size: int,
         size: int,
         width: int,
@@ -148,21 +151,26 @@ class TowersHead(ContrastiveHead):
         num_members: int = 1,
         inputs: str = "layer_norm",
         has_linear_member: bool = False,
+        text_layers: Sequence[int] = (),
     ):
         super().__init__(size, joins_scores)
+        self.text_layers = tuple(text_layers)
         own = size // num_members
 
-        def make(width_in: int, is_video: bool) -> nn.Module:
-            towers = [
-                nn.Sequential(first, nn.Linear(width_in, own))
-                if has_linear_member and number == num_members - 1
-                else make_tower(first, width_in, width, own, dropout, input_dropout)
-                for number in range(num_members)
-                for first in [TOWER_INPUTS[inputs](width_in, is_video)]
-            ]
+        def make(blocks: Sequence[int], is_video: bool) -> nn.Module:
+            towers: list[nn.Module] = []
+            for number in range(num_members):
+                is_linear = has_linear_member and number == num_members - 1
+                first = TOWER_INPUTS[inputs](blocks, is_video, is_linear)
+                towers.append(
+                    nn.Sequential(first, nn.Linear(sum(blocks), own))
+                    if is_linear
+                    else make_tower(first, sum(blocks), width, own, dropout, input_dropout)
+                )
             return towers[0] if num_members == 1 else Members(towers, has_linear_member)
 
-        self.text, self.video = make(hidden_size, False), make(channels, True)
+        self.text = make([hidden_size] * max(1, len(self.text_layers)), False)
+        self.video = make(channels, True)
         self.has_linear_member = has_linear_member
         self.hidden_size = hidden_size
         self.num_summary_rows = math.ceil(size / hidden_size)
@@ -178,7 +186,7 @@ class TowersHead(ContrastiveHead):
         """Let inputs have mean 0 and deviation 1 over given ones, where the head standardizes them.
 
         Args:
-            texts: ``(N, D)``.
+            texts: ``(N, D)``, or as many D as layers are read.
             media: ``(M, K, C)``.
         """
         for tower, rows in ((self.text, texts), (self.video, media.flatten(0, 1))):
@@ -225,23 +233,28 @@ class Members(nn.ModuleList):
 
 
 class StandardizedInputs(nn.Module):
-    """Give inputs unit length, then each value mean 0 and deviation 1 over those that it was fitted to.
+    """Give each block of inputs unit length, then each value mean 0 and deviation 1 over those it was fitted to.
 
     Args:
-        size: C.
-        takes_roots: whether the square root of each value comes first, its sign kept. Means of activations have
-            few large values among many small ones.
+        blocks: lengths of the layers whose values stand side by side, C in all.
+        takes_roots: whether the square root of each value comes first in blocks without negative values. Means
+            of activations have few large values among many small ones.
+        keeps_proportions: whether one factor scales all values of a block, so that all deviations together
+            are 1, instead of each. Values that vary more then count more, as correlations want it.
     """
 
     mean: Tensor
     deviation: Tensor
+    takes_root: Tensor
 
-    def __init__(self, size: int, takes_roots: bool):
+    def __init__(self, blocks: Sequence[int], takes_roots: bool, keeps_proportions: bool = False):
         super().__init__()
-        self.takes_roots = takes_roots
+        self.blocks, self.takes_roots, self.keeps_proportions = list(blocks), takes_roots, keeps_proportions
+        size = sum(blocks)
         self.register_buffer("mean", torch.zeros(size))
         # As if the values of a unit vector were alike in size.
-        self.register_buffer("deviation", torch.full((size,), size**-0.5))
+        self.register_buffer("deviation", torch.cat([torch.full((n,), n**-0.5) for n in blocks]))
+        self.register_buffer("takes_root", torch.full((size,), takes_roots))
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return ``(..., C)`` for ``(..., C)``."""
@@ -251,21 +264,30 @@ class StandardizedInputs(nn.Module):
         rows = rows.float()
         if self.takes_roots:
             # Shifted: a root has no derivative at 0, where activations often are.
-            rows = rows.sign() * ((rows.abs() + _SMALL).sqrt() - _SMALL**0.5)
-        return normalize(rows)
+            roots = rows.sign() * ((rows.abs() + _SMALL).sqrt() - _SMALL**0.5)
+            rows = torch.where(self.takes_root, roots, rows)
+        return torch.cat([normalize(block) for block in rows.split(self.blocks, -1)], -1)
 
     @torch.no_grad()
     def fit(self, rows: Tensor) -> None:
         """Take mean and deviation of rows ``(N, C)``, N at least 2."""
+        blocks = rows.split(self.blocks, -1)
+        self.takes_root.copy_(
+            torch.cat(
+                [torch.full_like(one[0], self.takes_roots and bool((one >= 0).all())) for one in blocks]
+            )
+        )
         deviation, mean = torch.std_mean(self._normalize(rows), 0, correction=0)
+        if self.keeps_proportions:
+            deviation = torch.cat([one.norm().expand_as(one) for one in deviation.split(self.blocks)])
         self.mean.copy_(mean)
         self.deviation.copy_(deviation.clamp(min=_SMALL))
 
 
-#: Value of ``model_config.clipbert.contrastive.inputs`` -> makes the first layer of a tower from the length of its
-#: inputs, and whether they are a video's.
-TOWER_INPUTS: dict[str, Callable[[int, bool], nn.Module]] = {
-    "layer_norm": lambda size, is_video: nn.LayerNorm(size),
+#: Value of ``model_config.clipbert.contrastive.inputs`` -> makes the first layer of a tower from the lengths of the
+#: layers side by side, whether they are a video's, and whether the tower is linear.
+TOWER_INPUTS: dict[str, Callable[[Sequence[int], bool, bool], nn.Module]] = {
+    "layer_norm": lambda blocks, is_video, is_linear: nn.LayerNorm(sum(blocks)),
     "standardized": StandardizedInputs,
 }
 
@@ -300,8 +322,8 @@ def normalize(rows: Tensor) -> Tensor:
     return F.normalize(rows.float(), dim=-1)
 
 
-#: Value of ``model_config.clipbert.contrastive.type`` -> makes the head from C, D and the section.
-CONTRASTIVE_HEADS: dict[str, Callable[[int, int, Any], ContrastiveHead]] = {
+#: Value of ``model_config.clipbert.contrastive.type`` -> makes the head from C of each layer, D and the section.
+CONTRASTIVE_HEADS: dict[str, Callable[[Sequence[int], int, Any], ContrastiveHead]] = {
     "rows": lambda channels, hidden_size, section: RowsHead(hidden_size, section.size),
     "towers": lambda channels, hidden_size, section: TowersHead(
         channels,
@@ -314,5 +336,6 @@ CONTRASTIVE_HEADS: dict[str, Callable[[int, int, Any], ContrastiveHead]] = {
         section.num_members,
         section.inputs,
         section.has_linear_member,
+        section.text_layers or (),
     ),
 }

@@ -6,6 +6,8 @@ heads read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -149,3 +151,21 @@ class CrossEncoder(nn.Module):
         for layer in self.layers[:-1]:
             tokens = run_or_recompute(layer, tokens, allowed, recompute=self.recompute and self.training)
         return self.layers[-1](tokens, allowed, num_rows)
+
+    def encode_layers(self, tokens: Tensor, mask: Tensor, layers: Sequence[int]) -> Tensor:
+        """Encode texts without videos, and return the rows of several layers side by side.
+
+        Args:
+            tokens: ``(P, S, D)``.
+            mask: ``(P, S)``, 1 on tokens.
+            layers: 0 for ``tokens``, 1 for the first layer's rows, and so on.
+
+        Returns:
+            ``(P, S, D * len(layers))``.
+        """
+        allowed, kept = mask.bool()[:, None, None], [tokens]
+        for layer in self.layers[: max(layers)]:
+            kept.append(
+                run_or_recompute(layer, kept[-1], allowed, recompute=self.recompute and self.training)
+            )
+        return torch.cat([kept[number] for number in layers], -1)

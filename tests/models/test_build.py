@@ -69,6 +69,24 @@ def test_members_of_a_contrastive_head_share_its_size():
         small_config(contrastive={**towers, "size": 12, "type": "rows"})
 
 
+def test_towers_read_the_layers_that_they_name():
+    towers = {"weight": 1.0, "type": "towers", "size": 8}
+    network = build_network(small_config(contrastive={**towers, "text_layers": [0, 2]})).eval()
+    ids = torch.arange(5, 17).view(2, 6)
+    mask, types = torch.ones_like(ids), torch.zeros_like(ids)
+    mask[1, 4:] = 0
+    embedded = network.text_embedding(ids, types)
+    rows = torch.cat([embedded, network.encoder.encode_alone(embedded, mask)], -1)
+    expected = network.contrastive.project_texts(rows, mask)
+    torch.testing.assert_close(network.embed_texts(ids, mask, types), expected)
+    for layers in ([3], [1, 1]):
+        with pytest.raises(ConfigurationError, match=r"text_layers is .* from 0 \(the embeddings\) to 2 \("):
+            small_config(contrastive={**towers, "text_layers": layers})
+    for wrong in ({**towers, "text_layers": []}, {"weight": 1.0, "text_layers": [0]}):
+        with pytest.raises(ConfigurationError, match="text_layers is .* set type to towers"):
+            small_config(contrastive=wrong)
+
+
 def test_several_heads_are_made_once_each_and_shared_ones_not():
     heads = {
         "a": {"type": "match"},

@@ -53,7 +53,7 @@ def make_network(
 
 def _make_contrastive(kind, channels):
     if kind == "towers":
-        return TowersHead(channels, 16, 20, 8, 0.0, joins_scores=True)
+        return TowersHead([channels], 16, 20, 8, 0.0, joins_scores=True)
     return RowsHead(16, 6) if kind else None
 
 

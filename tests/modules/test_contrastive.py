@@ -8,7 +8,7 @@ from clipbert_mmf.modules.contrastive import RowsHead, TowersHead, average_words
 
 def make_towers(size=20, joins_scores=False):
     torch.manual_seed(0)
-    return TowersHead(12, 8, size, 16, 0.0, joins_scores)
+    return TowersHead([12], 8, size, 16, 0.0, joins_scores)
 
 
 def test_texts_and_videos_become_unit_vectors_of_one_size():
@@ -69,7 +69,7 @@ def test_a_joined_score_is_the_sum_of_both_and_zero_at_the_midpoint():
 
 
 def test_a_dot_product_of_members_is_the_mean_of_theirs():
-    head = TowersHead(12, 8, 6, 16, 0.0, False, num_members=2)
+    head = TowersHead([12], 8, 6, 16, 0.0, False, num_members=2)
     texts, videos = torch.randn(3, 8), torch.randn(2, 12)
     whole = normalize(head.text(texts)) @ normalize(head.video(videos)).T
     own = [
@@ -80,12 +80,12 @@ def test_a_dot_product_of_members_is_the_mean_of_theirs():
 
 
 def test_inputs_and_layers_between_drop_their_own_shares():
-    tower = TowersHead(12, 8, 6, 16, 0.4, False, input_dropout=0.1).video
+    tower = TowersHead([12], 8, 6, 16, 0.4, False, input_dropout=0.1).video
     assert [layer.p for layer in tower if isinstance(layer, torch.nn.Dropout)] == [0.1, 0.4]
 
 
 def test_standardized_inputs_have_mean_0_and_deviation_1_over_what_they_were_fitted_to():
-    head = TowersHead(12, 8, 6, 16, 0.0, False, num_members=2, inputs="standardized")
+    head = TowersHead([12], 8, 6, 16, 0.0, False, num_members=2, inputs="standardized")
     texts, media = torch.randn(50, 8) + 3, torch.randn(20, 2, 12).relu() ** 4
     head.standardize_inputs(texts, media)
     for tower, rows in ((head.text, texts), (head.video, media)):
@@ -93,14 +93,40 @@ def test_standardized_inputs_have_mean_0_and_deviation_1_over_what_they_were_fit
             seen = member[0](rows).flatten(0, -2)
             torch.testing.assert_close(seen.mean(0), torch.zeros(seen.shape[1]), atol=1e-4, rtol=0)
             torch.testing.assert_close(seen.std(0, correction=0), torch.ones(seen.shape[1]))
-    other = TowersHead(12, 8, 6, 16, 0.0, False, num_members=2, inputs="standardized")
+    other = TowersHead([12], 8, 6, 16, 0.0, False, num_members=2, inputs="standardized")
     other.load_state_dict(head.state_dict())
     torch.testing.assert_close(other.video(media), head.video(media))
 
 
 def test_roots_of_features_are_finite_and_have_finite_gradients_at_0():
-    head = TowersHead(12, 8, 6, 16, 0.0, False, inputs="standardized")
+    head = TowersHead([12], 8, 6, 16, 0.0, False, inputs="standardized")
     head.standardize_inputs(torch.randn(3, 8), torch.zeros(4, 1, 12))
     rows = torch.zeros(2, 12, requires_grad=True)
     head.video(rows).sum().backward()
     assert rows.grad.isfinite().all()
+
+
+def test_layers_side_by_side_have_unit_length_each_and_roots_only_without_negative_values():
+    head = TowersHead([3, 2], 4, 6, 16, 0.0, False, inputs="standardized", text_layers=[0, 2])
+    activations, linear = torch.rand(20, 1, 3) ** 2, torch.randn(20, 1, 2)
+    media, texts = torch.cat([activations, linear], -1), torch.randn(20, 8)
+    head.standardize_inputs(texts, media)
+    seen = head.video[0]
+    assert seen.takes_root.tolist() == [True] * 3 + [False] * 2
+    back = head.video[0](media) * seen.deviation + seen.mean
+    torch.testing.assert_close(back[..., 3:], normalize(linear))
+    torch.testing.assert_close(back[..., :3], normalize(activations.sqrt()), atol=0.02, rtol=0)
+    back = head.text[0](texts) * head.text[0].deviation + head.text[0].mean
+    torch.testing.assert_close(back, torch.cat([normalize(texts[:, :4]), normalize(texts[:, 4:])], -1))
+
+
+def test_a_linear_member_reads_each_layer_with_deviation_1_in_all():
+    head = TowersHead(
+        [3, 2], 4, 6, 16, 0.0, False, num_members=2, inputs="standardized", has_linear_member=True
+    )
+    media = torch.cat([torch.rand(50, 1, 3), 100 * torch.randn(50, 1, 2)], -1)
+    head.standardize_inputs(torch.randn(50, 4), media)
+    deviations = head.video[-1][0](media).flatten(0, 1).std(0, correction=0)
+    for block in deviations.split([3, 2]):
+        torch.testing.assert_close(block.norm(), torch.tensor(1.0))
+    assert deviations.unique().numel() == 5

@@ -68,6 +68,20 @@ def test_text_path_equals_hugging_faces_bert():
     torch.testing.assert_close(pooled, expected.pooler_output, rtol=1e-5, atol=1e-5)
 
 
+def test_rows_of_several_layers_equal_hugging_faces_hidden_states():
+    reference, text, encoder = bert_pair()
+    ids = torch.arange(2 * 9).remainder(50).view(2, 9)
+    mask = torch.ones(2, 9, dtype=torch.int64)
+    mask[1, 6:] = 0
+    types = torch.zeros_like(ids)
+    states = reference(
+        ids, attention_mask=mask, token_type_ids=types, output_hidden_states=True
+    ).hidden_states
+    rows = encoder.encode_layers(text(ids, types), mask, [0, 2, 3])
+    expected = torch.cat([states[0], states[2], states[3]], -1)
+    torch.testing.assert_close(rows[mask == 1], expected[mask == 1], rtol=1e-5, atol=1e-5)
+
+
 def test_the_last_layer_gives_cls_the_same_alone():
     _, text, encoder = bert_pair()
     ids = torch.arange(8).view(2, 4)

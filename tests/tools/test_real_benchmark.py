@@ -26,7 +26,7 @@ from real_benchmark.clips import (
     split_groups,
     write_choices,
 )
-from real_benchmark.features import Features, read_corpus
+from real_benchmark.features import TEXT_LAYERS, Features, read_corpus
 from real_benchmark.flickr8k import DATASET, Flickr8k, Recipe, count_chance, name_test, write_data_options
 from real_benchmark.linear import (
     choose_map,
@@ -75,7 +75,10 @@ def make_features(noise):
     texts = images[photo_of_caption] @ random.normal(size=(12, 12)) + noise * random.normal(size=(300, 12))
     splits = np.array(["train"] * 40 + ["val"] * 10 + ["test"] * 10)
     photos = np.array([f"photo{number:02}" for number in range(60)])
-    return Features({"last_stage": images}, texts, photos, splits, photo_of_caption, photos[photo_of_caption])
+    deep = np.tile(texts, (1, len(TEXT_LAYERS)))
+    return Features(
+        {"last_stage": images}, texts, deep, photos, splits, photo_of_caption, photos[photo_of_caption]
+    )
 
 
 @pytest.mark.parametrize("fit", [fit_photos_to_captions, fit_captions_to_photos, fit_correlations])
@@ -122,8 +125,8 @@ def test_results_have_intervals_spread_over_seeds_and_paired_tests(tmp_path):
     found = choose_map(features, "last_stage", fit_photos_to_captions)
     measured = measure_split(found, features, "last_stage", "test")
     blank = Features(
-        {"last_stage": np.ones((60, 12))}, features.texts, features.photos, features.splits,
-        features.photo_of_caption, features.captions,
+        {"last_stage": np.ones((60, 12))}, features.texts, features.deep_texts, features.photos,
+        features.splits, features.photo_of_caption, features.captions,
     )  # fmt: skip
     worse = measure_split(found, blank, "last_stage", "test")
     store.keep(Result("ridge", name_test(10), 0, measured.outcomes, {"training": 1.0}, "a machine", "a note"))

@@ -58,7 +58,7 @@ def autocast_to_bf16():
 @pytest.mark.parametrize("texts", sorted(_DRAWS))
 @pytest.mark.parametrize("members, autocast", [(1, nullcontext), (2, nullcontext), (2, autocast_to_bf16)])
 def test_a_fitted_head_finds_the_medium_of_a_text(features, texts, members, autocast):
-    head = TowersHead(8, 8, 8, 32, 0.0, True, num_members=members)
+    head = TowersHead([8], 8, 8, 32, 0.0, True, num_members=members)
     options = FirstStageOptions(epochs=60, texts=texts, batch_size=6, lr=1e-2)
     fit_towers(head, features, options, torch.device("cpu"), autocast)
     found = normalize(head.text(features.texts)) @ normalize(head.video(features.media[:3, 0])).T
@@ -74,7 +74,15 @@ def test_a_linear_member_finds_what_correlates_and_is_not_trained(members):
     media = (shared @ torch.randn(3, 12) + 0.05 * torch.randn(60, 12))[:, None]
     features = FrozenFeatures(media, texts, torch.arange(60), torch.arange(60)[:, None])
     head = TowersHead(
-        12, 10, 5 * members, 8, 0.0, False, num_members=members, inputs="standardized", has_linear_member=True
+        [12],
+        10,
+        5 * members,
+        8,
+        0.0,
+        False,
+        num_members=members,
+        inputs="standardized",
+        has_linear_member=True,
     )
     fit_towers(head, features, FirstStageOptions(epochs=2, ridge=0.01), torch.device("cpu"))
     text, video = head.members[-1]
@@ -94,5 +102,5 @@ def test_a_loss_that_is_no_number_ends_the_fit(features):
     broken = dataclasses.replace(features, texts=features.texts * torch.nan)
     with pytest.raises(RuntimeError, match=r"training\.first_stage\.lr lower than 0\.001"):
         fit_towers(
-            TowersHead(8, 8, 8, 8, 0.0, False), broken, FirstStageOptions(epochs=1), torch.device("cpu")
+            TowersHead([8], 8, 8, 8, 0.0, False), broken, FirstStageOptions(epochs=1), torch.device("cpu")
         )

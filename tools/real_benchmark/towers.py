@@ -21,7 +21,7 @@ from clipbert_mmf.modules.contrastive import CONTRASTIVE_HEADS, TowersHead, norm
 from clipbert_mmf.scoring.outcomes import Measured
 from clipbert_mmf.training.first_stage import FrozenFeatures, fit_towers
 from clipbert_mmf.training.options import FirstStageOptions
-from real_benchmark.features import Features
+from real_benchmark.features import TEXT_LAYERS, Features
 from real_benchmark.linear import measure_similarity
 from real_benchmark.runs import RECIPES
 from real_benchmark.systems import Result, ResultStore, describe_machine
@@ -48,9 +48,10 @@ def fit_head(
     options = parse_config(FirstStageOptions, recipe["training"]["first_stage"], "training.first_stage")
     training = _select(features, "train")
     torch.manual_seed(seed)
-    channels, hidden_size = training.media.shape[-1], training.texts.shape[-1]
+    channels = [features.images[layer].shape[1] for layer in LAYERS]
+    hidden_size = features.deep_texts.shape[1] // len(TEXT_LAYERS)
     head = CONTRASTIVE_HEADS["towers"](channels, hidden_size, config.contrastive)
-    assert isinstance(head, TowersHead)
+    assert isinstance(head, TowersHead) and head.text_layers == TEXT_LAYERS
     fill_randomly(head, config.transformer.init_std)
     device = torch.device("cpu")
     fit_towers(
@@ -69,7 +70,7 @@ def _select(features: Features, split: str) -> FrozenFeatures:
     _, words = np.unique(features.captions, return_inverse=True)
     return FrozenFeatures(
         _join_layers(features, photos)[:, None],
-        torch.from_numpy(features.texts[captions]),
+        torch.from_numpy(features.deep_texts[captions]),
         torch.from_numpy(np.searchsorted(photos, features.photo_of_caption[captions])),
         torch.from_numpy(words[captions])[:, None],
     )
@@ -81,7 +82,7 @@ def measure_head(head: TowersHead, features: Features, split: str, num_photos: i
     photos = features.photos_of(split)[:num_photos]
     captions = np.flatnonzero(np.isin(features.photo_of_caption, photos))
     images = normalize(head.video(_join_layers(features, photos)))
-    texts = normalize(head.text(torch.from_numpy(features.texts[captions])))
+    texts = normalize(head.text(torch.from_numpy(features.deep_texts[captions])))
     rows = np.searchsorted(photos, features.photo_of_caption[captions])
     return measure_similarity(images @ texts.T, rows, features.photos[photos])
 

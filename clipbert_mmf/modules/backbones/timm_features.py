@@ -118,10 +118,13 @@ class TimmFeatures(nn.Module):
         super().__init__()
         if options.out_stage in (FINAL, FINAL_AND_LAST):
             self.net: Any = _FinalGrid(options)
-            self.out_channels: int = self.net.num_channels
+            #: Channels of each layer that the grid holds side by side.
+            self.channel_blocks: tuple[int, ...] = self.net.channel_blocks
+            self.out_channels: int = sum(self.channel_blocks)
         else:
             self.net = _create(options, out_indices=(_find_index(options),), **_FEATURES)
             self.out_channels = self.net.feature_info.channels()[-1]
+            self.channel_blocks = (self.out_channels,)
         #: Mean and divisor are the user's, not timm's.
         self.has_own_pixels = options.pixel_mean is not None or options.pixel_std is not None
         mean, std = _choose_pixels(options, self.net.pretrained_cfg)
@@ -207,7 +210,7 @@ class _FinalGrid(nn.Module):
                 f"{' and '.join(str(tuple(shape)) for shape in shapes)} and not in channels, rows and columns; take a "
                 "stage, or null for the last"
             )
-        self.num_channels = sum(int(shape[1]) for shape in shapes)
+        self.channel_blocks = tuple(int(shape[1]) for shape in shapes)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Return ``[(F, C, h, w)]``."""
