@@ -57,6 +57,7 @@ NEAREST = ("auto", "exact", "approximate", "graph")
 _KINDS = {"exact": EXACT, "approximate": CODES, "graph": GRAPH}
 #: An update of fewer media than one of so many rows is small.
 _SMALL_UPDATE = 100
+_UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 #: Media after which rate, time and size are told.
 NUM_FIRST = 20
 
@@ -122,7 +123,7 @@ class IndexReport:
             "unchanged": self.num_unchanged,
         }
         counts = ", ".join(f"{count} {name}" for name, count in parts.items() if count) or "nothing to do"
-        size = f"{self.num_rows} rows, {self.num_bytes / 1e6:.1f} MB"
+        size = f"{self.num_rows} rows, {_say_size(self.num_bytes)}"
         bad = f", {self.num_unreadable} unreadable" if self.num_unreadable else ""
         left = (
             f"; {self.num_outdated} media changed or are gone: --update brings them up to date"
@@ -441,8 +442,8 @@ def require_room(store: LibraryStore, num_bytes: int, num_media: int) -> None:
     # Compacting writes rows again before the old ones go.
     if 2 * num_bytes > free:
         raise LibraryError(
-            f"the index {store.location} will need about {2 * num_bytes / 1e6:.0f} MB for {num_media} media, and "
-            f"{free / 1e6:.0f} MB are free; make room, or keep no tokens"
+            f"the index {store.location} will need about {_say_size(2 * num_bytes)} for {num_media} media, and "
+            f"{_say_size(free)} are free; make room{', or keep no tokens' if store.settings.tokens else ''}"
         )
 
 
@@ -528,7 +529,7 @@ class Writer:
         expected = self._num_bytes * self.total / done
         self.tell(
             f"{done} of {self.total} media: {done / seconds:.1f} a second, about {_say_time(left * seconds / done)} "
-            f"left, about {expected / 1e6:.1f} MB in all"
+            f"left, about {_say_size(expected)} in all"
         )
         require_room(self.store, int(self._num_bytes * left / done), left)
 
@@ -544,6 +545,13 @@ def _batch(outcomes: Iterable[Encoded], num_media: int) -> Iterator[list[Encoded
             batch, limit, since = [], num_media, time.monotonic()
     if batch:
         yield batch
+
+
+def _say_size(num_bytes: float) -> str:
+    """Return a size with two digits or more, in the unit that leaves few."""
+    unit, name = next(((unit, name) for unit, name in _UNITS if num_bytes >= unit), (1, "bytes"))
+    number = num_bytes / unit
+    return f"{number:.1f} {name}" if number < 10 and unit > 1 else f"{number:.0f} {name}"
 
 
 def _say_time(seconds: float) -> str:

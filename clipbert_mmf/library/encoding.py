@@ -21,6 +21,7 @@ from clipbert_mmf.scoring.validity import ScoresError, check_scores
 from clipbert_mmf.video.clips import ClipReader, Clips, Windows
 from clipbert_mmf.video.errors import DecodeError, MediaError, ReaderTimeoutError
 from clipbert_mmf.video.frame_folders import FrameFolder
+from clipbert_mmf.video.images import read_image_size
 from clipbert_mmf.video.media_hash import digest_files
 from clipbert_mmf.video.sources import read_source
 
@@ -145,7 +146,11 @@ class Encoder:
         length = self.settings.window_sec
         if length is None or self.settings.media == "image":
             clips = self._reader.read_source(source, key=facts.path)
-            return _Loaded(_with_facts(facts, clips), [clips])
+            facts = _with_facts(facts, clips)
+            if self.settings.media == "image" and not isinstance(source, FrameFolder):
+                width, height = read_image_size(source)
+                facts = replace(facts, width=width, height=height)
+            return _Loaded(facts, [clips])
         count = max(1, _CLIPS_AT_ONCE // self.model.preprocessing.clips.num_clips)
         found: list[Windows] = []
         while not found or sum(len(one.clips) for one in found) < found[0].num_windows:

@@ -34,7 +34,7 @@ class RowFacts:
         end_sec: its end.
         duration_sec: length of the medium.
         fps: its frames per second.
-        width: pixels of the stored picture; None where reading does not tell.
+        width: pixels of the stored picture, before any rotation.
         height: pixels of the stored picture.
         num_bytes: size of the encoded medium.
         stamp: state of the medium, see ``MediaStore.stamp``; empty where it cannot be trusted.

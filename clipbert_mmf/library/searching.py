@@ -99,7 +99,7 @@ class Library:
         if not self.store.wait_for_seal():
             # Somebody else's write, a copy of the index, or a kill between a commit and its seal.
             logger.warning("%s: files changed since they were written; all rows are checked", location)
-            self.store.refuse_damaged(self.store.find_damaged())
+            self.store.check()
             self.store.trusts_vectors = False
         self.verifies, self._lock = verifies, threading.Lock()
         self.source: MediaSource = self._open_source(location)

@@ -486,6 +486,23 @@ class LibraryStore:
                 f"{self.location} --update --verify"
             )
 
+    def check(self) -> None:
+        """Look at everything, where files are others than this package wrote last.
+
+        Raises:
+            LibraryError: if commits are gone or a row is damaged.
+        """
+        noted, there = self._read_seal().get("version"), self.read_version()
+        # Lance takes the version before where the last one's file is gone: what came and went with it would be
+        # another without a word.
+        if isinstance(noted, int) and there < noted:
+            raise LibraryError(
+                f"the index {self.location} lost what was written last: it has version {noted} noted, and the last "
+                f"that is whole is {there}; encode what is missing with clipbert index {self.settings.source} --out "
+                f"{self.location} --update"
+            )
+        self.refuse_damaged(self.find_damaged())
+
     def find_damaged(self) -> list[str]:
         """Return the paths of all damaged rows; reads everything."""
         return sorted({path for _, damaged in self.iterate_rows() for path in damaged})
@@ -494,11 +511,16 @@ class LibraryStore:
         """Return whether the files are those that this package wrote last; an address is taken at its word."""
         if self.folder is None:
             return True
+        return self._read_seal().get("files") == self._list_files()
+
+    def _read_seal(self) -> dict[str, Any]:
+        if self.folder is None:
+            return {}
         try:
             written = parse_json((self.folder / _SEAL).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return False
-        return written == self._list_files()
+            return {}
+        return written if isinstance(written, dict) else {}
 
     def wait_for_seal(self) -> bool:
         """Return whether the files are as they were written last; where a writer is at work, after its commit."""
@@ -512,12 +534,13 @@ class LibraryStore:
         return True
 
     def seal(self) -> None:
-        """Note the state of all files, so that changes of others are seen."""
+        """Note the version and the state of all files, so that changes of others are seen."""
         if self.folder is None:
             return
         part = self.folder / f".{_SEAL}.{os.getpid()}.part"
         with explain(self.location, "written"):
-            part.write_text(json.dumps(self._list_files()), encoding="utf-8")
+            content = {"version": self.read_version(), "files": self._list_files()}
+            part.write_text(json.dumps(content), encoding="utf-8")
             os.replace(part, self.folder / _SEAL)
 
     def _list_files(self) -> dict[str, str]:

@@ -120,6 +120,13 @@ def read_image(
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
+def read_image_size(source: bytes | Path) -> tuple[int, int]:
+    """Return width and height of the stored picture, before any rotation; of one that ``read_image`` takes."""
+    image: Image.Image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    with image:
+        return image.width, image.height
+
+
 def _read_bytes(source: bytes | Path, key: str, store: str) -> bytes:
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.inference.pretrained import ClipBert
@@ -22,9 +23,10 @@ from clipbert_mmf.video.errors import ReaderTimeoutError, StoreError
 from clipbert_mmf.video.stores.build import build_store
 from clipbert_mmf.video.stores.open import open_store
 from tests.encoded_media import write_video
-from tests.inference.small_run import make_run
+from tests.inference.small_run import make_run, run_config
 
 NUM_CLIPS = 3
+IN_HERE = IndexOptions(timeout_sec=None)
 
 
 def read_all(index):
@@ -182,8 +184,8 @@ def test_what_can_fail_fails_before_the_first_video(build, tmp_path, videos, tok
     with pytest.raises(ValueError, match="the model gives nan"):
         build_index(plain, "broken", videos, tmp_path / "index", IndexOptions(needs_embeddings=False))
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(building.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(LibraryError, match=r"will need about .* MB for 7 media, and 0 MB are free"):
+    monkeypatch.setattr(building.shutil, "disk_usage", lambda _: usage._replace(free=800))
+    with pytest.raises(LibraryError, match=r"will need about \d+ kB for 7 media, and 800 bytes are free"):
         build(videos, tmp_path / "index")
     assert not (tmp_path / "index" / "run.lock").exists()
 
@@ -310,3 +312,19 @@ def test_a_report_is_plain_values(build, shared_videos, tmp_path):
     report = build(shared_videos, tmp_path / "index")
     assert json.loads(json.dumps(report.to_dict()))["unreadable"].keys() == {"bad.mp4"}
     assert "7 media: 7 new, 1 unreadable; 25 rows" in report.describe()
+
+
+def test_a_picture_has_its_size_as_stored(tokenizer_dir, tmp_path):
+    config = run_config(tokenizer_dir, head={"type": "match"}, contrastive={"weight": 0.1, "size": 8})
+    processors = config["dataset_config"]["msrvtt_retrieval"]["processors"]
+    processors["eval_media_processor"] = {"type": "clipbert_image", "params": {"image_size": 64}}
+    make_run(tmp_path / "run", tokenizer_dir, config)
+    (tmp_path / "photos").mkdir()
+    turned = Image.Exif()
+    turned[274] = 6
+    Image.new("RGB", (90, 60), "red").save(tmp_path / "photos" / "a.jpg", exif=turned)
+    build_index(
+        ClipBert.from_pretrained(tmp_path / "run"), "run", tmp_path / "photos", tmp_path / "index", IN_HERE
+    )
+    (row,) = read_all(tmp_path / "index")
+    assert (row.facts.width, row.facts.height, row.facts.duration_sec) == (90, 60, None)

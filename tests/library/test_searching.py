@@ -242,3 +242,61 @@ def test_each_search_of_a_folder_tells_what_cannot_be_read(
         caplog.clear()
         open_folder_index(model, str(run_folder), shared_videos, tmp_path / "index")
         assert "left out: bad.mp4: cannot be opened" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def expected(model, shared_index):
+    return Library(shared_index, model).search(["blue"], 9, 9)
+
+
+def list_files(index):
+    return sorted(path.relative_to(index) for path in index.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("kind", ["cut", "emptied", "gone", "zeroed", "another"])
+def test_each_file_of_an_index_may_be_damaged(model, shared_index, expected, tmp_path, kind):
+    num_refused, files = 0, list_files(shared_index)
+    for number, name in enumerate(files):
+        copy = shutil.copytree(shared_index, tmp_path / str(number))
+        data = (copy / name).read_bytes()
+        if kind == "gone":
+            (copy / name).unlink()
+        else:
+            other = (copy / files[number - 1]).read_bytes()
+            changed = {"cut": data[: len(data) // 2], "emptied": b"", "zeroed": bytes(len(data))}
+            (copy / name).write_bytes(changed.get(kind, other))
+        try:
+            found = Library(copy, model).search(["blue"], 9, 9)
+        except (LibraryError, FileNotFoundError) as error:
+            num_refused += 1
+            assert "\n" not in str(error) and str(copy) in str(error)
+        else:
+            assert found == expected, name
+    assert num_refused
+
+
+def test_an_index_that_lost_its_last_commit_is_refused_and_made_whole_by_an_update(
+    build, model, videos, tmp_path
+):
+    index = tmp_path / "index"
+    build(videos, index)
+    expected = Library(index, model).search(["blue"], 9, 9)
+    versions = index / "media.lance" / "_versions"
+    shutil.copytree(index, tmp_path / "before")
+    (videos / "a.mp4").rename(videos / "renamed.mp4")
+    build(videos, index, updates=True)
+    for path in (tmp_path / "before" / "media.lance").rglob("*"):
+        target = index / "media.lance" / path.relative_to(tmp_path / "before" / "media.lance")
+        if path.is_file() and not target.exists():
+            shutil.copy(path, target)
+    kept = {path.name for path in (tmp_path / "before" / "media.lance" / "_versions").iterdir()}
+    for path in versions.iterdir():
+        if path.name not in kept:
+            path.unlink()
+    with pytest.raises(LibraryError, match=r"lost what was written last: .*--update"):
+        Library(index, model)
+    build(videos, index, updates=True)
+    found = Library(index, model).search(["blue"], 9, 9)["blue"]
+    assert {hit.video for hit in found} == {
+        hit.video.replace("a.mp4", "renamed.mp4") for hit in expected["blue"]
+    }

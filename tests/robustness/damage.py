@@ -7,6 +7,7 @@ the number of its input, which the same seed gives again.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import io
 import json
 import os
@@ -33,6 +34,15 @@ from PIL import Image
 from clipbert_mmf.annotations.formats import read_annotations
 from clipbert_mmf.inference.predictions import evaluate_predictions, read_predictions
 from clipbert_mmf.inference.settings import read_yaml
+from clipbert_mmf.library.rows import Row, RowFacts
+from clipbert_mmf.library.store import (
+    LibraryError,
+    LibrarySettings,
+    LibraryStore,
+    ModelIdentity,
+    create_library_store,
+    open_library_store,
+)
 from clipbert_mmf.retrieval.score_store import ScoreStore
 from clipbert_mmf.training.checkpoint_files import read_state
 from clipbert_mmf.video.decode import describe_video, read_frames
@@ -45,7 +55,7 @@ from clipbert_mmf.weights.files import read_weights
 from tests.encoded_media import write_video
 
 #: Errors that say what is wrong with a file; anything else is a defect.
-TYPED = (MediaError, ValueError, FileNotFoundError)
+TYPED = (MediaError, ValueError, FileNotFoundError, LibraryError)
 #: Longest time for one input.
 LIMIT_SEC = 60
 #: A form with a file that is no video.
@@ -66,6 +76,33 @@ _WORDS = [
     b"../../x",
     b"=1+1",
 ]
+
+
+def _make_library(folder: Path) -> LibraryStore:
+    """Return an index of 300 rows, written in three commits, with partitions of embeddings."""
+    store = create_library_store(
+        folder, LibrarySettings(ModelIdentity("0" * 16, "model"), "videos", "video", 8)
+    )
+    vectors = np.random.default_rng(0).standard_normal((300, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for start in range(0, 300, 100):
+        rows = [Row(RowFacts(f"{n}.mp4", "video"), vectors[n]) for n in range(start, start + 100)]
+        store.append(rows)
+    store.build_vector_index()
+    store.remove(["7.mp4"])
+    store.seal()
+    return store
+
+
+def _find_hits(store: LibraryStore) -> list[tuple[str, float]]:
+    """Return what a first stage finds, read as ``Library`` does."""
+    if not store.wait_for_seal():
+        store.check()
+        store.trusts_vectors = False
+    vector = np.eye(8, dtype=np.float32)[0]
+    found = store.find_nearest(vector, 20, index=store.vector_index)
+    rows = store.read_numbered([number for number, _ in found])
+    return [(row.facts.path, round(value, 5)) for row, (_, value) in zip(rows, found, strict=True)]
 
 
 def damage(data: bytes, rng: random.Random) -> bytes:
@@ -106,6 +143,9 @@ class Inputs:
         self.kinds: dict[str, Callable[[random.Random], None]] = {
             name.removeprefix("read_"): getattr(self, name) for name in dir(self) if name.startswith("read_")
         }
+        if importlib.util.find_spec("lancedb") is None:
+            del self.kinds["library"]
+        self.hits: list[tuple[str, float]] = []
 
     def _write(self, name: str, data: bytes) -> Path:
         path = self.folder / name
@@ -165,6 +205,23 @@ class Inputs:
         store = open_store(path.parent)
         for key in store.keys():  # noqa: SIM118
             store.read(key)
+
+    def read_library(self, rng: random.Random) -> None:
+        whole, folder = self.folder / "library", self.folder / "damaged_library"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(whole, folder, copy_function=shutil.copy)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        path = rng.choice(files)
+        kind = rng.randrange(5)
+        if kind == 0:
+            path.unlink()
+        elif kind == 1:
+            path.write_bytes(b"")
+        elif kind == 2:
+            path.write_bytes(rng.choice(files).read_bytes())
+        else:
+            path.write_bytes(damage(path.read_bytes(), rng))
+        assert _find_hits(open_library_store(folder)) == self.hits
 
     def read_scores(self, rng: random.Random) -> None:
         store = ScoreStore(self.folder / "scores", {"a": "b"})
@@ -307,6 +364,8 @@ def run(num_inputs: int, seed: int, kinds: list[str]) -> dict[str, Any]:
     chosen = [kind for kind in inputs.kinds if not kinds or kind in kinds]
     if "request" in chosen:
         inputs.client = make_client(folder)
+    if "library" in chosen:
+        inputs.hits = _find_hits(_make_library(folder / "library"))
     slowest, began = 0.0, time.monotonic()
     for number in range(num_inputs):
         kind = chosen[number % len(chosen)]
