@@ -25,7 +25,18 @@ _REFERENCE = re.compile(r"\$\{dataset_config\.(\w+)\.([\w.]+)\}")
 def run(options: argparse.Namespace) -> int:
     """Print the counts of each split; return 0 if they are the known ones and every medium is there, else 1."""
     spec = choose("DATASET", options.dataset, SPECS)
-    section = read_section(spec, options.options)
+    content = count_splits(spec, read_section(spec, options.options))
+    print_result(options, content, [_describe(split, spec, one) for split, one in content.items()])
+    return 0 if all(one["is_good"] for one in content.values()) else 1
+
+
+def count_splits(spec: DatasetSpec, section: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return for each split its rows, its media, names of those that are not there, the known counts and what is wrong.
+
+    Args:
+        spec: row of the table of datasets.
+        section: from ``read_section``.
+    """
     config, task, _ = parse_dataset_config(section, spec)
     root = find_data_dir(config.data_dir, spec)
     stores: dict[Any, Any] = {}
@@ -58,8 +69,7 @@ def run(options: argparse.Namespace) -> int:
             "known_media": known[1],
             "is_good": not (found["problem"] or found["missing"] or differs),
         }
-    print_result(options, content, [_describe(split, spec, one) for split, one in content.items()])
-    return 0 if all(one["is_good"] for one in content.values()) else 1
+    return content
 
 
 def read_section(spec: DatasetSpec, words: list[str]) -> dict[str, Any]:

@@ -8,16 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+from clipbert_mmf.cli.check_data import count_splits, read_section
 from clipbert_mmf.cli.mmf_process import MMF_RUN, MmfRunError, require_mmf
 from clipbert_mmf.cli.printing import print_result
 from clipbert_mmf.json_text import format_json
 from clipbert_mmf.report.reproduction import (
+    PaperRow,
     describe_result,
     find_problems,
     format_result,
     load_reproduction,
 )
 from clipbert_mmf.report.run_results import read_final_metrics
+from clipbert_mmf.tasks.datasets import SPECS
 from clipbert_mmf.writing import write_text_atomically
 
 #: Options without which a run is another than the row.
@@ -37,12 +40,17 @@ def run(options: argparse.Namespace) -> int:
             )
     words = [*row.write_options(data, save, options.weights, options.tokenizer), *options.options]
     problems = find_problems(row, data, options.weights, options.options, options.tokenizer)
+    notes: list[str] = []
+    if not any(problem.startswith(("--data", "dataset_config.")) for problem in problems):
+        wrong, notes = _read_corpus(row, data, options.options)
+        problems += wrong
     training, test = row.estimate_hours(content.costs)
     plan = {
         "recipe": options.recipe,
         "table": row.table,
         "command": ["mmf_run", *words],
         "problems": problems,
+        "notes": notes,
         "estimated_hours": {"card": content.costs.card, "training": training, "test": test},
         "metric": row.metric_label,
         "paper": row.paper,
@@ -52,10 +60,11 @@ def run(options: argparse.Namespace) -> int:
     stated = f" (its text: {row.stated})" if row.stated else ""
     lines = [
         f"{row.label}, table {row.table}; the paper's {row.metric_label}: {figure}{stated}",
-        f"an estimate for one {content.costs.card}: {training:.1f} h of training, {test:.2f} h of test, "
-        f"validations not counted",
+        f"an estimate for one {content.costs.card}: {f'{training:.1f} h of training' if training else 'no training'}, "
+        f"{test:.2f} h of test, validations not counted",
         shlex.join(plan["command"]),
-        *(f"missing: {problem}" for problem in problems),
+        *(f"problem: {problem}" for problem in problems),
+        *(f"note: {note}" for note in notes),
         f"clipbert check-data {row.dataset} data_dir={shlex.quote(str(data))} counts its rows and media",
     ]
     if options.dry_run:
@@ -82,3 +91,30 @@ def _refuse_reuse(tests: str, save: Path) -> None:
     """Raise ``FileExistsError`` where a test would leave its result beside an earlier one."""
     if tests and (save / "metrics.jsonl").exists():
         raise FileExistsError(f"--save {save}: a test of before is there; give another folder, or remove it")
+
+
+def _read_corpus(row: PaperRow, data: Path, options: list[str]) -> tuple[list[str], list[str]]:
+    """Read the annotations and look for their media; return what is wrong, and what differs from the owner's corpus."""
+    prefix, spec = f"dataset_config.{row.dataset}.", SPECS[row.dataset]
+    if any(option.startswith((f"{prefix}annotations", f"{prefix}media")) for option in options):
+        return [], []  # the run reads them, and checks them when it starts
+    problems: dict[str, None] = {}
+    notes: list[str] = []
+    counts = count_splits(spec, read_section(spec, [f"data_dir={data}"]))
+    for split in ("test",) if row.weights_of else ("train", "val", "test"):
+        found = counts[split]
+        if found["problem"]:
+            problems[found["problem"]] = None
+            continue
+        told = f"{split}: {len(found['missing']):,} of {found['media']:,} {spec.media}s are not there"
+        if found["missing"]:
+            told += f" (such as {', '.join(found['missing'][:3])})"
+        if len(found["missing"]) == found["media"]:
+            problems[told] = None
+        elif found["missing"]:
+            notes.append(told)
+        for what, word in (("rows", "rows"), ("media", f"{spec.media}s")):
+            known = found[f"known_{what}"]
+            if known not in (None, found[what]):
+                notes.append(f"{split}: {found[what]:,} {word}; the owner's has {known:,}")
+    return list(problems), notes

@@ -69,6 +69,23 @@ def test_the_plan_is_the_row_of_the_paper(corpus, weights, capsys):
     assert f"model_config.clipbert.weights.clipbert={weights}" in command
 
 
+def test_a_corpus_that_is_half_there_or_broken_is_told_before_the_run(corpus, tmp_path, weights, capsys):
+    words = ["--weights", str(weights), "--dry-run"]
+    assert main(["reproduce", "msrvtt_retrieval", "--data", str(corpus / "msrvtt"), *words]) == 0
+    assert "train: 80 rows; the owner's has 140,200" in capsys.readouterr().out
+    mine = tmp_path / "mine"
+    (mine / "videos").mkdir(parents=True)
+    names = ("MSRVTT_data.json", "MSRVTT_JSFUSION_test.csv")
+    for name in names:
+        (mine / name).write_bytes((corpus / "msrvtt" / name).read_bytes())
+    (mine / "videos" / "other.mp4").write_bytes(b"")
+    assert main(["reproduce", "msrvtt_retrieval", "--data", str(mine), *words]) == 1
+    assert "problem: test: 7 of 7 videos are not there (such as " in capsys.readouterr().out
+    (mine / names[0]).write_text("{")
+    assert main(["reproduce", "msrvtt_retrieval", "--data", str(mine), *words]) == 1
+    assert f"problem: {mine / names[0]}" in capsys.readouterr().out
+
+
 def test_a_row_that_trains_nothing_tests_the_model_of_another(corpus, weights, capsys):
     words = ["--data", str(corpus / "msrvtt"), "--weights", str(weights), "--dry-run", "--json"]
     assert main(["reproduce", "msrvtt_mc_8x2", *words]) == 0
