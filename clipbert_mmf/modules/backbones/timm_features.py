@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 
 from clipbert_mmf.configuration import ConfigurationError, InRange, OneOf, suggest
 from clipbert_mmf.modules.activation_checkpointing import recompute_in_chunks
+from clipbert_mmf.modules.backbones.folding import fold_frozen_norms
 from clipbert_mmf.modules.backbones.pixels import Channels, check_pixel_options, normalize_pixels
 
 logger = logging.getLogger(__name__)
@@ -133,6 +134,7 @@ class TimmFeatures(nn.Module):
         self.bgr, self.name = options.bgr, options.name
         if NORMS[options.norm]:
             self.net = _import_timm().utils.model.freeze_batch_norm_2d(self.net)
+            fold_frozen_norms(self.net)
         self.frames_per_chunk = options.frames_per_chunk
         self.recompute = recompute
         self.needs_all_frames = any(isinstance(part, _BatchNorm) for part in self.modules())
