@@ -18,7 +18,7 @@ PARTS = {
     "alone": ("flickr8k", FLICKR8K),
     "zero_shot": ("clips", (*FLICKR8K, *UCF20)),
     "clips": ("clips", (*FLICKR8K, *UCF20)),
-    "trends": ("clips", (*FLICKR8K, *UCF20)),
+    "trends": ("trends", (*FLICKR8K, *UCF20)),
     "as_it_is": ("clips", (*FLICKR8K, *UCF20)),
     "tables": ("tables", ()),
     "page": ("page", ()),

@@ -111,50 +111,16 @@ class Tuning:
         system: its name in tables.
         note: the setting.
         options: what differs from the recipe.
-        from_photos: whether it starts from the model of captioned photos.
     """
 
     system: str
     note: str = ""
     options: tuple[str, ...] = ()
-    from_photos: bool = True
 
 
-_TRAINING_CLIPS = f"dataset_config.{DATASET}.processors.train_media_processor.params"
 _MODEL = "model_config.clipbert"
-#: Inputs of towers that nothing was fitted to.
-_NEW_TOWERS = f"{_MODEL}.contrastive.inputs=layer_norm"
-FINE_TUNED = Tuning("fine-tuned end to end", "clips.yaml: 2 sparse random clips, lse, from the first stage")
-#: The paper's ablations as variants of ``FINE_TUNED``.
-VARIANTS: tuple[Tuning, ...] = (
-    Tuning("frozen backbone", "the towers alone train", (f"{_MODEL}.freeze.backbone=true",)),
-    Tuning("fold mean", "", (f"{_MODEL}.fold=mean",)),
-    Tuning("fold max", "", (f"{_MODEL}.fold=max",)),
-    Tuning("1 sparse random clip", "", (f"{_TRAINING_CLIPS}.num_clips=1",)),
-    Tuning(
-        "4 dense uniform clips",
-        "at fixed places",
-        (f"{_TRAINING_CLIPS}.num_clips=4", f"{_TRAINING_CLIPS}.sampling=uniform"),
-    ),
-    Tuning(
-        "from ImageNet and MiniLM",
-        "no captioned photos; layer_norm inputs",
-        (_NEW_TOWERS,),
-        from_photos=False,
-    ),
-    Tuning(
-        "from random weights",
-        "nothing pre-trained; everything trains",
-        (
-            _NEW_TOWERS,
-            f"{_MODEL}.weights.backbone=null",
-            f"{_MODEL}.weights.transformer=null",
-            f"{_MODEL}.backbone.freeze_at=0",
-            f"{_MODEL}.freeze.transformer=false",
-        ),
-        from_photos=False,
-    ),
-)
+FINE_TUNED = Tuning("fine-tuned end to end", "clips.yaml from the first stage; each half tested with the other's")
+FROZEN = Tuning("fine-tuned, frozen backbone", "the towers alone train", (f"{_MODEL}.freeze.backbone=true",))
 
 
 @dataclass(frozen=True)
@@ -188,7 +154,7 @@ class Actions:
             recipe = (f"config={RECIPES / 'clips_test.yaml'}",)
             tested = self.test(name, self.clips, self.weights[seed], recipe, num_clips)
             note = "no training on clips"
-            self._keep(f"{model}, N_test {num_clips}", seed, [tested.read_outcomes()], {}, note)
+            self.keep(f"{model}, N_test {num_clips}", seed, [tested.read_outcomes()], {}, note)
 
         self._run_all([(test, seed, count) for seed in self.weights for count in NUM_TEST_CLIPS])
 
@@ -221,7 +187,7 @@ class Actions:
             found = Outcomes(right.double().numpy(), names, title="accuracy", is_share=True)
             minutes = {"test": (time.perf_counter() - begin) / 60}
             note = "no training on clips; the dot product alone"
-            self._keep(f"{system}, N_test {count}", seed, [{"accuracy": found}], minutes, note)
+            self.keep(f"{system}, N_test {count}", seed, [{"accuracy": found}], minutes, note)
 
     def measure_tuned(self, tunings: Sequence[Tuning]) -> None:
         """Train further on either half of the groups, and test on the other half."""
@@ -239,25 +205,7 @@ class Actions:
             tuned = self.train(tuning, seed, half)
             minutes += tuned.minutes
             found.append(tuned.read_outcomes())
-        self._keep(tuning.system, seed, found, {"training and test": minutes}, tuning.note)
-
-    def measure_test_clips(self, tuning: Tuning) -> None:
-        """Test a model that was trained further with every number of clips."""
-
-        def test(seed: int, count: int) -> None:
-            found = [
-                self.test(
-                    f"{self._name(tuning, seed, half)}_test",
-                    self._halves[1 - half],
-                    self.train(tuning, seed, half).weights,
-                    (f"config={RECIPES / 'clips.yaml'}", *tuning.options),
-                    count,
-                ).read_outcomes()
-                for half in (0, 1)
-            ]
-            self._keep(f"{tuning.system}, N_test {count}", seed, found, {}, tuning.note)
-
-        self._run_all([(test, seed, count) for seed in self.weights for count in NUM_TEST_CLIPS])
+        self.keep(tuning.system, seed, found, {"training and test": minutes}, tuning.note)
 
     @property
     def _halves(self) -> tuple[list[Clip], list[Clip]]:
@@ -270,12 +218,12 @@ class Actions:
     def train(self, tuning: Tuning, seed: int, half: int) -> Finished:
         """Train a model further on a half of the groups, and test it on the other."""
         name = self._name(tuning, seed, half)
-        start = [f"{_MODEL}.weights.clipbert={self.weights[seed]}"] if tuning.from_photos else []
+        start = f"{_MODEL}.weights.clipbert={self.weights[seed]}"
         written = [
             f"config={RECIPES / 'clips.yaml'}",
             *self._write_options(name, self._halves[half], self._halves[1 - half]),
         ]
-        options = [*start, *tuning.options, f"training.seed={seed}", "run_type=train_test"]
+        options = [start, *tuning.options, f"training.seed={seed}", "run_type=train_test"]
         return self.runner.run(name, [*written, *options])
 
     def test(
@@ -306,16 +254,23 @@ class Actions:
             *(f"{section}.media.{split}={self.material.clips.name}" for split in files),
         ]
 
-    def _keep(
-        self, system: str, seed: int, parts: list[dict[str, Outcomes]], minutes: dict[str, float], note: str
+    def keep(
+        self,
+        system: str,
+        seed: int,
+        parts: list[dict[str, Outcomes]],
+        minutes: dict[str, float],
+        note: str,
+        test: str = TEST,
     ) -> None:
+        """Keep the accuracy of a system, whose parts are tests of different clips."""
         groups = {clip.key: clip.group for clip in self.clips}
         rows = [part["accuracy"] for part in parts]
         media = np.concatenate([one.media for one in rows])
         accuracy = replace(rows[0], values=np.concatenate([one.values for one in rows]), media=media)
         outcomes = {"accuracy": accuracy.name_media(groups)}
         machine = describe_machine(self.runner.device)
-        self.store.keep(Result(system, TEST, seed, outcomes, minutes, machine, note))
+        self.store.keep(Result(system, test, seed, outcomes, minutes, machine, note))
 
     def measure_probe(self) -> None:
         """Measure a linear probe of frozen frames, on the same halves."""
@@ -338,7 +293,7 @@ class Actions:
             "chosen by cross-validation over groups; each half tested with the other's"
         )
         minutes = {"features and training": (time.perf_counter() - begin) / 60}
-        self._keep(PROBE, 0, found, minutes, note)
+        self.keep(PROBE, 0, found, minutes, note)
 
     def _read_features(self, clips: Sequence[Clip]) -> np.ndarray:
         options = ClipOptions(image_size=224, num_clips=NUM_PROBE_CLIPS, num_frames=1, sampling="uniform")
@@ -357,7 +312,7 @@ class Actions:
 
 
 def run_part(part: str, material: Material, options: argparse.Namespace) -> None:
-    """Run ``zero_shot``, ``clips``, ``trends`` or ``as_it_is``; the models of photos are trained before."""
+    """Run ``zero_shot``, ``clips`` or ``as_it_is``; the models of photos are trained before."""
     store = ResultStore(material.work / "results")
     runner = Runner(material.work / "runs", options.device, tuple(options.options))
     if part == "zero_shot":
@@ -376,11 +331,8 @@ def run_part(part: str, material: Material, options: argparse.Namespace) -> None
     actions = Actions(material, store, runner, weights, options.jobs)
     if part == "as_it_is":
         actions.measure_as_it_is("model of photos")
-    elif part == "trends":
-        actions.measure_tuned(VARIANTS)
     else:
-        actions.measure_tuned([FINE_TUNED])
-        actions.measure_test_clips(FINE_TUNED)
+        actions.measure_tuned([FINE_TUNED, FROZEN])
 
 
 def probe(
