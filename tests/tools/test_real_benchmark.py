@@ -12,10 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from clipbert_mmf.inference.settings import read_yaml
+from clipbert_mmf.models.build import build_network
+from clipbert_mmf.models.config import parse_model_config
 from clipbert_mmf.scoring.outcomes import Outcomes
-from real_benchmark import tables, towers
+from real_benchmark import tables, towers, trends
 from real_benchmark.clips import (
     FINE_TUNED,
     PROBE,
@@ -37,7 +41,7 @@ from real_benchmark.linear import (
 )
 from real_benchmark.material import Material, MissingMaterialError
 from real_benchmark.page import write_page
-from real_benchmark.runs import Runner
+from real_benchmark.runs import RECIPES, Runner
 from real_benchmark.systems import RECALLS, RETRIEVAL, Result, ResultStore, summarize
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,10 +149,10 @@ def test_results_have_intervals_spread_over_seeds_and_paired_tests(tmp_path):
     assert blank_row["differences"]["ridge"]["t2v_r5"]["is_significant"]
 
 
-def keep_accuracy(store, system, values, seed=1):
+def keep_accuracy(store, system, values, seed=1, test=TEST):
     groups = np.array([f"group{number // 2}" for number in range(40)])
     rows = Outcomes(np.array(values, dtype=float), groups, title="accuracy", is_share=True)
-    store.keep(Result(system, TEST, seed, {"accuracy": rows}, {"training": 2.0}, "a machine", "a setting"))
+    store.keep(Result(system, test, seed, {"accuracy": rows}, {"training": 2.0}, "a machine", "a setting"))
 
 
 def test_the_page_is_made_from_json_and_made_again_in_its_place(tmp_path):
@@ -160,7 +164,8 @@ def test_the_page_is_made_from_json_and_made_again_in_its_place(tmp_path):
         store.keep(Result(f"{system}, k = 5", f"curve {name_test(10)}", 1, measured.outcomes))
     keep_accuracy(store, PROBE, [1, 0] * 20, seed=0)
     keep_accuracy(store, FINE_TUNED.system, [1] * 40)
-    keep_accuracy(store, "from ImageNet and MiniLM", [0] * 30 + [1] * 10)
+    keep_accuracy(store, trends.BASE.system, [1] * 40, test=trends.TEST)
+    keep_accuracy(store, "from ImageNet and MiniLM", [0] * 30 + [1] * 10, test=trends.TEST)
     options = argparse.Namespace(results=results)
     tables.run_part("tables", material, options)
     assert (
@@ -263,3 +268,26 @@ def test_the_script_names_what_is_not_there(tmp_path):
         cwd=ROOT, capture_output=True, text=True, env={"CLIPBERT_PYTHON": sys.executable, "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     assert result.returncode == 2 and "has no flickr8k/photos.tar" in result.stderr
+
+
+def test_cached_grids_and_the_stages_behind_them_are_the_backbone():
+    pytest.importorskip("timm")
+    torch.manual_seed(0)
+    recipe = read_yaml(RECIPES / "clips.yaml")["model_config"]["clipbert"]
+    backbone = build_network(parse_model_config(recipe)).backbone.eval()
+    frames = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    upper = trends.UpperStages(backbone)
+    with torch.no_grad():
+        grids, whole = upper.encode(frames), backbone(frames)
+        torch.testing.assert_close(upper(grids), whole, rtol=1e-2, atol=1e-2 * float(whole.abs().max()))
+    trained = {name for name, value in upper.named_parameters() if value.requires_grad}
+    assert trained and all("blocks.5" in name or "blocks.6" in name or "head" in name for name in trained)
+
+
+def test_sparse_clips_are_drawn_and_dense_ones_are_not():
+    torch.manual_seed(0)
+    dense = [trends._draw_places(trends.Variant("", num_clips=4, is_dense=True)).tolist() for _ in range(20)]
+    assert {tuple(places) for places in dense} == {(1, 3, 5, 7), (9, 11, 13, 15)}
+    sparse = [trends._draw_places(trends.BASE).tolist() for _ in range(20)]
+    assert len({tuple(places) for places in sparse}) > 10
+    assert all(len(set(places)) == 2 and places[0] // 8 == places[1] // 8 for places in sparse)

@@ -119,7 +119,9 @@ class Tuning:
 
 
 _MODEL = "model_config.clipbert"
-FINE_TUNED = Tuning("fine-tuned end to end", "clips.yaml from the first stage; each half tested with the other's")
+FINE_TUNED = Tuning(
+    "fine-tuned end to end", "clips.yaml from the first stage; each half tested with the other's"
+)
 FROZEN = Tuning("fine-tuned, frozen backbone", "the towers alone train", (f"{_MODEL}.freeze.backbone=true",))
 
 
