@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from clipbert_mmf.inference.settings import read_yaml
-from clipbert_mmf.models.build import build_network
 from clipbert_mmf.models.config import parse_model_config
+from clipbert_mmf.modules.backbones.registry import BACKBONES
 from clipbert_mmf.scoring.outcomes import Outcomes
 from real_benchmark import tables, towers, trends
 from real_benchmark.clips import (
@@ -274,8 +274,9 @@ def test_cached_grids_and_the_stages_behind_them_are_the_backbone():
     pytest.importorskip("timm")
     torch.manual_seed(0)
     recipe = read_yaml(RECIPES / "clips.yaml")["model_config"]["clipbert"]
-    backbone = build_network(parse_model_config(recipe)).backbone.eval()
-    frames = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    config = parse_model_config(recipe).backbone
+    backbone = BACKBONES[config.type].build(config.options, False).eval()
+    frames = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     upper = trends.UpperStages(backbone)
     with torch.no_grad():
         grids, whole = upper.encode(frames), backbone(frames)

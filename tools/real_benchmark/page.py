@@ -237,9 +237,10 @@ def _write_trends(content: Mapping[str, Any], figures: Path) -> list[str]:
     for trend in content["trends"]:
         difference = trend["difference"]
         if not difference["is_significant"]:
-            verdict = "not significant"
+            verdict = "not significant" + (", as in the paper" if trend.get("is_level") else "")
         else:
-            verdict = "as in the paper" if difference["value"] > 0 else "against the paper"
+            is_above = difference["value"] > 0 and not trend.get("is_level")
+            verdict = "as in the paper" if is_above else "against the paper"
         ours = ", ".join(f"{100 * value:.1f}" for value in trend["ours"])
         rows.append(
             [trend["table"], trend["claim"], trend["paper"], ours, tell_difference(difference), verdict]

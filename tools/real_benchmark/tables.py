@@ -36,6 +36,7 @@ class Trend:
         worse: the other.
         test: where both were tested.
         number: that is compared.
+        is_level: whether the paper has both alike instead.
     """
 
     table: str
@@ -45,6 +46,7 @@ class Trend:
     worse: str
     test: str = trends.TEST
     number: str = "accuracy"
+    is_level: bool = False
 
 
 _SINGLE, _RANDOM = "from ImageNet and MiniLM", "from random weights"
@@ -72,6 +74,7 @@ TRENDS = (
         "R@1 15.5, 15.5",
         _TUNED,
         "8 dense uniform clips",
+        is_level=True,
     ),
     Trend("figure 4", "eight test clips above one", _RISES, f"{_TUNED}, N_test 8", f"{_TUNED}, N_test 1"),
     *(

@@ -104,7 +104,7 @@ class UpperStages(nn.Module):
             x = stage(x)
         return torch.cat([model.forward_head(model.bn2(model.conv_head(x))), x], 1)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
         """Return grids ``(F, 112, 14, 14)`` of half precision for uint8 frames ``(F, 3, H, W)``."""
         model = self.whole.net.model
@@ -213,7 +213,7 @@ class Trends:
             load_weights(network, str(self.actions.weights[seed]), "clipbert")
         return network.eval(), config
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def read_frozen(
         self, network: ClipBertNetwork, recipe: Mapping[str, Any], sentences: list[str], is_random: bool
     ) -> Frozen:
@@ -235,7 +235,7 @@ class Trends:
         frozen = {"features": torch.stack(features), "grids": torch.stack(grids), "texts": texts}
         if not is_random:
             torch.save(frozen, self.kept)
-        return Frozen(**{name: value.clone() for name, value in frozen.items()})
+        return Frozen(**frozen)
 
 
 def train(
