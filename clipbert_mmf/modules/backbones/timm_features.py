@@ -164,9 +164,9 @@ class TimmFeatures(nn.Module):
         except torch.OutOfMemoryError:
             raise
         except (AssertionError, RuntimeError) as error:
-            if self._reads(tuple(frames.shape[-2:])):
-                raise
             height, width = frames.shape[-2:]
+            if self._reads(height, width):
+                raise
             size = self.net.pretrained_cfg.get("input_size", (3, 224, 224))[-1]
             raise ConfigurationError(
                 f"model_config.clipbert.backbone.name is '{self.name}', which cannot read frames of {width}x{height}: "
@@ -174,11 +174,11 @@ class TimmFeatures(nn.Module):
                 f"choose another network"
             ) from error
 
-    def _reads(self, size: tuple[int, int]) -> bool:
-        """Tell whether the network can read a frame of black pixels of a size ``(H, W)``."""
+    def _reads(self, height: int, width: int) -> bool:
+        """Tell whether the network can read a black frame of a size."""
         try:
             with torch.no_grad():
-                self.net(torch.zeros(1, 3, *size, device=self.pixel_mean.device, dtype=self.pixel_mean.dtype))
+                self.net(torch.zeros(1, 3, height, width, device=self.pixel_mean.device))
         except (AssertionError, RuntimeError):
             return False
         return True
