@@ -354,8 +354,16 @@ def check_suits(network: ClipBertNetwork, row: WeightsFormat, file: WeightsFile,
         has_heads = {FORMATS["bert"].title: False, FORMATS["roberta"].title: True}
         check_family(network.text_embedding, file, has_heads.get(row.title))
         described = read_description(file.path)
+        first: Any = network.encoder.layers[0]
         if described is not None:
             _check_text_encoder(network, *described)
+        else:
+            logger.warning(
+                "%s: no config.json lies beside it, so that num_heads=%d, layer_norm_eps and the exact GELU of "
+                "model_config.clipbert.transformer are taken for the file's",
+                file.path,
+                first.num_heads,
+            )
     elif part != "backbone":
         _check_own_family(network, file)
 

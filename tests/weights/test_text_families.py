@@ -92,6 +92,13 @@ def test_a_bare_roberta_of_two_token_types_is_recognised_by_its_padding(tmp_path
         load_weights(make_network(), tmp_path / "a.bin", "transformer")
 
 
+def test_a_file_without_a_description_tells_what_is_not_known_of_it(tmp_path, caplog):
+    make_reference("bert").save_pretrained(tmp_path)
+    (tmp_path / "config.json").unlink()
+    load_weights(make_network(), tmp_path, "transformer")
+    assert "no config.json lies beside it, so that num_heads=4" in caplog.text
+
+
 def test_a_description_beside_a_file_counts(tmp_path):
     make_reference("roberta").save_pretrained(tmp_path)
     file = next(tmp_path.glob("*.safetensors"))
