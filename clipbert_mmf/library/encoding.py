@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,12 +68,24 @@ class Encoded:
 
 @dataclass
 class _Loaded:
-    """A medium that was read."""
+    """A medium that was read, or the first windows of one.
+
+    Attributes:
+        facts: what is known of it.
+        clips: its clips, or those of each of its first windows.
+        windows_sec: these windows.
+        reused: path whose rows hold for it too.
+        source: what its other windows are read from while they are encoded, so that a long video is never in memory
+            as a whole.
+        num_windows: number of all its windows.
+    """
 
     facts: RowFacts
-    clips: list[Clips] = field(default_factory=list[Clips])
-    windows_sec: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    clips: Sequence[Clips] = ()
+    windows_sec: Sequence[tuple[float, float]] = ()
     reused: str | None = None
+    source: bytes | Path | FrameFolder = b""
+    num_windows: int = 0
 
 
 class Encoder:
@@ -122,25 +134,23 @@ class Encoder:
         try:
             stamp = self.source.stamp(work.path)
             facts = replace(facts, stamp=stamp)
-            found = self.source.read(work.path)
-            held, num_bytes, content = hold_source(found)
+            held, num_bytes, content = hold_source(self.source.read(work.path))
             facts = replace(facts, num_bytes=num_bytes, content=content)
             if content == work.content:
                 return _Loaded(facts, reused=work.path)
             if content in self.known:
                 return _Loaded(facts, reused=self.known[content])
             loaded = self._read_clips(held, facts)
-            if not isinstance(held, bytes) and (
-                hold_source(found)[2] != content or self.source.stamp(work.path) != stamp
-            ):
-                raise DecodeError("it changed while it was read; index it again later", work.path)
+            self._refuse_change(held, facts)
         except (MediaError, OSError) as error:
-            reason = error.reason if isinstance(error, MediaError) else str(error)
-            # What another try may read keeps no state: each update tries it again.
-            if isinstance(error, ReaderTimeoutError) or not facts.content:
-                facts = replace(facts, stamp="", content=b"")
-            return _Loaded(replace(facts, kind=UNREADABLE, reason=reason or "it cannot be read"))
+            return _Loaded(_describe_failure(facts, error))
         return loaded
+
+    def _refuse_change(self, held: bytes | Path | FrameFolder, facts: RowFacts) -> None:
+        if isinstance(held, bytes):
+            return
+        if hold_source(held)[2] != facts.content or self.source.stamp(facts.path) != facts.stamp:
+            raise DecodeError("it changed while it was read; index it again later", facts.path)
 
     def _read_clips(self, source: bytes | Path | FrameFolder, facts: RowFacts) -> _Loaded:
         length = self.settings.window_sec
@@ -151,15 +161,34 @@ class Encoder:
                 width, height = read_image_size(source)
                 facts = replace(facts, width=width, height=height)
             return _Loaded(facts, [clips])
-        count = max(1, _CLIPS_AT_ONCE // self.model.preprocessing.clips.num_clips)
-        found: list[Windows] = []
-        while not found or sum(len(one.clips) for one in found) < found[0].num_windows:
-            first = sum(len(one.clips) for one in found)
-            found.append(self._reader.read_windows(source, length, first, count, facts.path))
-        clips = [one for windows in found for one in windows.clips]
+        found = self._read_windows(source, facts.path, 0)
         return _Loaded(
-            _with_facts(facts, clips[0]), clips, [window for one in found for window in one.windows_sec]
+            _with_facts(facts, found.clips[0]),
+            found.clips,
+            found.windows_sec,
+            source=source,
+            num_windows=found.num_windows,
         )
+
+    def _read_windows(self, source: bytes | Path | FrameFolder, path: str, first: int) -> Windows:
+        length = self.settings.window_sec
+        assert length is not None
+        count = max(1, _CLIPS_AT_ONCE // self.model.preprocessing.clips.num_clips)
+        return self._reader.read_windows(source, length, first, count, path)
+
+    def _iterate_clips(self, loaded: _Loaded) -> Iterator[tuple[Clips, tuple[float, float] | None]]:
+        """Yield the clips of a medium, or of each window of it, of which most are read now."""
+        if not loaded.num_windows:
+            yield from ((clips, None) for clips in loaded.clips)
+            return
+        yield from zip(loaded.clips, loaded.windows_sec, strict=True)
+        done = len(loaded.clips)
+        while done < loaded.num_windows:
+            found = self._read_windows(loaded.source, loaded.facts.path, done)
+            yield from zip(found.clips, found.windows_sec, strict=True)
+            done += len(found.clips)
+        if done > len(loaded.clips):
+            self._refuse_change(loaded.source, loaded.facts)
 
     @torch.inference_mode()
     def encode(self, work: Work, loaded: _Loaded) -> Encoded:
@@ -174,9 +203,12 @@ class Encoder:
         if facts.kind == UNREADABLE:
             return Encoded(work, (Row(facts),), stamp=facts.stamp)
         rows: list[Row] = []
-        for number, clips in enumerate(loaded.clips):
-            window = loaded.windows_sec[number] if loaded.windows_sec else None
-            rows += self._encode_clips(facts, clips, window)
+        try:
+            for clips, window in self._iterate_clips(loaded):
+                rows += self._encode_clips(facts, clips, window)
+        except (MediaError, OSError) as error:
+            failed = _describe_failure(facts, error)
+            return Encoded(work, (Row(failed),), stamp=failed.stamp)
         return Encoded(work, tuple(rows), stamp=facts.stamp)
 
     def _encode_clips(
@@ -242,6 +274,15 @@ def hold_source(source: bytes | Path | FrameFolder) -> tuple[bytes | Path | Fram
     else:
         digest, size = digest_files(source.list_frames() if isinstance(source, FrameFolder) else [source])
     return source, size, digest.digest()[:16]
+
+
+def _describe_failure(facts: RowFacts, error: MediaError | OSError) -> RowFacts:
+    """Return the facts of a medium that cannot be read, with the reason."""
+    reason = error.reason if isinstance(error, MediaError) else str(error)
+    # What another try may read keeps no state: each update tries it again.
+    if isinstance(error, ReaderTimeoutError) or not facts.content:
+        facts = replace(facts, stamp="", content=b"")
+    return replace(facts, kind=UNREADABLE, reason=reason or "it cannot be read")
 
 
 def _with_facts(facts: RowFacts, clips: Clips) -> RowFacts:

@@ -13,13 +13,13 @@ from PIL import Image
 
 from clipbert_mmf.configuration import ConfigurationError
 from clipbert_mmf.inference.pretrained import ClipBert
-from clipbert_mmf.library import building
+from clipbert_mmf.library import building, encoding
 from clipbert_mmf.library.building import IndexOptions, build_index
 from clipbert_mmf.library.encoding import Encoder
 from clipbert_mmf.library.searching import Library
 from clipbert_mmf.library.store import LibraryError, open_library_store
 from clipbert_mmf.training.run_lock import acquire_lock, release_lock
-from clipbert_mmf.video.errors import ReaderTimeoutError, StoreError
+from clipbert_mmf.video.errors import DecodeError, ReaderTimeoutError, StoreError
 from clipbert_mmf.video.stores.build import build_store
 from clipbert_mmf.video.stores.open import open_store
 from tests.encoded_media import write_video
@@ -155,6 +155,47 @@ def test_windows_are_read_in_one_pass_as_each_would_be_alone(build, model, share
         np.testing.assert_allclose(row.embedding, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_long_video_is_never_in_memory_as_a_whole(build, shared_videos, tmp_path, monkeypatch):
+    build(shared_videos, tmp_path / "whole", window_sec=0.5)
+    monkeypatch.setattr(encoding, "_CLIPS_AT_ONCE", 2 * NUM_CLIPS)
+    kept = []
+    encode = Encoder.encode
+
+    def note(self, work, loaded):
+        kept.append(len(loaded.clips))
+        return encode(self, work, loaded)
+
+    monkeypatch.setattr(Encoder, "encode", note)
+    build(shared_videos, tmp_path / "parts", window_sec=0.5)
+    assert max(kept) == 2
+    rows = [
+        {(row.facts.path, row.facts.start_sec): row.embedding for row in read_all(tmp_path / name)}
+        for name in ("whole", "parts")
+    ]
+    assert rows[0].keys() == rows[1].keys() and len(rows[0]) > 30
+    for key, vector in rows[0].items():
+        assert (vector is None) == (rows[1][key] is None)
+        if vector is not None:
+            np.testing.assert_allclose(vector, rows[1][key], rtol=1e-5, atol=1e-6)
+
+
+def test_a_video_whose_later_windows_cannot_be_read_is_one_unreadable_row(
+    build, shared_videos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(encoding, "_CLIPS_AT_ONCE", 2 * NUM_CLIPS)
+    read = Encoder._read_windows
+
+    def fail(self, source, path, first):
+        if first and path == "c.mp4":
+            raise DecodeError("damaged behind its start", path)
+        return read(self, source, path, first)
+
+    monkeypatch.setattr(Encoder, "_read_windows", fail)
+    build(shared_videos, tmp_path / "index", window_sec=0.5)
+    (row,) = [row for row in read_all(tmp_path / "index") if row.facts.path == "c.mp4"]
+    assert (row.facts.kind, row.facts.reason) == ("unreadable", "damaged behind its start")
+
+
 def test_what_can_fail_fails_before_the_first_video(build, tmp_path, videos, tokenizer_dir, monkeypatch):
     def refuse(*_):
         raise AssertionError("a video was read")
@@ -271,7 +312,7 @@ def test_a_kill_loses_the_batch_in_flight_and_the_next_call_goes_on(
     code = """
 import os, sys
 from clipbert_mmf.inference.pretrained import ClipBert
-from clipbert_mmf.library import building
+from clipbert_mmf.library import building, encoding
 from clipbert_mmf.library.store import LibraryStore
 append, calls = LibraryStore.append, []
 def die(self, rows, replaces=()):
