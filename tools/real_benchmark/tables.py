@@ -19,6 +19,7 @@ from real_benchmark.systems import RETRIEVAL, Result, ResultStore, compare, summ
 AGAINST = (
     "first stage",
     towers.SYSTEM,
+    towers.LINEAR,
     "canonical correlation, head conv",
     "ridge, photos to captions, head conv",
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from clipbert_mmf.configuration import parse_config
 from clipbert_mmf.inference.settings import merge, read_yaml
@@ -27,6 +28,8 @@ from real_benchmark.runs import RECIPES
 from real_benchmark.systems import Result, ResultStore, describe_machine
 
 SYSTEM = "two towers on the cached features"
+#: The head's linear member alone: the best linear map that is known here.
+LINEAR = "canonical correlation, all layers of the towers"
 #: Layers side by side, as ``out_stage: final_and_last`` has them.
 LAYERS = ("head_conv", "last_stage")
 _RECIPE = RECIPES / "first_stage.yaml"
@@ -77,12 +80,15 @@ def _select(features: Features, split: str) -> FrozenFeatures:
 
 
 @torch.inference_mode()
-def measure_head(head: TowersHead, features: Features, split: str, num_photos: int | None = None) -> Measured:
-    """Return the retrieval of a fitted head on a split, or on its first photos."""
+def measure_pair(
+    pair: tuple[nn.Module, nn.Module], features: Features, split: str, num_photos: int | None = None
+) -> Measured:
+    """Return the retrieval of a tower of texts and one of videos on a split, or on its first photos."""
+    text, video = pair
     photos = features.photos_of(split)[:num_photos]
     captions = np.flatnonzero(np.isin(features.photo_of_caption, photos))
-    images = normalize(head.video(_join_layers(features, photos)))
-    texts = normalize(head.text(torch.from_numpy(features.deep_texts[captions])))
+    images = normalize(video(_join_layers(features, photos)))
+    texts = normalize(text(torch.from_numpy(features.deep_texts[captions])))
     rows = np.searchsorted(photos, features.photo_of_caption[captions])
     return measure_similarity(images @ texts.T, rows, features.photos[photos])
 
@@ -110,7 +116,23 @@ def measure_seeds(
         head = fit_head(features, seed)
         minutes = {"features": features.seconds / 60, "training": (time.perf_counter() - begin) / 60}
         tell(f"    {SYSTEM}, seed {seed}: {minutes['training']:.1f} min")
+        keep_head(head, features, store, seed, tests, minutes, describe_machine("cpu"))
+
+
+def keep_head(
+    head: TowersHead,
+    features: Features,
+    store: ResultStore,
+    seed: int,
+    tests: Mapping[str, tuple[str, int | None]],
+    minutes: Mapping[str, float],
+    machine: str,
+) -> None:
+    """Keep what a fitted head reaches, and its linear member alone, which no seed changes."""
+    pairs = {SYSTEM: (seed, (head.text, head.video), "first_stage.yaml; the dot product alone ranks")}
+    if head.has_linear_member:
+        pairs[LINEAR] = 0, head.members[-1], "the linear member of the towers alone"
+    for system, (number, pair, note) in pairs.items():
         for test, (split, count) in tests.items():
-            outcomes = measure_head(head, features, split, count).outcomes
-            note = "first_stage.yaml; the dot product alone ranks"
-            store.keep(Result(SYSTEM, test, seed, outcomes, minutes, describe_machine("cpu"), note))
+            outcomes = measure_pair(pair, features, split, count).outcomes
+            store.keep(Result(system, test, number, outcomes, minutes, machine, note))
