@@ -47,12 +47,21 @@ def test_it_is_too_late_once_pytorch_is_imported(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(any(map(os.path.exists, ("/dev/nvidia0", "/dev/kfd"))), reason="this machine has a GPU")
-def test_threads_know_before_mmf_imports_pytorch():
-    # Finding MMF is enough; importing it takes seconds.
-    code = (
-        "import os, clipbert_mmf, importlib.util; importlib.util.find_spec('mmf');"
-        "print(os.environ.get('OMP_WAIT_POLICY'))"
-    )
+@pytest.mark.parametrize(
+    "start", ["import mmf", "from mmf_cli.run import run", "from mmf_cli.predict import predict"]
+)
+def test_threads_know_before_mmf_or_its_commands_import_pytorch(start):
+    code = f"""
+import os, sys, clipbert_mmf
+class Watch:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "torch":
+            print(os.environ.get("OMP_WAIT_POLICY"), flush=True)
+            os._exit(0)
+sys.meta_path.insert(0, Watch)
+{start}
+"""
     environment = {key: value for key, value in os.environ.items() if key not in (*PASSIVE, "GOMP_SPINCOUNT")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.stdout.split() == ["PASSIVE"], done.stderr

@@ -127,11 +127,14 @@ def run_tests(device: str) -> dict[str, Any]:
         "no:cacheprovider",
     ]
     command += ["--durations=5", "--no-header"]
-    if device == "cuda" and importlib.util.find_spec("xdist"):
+    environment = make_environment()
+    if device == "cpu":
+        environment["CLIPBERT_MMF_GPU_TESTS"] = "cpu"  # those of the tests that need no card
+    elif importlib.util.find_spec("xdist"):
         command += ["-n", "4", "--dist", "loadfile"]
     try:
         done = subprocess.run(
-            command, cwd=ROOT, env=make_environment(), capture_output=True, text=True, timeout=TEST_SEC
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TEST_SEC
         )
         output, code = done.stdout + done.stderr, done.returncode
     except subprocess.TimeoutExpired as error:

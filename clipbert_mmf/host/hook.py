@@ -32,6 +32,8 @@ class MmfFinder:
         fullname: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
         """Return the spec of an MMF module with our loader around its own, or None."""
+        if fullname == "mmf_cli":
+            _prepare_command()
         if fullname != "mmf" and not fullname.startswith("mmf."):
             if not fullname.startswith(_LATE_IMPORTERS) or "mmf" not in sys.modules:
                 return None
@@ -53,6 +55,15 @@ class MmfFinder:
 
         others = [finder for finder in sys.meta_path if finder is not MmfFinder]
         return find_wrapped_spec(fullname, path, target, others)
+
+
+def _prepare_command() -> None:
+    """Do what must come before PyTorch, which ``mmf_run`` and ``mmf_predict`` import before they import MMF."""
+    from clipbert_mmf.processes import let_idle_threads_sleep, pause_garbage_collection
+
+    let_idle_threads_sleep()
+    with pause_garbage_collection():
+        import torch  # noqa: F401
 
 
 def install() -> None:
