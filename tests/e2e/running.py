@@ -27,7 +27,9 @@ SMALL = [
 
 def demo_options(corpus: Path, dataset: str, save_dir: Path, *options: str) -> list[str]:
     """Return the command line of a small run of a demo recipe."""
-    folder = {"msrvtt_retrieval": "msrvtt", "coco_captions_pretraining": "coco"}[dataset]
+    folder = {"msrvtt_retrieval": "msrvtt", "msrvtt_mc": "msrvtt", "coco_captions_pretraining": "coco"}[
+        dataset
+    ]
     return [
         f"config=projects/clipbert/configs/{dataset}/demo.yaml",
         "model=clipbert",

@@ -83,6 +83,39 @@ def test_training_goes_on_from_it_with_negatives_of_the_batch(corpus, fitted, tm
     assert clips.shape[-1] == 20 and dots.shape[1] == 2 and len(scored.scores) == 2
 
 
+def test_options_are_chosen_by_dot_product_alone_and_train_towers_and_backbone(corpus, fitted, tmp_path):
+    run_mmf(
+        demo_options(
+            corpus,
+            "msrvtt_mc",
+            tmp_path / "run",
+            "run_type=train_test",
+            *TOWERS,
+            "training.first_stage.epochs=0",
+            "training.max_updates=2",
+            "training.evaluation_interval=0",
+            f"{HEAD}.replaces_scores=true",
+            "model_config.clipbert.losses=[{type: clipbert_choice_ce}]",
+            f"model_config.clipbert.weights.clipbert={fitted[0] / 'best.ckpt'}",
+        )
+    )
+    before = torch.load(fitted[0] / "best.ckpt", weights_only=False)["model"]
+    after = torch.load(tmp_path / "run" / "current.ckpt", weights_only=False)["model"]
+    changed = {name.split(".")[1] for name in after if not torch.equal(after[name], before[name])}
+    assert {"contrastive", "backbone"} <= changed
+    assert not changed & {"head", "grid_encoder", "temporal_fusion", "visual_embedding"}
+    model = ClipBert.from_pretrained(tmp_path / "run")
+    video, texts = next((corpus / "msrvtt" / "videos").glob("*.mp4")), ["a red circle", "a blue star"]
+    scored = model.score(video, texts)
+    with torch.no_grad():
+        _, clips = model.network.contrastive.split_summary(model.encode(video).visual[None])
+        vectors = model.network.embed_texts(*model.encode_texts(texts))
+        dots = torch.nn.functional.normalize(clips[0], dim=-1) @ vectors.T
+        logits = model.network.contrastive.scale * (dots - model.network.contrastive.midpoint)
+    found = torch.tensor([clip.scores for clip in scored.clips])
+    torch.testing.assert_close(found, logits, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
