@@ -81,7 +81,13 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("8 dense uniform clips", "at fixed places", num_clips=8, is_dense=True),
     Variant("from ImageNet and MiniLM", "no captioned photos, new towers", _NEW_TOWERS, start="imagenet"),
     Variant("from random weights", "nothing pre-trained, new towers", _NEW_TOWERS, start="random"),
-    Variant("end to end", "the stages behind stride 16 train too", trains_backbone=True),
+    Variant("end to end", "the stages behind stride 16 train too, at 1e-5", trains_backbone=True),
+    Variant(
+        "end to end, faster",
+        "the same at 1e-4",
+        {"learning_rate_factors": {"backbone": 0.5}},
+        trains_backbone=True,
+    ),
 )
 
 
