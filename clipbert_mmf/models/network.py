@@ -387,7 +387,7 @@ class ClipBertNetwork(nn.Module):
         for start, length in zip(range(0, len(order), chunk), longest, strict=True):
             pairs = order[start : start + chunk]
             shortened = [x[pairs, :length] for x in texts]
-            outputs.append(self._score(use, visual, videos[pairs], *shortened, labels=None)[0])
+            outputs.append(self._score(use, visual, videos[pairs], *shortened, labels=None, shares=True)[0])
         sorted_scores = torch.cat(outputs)
         return torch.empty_like(sorted_scores).index_copy_(0, order, sorted_scores)
 
@@ -413,6 +413,7 @@ class ClipBertNetwork(nn.Module):
         segment_ids: Tensor,
         labels: Tensor | None,
         text_vectors: Tensor | None = None,
+        shares: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         head, contrastive = self.find_head(use), self.contrastive
         visual, summary = (visual, None) if contrastive is None else contrastive.split_summary(visual)
@@ -422,14 +423,21 @@ class ClipBertNetwork(nn.Module):
             if self.clip_fusion == "concat":
                 summary = summary.mean(1, keepdim=True)
             return contrastive.compare(summary[videos], text_vectors), {}
-        pair_visual = CLIP_FUSIONS[self.clip_fusion](visual[videos])
-        clips = pair_visual.shape[1]
-        rows, pooled = self.encoder(
-            _repeat_rows(self.text_embedding(input_ids, segment_ids), clips),
-            _repeat_rows(input_mask, clips),
-            pair_visual.flatten(0, 1),
-            keep_text=labels is not None,
-        )
+        fuse, text = CLIP_FUSIONS[self.clip_fusion], self.text_embedding(input_ids, segment_ids)
+        if shares and text.device.type == "cpu":
+            used, places = videos.unique(return_inverse=True)
+            fused = fuse(visual[used])
+            clips = fused.shape[1]
+            rows, pooled = self.encoder(text, input_mask, fused, videos=places)
+        else:
+            pair_visual = fuse(visual[videos])
+            clips = pair_visual.shape[1]
+            rows, pooled = self.encoder(
+                _repeat_rows(text, clips),
+                _repeat_rows(input_mask, clips),
+                pair_visual.flatten(0, 1),
+                keep_text=labels is not None,
+            )
         # Scores keep full precision under autocast: rounded scores tie, and a tie counts as a miss.
         with torch.autocast(pooled.device.type, enabled=False):
             clip_scores = head(pooled.to(self.encoder.pooler.weight.dtype)).float()

@@ -1,19 +1,46 @@
 """The transformer over text tokens followed by visual tokens (paper section 3).
 
 It has BERT's post-LN layers with ``scaled_dot_product_attention``. The last layer computes only the rows that
-heads read.
+heads read. Evaluation on a CPU projects a text once for all clips and a clip once for all texts in the first layer,
+and in the last one neither keys nor values of rows that only ``[CLS]`` looks at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipbert_mmf.modules.activation_checkpointing import run_or_recompute
-from clipbert_mmf.modules.products import Linear
+from clipbert_mmf.modules.products import Linear, computes_on_cpu, find_product_dtype
+
+
+@dataclass(frozen=True)
+class PairTokens:
+    """Tokens of pairs that share texts and videos.
+
+    Attributes:
+        text: ``(P, L, D)``.
+        visual: ``(B, K, V, D)``.
+        videos: ``(P,)`` int64, the video of each pair.
+    """
+
+    text: Tensor
+    visual: Tensor
+    videos: Tensor
+
+    def join(self, project: nn.Module | None = None) -> Tensor:
+        """Return ``(P * K, L + V, D)``, each text in front of each clip of its video; ``project`` is applied before."""
+        text, visual = (
+            (self.text, self.visual) if project is None else (project(self.text), project(self.visual))
+        )
+        of_pairs = visual[self.videos]
+        num_clips = of_pairs.shape[1]
+        repeated = text[:, None].expand(-1, num_clips, -1, -1)
+        return torch.cat([repeated, of_pairs], 2).flatten(0, 1)
 
 
 class EncoderLayer(nn.Module):
@@ -47,29 +74,66 @@ class EncoderLayer(nn.Module):
         self.output_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, hidden: Tensor, allowed: Tensor | None, num_rows: int | None = None) -> Tensor:
+    def forward(
+        self,
+        hidden: Tensor,
+        allowed: Tensor | None,
+        num_rows: int | None = None,
+        shared: PairTokens | None = None,
+    ) -> Tensor:
         """Return the first rows of the layer's result.
 
         Args:
             hidden: ``(P, S, D)``.
             allowed: ``(P, 1, 1, S)`` bool, True where attention may look; None allows all.
             num_rows: rows to compute; None for all.
+            shared: the tokens that ``hidden`` was joined of, for a layer that computes all rows.
 
         Returns:
             ``(P, num_rows, D)``.
         """
         rows = hidden if num_rows is None else hidden[:, :num_rows]
-        attended = F.scaled_dot_product_attention(
-            self.split_heads(self.query(rows)),
-            self.split_heads(self.key(hidden)),
-            self.split_heads(self.value(hidden)),
-            attn_mask=allowed,
-            dropout_p=self.dropout.p if self.training else 0.0,
-        )
-        attended = self.attention_output(attended.transpose(1, 2).flatten(2))
+        if num_rows == 1 and self._skips_keys(hidden):
+            attended = self._attend_from_first(hidden, allowed)
+        else:
+            query, key, value = (
+                (self.query(rows), self.key(hidden), self.value(hidden))
+                if shared is None
+                else map(shared.join, (self.query, self.key, self.value))
+            )
+            attended = F.scaled_dot_product_attention(
+                self.split_heads(query),
+                self.split_heads(key),
+                self.split_heads(value),
+                attn_mask=allowed,
+                dropout_p=self.dropout.p if self.training else 0.0,
+            )
+            attended = attended.transpose(1, 2).flatten(2)
+        attended = self.attention_output(attended)
         rows = self.attention_norm(rows + self.dropout(attended))
         fed = self.output(self.intermediate(rows))
         return self.output_norm(rows + self.dropout(fed))
+
+    def _skips_keys(self, hidden: Tensor) -> bool:
+        return (
+            not self.training
+            and hidden.dtype == self.key.weight.dtype == torch.float32
+            and find_product_dtype(hidden) == torch.float32
+            and computes_on_cpu(hidden, self.key.weight)
+        )
+
+    def _attend_from_first(self, hidden: Tensor, allowed: Tensor | None) -> Tensor:
+        """Return ``(P, 1, D)``, what row 0 sees: its query goes through the keys' weights, and not each row.
+
+        The keys' bias adds the same to all logits of a head, which softmax takes away.
+        """
+        query = self.query(hidden[:, 0]).unflatten(-1, (self.num_heads, -1)).transpose(0, 1)
+        keys, values = (x.weight.unflatten(0, (self.num_heads, -1)) for x in (self.key, self.value))
+        logits = (query @ keys).transpose(0, 1) @ hidden.transpose(1, 2) / query.shape[-1] ** 0.5
+        if allowed is not None:
+            logits = logits.masked_fill(~allowed[:, 0], -torch.inf)
+        seen = (logits.softmax(-1) @ hidden).transpose(0, 1) @ values.transpose(1, 2)
+        return (seen.transpose(0, 1).flatten(1) + self.value.bias)[:, None]
 
     def split_heads(self, x: Tensor) -> Tensor:
         """Return ``(P, heads, S, D / heads)`` for ``(P, S, D)``."""
@@ -115,24 +179,40 @@ class CrossEncoder(nn.Module):
         self.pooler = Linear(hidden_size, hidden_size)
 
     def forward(
-        self, text: Tensor, text_mask: Tensor, visual: Tensor, keep_text: bool = False
+        self,
+        text: Tensor,
+        text_mask: Tensor,
+        visual: Tensor,
+        keep_text: bool = False,
+        videos: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Encode pairs; visual tokens are never masked.
 
         Args:
             text: ``(P, L, D)``.
             text_mask: ``(P, L)``, 1 on tokens.
-            visual: ``(P, V, D)``.
+            visual: ``(P, V, D)``; with ``videos`` ``(B, K, V, D)``, which pairs share.
             keep_text: whether the last layer computes all text rows, or only ``[CLS]``.
+            videos: evaluation: ``(P,)`` int64, the video of each pair; every clip of it is read with the text.
 
         Returns:
-            Rows of the last layer ``(P, L or 1, D)``, and pooled vectors ``(P, D)``.
+            Rows of the last layer ``(P, L or 1, D)``, and pooled vectors ``(P, D)``; with ``videos`` of ``P * K``
+            pairs.
         """
-        hidden = torch.cat([text, visual], 1)
-        seen = torch.ones(visual.shape[:2], dtype=torch.bool, device=text.device)
-        allowed = torch.cat([text_mask.bool(), seen], 1)[:, None, None]
-        for layer in self.layers[:-1]:
-            hidden = run_or_recompute(layer, hidden, allowed, recompute=self.recompute and self.training)
+        shared = None if videos is None else PairTokens(text, visual, videos)
+        hidden = torch.cat([text, visual], 1) if shared is None else shared.join()
+        mask = text_mask.bool()
+        if shared is not None:
+            mask = mask.repeat_interleave(visual.shape[1], 0)
+        seen = torch.ones(len(hidden), hidden.shape[1] - text.shape[1], dtype=torch.bool, device=text.device)
+        allowed = torch.cat([mask, seen], 1)[:, None, None]
+        # Without padding attention is faster without a mask; a GPU would have to be waited for.
+        inner = None if shared is not None and bool(mask.all()) else allowed
+        for number, layer in enumerate(self.layers[:-1]):
+            if shared is not None:
+                hidden = layer(hidden, inner, None, shared if number == 0 else None)
+            else:
+                hidden = run_or_recompute(layer, hidden, allowed, recompute=self.recompute and self.training)
         rows = self.layers[-1](hidden, allowed, text.shape[1] if keep_text else 1)
         return rows, torch.tanh(self.pooler(rows[:, 0]))
 

@@ -209,13 +209,20 @@ def _can_choose(x: Tensor, other: Tensor, outputs: int) -> bool:
     ``torch.backends.mkldnn.flags(enabled=False)`` turns it off, as it does PyTorch's own use of oneDNN.
     """
     return (
+        x.numel() * outputs >= _SMALLEST
+        and computes_on_cpu(x, other)
+        and torch._C._get_mkldnn_enabled()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+def computes_on_cpu(x: Tensor, other: Tensor) -> bool:
+    """Tell whether a product is computed now and here: on a CPU, of plain tensors, in no graph that is made."""
+    return (
         x.device.type == "cpu"
-        and x.numel() * outputs >= _SMALLEST
         # Subclasses (sharded, fake) and graphs that are being compiled have ways of their own.
         and type(x) in (Tensor, nn.Parameter)
         and type(other) in (Tensor, nn.Parameter)
-        and torch._C._get_mkldnn_enabled()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and not torch._C._get_tracing_state()
         and not torch.compiler.is_compiling()
     )

@@ -1,9 +1,12 @@
 """The cross-encoder against Hugging Face's BERT."""
 
+from typing import cast
+
+import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from clipbert_mmf.modules.cross_encoder import CrossEncoder
+from clipbert_mmf.modules.cross_encoder import CrossEncoder, EncoderLayer, PairTokens
 from clipbert_mmf.modules.embedding import TextEmbedding
 from tests.modules.filling import fill
 
@@ -100,3 +103,37 @@ def test_padding_of_texts_changes_nothing():
     short = encoder(text(ids, torch.zeros_like(ids)), torch.ones(1, 4), visual)[1]
     long = encoder(text(padded, torch.zeros_like(padded)), mask, visual)[1]
     torch.testing.assert_close(short, long)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_pairs_that_share_texts_and_clips_are_encoded_as_if_each_had_its_own(padded):
+    _, text, encoder = bert_pair()
+    generator = torch.Generator().manual_seed(0)
+    ids, mask = torch.randint(0, 50, (4, 7), generator=generator), torch.ones(4, 7, dtype=torch.int64)
+    if padded:
+        mask[1, 3:], mask[3, 6:] = 0, 0
+    embedded, videos = text(ids, torch.zeros_like(ids)), torch.tensor([0, 2, 0, 1])
+    visual = torch.randn(3, 2, 5, 24, generator=generator)
+    # Training mode without dropout is the plain way in every layer.
+    first = cast(EncoderLayer, encoder.layers[0])
+    for module in encoder.modules():
+        if isinstance(module, EncoderLayer):
+            module.dropout.p = 0.0
+    rows, pooled = encoder(embedded, mask, visual, videos=videos)
+    each = [x.repeat_interleave(2, 0) for x in (embedded, mask)]
+    expected_rows, expected = encoder.train()(*each, visual[videos].flatten(0, 1))
+    assert rows.shape == (8, 1, 24)
+    torch.testing.assert_close(rows, expected_rows, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(pooled, expected, rtol=1e-5, atol=1e-6)
+    joined = PairTokens(embedded, visual, videos).join(first.query)
+    plain = first.query(torch.cat([each[0], visual[videos].flatten(0, 1)], 1))
+    torch.testing.assert_close(joined, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_in_half_precision_the_last_layer_keeps_its_keys():
+    layer = cast(EncoderLayer, bert_pair()[2].layers[-1])
+    hidden = torch.randn(2, 6, 24)
+    assert layer._skips_keys(hidden) and not layer._skips_keys(hidden.bfloat16())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not layer._skips_keys(hidden)
+    assert not layer.train()._skips_keys(hidden)
