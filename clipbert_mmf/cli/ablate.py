@@ -16,6 +16,7 @@ from typing import Any
 
 from clipbert_mmf.cli.mmf_process import run_mmf
 from clipbert_mmf.cli.printing import print_result
+from clipbert_mmf.configuration import suggest
 from clipbert_mmf.json_text import format_json, parse_json
 from clipbert_mmf.paths import project_dir
 from clipbert_mmf.report.ablations import (
@@ -39,6 +40,11 @@ _START_KEY = "model_config.clipbert.weights.clipbert"
 def run(options: argparse.Namespace) -> int:
     """Run the rows that have no result; print and write the table, draw a figure."""
     ablation = AblationRun.from_options(load_ablations(), options)
+    for pattern in options.rows:
+        if not any(_matches(name, [pattern]) for name in ablation.rows):
+            raise ValueError(
+                f"--rows {pattern}: {options.table} has no such row; it has {', '.join(ablation.rows)}"
+            )
     if options.show:
         commands = ablation.list_commands(options.rows)
         print_result(options, commands, map(shlex.join, commands.values()))
@@ -113,6 +119,11 @@ class AblationRun:
             name, separator, file = pair.partition("=")
             if not separator:
                 raise ValueError(f"--weights {pair}: expected NAME=FILE, such as bert=bert-base-uncased")
+            if name not in ablations.weight_names:
+                raise ValueError(
+                    f"--weights {pair}: no row needs '{name}'{suggest(name, ablations.weight_names)}; allowed are "
+                    f"{', '.join(ablations.weight_names)}"
+                )
             files[name] = file
         recipe = project_dir() / "clipbert" / "configs" / task.dataset / f"{corpus.recipe}.yaml"
         common = [f"config={recipe}", "model=clipbert", f"dataset={task.dataset}"]

@@ -45,6 +45,14 @@ def filled(text: str) -> str:
     return text
 
 
+def setting(text: str) -> str:
+    """Return an option of ``mmf_run``, ``KEY=VALUE``."""
+    key, equals, _ = text.partition("=")
+    if not equals or not key or " " in key:
+        raise argparse.ArgumentTypeError(f"'{text}': expected KEY=VALUE, such as training.batch_size=8")
+    return text
+
+
 def require_folder(path: str | Path, argument: str) -> Path:
     """Return the absolute path of a folder that a user named.
 

@@ -34,10 +34,13 @@ class PairScorer:
 
     Raises:
         WrongHeadError: if the head cannot score.
+        ValueError: if ``keep_videos`` is below 0.
     """
 
     def __init__(self, model: ClipBert, keep_videos: int = 64):
         require_ability(model, "score")
+        if keep_videos < 0:
+            raise ValueError(f"keep_videos is {keep_videos}; expected at least 0")
         self.model = model
         self._keep_videos = keep_videos
         self._kept: OrderedDict[tuple[str, str], EncodedMedia] = OrderedDict()

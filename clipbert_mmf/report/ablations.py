@@ -105,6 +105,15 @@ class Ablations:
     corpora: dict[str, AblationCorpus]
     tables: dict[str, AblationTable]
 
+    @property
+    def weight_names(self) -> list[str]:
+        """Names of the weights that rows need."""
+        rows = [row.overrides for table in self.tables.values() for row in table.rows.values()]
+        values = [value for overrides in rows for value in overrides.values()]
+        return sorted(
+            {value.strip("{}") for value in values if isinstance(value, str) and value.startswith("{")}
+        )
+
     def write_overrides(
         self,
         overrides: Mapping[str, Any],

@@ -52,6 +52,24 @@ def test_the_number_of_seeds_is_a_number(capsys):
     assert "'0': expected a whole number, at least 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--rows", "lse_N2", "nothing*"],
+            r"--rows nothing*: table3 has no such row; it has single, mean_N2",
+        ),
+        (
+            ["--weights", "brt=x"],
+            "--weights brt=x: no row needs 'brt' (did you mean 'bert'?); allowed are bert",
+        ),
+    ],
+)
+def test_what_names_no_row_or_weights_is_an_error(words, message, capsys):
+    assert main(["ablate", "table3", "--show", *words]) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_show_prints_command_lines_and_runs_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["ablate", "table3", "--show", "--rows", "lse_N2", "--start", "start.pth"]) == 0

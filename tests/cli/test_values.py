@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from clipbert_mmf.cli.values import count, filled, place, positive
+from clipbert_mmf.cli.values import count, filled, place, positive, setting
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,10 @@ def test_numbers_and_names_in_range_are_taken():
     for kind in (filled, place):
         with pytest.raises(argparse.ArgumentTypeError, match="it is empty"):
             kind("")
+
+
+def test_an_option_of_a_run_has_a_key_and_a_value():
+    assert setting("training.seed=1") == "training.seed=1" and setting("a.b=") == "a.b="
+    for text in ("foo", "=1", "a red=circle"):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}': expected KEY=VALUE"):
+            setting(text)

@@ -29,6 +29,11 @@ def videos(tmp_path_factory):
     return [write_video(folder / f"{name}.mp4", 20 + 10 * number) for number, name in enumerate("ab")]
 
 
+def test_a_number_of_videos_to_keep_is_not_below_0(model):
+    with pytest.raises(ValueError, match="keep_videos is -1; expected at least 0"):
+        PairScorer(model, keep_videos=-1)
+
+
 def test_scores_are_those_of_the_model_and_each_video_is_encoded_once(model, videos, monkeypatch):
     expected = [model.score(video, TEXTS).scores for video in videos]
     encoded = []

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from clipbert_mmf.cli.arguments.shared import add_json, add_seeds, read_names
-from clipbert_mmf.cli.values import count
+from clipbert_mmf.cli.values import count, setting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "options",
         nargs="*",
+        type=setting,
         metavar="KEY=VALUE",
         help="options of every mmf_run, e.g. dataset_config.msrvtt_retrieval.data_dir=/data/msrvtt",
     )

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from clipbert_mmf.cli.arguments.shared import add_json, add_ray, add_user_dir
-from clipbert_mmf.cli.values import count, place
+from clipbert_mmf.cli.values import count, place, setting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,5 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_user_dir(parser)
     add_json(parser)
     parser.add_argument(
-        "options", nargs="*", metavar="KEY=VALUE", help="options of mmf_run, e.g. training.batch_size=8"
+        "options",
+        nargs="*",
+        type=setting,
+        metavar="KEY=VALUE",
+        help="options of mmf_run, e.g. training.batch_size=8",
     )

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from clipbert_mmf.cli.arguments.shared import add_json, read_names
+from clipbert_mmf.cli.values import setting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,4 +22,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", type=Path, help="folder of the run (default: save/reproduce/RECIPE)")
     parser.add_argument("--dry-run", action="store_true", help="check and print the plan, run nothing")
     add_json(parser)
-    parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="options of mmf_run")
+    parser.add_argument("options", nargs="*", type=setting, metavar="KEY=VALUE", help="options of mmf_run")

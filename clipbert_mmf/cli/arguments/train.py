@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from clipbert_mmf.cli.arguments.shared import MODEL_HELP, add_json, add_user_dir
+from clipbert_mmf.cli.values import setting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,5 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_user_dir(parser)
     add_json(parser)
     parser.add_argument(
-        "options", nargs="*", metavar="KEY=VALUE", help="options of mmf_run, e.g. training.max_epochs=5"
+        "options",
+        nargs="*",
+        type=setting,
+        metavar="KEY=VALUE",
+        help="options of mmf_run, e.g. training.max_epochs=5",
     )
