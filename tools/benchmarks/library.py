@@ -488,6 +488,7 @@ def draw_growth(points: list[dict[str, float]], path: Path) -> None:
                 label=labels.get(name),
             )
         axis.set_xscale("log")
+        axis.margins(y=0.15)
         axis.set_ylim(bottom=0)
         axis.set_xlabel("videos")
         axis.set_title(title, fontsize=10)
