@@ -77,7 +77,7 @@ class IndexSearch:
         return AnswerView(
             headline,
             text,
-            f"Chosen from {self.num_media} {self.index.store.settings.media}s, best first; the picture is of the clip "
+            f"Chosen from {self.num_media:,} {self.index.store.settings.media}s, best first; the picture is of the clip "
             f"that fits best.",
             found=tuple(found),
             missing=f"{num_gone} are not there any more." if num_gone else "",
