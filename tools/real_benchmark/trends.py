@@ -80,7 +80,12 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("1 sparse random clip", num_clips=1),
     Variant("8 dense uniform clips", "at fixed places", num_clips=8, is_dense=True),
     Variant("from ImageNet and MiniLM", "no captioned photos, new towers", _NEW_TOWERS, start="imagenet"),
-    Variant("from random weights", "nothing pre-trained, new towers; the lower stages stay random", _NEW_TOWERS, start="random"),
+    Variant(
+        "from random weights",
+        "nothing pre-trained, new towers; the lower stages stay random",
+        _NEW_TOWERS,
+        start="random",
+    ),
     Variant("end to end", "the stages behind stride 16 train too, at 1e-5", trains_backbone=True),
     Variant(
         "end to end, faster",
