@@ -204,7 +204,9 @@ class CrossEncoder(nn.Module):
         mask = text_mask.bool()
         if shared is not None:
             mask = mask.repeat_interleave(visual.shape[1], 0)
-        seen = torch.ones(len(hidden), hidden.shape[1] - text.shape[1], dtype=torch.bool, device=text.device)
+        # Not len(): an exported graph would keep the number of pairs it was made with.
+        shape = hidden.shape[0], hidden.shape[1] - text.shape[1]
+        seen = torch.ones(shape, dtype=torch.bool, device=text.device)
         allowed = torch.cat([mask, seen], 1)[:, None, None]
         # Without padding attention is faster without a mask; a GPU would have to be waited for.
         inner = None if shared is not None and bool(mask.all()) else allowed

@@ -209,8 +209,9 @@ def _can_choose(x: Tensor, other: Tensor, outputs: int) -> bool:
     ``torch.backends.mkldnn.flags(enabled=False)`` turns it off, as it does PyTorch's own use of oneDNN.
     """
     return (
-        x.numel() * outputs >= _SMALLEST
-        and computes_on_cpu(x, other)
+        # First: an exported graph would keep what it asks about sizes.
+        computes_on_cpu(x, other)
+        and x.numel() * outputs >= _SMALLEST
         and torch._C._get_mkldnn_enabled()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )

@@ -67,6 +67,13 @@ def test_a_folder_that_is_used_as_its_card_says(run_dir, tmp_path, monkeypatch):
         np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-3, atol=1e-4)
 
 
+def test_clips_that_are_read_together_export_for_any_number_of_pairs(tokenizer_dir, tmp_path):
+    make_run(tmp_path / "run", tokenizer_dir, clip_fusion="concat")
+    convert_weights(tmp_path / "run", tmp_path / "onnx", to="onnx")
+    scorer = load_graphs(tmp_path / "onnx")[1]
+    assert all(isinstance(given.shape[0], str) for given in scorer.get_inputs())
+
+
 def test_a_part_that_cannot_be_exported_is_named_and_nothing_is_left(run_dir, tmp_path, monkeypatch):
     class Undecided(nn.Module):
         def forward(self, pooled):
