@@ -42,7 +42,7 @@ from real_benchmark.linear import (
 from real_benchmark.material import Material, MissingMaterialError
 from real_benchmark.page import write_page
 from real_benchmark.runs import RECIPES, Runner
-from real_benchmark.systems import RECALLS, RETRIEVAL, Result, ResultStore, summarize
+from real_benchmark.systems import RECALLS, RETRIEVAL, Result, ResultStore, make_file_name, summarize
 
 ROOT = Path(__file__).resolve().parents[2]
 SPLITS = ("train",) * 12 + ("val",) * 4 + ("test",) * 4
@@ -292,3 +292,7 @@ def test_sparse_clips_are_drawn_and_dense_ones_are_not():
     sparse = [trends._draw_places(trends.BASE).tolist() for _ in range(20)]
     assert len({tuple(places) for places in sparse}) > 10
     assert all(len(set(places)) == 2 and places[0] // 8 == places[1] // 8 for places in sparse)
+
+
+def test_a_systems_name_becomes_a_file_that_a_list_of_options_can_hold():
+    assert make_file_name("fine-tuned, frozen backbone") == "fine_tuned_frozen_backbone"

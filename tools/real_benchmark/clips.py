@@ -26,7 +26,7 @@ from real_benchmark.features import LITE0, build_frozen, build_lite0_head, embed
 from real_benchmark.flickr8k import RECIPES_OF_PART, Flickr8k
 from real_benchmark.material import UCF20, Material
 from real_benchmark.runs import RECIPES, Finished, Runner
-from real_benchmark.systems import Result, ResultStore, describe_machine
+from real_benchmark.systems import Result, ResultStore, describe_machine, make_file_name
 
 #: Reads the clips, with all sentences as the options of each.
 DATASET = "msrvtt_mc"
@@ -152,7 +152,7 @@ class Actions:
         """Test the models of captioned photos with every number of clips, without further training."""
 
         def test(seed: int, num_clips: int) -> None:
-            name = f"clips_{_file(model)}_seed{seed}"
+            name = f"clips_{make_file_name(model)}_seed{seed}"
             recipe = (f"config={RECIPES / 'clips_test.yaml'}",)
             tested = self.test(name, self.clips, self.weights[seed], recipe, num_clips)
             note = "no training on clips"
@@ -215,7 +215,7 @@ class Actions:
 
     @staticmethod
     def _name(tuning: Tuning, seed: int, half: int) -> str:
-        return f"clips_{_file(tuning.system)}_seed{seed}_half{half}"
+        return f"clips_{make_file_name(tuning.system)}_seed{seed}_half{half}"
 
     def train(self, tuning: Tuning, seed: int, half: int) -> Finished:
         """Train a model further on a half of the groups, and test it on the other."""
@@ -360,7 +360,3 @@ def probe(
     search = GridSearchCV(model, {"logisticregression__C": list(_PROBE_STRENGTHS)}, cv=folds)
     search.fit(train, labels, groups=groups)
     return search.predict(test) == test_labels, float(search.best_params_["logisticregression__C"])
-
-
-def _file(text: str) -> str:
-    return text.replace(" ", "_")

@@ -68,7 +68,8 @@ class ResultStore:
     def load(self, test: str) -> dict[str, list[Result]]:
         """Return the results of a test by system, in the order in which they were kept; seeds ascend."""
         files = sorted(
-            (self.folder / _file_name(test)).glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path)
+            (self.folder / make_file_name(test)).glob("*.json"),
+            key=lambda path: (path.stat().st_mtime_ns, path),
         )
         found: dict[str, list[Result]] = {}
         for file in files:
@@ -85,10 +86,11 @@ class ResultStore:
         return sorted(found)
 
     def _place(self, system: str, test: str, seed: int) -> Path:
-        return self.folder / _file_name(test) / f"{_file_name(system)}_seed{seed}.npz"
+        return self.folder / make_file_name(test) / f"{make_file_name(system)}_seed{seed}.npz"
 
 
-def _file_name(text: str) -> str:
+def make_file_name(text: str) -> str:
+    """Return a name in lower case with letters, digits and single underscores alone."""
     kept = "".join(letter if letter.isalnum() else "_" for letter in text.lower())
     return "_".join(part for part in kept.split("_") if part)
 
