@@ -77,8 +77,8 @@ class IndexSearch:
         return AnswerView(
             headline,
             text,
-            f"Chosen from {self.num_media:,} {self.index.store.settings.media}s, best first; the picture is of the clip "
-            f"that fits best.",
+            f"Chosen from {self.num_media:,} {self.index.store.settings.media}s, best first; the picture is of "
+            f"the clip that fits best.",
             found=tuple(found),
             missing=f"{num_gone} are not there any more." if num_gone else "",
             next_page=page + 1 if page * HITS_PER_PAGE < len(hits) else 0,

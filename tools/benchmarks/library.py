@@ -303,7 +303,7 @@ def _grow(originals: list[Path], videos: Path, index: Path, size: int) -> None:
     store.seal()
 
 
-def _run_alone(what: str, index: Path, options: argparse.Namespace) -> dict[str, float]:
+def _run_alone(what: str, index: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Measure in a process of its own."""
     paths = os.pathsep.join(path for path in sys.path if path)
     words = [sys.executable, __file__, what, str(index), options.text, str(options.top_k)]
@@ -315,7 +315,7 @@ def _run_alone(what: str, index: Path, options: argparse.Namespace) -> dict[str,
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def search_alone(index: str, text: str, top_k: int) -> dict[str, float]:
+def search_alone(index: str, text: str, top_k: int) -> dict[str, Any]:
     """Open an index and search it; return times and memory."""
     model = ClipBert.from_pretrained(open_library_store(index).settings.model.name)
     hash_model(model)  # reads the tokenizer, as every start does
@@ -459,7 +459,7 @@ def _mean(values: Iterable[bool]) -> float:
     return round(float(np.mean(list(values))), 4)
 
 
-def draw_growth(points: list[dict[str, float]], path: Path) -> None:
+def draw_growth(points: list[dict[str, Any]], path: Path) -> None:
     """Draw memory and time against the number of videos; axes from 0, readable on light and dark."""
     import matplotlib
 
