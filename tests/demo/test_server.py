@@ -279,6 +279,8 @@ def test_the_command_serves_warns_and_clears_up(ending, code, folder, videos, to
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        # nohup, under which a suite may run, has SIGHUP ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     port = re.fullmatch(r"http://0\.0\.0\.0:(\d+)/ .*\n", process.stdout.readline())[1]
     assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).status == 200
