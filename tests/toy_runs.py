@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,8 @@ def start_program(arguments: list[str], environment: dict[str, str], before: tup
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        # nohup, under which a suite may run, has SIGHUP ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         text=True,
     )
 
