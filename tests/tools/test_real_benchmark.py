@@ -80,9 +80,7 @@ def make_features(noise):
     splits = np.array(["train"] * 40 + ["val"] * 10 + ["test"] * 10)
     photos = np.array([f"photo{number:02}" for number in range(60)])
     deep = np.tile(texts, (1, len(TEXT_LAYERS)))
-    return Features(
-        {"last_stage": images}, texts, deep, photos, splits, photo_of_caption, photos[photo_of_caption]
-    )
+    return Features({"last_stage": images}, deep, photos, splits, photo_of_caption, photos[photo_of_caption])
 
 
 @pytest.mark.parametrize("fit", [fit_photos_to_captions, fit_captions_to_photos, fit_correlations])
@@ -129,7 +127,7 @@ def test_results_have_intervals_spread_over_seeds_and_paired_tests(tmp_path):
     found = choose_map(features, "last_stage", fit_photos_to_captions)
     measured = measure_split(found, features, "last_stage", "test")
     blank = Features(
-        {"last_stage": np.ones((60, 12))}, features.texts, features.deep_texts, features.photos,
+        {"last_stage": np.ones((60, 12))}, features.deep_texts, features.photos,
         features.splits, features.photo_of_caption, features.captions,
     )  # fmt: skip
     worse = measure_split(found, blank, "last_stage", "test")

@@ -41,8 +41,8 @@ class Features:
 
     Attributes:
         images: by name of the layer, ``(photos, size)`` float32: means over the places of a grid.
-        texts: ``(captions, size)`` float32: means over the words, ``[CLS]`` and ``[SEP]`` included.
-        deep_texts: ``(captions, size * len(TEXT_LAYERS))`` float32: those of ``TEXT_LAYERS`` side by side.
+        deep_texts: ``(captions, size * len(TEXT_LAYERS))`` float32: means over the words, ``[CLS]`` and ``[SEP]``
+            included, of ``TEXT_LAYERS`` side by side.
         photos: ``(photos,)`` keys.
         splits: ``(photos,)`` train, val or test.
         photo_of_caption: ``(captions,)`` int64, place in ``photos``.
@@ -51,13 +51,17 @@ class Features:
     """
 
     images: dict[str, np.ndarray]
-    texts: np.ndarray
     deep_texts: np.ndarray
     photos: np.ndarray
     splits: np.ndarray
     photo_of_caption: np.ndarray
     captions: np.ndarray
     seconds: float = 0.0
+
+    @property
+    def texts(self) -> np.ndarray:
+        """Means of the last layer alone, ``(captions, size)``."""
+        return self.deep_texts[:, -(self.deep_texts.shape[1] // len(TEXT_LAYERS)) :]
 
     def photos_of(self, split: str) -> np.ndarray:
         """Return the places of a split's photos."""
@@ -74,7 +78,6 @@ class Features:
         arrays: dict[str, Any] = {
             "image_features": next(iter(self.images.values())),
             **{f"image_features_{name}": value for name, value in self.images.items()},
-            "text_features": self.texts,
             "deep_text_features": self.deep_texts,
             "photos": self.photos,
             "splits": self.splits,
@@ -94,8 +97,7 @@ class Features:
             images = {name.removeprefix(prefix): file[name] for name in file.files if name.startswith(prefix)}
             names = ("photos", "splits", "photo_of_caption", "captions")
             rest = {name: file[name] for name in names}
-            texts = file["text_features"], file["deep_text_features"]
-            return cls(images, *texts, seconds=float(file["seconds"]), **rest)
+            return cls(images, file["deep_text_features"], seconds=float(file["seconds"]), **rest)
 
 
 def build_frozen(backbone: dict[str, Any], weights: dict[str, str | None]) -> ClipBertNetwork:
@@ -239,7 +241,6 @@ def extract_flickr8k(
     texts = embed_captions(network, load_tokenizer(MINILM), captions, device, tell)
     return Features(
         images,
-        texts[:, -MINILM_SIZES["hidden_size"] :],
         texts,
         np.array(keys),
         np.array([split for split, _ in splits]),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from clipbert_mmf.cli.arguments.shared import add_json, add_seeds, read_names
-from clipbert_mmf.cli.values import count, setting
+from clipbert_mmf.cli.arguments.shared import add_json, add_seeds, add_settings, read_names
+from clipbert_mmf.cli.values import count
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", action="store_true", help="print the command line of each row, run none")
     parser.add_argument("--user-dir", metavar="DIR", help="env.user_dir of every run")
     add_json(parser)
-    parser.add_argument(
-        "options",
-        nargs="*",
-        type=setting,
-        metavar="KEY=VALUE",
-        help="options of every mmf_run, e.g. dataset_config.msrvtt_retrieval.data_dir=/data/msrvtt",
+    add_settings(
+        parser, "options of every mmf_run, e.g. dataset_config.msrvtt_retrieval.data_dir=/data/msrvtt"
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from clipbert_mmf.cli.arguments.shared import add_json, add_ray, add_user_dir
-from clipbert_mmf.cli.values import count, place, setting
+from clipbert_mmf.cli.arguments.shared import add_json, add_ray, add_settings, add_user_dir
+from clipbert_mmf.cli.values import count, place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +38,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_ray(parser)
     add_user_dir(parser)
     add_json(parser)
-    parser.add_argument(
-        "options",
-        nargs="*",
-        type=setting,
-        metavar="KEY=VALUE",
-        help="options of mmf_run, e.g. training.batch_size=8",
-    )
+    add_settings(parser, "options of mmf_run, e.g. training.batch_size=8")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from clipbert_mmf.cli.arguments.shared import add_json, read_names
-from clipbert_mmf.cli.values import setting
+from clipbert_mmf.cli.arguments.shared import add_json, add_settings, read_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,4 +21,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", type=Path, help="folder of the run (default: save/reproduce/RECIPE)")
     parser.add_argument("--dry-run", action="store_true", help="check and print the plan, run nothing")
     add_json(parser)
-    parser.add_argument("options", nargs="*", type=setting, metavar="KEY=VALUE", help="options of mmf_run")
+    add_settings(parser, "options of mmf_run")

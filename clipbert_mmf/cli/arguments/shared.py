@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from clipbert_mmf.cli.values import count, filled
+from clipbert_mmf.cli.values import count, filled, setting
 from clipbert_mmf.paths import project_dir
 
 #: Last line of the help of verbs that print how well something fits.
@@ -66,6 +66,11 @@ def add_seeds(parser: argparse.ArgumentParser, what: str) -> None:
         metavar="N",
         help=f"train {what} N times, with the seeds 1 to N; tables show mean and spread (default: 1)",
     )
+
+
+def add_settings(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``KEY=VALUE ...``, described as ``what``."""
+    parser.add_argument("options", nargs="*", type=setting, metavar="KEY=VALUE", help=what)
 
 
 def add_ray(parser: argparse.ArgumentParser) -> None:

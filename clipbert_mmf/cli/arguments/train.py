@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from clipbert_mmf.cli.arguments.shared import MODEL_HELP, add_json, add_user_dir
-from clipbert_mmf.cli.values import setting
+from clipbert_mmf.cli.arguments.shared import MODEL_HELP, add_json, add_settings, add_user_dir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +24,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", action="store_true", help="print the command line, run nothing")
     add_user_dir(parser)
     add_json(parser)
-    parser.add_argument(
-        "options",
-        nargs="*",
-        type=setting,
-        metavar="KEY=VALUE",
-        help="options of mmf_run, e.g. training.max_epochs=5",
-    )
+    add_settings(parser, "options of mmf_run, e.g. training.max_epochs=5")

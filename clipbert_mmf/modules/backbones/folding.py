@@ -15,46 +15,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clipbert_mmf.modules.batch_norm import FrozenBatchNorm
+
 #: Numbers of a frozen norm.
 _NUMBERS = ("weight", "bias", "running_mean", "running_var")
 _PROBE_PX = 64
 
 
-class FoldedNorm(nn.Module):
+class FoldedNorm(FrozenBatchNorm):
     """Stand in place of a frozen norm that its convolution computes: what is left are dropout and activation.
 
     Args:
         norm: the frozen norm, whose numbers it takes over.
     """
 
-    weight: Tensor
-    bias: Tensor
-    running_mean: Tensor
-    running_var: Tensor
-
     def __init__(self, norm: Any):
-        super().__init__()
-        self.eps: float = norm.eps
+        super().__init__(len(norm.weight), norm.eps)
         for name in _NUMBERS:
             self.register_buffer(name, getattr(norm, name))
         self.drop: nn.Module = getattr(norm, "drop", nn.Identity())
         self.act: nn.Module = getattr(norm, "act", nn.Identity())
 
-    def compute_factors(self) -> tuple[Tensor, Tensor]:
-        """Return ``(C,)`` scale and bias with which the norm is ``scale * x + bias``."""
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
-        return scale, self.bias - self.running_mean * scale
-
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(F, C, h, w)`` for what the convolution returned, which is normalized."""
         return self.act(self.drop(x))
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *arguments: Any, **named: Any
-    ) -> None:
-        # Files of norms that trained count their batches.
-        state_dict.pop(prefix + "num_batches_tracked", None)
-        super()._load_from_state_dict(state_dict, prefix, *arguments, **named)
 
 
 class FoldedConv2d(nn.Conv2d):
