@@ -208,15 +208,17 @@ def predict_table(
     Path(out).resolve().parent.mkdir(parents=True, exist_ok=True)
     lines: dict[int, str] = {}
     unreadable: dict[str, str] = {}
+    num_read = 0
     for predictions in mapper(predictor, rows):
         for number, values in predictions:
             lines[number] = format_json(values)
+            num_read += values["readable"]
             if not values["readable"]:
                 unreadable[values["video"]] = values["reason"]
-    videos = {one.media_key for one in rows}
-    if len(unreadable) == len(videos):
+    # One part of a video may be readable where another is not.
+    if not num_read:
         raise ValueError(
-            f"none of the {len(videos)} videos of {table} can be read; the first: {next(iter(unreadable.values()))}"
+            f"none of the {len(unreadable)} videos of {table} can be read; the first: {next(iter(unreadable.values()))}"
         )
     with replacing(out) as part:
         part.write_text("".join(lines[number] + "\n" for number in range(len(lines))), encoding="utf-8")

@@ -79,6 +79,15 @@ def test_a_part_of_a_video_is_read_alone(model, videos):
     assert part["clips"][0]["start_sec"] >= 1 and whole["clips"][0]["start_sec"] < 1
 
 
+def test_a_part_that_cannot_be_read_loses_no_other_part(model, videos):
+    table = videos / "late.jsonl"
+    rows = [{"video": "v2.mp4", "text": "red", "start_sec": 99}, {"video": "v2.mp4", "text": "red"}]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = predict_table(model, table, videos / "out.jsonl")
+    assert report.num_rows == 2 and set(report.unreadable) == {"v2.mp4"}
+    assert [one["readable"] for one in read(videos / "out.jsonl")] == [False, True]
+
+
 def test_questions_are_answered_and_what_a_model_cannot_do_is_said_first(model, videos, tmp_path):
     table, out = tmp_path / "table.csv", tmp_path / "out.jsonl"
     table.write_text(f"video,question,options\n{videos / 'v0.mp4'},what color,red|blue\n")
