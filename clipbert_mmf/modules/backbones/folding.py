@@ -90,13 +90,11 @@ def fold_frozen_norms(network: nn.Module) -> int:
     Args:
         network: with timm's frozen norms; takes ``(F, 3, H, W)`` float and returns a list of grids.
     """
-    kinds = {
-        id(part): part for part in network.modules() if type(part).__name__.startswith("FrozenBatchNorm")
-    }
-    if not kinds or any(value.is_meta for value in [*network.parameters(), *network.buffers()]):
+    norms = [part for part in network.modules() if _is_frozen_norm(part)]
+    if not norms or any(value.is_meta for value in [*network.parameters(), *network.buffers()]):
         return 0
     pixels = torch.rand(1, 3, _PROBE_PX, _PROBE_PX, generator=torch.Generator().manual_seed(0))
-    with _random_numbers(list(kinds.values()), network):
+    with _random_numbers(norms, network):
         try:
             pairs, expected = _find_pairs(network, pixels)
         except (RuntimeError, ValueError, AssertionError):  # of a network that reads no frame of that size
@@ -118,6 +116,11 @@ def fold_frozen_norms(network: nn.Module) -> int:
     return 0
 
 
+def _is_frozen_norm(part: nn.Module) -> bool:
+    # timm has a class of its own, torchvision another.
+    return type(part).__name__.startswith("FrozenBatchNorm")
+
+
 def _find_pairs(network: nn.Module, pixels: Tensor) -> tuple[list[tuple[nn.Conv2d, nn.Module]], list[Tensor]]:
     """Return convolutions with the norms that read them, and the grids of ``pixels``."""
     written: list[tuple[Tensor, nn.Conv2d]] = []
@@ -137,9 +140,7 @@ def _find_pairs(network: nn.Module, pixels: Tensor) -> tuple[list[tuple[nn.Conv2
         if isinstance(part, nn.Conv2d)
         else part.register_forward_pre_hook(note_input)
         for part in network.modules()
-        if type(part) is nn.Conv2d
-        or type(part).__name__ == "Conv2dSame"
-        or type(part).__name__.startswith("FrozenBatchNorm")
+        if type(part) is nn.Conv2d or type(part).__name__ == "Conv2dSame" or _is_frozen_norm(part)
     ]
     try:
         grids = [grid.clone() for grid in network(pixels)]
